@@ -1,0 +1,146 @@
+"""What comes out for one picture: detections, verdict, audit, timings; as JSON line, CSV row and infotext."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from lib_prodshot import __version__
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Status = Literal["found", "skipped", "failed"]
+
+CSV_COLUMNS = (
+    "file",
+    "status",
+    "reason",
+    "products",
+    "detections",
+    "mask",
+    "output",
+    "changed_outside",
+    "max_difference_outside",
+    "delta_e_mean",
+    "delta_e_p95",
+    "seconds",
+    "finder",
+    "version",
+)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One product found: `label` as the user wrote it, `score` 0..1, `box` x0, y0, x1, y1 in whole pixels of the
+    picture as given (after EXIF rotation), `area` of its mask in pixels."""
+
+    label: str
+    score: float
+    box: tuple[int, int, int, int]
+    area: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The detection as it stands in reports and API replies."""
+        return {"label": self.label, "score": round(self.score, 4), "box": list(self.box), "area": self.area}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """found, skipped (the products are absent: an answer, not an error) or failed, each with its reason."""
+
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the last composite proved: pixels that changed where the feathered mask is 0 (must be 0), the largest
+    difference among them (levels of the picture's own depth), and the colour shift inside the mask (ΔE2000)."""
+
+    changed_outside: int
+    max_difference_outside: int
+    delta_e_mean: float
+    delta_e_p95: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The audit as it stands in reports and API replies."""
+        return {
+            "changed_outside": self.changed_outside,
+            "max_difference_outside": self.max_difference_outside,
+            "delta_e_mean": round(self.delta_e_mean, 3),
+            "delta_e_p95": round(self.delta_e_p95, 3),
+        }
+
+
+@dataclass
+class Outcome:
+    """Everything about one picture. Arrays stay out of the JSON: `mask` is H×W uint8 (255 = product), `alpha` the
+    feathered mask (H×W uint8, 0 = untouched), `picture` the result (H×W×3 uint8 RGB); None unless found."""
+
+    verdict: Verdict
+    products: tuple[str, ...]
+    finder: str
+    detections: tuple[Detection, ...] = ()
+    audit: Audit | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    file: str = ""
+    mask_file: str = ""
+    output_file: str = ""
+    picture: npt.NDArray[np.uint8] | None = None
+    mask: npt.NDArray[np.uint8] | None = None
+    alpha: npt.NDArray[np.uint8] | None = None
+
+    @property
+    def status(self) -> Status:
+        """found, skipped or failed."""
+        return self.verdict.status
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of `report.jsonl`."""
+        return {
+            "file": self.file,
+            "status": self.verdict.status,
+            "reason": self.verdict.reason,
+            "products": list(self.products),
+            "detections": [detection.to_json() for detection in self.detections],
+            "mask": self.mask_file or None,
+            "output": self.output_file or None,
+            "audit": self.audit.to_json() if self.audit else None,
+            "seconds": {stage: round(spent, 4) for stage, spent in self.seconds.items()},
+            "finder": self.finder,
+            "version": __version__,
+            "notes": list(self.notes),
+        }
+
+    def to_csv(self) -> list[str]:
+        """One row of `report.csv`, in the order of `CSV_COLUMNS`; safe to open in a spreadsheet."""
+        line = self.to_json()
+        flat = {**line, **(line["audit"] or {})}
+        flat["products"] = ", ".join(self.products)
+        flat["detections"] = " | ".join(
+            f"{found.label} {found.score:.2f} {' '.join(map(str, found.box))}" for found in self.detections
+        )
+        flat["seconds"] = round(sum(self.seconds.values()), 4)
+        return [spreadsheet_safe(flat.get(column)) for column in CSV_COLUMNS]
+
+    def to_infotext(self) -> str:
+        """The verdict in a few words: 'found handbag 0.81' or 'skipped: …'."""
+        if self.status != "found":
+            return f"{self.status}: {self.verdict.reason}"
+        return "found " + ", ".join(f"{found.label} {found.score:.2f}" for found in self.detections)
+
+
+def spreadsheet_safe(value: Any) -> str:
+    """Text for one CSV cell that no spreadsheet will run: a leading = + - @ tab or return gets an apostrophe.
+
+    Source: OWASP, "CSV Injection". Numbers keep their sign.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, (int, float)):
+        return str(value)
+    text = str(value)
+    return f"'{text}" if text[:1] in "=+-@\t\r" and text else text
