@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from lib_prodshot.pictures import RestoredPicture
+
 Status = Literal["found", "skipped", "failed"]
 
 CSV_COLUMNS = (
@@ -77,7 +79,8 @@ class Audit:
 @dataclass
 class Outcome:
     """Everything about one picture. Arrays stay out of the JSON: `mask` is H×W uint8 (255 = product), `alpha` the
-    feathered mask (H×W uint8, 0 = untouched), `picture` the result (H×W×3 uint8 RGB); None unless found."""
+    feathered mask (H×W uint8, 0 = untouched), `picture` the result (H×W×3 uint8 RGB), `result` the same in the
+    input's own size, mode and orientation, ready to be written; None unless found."""
 
     verdict: Verdict
     products: tuple[str, ...]
@@ -89,6 +92,7 @@ class Outcome:
     file: str = ""
     mask_file: str = ""
     output_file: str = ""
+    result: RestoredPicture | None = None
     picture: npt.NDArray[np.uint8] | None = None
     mask: npt.NDArray[np.uint8] | None = None
     alpha: npt.NDArray[np.uint8] | None = None
@@ -130,7 +134,11 @@ class Outcome:
         """The verdict in a few words: 'found handbag 0.81' or 'skipped: …'."""
         if self.status != "found":
             return f"{self.status}: {self.verdict.reason}"
-        return "found " + ", ".join(f"{found.label} {found.score:.2f}" for found in self.detections)
+        return f"found {self.describe_detections()}"
+
+    def describe_detections(self) -> str:
+        """'handbag 0.81, shoe 0.64'."""
+        return ", ".join(f"{found.label} {found.score:.2f}" for found in self.detections)
 
 
 def spreadsheet_safe(value: Any) -> str:

@@ -1,0 +1,44 @@
+"""The command line: one file for each command in `lib_prodshot.commands`.
+
+Exit codes: 0 done (also when pictures were skipped), 1 when any picture failed or something could not be done,
+2 for wrong usage, 130 when interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from lib_prodshot import __version__
+from lib_prodshot.errors import ProdshotError, RequestError
+
+COMMANDS = ("detect", "enhance", "demo", "weights", "doctor")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with every command; each command module adds its own options and sets `run`."""
+    parser = argparse.ArgumentParser(prog="prodshot", description="Find a product, enhance it, leave the rest alone.")
+    parser.add_argument("--version", action="version", version=f"prodshot {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        import_module(f"lib_prodshot.commands.{name}").add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; errors are one line on standard error, never a traceback."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except ProdshotError as error:
+        print(f"prodshot: {error}", file=sys.stderr)
+        return 2 if isinstance(error, RequestError) else 1
+    except BrokenPipeError:
+        # the reader of our output has gone (such as `| head`): not an error of ours
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        print("prodshot: interrupted", file=sys.stderr)
+        return 130

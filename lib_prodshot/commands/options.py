@@ -1,0 +1,55 @@
+"""Command-line options drawn from the schema."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.request import Request, Setting, settings
+
+
+def add_request_options(parser: argparse.ArgumentParser, sections: tuple[str, ...]) -> None:
+    """One option for each setting of these sections, in schema order, with its default and range in the help."""
+    parser.add_argument("--models-dir", type=Path, help="look for weights here first (also: PRODSHOT_MODELS)")
+    for section in sections:
+        group = parser.add_argument_group(section)
+        for known in settings():
+            if known.section == section:
+                _add_option(group, known)
+
+
+def _add_option(group: argparse._ArgumentGroup, known: Setting) -> None:
+    option = "--" + known.name.replace("_", "-")
+    help_text = f"{known.help} [{known.allowed}; default: {known.default!r}]".replace("%", "%%")
+    if known.kind == "flag":
+        group.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=help_text)
+        return
+    required = known.name == "products"
+    metavar = {"number": "NUMBER", "integer": "N", "choice": "NAME", "text": "TEXT"}[known.kind]
+    group.add_argument(option, dest=known.name, default=None, metavar=metavar, required=required, help=help_text)
+
+
+def request_from(arguments: argparse.Namespace) -> Request:
+    """The request that the options describe. Raises `RequestError` naming every wrong field."""
+    given = {known.name: getattr(arguments, known.name, None) for known in settings()}
+    values, problems = {}, []
+    for known in settings():
+        text = given[known.name]
+        if text is None:
+            continue
+        try:
+            values[known.name] = _typed(known, text)
+        except ValueError:
+            problems.append(FieldProblem(known.name, f"{text!r} is not a number", known.allowed))
+    if problems:
+        raise RequestError(problems)
+    request = Request(**values)
+    _ = request.classes  # an empty product list is wrong usage, found before any model is loaded
+    return request
+
+
+def _typed(known: Setting, text: str) -> object:
+    if known.kind == "integer":
+        return int(text)
+    return float(text) if known.kind == "number" else text
