@@ -1,101 +1,33 @@
 """The one schema: every setting with its default, range, help text and infotext key.
 
 The CLI's options, the API's fields, the WebUI's panel, the infotext, the X/Y/Z axes and the presets are drawn from
-`Request`; nowhere else is a default or a range written. Works under pydantic 1.10 and 2 alike: the strict checks
-are our own (`check`), so both give the same messages.
+`Request`; nowhere else is a default or a range written.
 """
 
 from __future__ import annotations
 
-import math
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
-import pydantic
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.products import (
+    ProductClass,
+    match_names,
+    parse_products,
+    parse_prompts,
+    parse_thresholds,
+    with_thresholds,
+)
+from lib_prodshot.schema import PYDANTIC_2, Setting, check_value, setting, settings_of
 
-PYDANTIC_2 = pydantic.VERSION.startswith("2")
+__all__ = ["ProductClass", "Request", "Setting", "check", "parse_products", "setting_named", "settings"]
 
-Kind = Literal["text", "number", "integer", "flag", "choice"]
-
-MAX_CLASSES = 64
-MAX_NAME_LENGTH = 80
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One field of the schema, as the doors (CLI, API, panel, infotext) read it."""
-
-    name: str
-    kind: Kind
-    default: Any
-    label: str
-    help: str
-    section: str
-    infotext: str
-    minimum: float | None = None
-    maximum: float | None = None
-    step: float | None = None
-    choices: tuple[str, ...] = ()
-    unit: str = ""
-
-    @property
-    def allowed(self) -> str:
-        """The accepted values in words, for messages and help texts."""
-        if self.kind == "choice":
-            return " | ".join(self.choices)
-        if self.kind == "flag":
-            return "true | false"
-        if self.kind == "text":
-            return "text"
-        noun = "whole number" if self.kind == "integer" else "number"
-        unit = f" {self.unit}" if self.unit else ""
-        return f"{noun} from {self.minimum:g} to {self.maximum:g}{unit}"
-
-
-def setting(
-    default: Any,
-    *,
-    label: str,
-    help: str,
-    section: str,
-    kind: Kind | None = None,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    step: float | None = None,
-    choices: Sequence[str] = (),
-    unit: str = "",
-) -> Any:
-    """Declare one field of `Request`: a pydantic field that carries everything a door needs to draw it."""
-    extra: dict[str, Any] = {
-        "label": label,
-        "section": section,
-        "kind": kind or _kind_of(default, choices),
-        "step": step,
-        "choices": tuple(choices),
-        "unit": unit,
-        "minimum": minimum,
-        "maximum": maximum,
-    }
-    if PYDANTIC_2:
-        return Field(default, description=help, ge=minimum, le=maximum, json_schema_extra=extra)
-    return Field(default, description=help, ge=minimum, le=maximum, **extra)  # type: ignore[call-overload]
-
-
-def _kind_of(default: Any, choices: Sequence[str]) -> Kind:
-    if choices:
-        return "choice"
-    if isinstance(default, bool):
-        return "flag"
-    if isinstance(default, int):
-        return "integer"
-    return "number" if isinstance(default, float) else "text"
-
+WEBUI_BASE: Mapping[str, Any] = {"engine": "inpaint"}
+"""What differs where a WebUI is at hand: its panel, script arguments and routes start from here, the CLI from the
+fields' own defaults."""
 
 if PYDANTIC_2:
 
@@ -121,33 +53,25 @@ class Request(_StrictModel):
 
     products: str = setting(
         "",
-        label="Products",
         section="find",
         help="What to look for, comma-separated; synonyms after a colon: 'handbag, shoe: sneaker | trainer'.",
     )
     finder: str = setting(
         "auto",
-        label="Finder",
         section="find",
         choices=("auto", "lite", "langsam"),
         help="Which finder to use: auto takes LangSAM when its weights are present, else the lite finder.",
     )
     box_threshold: float = setting(
         0.3,
-        label="Box threshold",
         section="find",
-        minimum=0.0,
-        maximum=1.0,
-        step=0.01,
+        span=(0.0, 1.0, 0.01),
         help="A detection below this score is not a find (LangSAM's default, 0.3).",
     )
     text_threshold: float = setting(
         0.25,
-        label="Text threshold",
         section="find",
-        minimum=0.0,
-        maximum=1.0,
-        step=0.01,
+        span=(0.0, 1.0, 0.01),
         help="A word of a product's name counts for a box from this score on (LangSAM's default, 0.25).",
     )
     class_thresholds: str = setting(
@@ -158,7 +82,6 @@ class Request(_StrictModel):
     )
     instances: str = setting(
         "all",
-        label="Instances",
         section="find",
         choices=("all", "largest", "best", "index"),
         help="Which detections of each product to work on: all, the largest, the best scored, or one by its number.",
@@ -167,25 +90,20 @@ class Request(_StrictModel):
         0,
         label="Instance number",
         section="find",
-        minimum=0,
-        maximum=63,
+        span=(0, 63, 1),
         help="With instances 'index': which detection of each product, 0 being the best scored.",
     )
     mask_threshold: float = setting(
         0.5,
-        label="Mask threshold",
         section="mask",
-        minimum=0.01,
-        maximum=0.99,
-        step=0.01,
+        span=(0.01, 0.99, 0.01),
         help="A pixel belongs to the product from this probability on.",
     )
     grow: int = setting(
         0,
         label="Grow mask",
         section="mask",
-        minimum=-512,
-        maximum=512,
+        span=(-512, 512, 1),
         unit="pixels",
         help="Widen the mask by this many pixels; negative numbers shrink it.",
     )
@@ -193,36 +111,25 @@ class Request(_StrictModel):
         0.0,
         label="Grow mask by share",
         section="mask",
-        minimum=-0.5,
-        maximum=0.5,
-        step=0.01,
+        span=(-0.5, 0.5, 0.01),
         help="Widen the mask by this share of its box's longer side, on top of 'grow'; negative numbers shrink it.",
     )
     fill_holes: float = setting(
         0.0,
-        label="Fill holes",
         section="mask",
-        minimum=0.0,
-        maximum=1.0,
-        step=0.01,
+        span=(0.0, 1.0, 0.01),
         help="Fill holes up to this share of the mask's area (1 fills all, such as the gap under a handle); 0 is off.",
     )
     drop_specks: float = setting(
         0.01,
-        label="Drop specks",
         section="mask",
-        minimum=0.0,
-        maximum=1.0,
-        step=0.01,
+        span=(0.0, 1.0, 0.01),
         help="Drop separate pieces of a mask smaller than this share of its largest piece; 0 keeps all.",
     )
     feather: float = setting(
         4.0,
-        label="Feather",
         section="mask",
-        minimum=0.0,
-        maximum=64.0,
-        step=0.5,
+        span=(0.0, 64.0, 0.5),
         unit="pixels",
         help="Soften the mask's edge (the WebUI's mask blur; the seed used 4); it reaches 2.5 times as far.",
     )
@@ -234,27 +141,23 @@ class Request(_StrictModel):
     )
     engine: str = setting(
         "retouch",
-        label="Engine",
         section="enhance",
-        choices=("retouch",),
-        help="How to enhance: retouch (photographic correction of the product alone, no diffusion).",
+        choices=("retouch", "inpaint"),
+        help="How to enhance the product alone: retouch (photographic correction, no diffusion) or inpaint (diffusion "
+        "by the WebUI's checkpoint, held to the product's shape by ControlNet).",
     )
     strength: float = setting(
         0.5,
         label="Retouch strength",
         section="enhance",
-        minimum=0.0,
-        maximum=1.0,
-        step=0.05,
+        span=(0.0, 1.0, 0.05),
         help="How much exposure, white balance, local contrast, clarity and saturation are corrected; 0 is nothing.",
     )
     delta_e_limit: float = setting(
         10.0,
         label="Colour limit",
         section="enhance",
-        minimum=0.0,
-        maximum=100.0,
-        step=0.5,
+        span=(0.0, 100.0, 0.5),
         unit="ΔE2000",
         help="The product's colour may move this far at most: mean and 95th percentile of ΔE2000 inside the mask.",
     )
@@ -264,6 +167,186 @@ class Request(_StrictModel):
         section="enhance",
         choices=("reduce", "refuse"),
         help="Above the colour limit: reduce the strength until it is kept, or refuse and leave the picture as it was.",
+    )
+    prompt: str = setting(
+        "ppzocketv2, [class], stylish, studio photography, product photography, ultra realistic, "
+        "<lora:ppzocketv2-10:1>",
+        label="Prompt template",
+        section="inpaint",
+        lines=2,
+        help="The inpaint pass's prompt; [class] stands for the product found, [prompt] for the picture's own prompt. "
+        "Empty: the picture's own prompt.",
+    )
+    negative_prompt: str = setting(
+        "",
+        section="inpaint",
+        lines=2,
+        help="The inpaint pass's negative prompt. Empty: the picture's own.",
+    )
+    class_prompts: str = setting(
+        "",
+        label="Prompts per product",
+        section="inpaint",
+        lines=3,
+        help="Prompt templates for single products, one on a line: 'handbag: [class] with a floral design'. The other "
+        "products use the prompt template.",
+    )
+    passes: str = setting(
+        "together",
+        label="Instance passes",
+        section="inpaint",
+        choices=("together", "each"),
+        help="Inpaint all instances that share a prompt in one pass together, or each in a pass of its own.",
+    )
+    denoising_strength: float = setting(
+        0.75,
+        section="inpaint",
+        span=(0.0, 1.0, 0.01),
+        help="How far the pass may move away from the picture: 0 changes nothing, 1 starts from noise.",
+    )
+    inpaint_area: str = setting(
+        "only masked",
+        section="inpaint",
+        choices=("only masked", "whole picture"),
+        help="Work at full resolution on the product's surroundings only, or on the whole picture at once.",
+    )
+    padding: int = setting(
+        32,
+        section="inpaint",
+        span=(0, 512, 4),
+        unit="pixels",
+        help="With 'only masked': how much around the product the pass gets to see.",
+    )
+    resolution: int = setting(
+        0,
+        section="inpaint",
+        span=(0, 2048, 8),
+        unit="pixels",
+        help="The pass works on as many pixels as a square of this side, in the crop's own ratio; 0: as many as the "
+        "picture's width times height in the WebUI.",
+    )
+    inpainting_fill: str = setting(
+        "original",
+        label="Masked content",
+        section="inpaint",
+        choices=("fill", "original", "latent noise", "latent nothing"),
+        help="What the pass starts from inside the mask.",
+    )
+    steps: int = setting(
+        0,
+        section="inpaint",
+        span=(0, 150, 1),
+        help="Sampling steps of the pass; 0: the picture's own.",
+    )
+    cfg_scale: float = setting(
+        0.0,
+        label="CFG scale",
+        section="inpaint",
+        span=(0.0, 30.0, 0.5),
+        help="How closely the pass follows its prompt; 0: the picture's own.",
+    )
+    sampler: str = setting(
+        "",
+        section="inpaint",
+        help="Sampling method of the pass, such as 'DPM++ 2M'. Empty: the picture's own.",
+    )
+    scheduler: str = setting(
+        "",
+        section="inpaint",
+        help="Schedule type of the pass, such as 'Karras'. Empty: the picture's own.",
+    )
+    seed: int = setting(
+        -1,
+        section="inpaint",
+        span=(-1, 2**32 - 1, 1),
+        help="Seed of the pass; -1: the picture's own. Further passes on one picture count up from it.",
+    )
+    checkpoint: str = setting(
+        "",
+        section="inpaint",
+        help="Checkpoint of the pass, as the WebUI lists it. Empty: the picture's own.",
+    )
+    control: str = setting(
+        "preferred",
+        label="ControlNet",
+        section="control",
+        choices=("required", "preferred", "off"),
+        help="Hold the product's shape with ControlNet: required (no ControlNet, no change), preferred (go on without, "
+        "and say so) or off.",
+    )
+    control_module: str = setting(
+        "depth_midas",
+        label="Preprocessor",
+        section="control",
+        help="ControlNet's preprocessor, as the WebUI lists it; 'none' takes the picture as it is.",
+    )
+    control_model: str = setting(
+        "",
+        label="ControlNet model",
+        section="control",
+        help="ControlNet's model, with or without its hash. Empty: the installed one that fits preprocessor and "
+        "checkpoint (SD1.5: control_v11f1p_sd15_depth).",
+    )
+    control_weight: float = setting(
+        1.0,
+        section="control",
+        span=(0.0, 2.0, 0.05),
+        help="How strongly ControlNet holds the product's shape; 0 is not at all.",
+    )
+    control_guidance_start: float = setting(
+        0.0,
+        label="Control start",
+        section="control",
+        span=(0.0, 1.0, 0.01),
+        help="The share of the steps at which ControlNet begins.",
+    )
+    control_guidance_end: float = setting(
+        1.0,
+        label="Control end",
+        section="control",
+        span=(0.0, 1.0, 0.01),
+        help="The share of the steps at which ControlNet ends.",
+    )
+    control_mode: str = setting(
+        "Balanced",
+        section="control",
+        choices=("Balanced", "My prompt is more important", "ControlNet is more important"),
+        help="Which wins where prompt and ControlNet disagree.",
+    )
+    control_resize_mode: str = setting(
+        "Crop and Resize",
+        section="control",
+        choices=("Just Resize", "Crop and Resize", "Resize and Fill"),
+        help="How ControlNet fits its picture to the pass's size (here they have the same ratio).",
+    )
+    control_processor_res: int = setting(
+        512,
+        label="Preprocessor resolution",
+        section="control",
+        span=(64, 2048, 8),
+        unit="pixels",
+        help="The resolution at which the preprocessor looks at the picture.",
+    )
+    control_pixel_perfect: bool = setting(
+        False,
+        label="Pixel perfect",
+        section="control",
+        help="Let ControlNet choose the preprocessor resolution from the pass's size.",
+    )
+    save_originals: bool = setting(
+        False,
+        section="output",
+        help="Also keep each picture as it was before, in the gallery and on disk.",
+    )
+    save_masks: bool = setting(
+        False,
+        section="output",
+        help="Also keep each mask (white: the product), in the gallery and on disk.",
+    )
+    save_overlays: bool = setting(
+        False,
+        section="output",
+        help="Also keep each picture with its boxes, scores and mask drawn on it, in the gallery and on disk.",
     )
 
     def __init__(self, **values: Any) -> None:
@@ -288,12 +371,13 @@ class Request(_StrictModel):
                 values.update(argument)
         return cls(**values)
 
-    def to_dict(self, only_changed: bool = False) -> dict[str, Any]:
-        """All fields by name; `only_changed` leaves out those that stand at their default."""
-        values = {known.name: getattr(self, known.name) for known in settings()}
-        if not only_changed:
-            return values
-        return {known.name: values[known.name] for known in settings() if values[known.name] != known.default}
+    def to_dict(self, only_changed: bool = False, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """All fields by name; `only_changed` leaves out those that stand at their default (as `base` changes it)."""
+        table = settings(base)
+        values = {known.name: getattr(self, known.name) for known in table}
+        return {
+            known.name: values[known.name] for known in table if not only_changed or values[known.name] != known.default
+        }
 
     def replace(self, **changes: Any) -> Request:
         """A copy with some fields changed, checked like any other request."""
@@ -302,35 +386,32 @@ class Request(_StrictModel):
     @property
     def classes(self) -> tuple[ProductClass, ...]:
         """The products as classes with synonyms and thresholds. Raises `RequestError` when there are none."""
-        return _with_thresholds(parse_products(self.products), self.class_thresholds, self.box_threshold)
+        return with_thresholds(parse_products(self.products), self.class_thresholds, self.box_threshold)
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """The prompt templates of single products, by the first phrase of their class."""
+        return parse_prompts(self.class_prompts)
 
 
 _SETTINGS: list[Setting] = []
 
 
-def settings() -> tuple[Setting, ...]:
-    """The schema as a table, in positional order."""
+def settings(base: Mapping[str, Any] | None = None) -> tuple[Setting, ...]:
+    """The schema as a table, in positional order; `base` puts other defaults in place (such as `WEBUI_BASE`)."""
     if not _SETTINGS:
-        fields: Mapping[str, Any] = getattr(Request, "model_fields" if PYDANTIC_2 else "__fields__")
-        _SETTINGS.extend(_read_setting(name, field) for name, field in fields.items())
-    return tuple(_SETTINGS)
+        _SETTINGS.extend(settings_of(Request))
+    if not base:
+        return tuple(_SETTINGS)
+    return tuple(replace(known, default=base.get(known.name, known.default)) for known in _SETTINGS)
 
 
-def setting_named(name: str) -> Setting:
+def setting_named(name: str, base: Mapping[str, Any] | None = None) -> Setting:
     """One field of the schema. Raises KeyError for an unknown name."""
-    return next(known for known in settings() if known.name == name)
-
-
-def _read_setting(name: str, field: Any) -> Setting:
-    info = field if PYDANTIC_2 else field.field_info
-    extra = info.json_schema_extra if PYDANTIC_2 else info.extra
-    return Setting(
-        name=name,
-        default=info.default,
-        help=info.description,
-        infotext=f"Prodshot {name.replace('_', ' ')}",
-        **extra,
-    )
+    for known in settings(base):
+        if known.name == name:
+            return known
+    raise KeyError(name)
 
 
 def check(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -347,176 +428,31 @@ def check(values: Mapping[str, Any]) -> dict[str, Any]:
             problems.append(FieldProblem(str(name), "unknown setting", ", ".join(table)))
             continue
         try:
-            accepted[name] = _check_value(table[name], value)
+            accepted[name] = check_value(table[name], value)
         except ValueError as error:
             problems.append(FieldProblem(name, str(error), table[name].allowed))
-    problems.extend(_check_lists(accepted))
+    problems.extend(_check_together(accepted))
     if problems:
         raise RequestError(problems)
     return accepted
 
 
-def _check_lists(accepted: Mapping[str, Any]) -> Iterable[FieldProblem]:
-    """Problems of the fields that hold a small language of their own."""
+def _check_together(accepted: Mapping[str, Any]) -> Iterable[FieldProblem]:
+    """Problems of the fields that hold a small language of their own, or that must agree with another field."""
+    start, end = accepted.get("control_guidance_start", 0.0), accepted.get("control_guidance_end", 1.0)
+    if start > end:
+        yield FieldProblem(
+            "control_guidance_start", f"{start:g} is after control_guidance_end, {end:g}", f"up to {end:g}"
+        )
     try:
         classes = parse_products(accepted["products"]) if accepted.get("products", "").strip() else None
     except RequestError as error:
-        return error.problems
-    if not accepted.get("class_thresholds", "").strip():
-        return ()
-    try:
-        thresholds = _parse_thresholds(accepted["class_thresholds"])
-        if classes is not None:
-            _match_thresholds(classes, thresholds)
-    except RequestError as error:
-        return error.problems
-    return ()
-
-
-def _check_value(known: Setting, value: Any) -> Any:
-    if known.kind == "flag":
-        if not isinstance(value, bool):
-            raise ValueError(f"{value!r} is neither true nor false")
-        return value
-    if known.kind == "choice":
-        if value not in known.choices:
-            raise ValueError(f"{value!r} is not a choice")
-        return value
-    if known.kind == "text":
-        return _check_text(known, value)
-    return _check_number(known, value)
-
-
-def _check_text(known: Setting, value: Any) -> str:
-    if known.name == "products" and isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value):
-        value = ", ".join(value)
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not text")
-    if any(0xD800 <= ord(letter) <= 0xDFFF for letter in value):
-        raise ValueError("the text holds half of a surrogate pair, which no encoding can write")
-    return value
-
-
-def _check_number(known: Setting, value: Any) -> float | int:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"{value!r} is not a number")
-    if not math.isfinite(value):
-        raise ValueError(f"{value!r} is not a finite number")
-    if known.kind == "integer" and value != int(value):
-        raise ValueError(f"{value!r} is not a whole number")
-    if known.minimum is not None and value < known.minimum:
-        raise ValueError(f"{value!r} is too small")
-    if known.maximum is not None and value > known.maximum:
-        raise ValueError(f"{value!r} is too large")
-    return int(value) if known.kind == "integer" else float(value)
-
-
-@dataclass(frozen=True)
-class ProductClass:
-    """One product: the name the user wrote (the label everywhere), its phrases (name first), its box threshold."""
-
-    name: str
-    phrases: tuple[str, ...]
-    threshold: float = 0.3
-
-
-def parse_products(text: str) -> tuple[ProductClass, ...]:
-    """Read 'handbag, shoe: sneaker | trainer, watch or watch dial' into classes with synonyms.
-
-    Commas, semicolons and new lines separate products; `name: synonym | synonym` adds phrases, and so does ' or '.
-    The label is the first name as written. Phrases are lower-cased, without '.' and '?', which detectors read as
-    the end of a phrase. A product named twice counts once.
-
-    Raises `RequestError` (field products): empty list, a product without a letter or digit, a name over 80
-    characters, more than 64 products, one phrase claimed by two products.
-    """
-    classes: dict[str, ProductClass] = {}
-    for part in re.split(r"[,;\n]", text):
-        if not part.strip():
-            continue
-        parsed = _parse_product(part)
-        key = parsed.phrases[0]
-        if key in classes:
-            merged = dict.fromkeys(classes[key].phrases + parsed.phrases)
-            parsed = ProductClass(classes[key].name, tuple(merged))
-        classes[key] = parsed
-    if not classes:
-        raise _products_problem("no product is named; write for example 'handbag, shoe'")
-    if len(classes) > MAX_CLASSES:
-        raise _products_problem(f"{len(classes)} products, at most {MAX_CLASSES} are possible")
-    _refuse_shared_phrases(classes.values())
-    return tuple(classes.values())
-
-
-def _parse_product(part: str) -> ProductClass:
-    name, _, synonyms = part.partition(":")
-    # \s also swallows odd spaces; control characters have no place in a caption, a report or an infotext
-    written = [" ".join(_printable(text).split()) for text in (*_split_or(name), *re.split(r"\|", synonyms))]
-    names = [text for text in written if text]
-    phrases = [phrase for phrase in (clean_phrase(text) for text in names) if phrase]
-    if not name.strip() or len(phrases) < len(names) or not phrases:
-        raise _products_problem(f"{part.strip()!r} has a name without a letter or digit")
-    too_long = next((text for text in names if len(text) > MAX_NAME_LENGTH), None)
-    if too_long is not None:
-        raise _products_problem(f"{too_long[:20]!r}… is longer than {MAX_NAME_LENGTH} characters")
-    return ProductClass(names[0], tuple(dict.fromkeys(phrases)))
-
-
-def _split_or(name: str) -> list[str]:
-    return re.split(r"\s+or\s+", name, flags=re.IGNORECASE)
-
-
-def _printable(text: str) -> str:
-    normal = unicodedata.normalize("NFC", text)
-    return "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in normal)
-
-
-def clean_phrase(text: str) -> str:
-    """A phrase as detectors read it: lower case, single spaces, no '.' or '?'; empty if no letter or digit is left."""
-    words = " ".join(re.sub(r"[.?]", " ", _printable(text).lower()).split())
-    return words if any(letter.isalnum() for letter in words) else ""
-
-
-def _refuse_shared_phrases(classes: Iterable[ProductClass]) -> None:
-    owner: dict[str, str] = {}
-    for product in classes:
-        for phrase in product.phrases:
-            if owner.setdefault(phrase, product.name) != product.name:
-                raise _products_problem(f"{phrase!r} is claimed by both {owner[phrase]!r} and {product.name!r}")
-
-
-def _parse_thresholds(text: str) -> dict[str, float]:
-    thresholds: dict[str, float] = {}
-    for part in re.split(r"[,;\n]", text):
-        if not part.strip():
-            continue
-        name, _, number = part.rpartition(":")
+        yield from error.problems
+        return
+    for name, parse in (("class_thresholds", parse_thresholds), ("class_prompts", parse_prompts)):
         try:
-            value = float(number)
-        except ValueError:
-            value = math.nan
-        if not clean_phrase(name) or not 0.0 <= value <= 1.0:
-            problem = f"{part.strip()!r} is not 'product: number from 0 to 1'"
-            raise RequestError([FieldProblem("class_thresholds", problem, "such as 'watch: 0.4, shoe: 0.25'")])
-        thresholds[clean_phrase(name)] = value
-    return thresholds
-
-
-def _match_thresholds(classes: Sequence[ProductClass], thresholds: Mapping[str, float]) -> None:
-    known = {product.phrases[0] for product in classes}
-    unknown = [name for name in thresholds if name not in known]
-    if unknown:
-        allowed = ", ".join(product.name for product in classes)
-        raise RequestError([FieldProblem("class_thresholds", f"{unknown[0]!r} is not among the products", allowed)])
-
-
-def _with_thresholds(classes: Sequence[ProductClass], text: str, default: float) -> tuple[ProductClass, ...]:
-    thresholds = _parse_thresholds(text)
-    _match_thresholds(classes, thresholds)
-    return tuple(
-        ProductClass(product.name, product.phrases, thresholds.get(product.phrases[0], default)) for product in classes
-    )
-
-
-def _products_problem(message: str) -> RequestError:
-    return RequestError([FieldProblem("products", message, "such as 'handbag, shoe: sneaker | trainer'")])
+            entries = parse(accepted.get(name, ""))
+            if classes is not None:
+                match_names(classes, entries, name)
+        except RequestError as error:
+            yield from error.problems

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lib_prodshot.errors import RequestError
-from lib_prodshot.request import ProductClass, Request, parse_products, settings
+from lib_prodshot.request import WEBUI_BASE, ProductClass, Request, parse_products, setting_named, settings
 
 
 def problem_fields(**values: object) -> list[str]:
@@ -79,6 +79,25 @@ def test_thresholds_per_product() -> None:
     assert [product.threshold for product in request.classes] == [0.4, 0.2]
     assert problem_fields(products="shoe", class_thresholds="watch: 0.4") == ["class_thresholds"]
     assert problem_fields(products="shoe", class_thresholds="shoe: 2") == ["class_thresholds"]
+
+
+def test_prompts_per_product() -> None:
+    request = Request(products="watch or dial, shoe", class_prompts="Watch: [class], 10:10, on oak\n\n")
+    assert request.prompts == {"watch": "[class], 10:10, on oak"}
+    for text in ("shoe: red", "watch:", "a lonely prompt", "watch: one\nWATCH: two", ": red"):
+        assert problem_fields(products="watch", class_prompts=text) == ["class_prompts"]
+
+
+def test_control_cannot_end_before_it_begins() -> None:
+    assert problem_fields(control_guidance_start=0.6, control_guidance_end=0.5) == ["control_guidance_start"]
+
+
+def test_a_door_may_start_from_other_defaults() -> None:
+    assert (Request().engine, setting_named("engine").default) == ("retouch", "retouch")
+    assert setting_named("engine", WEBUI_BASE).default == "inpaint"
+    request = Request.from_arguments(["car"], base=WEBUI_BASE)
+    assert request.to_dict(only_changed=True, base=WEBUI_BASE) == {"products": "car"}
+    assert request.to_dict(only_changed=True) == {"products": "car", "engine": "inpaint"}
 
 
 def test_requests_are_frozen_and_replaceable() -> None:

@@ -1,0 +1,151 @@
+"""The small languages of the text settings: product lists, and thresholds and prompts for single products."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lib_prodshot.errors import FieldProblem, RequestError
+
+MAX_CLASSES = 64
+MAX_NAME_LENGTH = 80
+
+
+@dataclass(frozen=True)
+class ProductClass:
+    """One product: the name the user wrote (the label everywhere), its phrases (name first), its box threshold."""
+
+    name: str
+    phrases: tuple[str, ...]
+    threshold: float = 0.3
+
+
+def parse_products(text: str) -> tuple[ProductClass, ...]:
+    """Read 'handbag, shoe: sneaker | trainer, watch or watch dial' into classes with synonyms.
+
+    Commas, semicolons and new lines separate products; `name: synonym | synonym` adds phrases, and so does ' or '.
+    The label is the first name as written. Phrases are lower-cased, without '.' and '?', which detectors read as
+    the end of a phrase. A product named twice counts once.
+
+    Raises `RequestError` (field products): empty list, a product without a letter or digit, a name over 80
+    characters, more than 64 products, one phrase claimed by two products.
+    """
+    classes: dict[str, ProductClass] = {}
+    for part in re.split(r"[,;\n]", text):
+        if not part.strip():
+            continue
+        parsed = _parse_product(part)
+        key = parsed.phrases[0]
+        if key in classes:
+            merged = dict.fromkeys(classes[key].phrases + parsed.phrases)
+            parsed = ProductClass(classes[key].name, tuple(merged))
+        classes[key] = parsed
+    if not classes:
+        raise _products_problem("no product is named; write for example 'handbag, shoe'")
+    if len(classes) > MAX_CLASSES:
+        raise _products_problem(f"{len(classes)} products, at most {MAX_CLASSES} are possible")
+    _refuse_shared_phrases(classes.values())
+    return tuple(classes.values())
+
+
+def _parse_product(part: str) -> ProductClass:
+    name, _, synonyms = part.partition(":")
+    # \s also swallows odd spaces; control characters have no place in a caption, a report or an infotext
+    written = [" ".join(_printable(text).split()) for text in (*_split_or(name), *re.split(r"\|", synonyms))]
+    names = [text for text in written if text]
+    phrases = [phrase for phrase in (clean_phrase(text) for text in names) if phrase]
+    if not name.strip() or len(phrases) < len(names) or not phrases:
+        raise _products_problem(f"{part.strip()!r} has a name without a letter or digit")
+    too_long = next((text for text in names if len(text) > MAX_NAME_LENGTH), None)
+    if too_long is not None:
+        raise _products_problem(f"{too_long[:20]!r}… is longer than {MAX_NAME_LENGTH} characters")
+    return ProductClass(names[0], tuple(dict.fromkeys(phrases)))
+
+
+def _split_or(name: str) -> list[str]:
+    return re.split(r"\s+or\s+", name, flags=re.IGNORECASE)
+
+
+def _printable(text: str) -> str:
+    normal = unicodedata.normalize("NFC", text)
+    return "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in normal)
+
+
+def clean_phrase(text: str) -> str:
+    """A phrase as detectors read it: lower case, single spaces, no '.' or '?'; empty if no letter or digit is left."""
+    words = " ".join(re.sub(r"[.?]", " ", _printable(text).lower()).split())
+    return words if any(letter.isalnum() for letter in words) else ""
+
+
+def _refuse_shared_phrases(classes: Iterable[ProductClass]) -> None:
+    owner: dict[str, str] = {}
+    for product in classes:
+        for phrase in product.phrases:
+            if owner.setdefault(phrase, product.name) != product.name:
+                raise _products_problem(f"{phrase!r} is claimed by both {owner[phrase]!r} and {product.name!r}")
+
+
+def parse_thresholds(text: str) -> dict[str, float]:
+    """Read 'watch: 0.4, shoe: 0.25'; the keys are phrases. Raises `RequestError` (field class_thresholds)."""
+    thresholds: dict[str, float] = {}
+    for part in re.split(r"[,;\n]", text):
+        if not part.strip():
+            continue
+        name, _, number = part.rpartition(":")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not clean_phrase(name) or not 0.0 <= value <= 1.0:
+            problem = f"{part.strip()!r} is not 'product: number from 0 to 1'"
+            raise RequestError([FieldProblem("class_thresholds", problem, "such as 'watch: 0.4, shoe: 0.25'")])
+        thresholds[clean_phrase(name)] = value
+    return thresholds
+
+
+def parse_prompts(text: str) -> dict[str, str]:
+    """Read one 'product: prompt' on each line; the keys are phrases. A prompt may hold commas and colons.
+
+    Raises `RequestError` (field class_prompts): a line without a product or a prompt, a product named twice.
+    """
+    prompts: dict[str, str] = {}
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        name, _, prompt = line.partition(":")
+        key = clean_phrase(_split_or(name)[0])
+        if not key or not prompt.strip():
+            raise _prompts_problem(f"{line.strip()!r} is not 'product: prompt'")
+        if key in prompts:
+            raise _prompts_problem(f"{name.strip()!r} has two prompts")
+        prompts[key] = prompt.strip()
+    return prompts
+
+
+def _prompts_problem(message: str) -> RequestError:
+    return RequestError([FieldProblem("class_prompts", message, "one 'handbag: [class] on marble' on each line")])
+
+
+def match_names(classes: Sequence[ProductClass], names: Iterable[str], field: str) -> None:
+    """Refuse names in the text setting `field` that are not the (first) name of a product. Raises `RequestError`."""
+    known = {product.phrases[0] for product in classes}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        allowed = ", ".join(product.name for product in classes)
+        raise RequestError([FieldProblem(field, f"{unknown[0]!r} is not among the products", allowed)])
+
+
+def with_thresholds(classes: Sequence[ProductClass], text: str, default: float) -> tuple[ProductClass, ...]:
+    """The classes with their own box thresholds, or the `default`. Raises `RequestError`."""
+    thresholds = parse_thresholds(text)
+    match_names(classes, thresholds, "class_thresholds")
+    return tuple(
+        ProductClass(product.name, product.phrases, thresholds.get(product.phrases[0], default)) for product in classes
+    )
+
+
+def _products_problem(message: str) -> RequestError:
+    return RequestError([FieldProblem("products", message, "such as 'handbag, shoe: sneaker | trainer'")])
