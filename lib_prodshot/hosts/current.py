@@ -1,0 +1,36 @@
+"""Picks the host this process runs in, by what can be imported, never by name."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from lib_prodshot.hosts.interface import Host, HostUnavailable
+
+_HOST: list[Host] = []
+
+
+def inside_webui() -> bool:
+    """Whether a WebUI's modules can be imported here; imports none of them."""
+    try:
+        return importlib.util.find_spec("modules.processing") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def host() -> Host:
+    """The WebUI around us. Raises `HostUnavailable` where there is none, or none we know how to speak to."""
+    if not _HOST:
+        _HOST.append(_pick())
+    return _HOST[0]
+
+
+def _pick() -> Host:
+    if not inside_webui():
+        raise HostUnavailable("no WebUI runs in this process; use the command line, or name a WebUI with --webui")
+    try:
+        from lib_prodshot.hosts.webui import WebUI
+
+        return WebUI()
+    except (ImportError, AttributeError) as error:
+        message = f"this WebUI's interface is not the one Prodshot knows ({error}); please report it with its version"
+        raise HostUnavailable(message) from error

@@ -1,0 +1,202 @@
+"""What the house asks of the WebUI around it (`Host`), and of whatever runs an inpaint pass for it (`Painter`).
+
+Nothing here imports the WebUI. `lib_prodshot.hosts.current.host()` gives the `Host` of this process; a remote WebUI is
+a `Painter` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from lib_prodshot.errors import EnhanceError, ProdshotError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from PIL import Image
+
+    from lib_prodshot.finding.interface import Finder
+
+Family = Literal["sd15", "sd2", "sdxl", "other"]
+"""What a checkpoint is built on, as far as ControlNet models care."""
+
+FILLS = ("fill", "original", "latent noise", "latent nothing")
+"""The WebUI's masked content, in the order of its numbers."""
+
+
+class HostUnavailable(ProdshotError):
+    """No WebUI runs in this process, or one whose interface has moved. Says what was missing."""
+
+
+class PassInterrupted(EnhanceError):
+    """The user interrupted or skipped the inpaint pass; the picture stays as it was."""
+
+
+@dataclass(frozen=True)
+class ControlLists:
+    """What the host's ControlNet offers: models and preprocessors as it names them, and how many units it takes."""
+
+    models: tuple[str, ...]
+    modules: tuple[str, ...]
+    none_module: str
+    slots: int
+
+
+@dataclass(frozen=True)
+class PassDefaults:
+    """What an inpaint pass takes over from the generation around it.
+
+    Without one (a route, a folder job) these stand: the seed author's 20 steps, DPM++ 2M Karras, CFG 7, 512×512.
+    """
+
+    prompt: str = ""
+    negative_prompt: str = ""
+    seed: int = 0
+    steps: int = 20
+    cfg_scale: float = 7.0
+    sampler: str = "DPM++ 2M"
+    scheduler: str = "Karras"
+    width: int = 512
+    height: int = 512
+
+
+@dataclass(frozen=True)
+class InpaintPass:
+    """One img2img pass over a crop. `picture` (H×W×3 uint8 RGB) and `mask` (H×W uint8, 255 = repaint) have the very
+    size of the pass, a multiple of 8; the mask is not empty. `control` is a ControlNet unit as a plain dict without an
+    image: ControlNet looks at the picture itself."""
+
+    picture: npt.NDArray[np.uint8]
+    mask: npt.NDArray[np.uint8]
+    mask_blur: int
+    prompt: str
+    negative_prompt: str
+    seed: int
+    steps: int
+    cfg_scale: float
+    sampler: str
+    scheduler: str
+    denoising_strength: float
+    inpainting_fill: int
+    checkpoint: str = ""
+    control: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """The repainted crop (H×W×3 uint8 RGB, the pass's size) and whether ControlNet really took part: None where the
+    host cannot tell."""
+
+    picture: npt.NDArray[np.uint8]
+    control_ran: bool | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Painter(Protocol):
+    """Whatever can run an inpaint pass: the WebUI around us within one generation, or a remote one."""
+
+    defaults: PassDefaults
+
+    def family(self, checkpoint: str = "") -> Family:
+        """The family of the named checkpoint; empty: of the one that is loaded."""
+
+    def control_lists(self) -> ControlLists | None:
+        """What ControlNet offers here; None: it is not installed."""
+
+    def lora_names(self) -> frozenset[str] | None:
+        """Names and aliases that `<lora:…>` may use; None: cannot be told, take every tag."""
+
+    def check(self, sampler: str, scheduler: str, checkpoint: str) -> None:
+        """Raise `EnhanceError` for a sampler, scheduler or checkpoint (each may be empty) that is not there."""
+
+    def paint(self, plan: InpaintPass) -> PassResult:
+        """Run the pass. Raises `PassInterrupted`, and `EnhanceError` for whatever else stops it; in either case the
+        host is as it was before."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the host can offer in drop-downs, each as it names it."""
+
+    checkpoints: tuple[str, ...] = ()
+    samplers: tuple[str, ...] = ()
+    schedulers: tuple[str, ...] = ()
+    control: ControlLists | None = None
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Where `Host.save` put a picture. `infotext` was written into it."""
+
+    path: Path
+    infotext: str = field(repr=False, default="")
+
+
+class Host(Protocol):
+    """The WebUI that this process runs in."""
+
+    name: str
+    """'AUTOMATIC1111', 'Forge', …: for messages only, never to decide anything by."""
+
+    version: str
+
+    def models_path(self) -> Path:
+        """The WebUI's models folder (as its command line redirects it); ours is `models/prodshot` under it unless the
+        settings page says otherwise."""
+
+    def data_path(self) -> Path:
+        """The WebUI's data folder."""
+
+    def option(self, key: str, default: Any = None) -> Any:
+        """A value of the settings page; `default` where there is no such option."""
+
+    def flag(self, name: str, default: Any = None) -> Any:
+        """A value of the command line, such as 'freeze_settings' or 'lowvram'."""
+
+    def api_credentials(self) -> dict[str, str]:
+        """Passwords by user, from --api-auth; empty: the API is open."""
+
+    def names(self) -> Names:
+        """What is installed, for drop-downs. Cheap; never loads a model."""
+
+    def lacks(self) -> tuple[str, ...]:
+        """What cannot be done on this host, one sentence each, with the cure; empty where all works."""
+
+    def queue_lock(self) -> AbstractContextManager[Any]:
+        """The lock that lets one generation run at a time. Not reentrant."""
+
+    def job(self, title: str) -> AbstractContextManager[None]:
+        """A job of our own, outside of any generation: takes the queue lock, shows progress, can be interrupted."""
+
+    def say(self, text: str) -> None:
+        """Show what is being done in the WebUI's progress bar."""
+
+    def warn(self, text: str) -> None:
+        """Tell the user of a failure: on the console, and as a toast where the host and the moment have one."""
+
+    def interrupted(self) -> bool:
+        """Whether the user asked to interrupt, skip or stop."""
+
+    def lend_finder(self, name: str = "auto") -> AbstractContextManager[Finder]:
+        """A finder, loaded once and kept; memory is freed for it before, and it leaves the GPU after.
+
+        Raises `FinderUnavailable` and `WeightsError`.
+        """
+
+    def painter(self, parent: Any = None, index: int = 0) -> Painter:
+        """What runs inpaint passes within the generation `parent` (the host's processing object), for its picture
+        number `index`; without a parent from the defaults of `PassDefaults`."""
+
+    def save(
+        self, picture: Image.Image, parent: Any, index: int, infotext: str, suffix: str = "", folder: Path | None = None
+    ) -> Saved:
+        """Write a picture next to the host's own, with its naming and format. Raises `OutputError`."""
+
+
+def full_names(names: Sequence[str]) -> dict[str, str]:
+    """Names by their stem in lower case: 'control_v11f1p_sd15_depth [cfd03158]' is found as the name without hash."""
+    return {name.rsplit(" [", 1)[0].lower(): name for name in names}
