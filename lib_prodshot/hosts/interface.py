@@ -6,7 +6,7 @@ a `Painter` only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,8 +107,8 @@ class Painter(Protocol):
     def control_lists(self) -> ControlLists | None:
         """What ControlNet offers here; None: it is not installed."""
 
-    def lora_names(self) -> frozenset[str] | None:
-        """Names and aliases that `<lora:…>` may use; None: cannot be told, take every tag."""
+    def missing_loras(self, names: Collection[str]) -> frozenset[str]:
+        """Which of these names, as `<lora:NAME:1>` writes them, no installed file answers to."""
 
     def check(self, sampler: str, scheduler: str, checkpoint: str) -> None:
         """Raise `EnhanceError` for a sampler, scheduler or checkpoint (each may be empty) that is not there."""

@@ -1,0 +1,201 @@
+"""Enhance by diffusion: inpaint passes on the product alone, held to its shape by ControlNet, run by a `Painter`.
+
+Each pass works on a crop that we cut, enlarge and paste back ourselves (the WebUI's "only masked" area). So a host's
+own overlay, colour correction or upscaler has nothing to spoil, and every host gives the same frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from lib_prodshot import control, masks
+from lib_prodshot.control import ControlChoice
+from lib_prodshot.enhancing.crop import FINE_GRID, Crop, crop_around
+from lib_prodshot.enhancing.interface import Enhanced, Task
+from lib_prodshot.enhancing.prompts import fill_template, leave_out_missing
+from lib_prodshot.errors import EnhanceError
+from lib_prodshot.hosts.interface import FILLS, InpaintPass, Painter, PassResult
+from lib_prodshot.outcome import Detection
+from lib_prodshot.preserve import composite
+from lib_prodshot.products import clean_phrase
+from lib_prodshot.request import Request
+
+Array = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Instances that share one pass: their mask and its feather (H×W uint8), their names, their prompt template."""
+
+    mask: Array
+    alpha: Array
+    names: tuple[str, ...]
+    template: str
+
+
+@dataclass
+class InpaintEnhancer:
+    """Runs the passes of one picture. `ran` says afterwards, one line for each pass, what really ran."""
+
+    painter: Painter
+    name: str = "inpaint"
+    ran: list[str] = field(default_factory=list)
+
+    def enhance(self, task: Task) -> Enhanced:
+        """New colours for everything in the mask. Raises `EnhanceError` (`PassInterrupted` among them)."""
+        self.ran.clear()
+        request = task.request
+        self.painter.check(request.sampler, request.scheduler, request.checkpoint)
+        family = self.painter.family(request.checkpoint)
+        choice = control.choose_unit(request, family, self.painter.control_lists())
+        layers = _Layers(task.picture)
+        notes: list[str] = list(choice.notes)
+        groups = list(plan_groups(task))
+        for number, group in enumerate(groups):
+            task.progress(number / len(groups))
+            notes += self._run_pass(layers, group, request, choice, number)
+        return Enhanced(layers.content, tuple(dict.fromkeys(notes)))
+
+    def _run_pass(
+        self, layers: _Layers, group: Group, request: Request, choice: ControlChoice, number: int
+    ) -> tuple[str, ...]:
+        crop = self._crop(group, request)
+        plan, notes = self._plan(layers.seen(), group, crop, request, number)
+        result = self.painter.paint(replace(plan, control=choice.unit))
+        if choice.unit is not None and result.control_ran is False:
+            # the host kept quiet: now the request decides, and with 'preferred' the pass stands as it is
+            failed = "the WebUI's ControlNet did not take part; its reason is on the WebUI's console"
+            notes += control.without_control(request, failed).notes
+        layers.add(crop.paste(layers.original, result.picture), group.alpha)
+        self.ran.append(describe(plan, choice, result))
+        return (*notes, *result.notes)
+
+    def _crop(self, group: Group, request: Request) -> Crop:
+        defaults = self.painter.defaults
+        pixels = request.resolution**2 if request.resolution else defaults.width * defaults.height
+        if request.inpaint_area == "whole picture":
+            return crop_around(group.alpha, None, pixels)
+        return crop_around(group.alpha, request.padding, pixels)
+
+    def _plan(
+        self, picture: Array, group: Group, crop: Crop, request: Request, number: int
+    ) -> tuple[InpaintPass, tuple[str, ...]]:
+        defaults = self.painter.defaults
+        mask = crop.cut_mask(group.mask)
+        _refuse_vanishing(mask)
+        text = fill_template(group.template, group.names, defaults.prompt)
+        prompt, notes = leave_out_missing(text, self.painter.missing_loras)
+        seed = defaults.seed if request.seed < 0 else request.seed
+        plan = InpaintPass(
+            picture=crop.cut(picture),
+            mask=mask,
+            mask_blur=round(request.feather * crop.scale),
+            prompt=prompt,
+            negative_prompt=fill_template(request.negative_prompt, group.names, defaults.negative_prompt),
+            seed=seed + number,
+            steps=request.steps or defaults.steps,
+            cfg_scale=request.cfg_scale or defaults.cfg_scale,
+            sampler=request.sampler or defaults.sampler,
+            scheduler=request.scheduler or defaults.scheduler,
+            denoising_strength=request.denoising_strength,
+            inpainting_fill=FILLS.index(request.inpainting_fill),
+            checkpoint=request.checkpoint,
+        )
+        return plan, notes
+
+
+class _Layers:
+    """The picture while passes are laid over it: each pixel belongs to the pass whose feather covers it most."""
+
+    def __init__(self, original: Array) -> None:
+        self.original = original
+        self.content = original.copy()
+        self._cover = np.zeros(original.shape[:2], np.uint8)
+
+    def seen(self) -> Array:
+        """What the next pass sees: the passes so far, feathered into the picture."""
+        return composite(self.original, self.content, self._cover) if self._cover.any() else self.original
+
+    def add(self, painted: Array, alpha: Array) -> None:
+        """Lay a pass's result over the picture where its feather is stronger than any before."""
+        stronger = alpha > self._cover
+        self.content[stronger] = painted[stronger]
+        np.maximum(self._cover, alpha, out=self._cover)
+
+
+def plan_groups(task: Task) -> Iterator[Group]:
+    """Which instances go into which pass: one pass for each prompt, or with `passes` 'each' one for each instance.
+
+    An inverted mask (everything but the products) is one pass, whatever was found.
+    """
+    request = task.request
+    names = [found.label for found in task.detections]
+    if request.invert or len(names) == 1:
+        yield Group(task.mask, task.alpha, tuple(names), _template(request, names[0]))
+        return
+    parts = instance_masks(task.mask, task.detections)
+    members: dict[object, list[int]] = {}
+    for number, name in enumerate(names):
+        key = number if request.passes == "each" else _template(request, name)
+        members.setdefault(key, []).append(number)
+    for numbers in members.values():
+        mask = task.mask if len(members) == 1 else masks.union([parts[number] for number in numbers])
+        if not mask.any():
+            continue
+        alpha = task.alpha if len(members) == 1 else np.minimum(task.alpha, masks.feather(mask, request.feather))
+        yield Group(mask, alpha, tuple(names[number] for number in numbers), _template(request, names[numbers[0]]))
+
+
+def _template(request: Request, label: str) -> str:
+    """The prompt template of one product."""
+    return request.prompts.get(clean_phrase(label), request.prompt)
+
+
+def instance_masks(mask: Array, detections: Sequence[Detection]) -> list[Array]:
+    """A joined H×W mask taken apart: each of its pixels goes to the detection whose box it lies in, or is nearest to.
+
+    Where boxes overlap the smaller one wins, for it is the product in front or the part of another.
+    """
+    height, width = mask.shape
+    rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
+    order = sorted(range(len(detections)), key=lambda number: _box_area(detections[number]))
+    nearest = np.full((height, width), np.inf, np.float32)
+    owner = np.zeros((height, width), np.int16)
+    for number in order:
+        x0, y0, x1, y1 = detections[number].box
+        across = np.maximum(np.maximum(x0 - columns, columns - (x1 - 1)), 0)
+        down = np.maximum(np.maximum(y0 - rows, rows - (y1 - 1)), 0)
+        distance = np.hypot(across, down).astype(np.float32)
+        closer = distance < nearest
+        owner[closer] = number
+        nearest[closer] = distance[closer]
+    return [np.where(owner == number, mask, np.uint8(0)) for number in range(len(detections))]
+
+
+def _box_area(found: Detection) -> int:
+    x0, y0, x1, y1 = found.box
+    return (x1 - x0) * (y1 - y0)
+
+
+def _refuse_vanishing(mask: Array) -> None:
+    """A mask of which no latent cell is half covered repaints nothing, and the host would not say so."""
+    height, width = mask.shape
+    cells = Image.fromarray(mask).resize((width // FINE_GRID, height // FINE_GRID))
+    if np.asarray(cells).max() < 128:
+        advice = "choose the inpaint area 'only masked', less padding or a higher resolution"
+        raise EnhanceError(f"the product is too small for this pass to see; {advice}")
+
+
+def describe(plan: InpaintPass, choice: ControlChoice, result: PassResult) -> str:
+    """One line on a pass that ran: its size, sampling and ControlNet, for the infotext."""
+    height, width = plan.mask.shape
+    sampling = f"{plan.sampler} {plan.scheduler}".strip()
+    line = f"{width}x{height}, {plan.steps} steps {sampling}, CFG {plan.cfg_scale:g}, seed {plan.seed}"
+    if choice.unit is None or result.control_ran is False:
+        return f"{line}, no ControlNet"
+    return f"{line}, {choice.unit['module']} {choice.unit['model']} weight {choice.unit['weight']:g}"
