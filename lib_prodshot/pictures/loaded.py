@@ -1,0 +1,137 @@
+"""What a picture is between its file and the pipeline: its own samples, their RGB view, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Rgb = npt.NDArray[np.uint8]
+"""H×W×3 RGB."""
+
+Grey = npt.NDArray[np.uint8]
+"""H×W."""
+
+Native = npt.NDArray[Any]
+"""The picture's own samples: H×W or H×W×channels; bool, uint8 or uint16."""
+
+DEEP_MODES = ("I;16", "LA;16", "RGB;16", "RGBA;16")
+"""Modes with 16 bits per sample; the colour ones are this package's names, as Pillow has none."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says besides its pixels, as it stood in the file.
+
+    `png_chunks` (type, data) are a PNG's own; `tiff_tags` a TIFF's descriptive ones, sub-directories as dicts;
+    `exif` starts with the TIFF header (no 'Exif' prefix).
+    """
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    png_chunks: tuple[tuple[bytes, bytes], ...] = ()
+    tiff_tags: dict[int, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LoadedPicture:
+    """A decoded picture. Treat its arrays as read-only: `rgb` and `native` may be one array.
+
+    `rgb` is H×W×3 uint8 without regard to alpha, `native` the same pixels in the picture's own `mode` (Pillow's
+    names, and those of `DEEP_MODES`), both in display orientation; `orientation` is the EXIF value 1..8 that leads
+    there from the file. `palette` is N×4 uint8 RGBA (mode P), `key` the native colour that stands for transparent.
+    `lossless` tells whether the format keeps samples exactly; `format` and `suffix` are the file's own.
+    """
+
+    rgb: Rgb
+    native: Native
+    mode: str
+    format: str
+    suffix: str
+    lossless: bool
+    orientation: int = 1
+    frames: int = 1
+    palette: npt.NDArray[np.uint8] | None = None
+    key: tuple[int, ...] | None = None
+    compressed: bool = True
+    metadata: Metadata = Metadata()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in display orientation."""
+        return self.rgb.shape[0], self.rgb.shape[1]
+
+    @property
+    def alpha(self) -> Grey | None:
+        """H×W uint8 opacity, or None for a picture that has none."""
+        return alpha_of(self.native, self.mode, self.palette, self.key)
+
+    def seen(self) -> Rgb:
+        """The picture as a viewer shows it: transparent parts over white. `rgb` itself when it is opaque."""
+        alpha = self.alpha
+        if alpha is None or int(alpha.min()) == 255:
+            return self.rgb
+        opacity = cv2.merge([alpha, alpha, alpha])
+        over = cv2.multiply(self.rgb, opacity, scale=1 / 255)
+        return np.asarray(cv2.add(over, cv2.bitwise_not(opacity)), dtype=np.uint8)
+
+    @classmethod
+    def from_rgb(cls, rgb: Rgb) -> LoadedPicture:
+        """A picture that never was a file, such as one a WebUI has just made: H×W×3 uint8 RGB."""
+        return cls(rgb, rgb, "RGB", "PNG", ".png", lossless=True)
+
+
+@dataclass(frozen=True)
+class RestoredPicture:
+    """A result in its input's own mode: `native` like the source's, `rgb` (H×W×3) what those samples look like."""
+
+    source: LoadedPicture
+    native: Native
+    rgb: Rgb
+
+
+def alpha_of(
+    native: Native, mode: str, palette: npt.NDArray[np.uint8] | None, key: tuple[int, ...] | None
+) -> Grey | None:
+    """H×W uint8 opacity of samples in `mode`, or None where the mode knows none."""
+    if mode in ("LA", "RGBA"):
+        return np.ascontiguousarray(native[..., -1])
+    if mode in ("LA;16", "RGBA;16"):
+        return to_8_bits(native[..., -1])
+    if palette is not None:
+        opacity = np.zeros(256, np.uint8)
+        opacity[: len(palette)] = palette[:, 3]
+        return np.asarray(opacity[native]) if int(palette[:, 3].min()) < 255 else None
+    if key is not None:
+        matches = native == np.asarray(key, native.dtype)
+        clear = matches.all(axis=2) if matches.ndim == 3 else matches
+        return np.where(clear, np.uint8(0), np.uint8(255))
+    return None
+
+
+def to_8_bits(deep: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+    """16-bit samples scaled to 8 bits with rounding, 65535 to 255; same shape."""
+    # round(v / 257) in integers; exact for all 65536 values (a test goes through them)
+    return ((deep.astype(np.uint32) * 255 + 32895) >> 16).astype(np.uint8)
+
+
+def to_display(stored: Native, orientation: int) -> Native:
+    """Turn stored pixels the way the EXIF value 1..8 asks for (TIFF 6.0, tag 274); a contiguous array."""
+    turned = stored.swapaxes(0, 1) if orientation >= 5 else stored
+    if orientation in (3, 4, 7, 8):
+        turned = turned[::-1]
+    if orientation in (2, 3, 6, 7):
+        turned = turned[:, ::-1]
+    return np.ascontiguousarray(turned)
+
+
+def to_stored(shown: Native, orientation: int) -> Native:
+    """The inverse of `to_display`."""
+    inverse = {6: 8, 8: 6}.get(orientation, orientation)
+    return to_display(shown, inverse)

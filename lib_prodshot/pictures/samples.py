@@ -1,0 +1,190 @@
+"""Between a picture's own samples and RGB: how each mode looks, and how new colours come back into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from lib_prodshot.pictures.loaded import DEEP_MODES, Grey, LoadedPicture, Native, RestoredPicture, Rgb, to_8_bits
+
+_LUMA = (19595, 38470, 7471)
+"""Weights of R, G, B in 1/65536 (ITU-R BT.601), as Pillow's conversion to grey has them."""
+
+
+def read_palette(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """The palette of a decoded mode-P image as N×4 RGBA, N being at least the largest index in use plus one."""
+    colours = np.asarray(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    used = int(np.asarray(image).max(initial=0)) + 1
+    palette = np.zeros((max(len(colours), used), 4), np.uint8)
+    palette[: len(colours), :3] = colours
+    palette[:, 3] = 255
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int) and transparent < len(palette):
+        palette[transparent, 3] = 0
+    elif isinstance(transparent, bytes):
+        opacity = np.frombuffer(transparent, np.uint8)[: len(palette)]
+        palette[: len(opacity), 3] = opacity
+    return palette
+
+
+def to_rgb(native: Native, mode: str, palette: npt.NDArray[np.uint8] | None = None) -> Rgb:
+    """How samples look: H×W×3 uint8, alpha left aside. For RGB it is `native` itself.
+
+    CMYK is taken as device CMYK, R = (255 − C)·(255 − K) / 255 (PostScript Language Reference, section 7.2.4): a
+    profile is kept but not applied, so that unchanged samples need no way back.
+    """
+    if mode == "RGB":
+        return native
+    if mode in DEEP_MODES:
+        return to_rgb(to_8_bits(native), mode.replace("I;16", "L").replace(";16", ""))
+    if mode == "RGBA":
+        return np.asarray(cv2.cvtColor(native, cv2.COLOR_RGBA2RGB), dtype=np.uint8)
+    if mode == "P":
+        assert palette is not None
+        colours = np.zeros((256, 3), np.uint8)
+        colours[: len(palette)] = palette[:, :3]
+        return np.asarray(colours[native])
+    if mode == "CMYK":
+        return _cmyk_to_rgb(native)
+    grey = native[..., 0] if mode == "LA" else native
+    grey = grey.astype(np.uint8) * np.uint8(255) if mode == "1" else np.ascontiguousarray(grey)
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
+
+
+def restore(loaded: LoadedPicture, new_rgb: Rgb, alpha_mask: Grey) -> RestoredPicture:
+    """Put `new_rgb` (H×W×3, display orientation) into the picture's own mode where `alpha_mask` (H×W) is above 0.
+
+    Every sample where the mask is 0 is exactly the input's, and so is every sample whose colour did not change.
+    Opacity never changes. Within the mask: 16-bit samples get the difference of the 8-bit colours added, so that
+    their fine gradation stays; palette pixels the nearest colour of the palette (CIE Lab) with the same opacity;
+    CMYK keeps its black where it can; grey is the new colour's luma; bilevel its nearer side of the middle.
+    """
+    native = loaded.native.copy()
+    x, y, width, height = cv2.boundingRect(alpha_mask)
+    whole = (slice(y, y + height), slice(x, x + width))
+    if loaded.mode == "RGB" and loaded.key is None:
+        if width:
+            native[whole] = cv2.copyTo(new_rgb[whole], alpha_mask[whole], native[whole].copy())
+        return RestoredPicture(loaded, native, native)
+    for top in range(y, y + height, 512):
+        part = (slice(top, min(top + 512, y + height)), slice(x, x + width))
+        old, new = loaded.rgb[part], new_rgb[part]
+        changed = (alpha_mask[part] > 0) & (old != new).any(axis=2)
+        if changed.any():
+            change = _Change(native[part][changed], old[changed], new[changed])
+            native[part][changed] = _new_samples(loaded, change)
+    return RestoredPicture(loaded, native, to_rgb(native, loaded.mode, loaded.palette))
+
+
+@dataclass(frozen=True)
+class _Change:
+    """N pixels that get a new colour: their samples (N or N×channels), their old and new look (N×3 uint8)."""
+
+    samples: Native
+    old: Rgb
+    new: Rgb
+
+
+def _new_samples(loaded: LoadedPicture, change: _Change) -> Native:
+    mode = loaded.mode
+    if mode == "P":
+        assert loaded.palette is not None
+        return _nearest_indices(loaded.palette, change)
+    if mode == "CMYK":
+        return _rgb_to_cmyk(change)
+    if mode in DEEP_MODES:
+        fresh = _deep_samples(change)
+    elif mode == "1":
+        fresh = _luma(change.new) >= 128
+    elif mode in ("L", "LA"):
+        fresh = _with_colour(change.samples, _luma(change.new))
+    else:
+        fresh = _with_colour(change.samples, change.new)
+    return fresh if loaded.key is None else _keep_transparent(loaded.key, change.samples, fresh)
+
+
+def _luma(rgb: Rgb) -> Grey:
+    red, green, blue = _LUMA
+    weighted = rgb[..., 0] * np.uint32(red) + rgb[..., 1] * np.uint32(green) + rgb[..., 2] * np.uint32(blue)
+    return ((weighted + 0x8000) >> 16).astype(np.uint8)
+
+
+def _with_colour(old: Native, colour: Native) -> Native:
+    """Samples with their colour channels replaced; a further channel, alpha, stays."""
+    if old.ndim == 1:
+        return colour
+    fresh = old.copy()
+    fresh[:, : old.shape[1] - 1 if old.shape[1] in (2, 4) else 3] = colour.reshape(len(old), -1)
+    return fresh
+
+
+def _deep_samples(change: _Change) -> Native:
+    is_grey = change.samples.ndim == 1 or change.samples.shape[1] == 2
+    old, new = (_luma(change.old), _luma(change.new)) if is_grey else (change.old, change.new)
+    step = (new.astype(np.int32) - old) * 257
+    colour = change.samples if change.samples.ndim == 1 else change.samples[:, : 1 if is_grey else 3]
+    moved = np.clip(colour.astype(np.int32) + step.reshape(colour.shape), 0, 65535).astype(np.uint16)
+    return _with_colour(change.samples, moved)
+
+
+def _keep_transparent(key: tuple[int, ...], old: Native, fresh: Native) -> Native:
+    """Keep what was transparent, and step aside by one level where a new colour would turn transparent."""
+    colour = np.asarray(key, old.dtype)
+    was = old == colour if old.ndim == 1 else (old == colour).all(axis=1)
+    hits = fresh == colour if fresh.ndim == 1 else (fresh == colour).all(axis=1)
+    fresh = fresh.copy()
+    if fresh.ndim == 1:
+        fresh[hits] = ~colour if fresh.dtype == bool else (colour - 1 if colour.item() else colour + 1)
+    else:
+        fresh[hits, -1] = colour[-1] - 1 if colour[-1] else colour[-1] + 1
+    fresh[was] = old[was]
+    return fresh
+
+
+def _nearest_indices(palette: npt.NDArray[np.uint8], change: _Change) -> npt.NDArray[np.uint8]:
+    """The palette's nearest colours (Euclidean in CIE Lab) among those with the pixel's own opacity, and, for pixels
+    that were not clipped, among those that are not clipped either; the old index where there is no such colour."""
+    from scipy.spatial import cKDTree
+
+    clipped = ((palette[:, :3] == 0) | (palette[:, :3] == 255)).any(axis=1)
+    opacity = palette[:, 3].astype(np.int32)
+    fresh = change.samples.copy()
+    kinds = opacity[change.samples] * 2 + clipped[change.samples]
+    for kind in np.unique(kinds):
+        allowed = np.flatnonzero((opacity == kind >> 1) & (clipped <= (kind & 1)))
+        if not len(allowed):
+            continue
+        pixels = kinds == kind
+        packed = change.new[pixels].astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+        colours, where = np.unique(packed, return_inverse=True)
+        wanted = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1).astype(np.uint8)
+        _, nearest = cKDTree(_lab(palette[allowed, :3])).query(_lab(wanted))
+        fresh[pixels] = allowed[nearest][where.reshape(-1)]
+    return fresh
+
+
+def _lab(rgb: Rgb) -> npt.NDArray[np.float32]:
+    scaled = rgb.reshape(1, -1, 3).astype(np.float32) / np.float32(255)
+    return np.asarray(cv2.cvtColor(scaled, cv2.COLOR_RGB2LAB), dtype=np.float32)[0]
+
+
+def _cmyk_to_rgb(cmyk: Native) -> Rgb:
+    rgb = np.empty((*cmyk.shape[:2], 3), np.uint8)
+    light = cv2.bitwise_not(np.ascontiguousarray(cmyk[..., 3]))
+    for channel in range(3):
+        paper = cv2.bitwise_not(np.ascontiguousarray(cmyk[..., channel]))
+        rgb[..., channel] = cv2.multiply(paper, light, scale=1 / 255)
+    return rgb
+
+
+def _rgb_to_cmyk(change: _Change) -> Native:
+    """The inverse with the old black; less black only where a channel is brighter than it lets through."""
+    new = change.new.astype(np.float32)
+    light = np.maximum(255.0 - change.samples[:, 3], new.max(axis=1))
+    ink = 255 - new * (255 / np.maximum(light, 1))[:, None]
+    fresh = np.column_stack([ink, 255 - light])
+    return np.clip(np.rint(fresh), 0, 255).astype(np.uint8)

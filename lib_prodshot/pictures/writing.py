@@ -1,0 +1,164 @@
+"""From a `RestoredPicture` to a file that is either whole or not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from lib_prodshot.errors import OutputError
+from lib_prodshot.pictures import png, tiff
+from lib_prodshot.pictures.loaded import Grey, LoadedPicture, Metadata, Native, RestoredPicture, to_stored
+
+_OWN = {
+    "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "LA;16", "RGB;16", "RGBA;16"),
+    "TIFF": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "LA;16", "RGB;16", "RGBA;16"),
+    "WEBP": ("RGB", "RGBA"),
+    "BMP": ("1", "L", "P", "RGB"),
+    "DIB": ("1", "L", "P", "RGB"),
+    "PPM": ("1", "L", "RGB", "I;16", "RGB;16"),
+    "TGA": ("L", "LA", "P", "RGB", "RGBA"),
+}
+"""Which modes come back from each lossless format exactly as they were written; others go to PNG."""
+
+_NUMBERS = count()
+
+
+def output_suffix(loaded: LoadedPicture) -> str:
+    """The suffix of the result's file: the input's own when its format is lossless, '.png' otherwise ('.tif' for
+    CMYK, which PNG does not know)."""
+    kind = _output_format(loaded)
+    if kind == loaded.format:
+        return loaded.suffix
+    return ".tif" if kind == "TIFF" else ".png"
+
+
+def _output_format(loaded: LoadedPicture) -> str:
+    if loaded.lossless and loaded.frames == 1 and loaded.mode in _OWN.get(loaded.format, ()):
+        return loaded.format
+    if loaded.lossless and loaded.format in ("PNG", "TIFF", "WEBP") and loaded.mode in _OWN[loaded.format]:
+        return loaded.format
+    return "TIFF" if loaded.mode == "CMYK" else "PNG"
+
+
+def write(result: RestoredPicture, path: Path) -> None:
+    """Write `result` to `path` in the format of `output_suffix`, with the input's ICC profile, EXIF and orientation.
+
+    The file appears whole or not at all. Raises `OutputError` (no space, no permission, a format's own limits).
+    """
+    source = result.source
+    stored = to_stored(result.native, source.orientation)
+    with _whole_file(path) as file:
+        _encode(file, stored, source, _output_format(source))
+
+
+def write_grey(grey: Grey, path: Path) -> None:
+    """Write a mask (H×W uint8) as an 8-bit grey PNG, whole or not at all. Raises `OutputError`."""
+    with _whole_file(path) as file:
+        Image.fromarray(grey).save(file, "PNG", compress_level=png.COMPRESSION)
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the name `path` when the block ends well, and is gone when it does not."""
+    temporary = path.with_name(f".prodshot-{os.getpid()}-{next(_NUMBERS)}.part")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except MemoryError:
+        raise
+    except Exception as error:  # encoders fail in many ways; each means that nothing was written
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+        raise OutputError(f"{path} cannot be written: {reason}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _encode(file: BinaryIO, stored: Native, source: LoadedPicture, kind: str) -> None:
+    metadata = source.metadata
+    if kind == "PNG":
+        _write_png(file, stored, source)
+    elif kind == "TIFF":
+        own = source.format == "TIFF"
+        tags = metadata.tiff_tags if own else tiff.tags_from_exif(metadata.exif) if metadata.exif else {}
+        compressed = source.compressed if own else True
+        tiff.write(
+            file, stored, source.mode, palette=source.palette, icc=metadata.icc, tags=tags, compressed=compressed
+        )
+    elif kind == "PPM" and stored.dtype == np.uint16:
+        magic = b"P5" if stored.ndim == 2 else b"P6"
+        file.write(magic + b"\n%d %d\n65535\n" % (stored.shape[1], stored.shape[0]) + stored.astype(">u2").tobytes())
+    else:
+        _image(stored, source).save(file, kind, **_options(kind, source))
+
+
+def _options(kind: str, source: LoadedPicture) -> dict[str, Any]:
+    metadata = source.metadata
+    if kind == "WEBP":
+        known = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp}
+        return {"lossless": True, "exact": True, "quality": 20, **{key: data for key, data in known.items() if data}}
+    if kind == "TGA" and source.compressed:
+        return {"compression": "tga_rle"}
+    return {"dpi": metadata.dpi} if kind in ("BMP", "DIB") and metadata.dpi else {}
+
+
+def _write_png(file: BinaryIO, stored: Native, source: LoadedPicture) -> None:
+    metadata = source.metadata
+    chunks = metadata.png_chunks if source.format == "PNG" else _foreign_chunks(metadata)
+    if stored.dtype == np.uint16:
+        png.write_deep(file, stored, chunks, source.key)
+        return
+    splice = _Splice(file, chunks)
+    options: dict[str, Any] = {}
+    if source.palette is not None and int(source.palette[:, 3].min()) < 255:
+        options["transparency"] = source.palette[:, 3].tobytes()
+    elif source.key is not None:
+        options["transparency"] = source.key if len(source.key) > 1 else source.key[0]
+    _image(stored, source).save(splice, "PNG", compress_level=png.COMPRESSION, **options)
+
+
+def _foreign_chunks(metadata: Metadata) -> tuple[png.Chunk, ...]:
+    return png.metadata_chunks(metadata.icc, metadata.exif, metadata.xmp, metadata.dpi)
+
+
+class _Splice:
+    """A file for Pillow's PNG writer that puts `chunks` in after the header: verbatim, as Pillow could not."""
+
+    def __init__(self, file: BinaryIO, chunks: tuple[png.Chunk, ...]) -> None:
+        self._file = file
+        self._chunks = chunks
+        self._head = b""
+
+    def write(self, data: bytes) -> int:
+        if len(self._head) == png.HEADER_END:
+            return self._file.write(data)
+        self._head += bytes(data)
+        if len(self._head) >= png.HEADER_END:
+            self._file.write(self._head[: png.HEADER_END])
+            png.write_chunks(self._file, self._chunks)
+            self._file.write(self._head[png.HEADER_END :])
+            self._head = self._head[: png.HEADER_END]
+        return len(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _image(stored: Native, source: LoadedPicture) -> Image.Image:
+    height, width = stored.shape[:2]
+    if stored.dtype == bool:
+        return Image.fromarray(stored)
+    mode = "L" if source.mode == "P" else source.mode
+    image = Image.frombuffer(mode, (width, height), stored, "raw", mode, 0, 1)
+    if source.palette is not None:
+        image.putpalette(source.palette[:, :3].tobytes(), "RGB")
+    return image
