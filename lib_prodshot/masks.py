@@ -1,0 +1,220 @@
+"""The mask kit: from soft masks to one binary mask and its feather.
+
+Masks are H×W uint8, 0 or 255. Each step works on the part of the picture that can change, never on the whole frame
+for one small product. Order: each instance is thresholded, loses specks, has holes filled, grows; then all chosen
+ones are joined, perhaps inverted, and feathered.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lib_prodshot.errors import EnhanceError
+from lib_prodshot.finding.interface import Box, Find, SoftMask
+from lib_prodshot.request import Request
+
+Mask = npt.NDArray[np.uint8]
+"""H×W, 0 or 255."""
+
+Alpha = npt.NDArray[np.uint8]
+"""H×W, 0..255; 0 = untouched, 255 = wholly new."""
+
+Region = tuple[slice, slice]
+"""Rows and columns."""
+
+
+@dataclass(frozen=True)
+class BuiltMask:
+    """What the enhancer may touch.
+
+    `mask` is the joined mask before, `alpha` after feathering (both H×W uint8); `chosen` are the indices of the
+    finds that made it, `areas` the pixels of each one's own mask. Without any chosen find both are all 0.
+    """
+
+    mask: Mask
+    alpha: Alpha
+    chosen: tuple[int, ...]
+    areas: tuple[int, ...]
+
+
+def build_mask(finds: Sequence[Find], request: Request) -> BuiltMask:
+    """Join the chosen finds of one picture into a mask, as the request's mask settings say. `finds` is not empty.
+
+    Raises `EnhanceError` when nothing is left to work on: shrunk away, below the threshold, or inverted to nothing.
+    """
+    pieces = [_piece(find, request) for find in finds]
+    areas = [cv2.countNonZero(piece.mask) for piece in pieces]
+    chosen = choose_instances([find.box for find in finds], areas, request.instances, request.instance_index)
+    mask = np.zeros(finds[0].soft_mask.shape, np.uint8)
+    if not chosen:
+        return BuiltMask(mask, mask, (), ())
+    for index in chosen:
+        if areas[index]:
+            part = mask[pieces[index].region]
+            np.maximum(part, pieces[index].mask, out=part)
+    if not any(areas[index] for index in chosen):
+        raise EnhanceError(_why_empty(request))
+    if request.invert:
+        mask = invert(mask)
+    if not mask.any():
+        raise EnhanceError("the product fills the whole picture: its inverted mask is empty; turn 'invert' off")
+    alpha = feather(mask, request.feather)
+    if not alpha.any():
+        raise EnhanceError(f"the mask is too small for a feather of {request.feather:g} pixels; lower 'feather'")
+    return BuiltMask(mask, alpha, tuple(chosen), tuple(areas[index] for index in chosen))
+
+
+def _why_empty(request: Request) -> str:
+    if request.grow < 0 or request.grow_share < 0:
+        return "the mask is empty after shrinking; shrink less (settings 'grow' and 'grow_share')"
+    return f"the mask is empty: no pixel reaches {request.mask_threshold:g}; lower 'mask_threshold'"
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """One instance's mask and where in the picture it lies."""
+
+    region: Region
+    mask: Mask
+
+
+def _piece(find: Find, request: Request) -> _Piece:
+    soft = find.soft_mask
+    whole = threshold(soft, request.mask_threshold)
+    pixels = _growth(find.box, request)
+    region = _region_around(whole, max(pixels, 0) + 1)
+    mask = np.ascontiguousarray(whole[region])
+    if request.drop_specks:
+        mask = drop_specks(mask, request.drop_specks)
+    if request.fill_holes:
+        mask = fill_holes(mask, request.fill_holes)
+    return _Piece(region, grow(mask, pixels))
+
+
+def _growth(box: Box, request: Request) -> int:
+    return request.grow + share_in_pixels(box, request.grow_share)
+
+
+def share_in_pixels(box: Box, share: float) -> int:
+    """A share of the box's longer side in whole pixels, rounded."""
+    x0, y0, x1, y1 = box.corners
+    return round(share * max(x1 - x0, y1 - y0))
+
+
+def _region_around(mask: Mask, margin: int) -> Region:
+    """The rectangle around all that is not 0, widened by `margin` pixels inside the picture; empty if it is."""
+    x, y, width, height = cv2.boundingRect(mask)
+    if not width:
+        return slice(0, 0), slice(0, 0)
+    return slice(max(0, y - margin), y + height + margin), slice(max(0, x - margin), x + width + margin)
+
+
+def choose_instances(boxes: Sequence[Box], areas: Sequence[int], how: str, index: int = 0) -> list[int]:
+    """Which finds to work on, in their order: for each product class all, its largest (by `areas`), its best scored,
+    or the one at place `index` by score (0 is the best). A class with fewer instances contributes none."""
+    if how == "all":
+        return list(range(len(boxes)))
+    by_class: dict[int, list[int]] = {}
+    for number, box in enumerate(boxes):
+        by_class.setdefault(box.class_index, []).append(number)
+    chosen: list[int] = []
+    for members in by_class.values():
+        ranked = sorted(members, key=lambda number: -boxes[number].score)
+        if how == "largest":
+            ranked = sorted(ranked, key=lambda number: -areas[number])
+        place = index if how == "index" else 0
+        chosen.extend(ranked[place : place + 1])
+    return sorted(chosen)
+
+
+def threshold(soft: SoftMask, probability: float) -> Mask:
+    """Pixels of a soft mask (0..255) whose probability is at least `probability` (0..1)."""
+    level = math.ceil(probability * 255 - 1e-9)
+    _, mask = cv2.threshold(soft, level - 1, 255, cv2.THRESH_BINARY)
+    return np.asarray(mask, dtype=np.uint8)
+
+
+def drop_specks(mask: Mask, min_share: float) -> Mask:
+    """Without the separate pieces (touching by edge or corner) smaller than `min_share` of the largest one's area."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
+    if count <= 2:
+        return mask
+    areas = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
+    keep = np.where(areas >= min_share * areas[1:].max(), np.uint8(255), np.uint8(0))
+    keep[0] = 0
+    return np.asarray(keep[labels])
+
+
+def fill_holes(mask: Mask, max_share: float) -> Mask:
+    """With holes filled that are at most `max_share` of the mask's own area; 1 or more fills every hole.
+
+    A hole is background that no path of edge-sharing pixels joins to the mask's outside; a gap that reaches the
+    picture's border is not one.
+    """
+    outside = cv2.copyMakeBorder(cv2.bitwise_not(mask), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(outside, connectivity=4, ltype=cv2.CV_32S)
+    if count <= 2:
+        return mask
+    areas = stats[:, cv2.CC_STAT_AREA]
+    limit = math.inf if max_share >= 1 else max_share * cv2.countNonZero(mask)
+    fill = np.where(areas <= limit, np.uint8(255), np.uint8(0))
+    fill[labels[0, 0]] = 0
+    fill[0] = 255
+    return np.asarray(fill[labels[1:-1, 1:-1]])
+
+
+def grow(mask: Mask, pixels: int) -> Mask:
+    """Widen (or, below 0, shrink) a mask by a disc of that radius in pixels.
+
+    What lies beyond the picture counts as neither: a product cut by the picture's border does not shrink there.
+    """
+    if not pixels or not mask.size:
+        return mask
+    if pixels > 0:
+        distance = cv2.distanceTransform(cv2.bitwise_not(mask), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        return np.where(distance <= pixels, np.uint8(255), np.uint8(0)) if mask.any() else mask
+    if mask.all():
+        return mask
+    distance = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.where(distance > -pixels, np.uint8(255), np.uint8(0))
+
+
+def union(masks: Sequence[Mask]) -> Mask:
+    """All pixels of any mask; at least one mask, all of one size."""
+    joined = masks[0].copy()
+    for mask in masks[1:]:
+        np.maximum(joined, mask, out=joined)
+    return joined
+
+
+def invert(mask: Mask) -> Mask:
+    """Everything but the mask."""
+    return np.asarray(cv2.bitwise_not(mask), dtype=np.uint8)
+
+
+def feather_reach(blur: float) -> int:
+    """How many pixels beyond the mask (a square dilation) a feather reaches at most; exactly 0 further out."""
+    return int(2.5 * blur + 0.5)
+
+
+def feather(mask: Mask, blur: float) -> Alpha:
+    """Soften a mask's edge as the WebUI's mask blur does: a Gaussian of sigma `blur` pixels whose kernel is
+    2 · int(2.5 · blur + 0.5) + 1 wide, so that the result is 0 beyond `feather_reach`.
+
+    Source: AUTOMATIC1111 WebUI 1.10.1, `modules/processing.py` (StableDiffusionProcessingImg2Img.init).
+    """
+    reach = feather_reach(blur)
+    if not reach:
+        return mask
+    # twice the reach, so that what the blur mirrors at the cut's own border is all 0
+    region = _region_around(mask, 2 * reach)
+    size = 2 * reach + 1
+    alpha = np.zeros_like(mask)
+    alpha[region] = cv2.GaussianBlur(np.ascontiguousarray(mask[region]), (size, size), blur)
+    return alpha
