@@ -102,6 +102,12 @@ class Outcome:
         """found, skipped or failed."""
         return self.verdict.status
 
+    def fail(self, reason: str) -> None:
+        """Turn into a failure: what was learnt stays (detections, timings), every result is given up."""
+        self.verdict = Verdict("failed", reason)
+        self.result = self.picture = self.audit = None
+        self.mask_file = self.output_file = ""
+
     def to_json(self) -> dict[str, Any]:
         """One line of `report.jsonl`."""
         return {

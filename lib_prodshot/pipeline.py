@@ -42,9 +42,9 @@ def run(
     except RequestError:
         raise
     except ProdshotError as error:
-        walk.fail(str(error))
+        walk.outcome.fail(str(error))
     except MemoryError:
-        walk.fail("out of memory; use a smaller picture or fewer instances")
+        walk.outcome.fail("out of memory; use a smaller picture or fewer instances")
     return walk.outcome
 
 
@@ -63,11 +63,6 @@ class _Walk:
             yield
         finally:
             self.outcome.seconds[name] = perf_counter() - start
-
-    def fail(self, reason: str) -> None:
-        """A failure keeps what was learnt (detections, timings) and gives up every result."""
-        self.outcome.verdict = Verdict("failed", reason)
-        self.outcome.result = self.outcome.picture = self.outcome.audit = None
 
 
 def _go(

@@ -1,0 +1,47 @@
+"""`prodshot detect`: which products are in these pictures, and where. Writes no picture."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from lib_prodshot.commands.options import add_request_options, request_from
+from lib_prodshot.outcome import Outcome
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser("detect", help="say which products are in the pictures, and where")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture files")
+    parser.add_argument("--json", action="store_true", help="one JSON line for each picture")
+    add_request_options(parser, ("find", "mask"))
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Look at every picture; exit code 1 when any failed."""
+    from lib_prodshot.finding.registry import load_finder
+    from lib_prodshot.jobs.one_file import Worker
+
+    request = request_from(arguments)
+    worker = Worker(request, load_finder(request.finder, arguments.models_dir))
+    failed = 0
+    for path in tqdm(arguments.paths, unit="picture", disable=None, file=sys.stderr):
+        outcome = worker.look(path)
+        failed += outcome.status == "failed"
+        tqdm.write(json.dumps(outcome.to_json()) if arguments.json else one_line(outcome), file=sys.stdout)
+        sys.stdout.flush()
+    return 1 if failed else 0
+
+
+def one_line(outcome: Outcome) -> str:
+    """'car.png: found car 0.91 at 74,188,447,335', or the verdict with its reason."""
+    if outcome.status != "found":
+        return f"{outcome.file}: {outcome.status}: {outcome.verdict.reason}"
+    places = (f"{item.label} {item.score:.2f} at {','.join(map(str, item.box))}" for item in outcome.detections)
+    return f"{outcome.file}: found {'; '.join(places)}"

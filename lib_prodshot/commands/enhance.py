@@ -1,0 +1,45 @@
+"""`prodshot enhance`: find the products, enhance them, leave everything else as it was; skip pictures without them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from lib_prodshot.commands.options import add_request_options, request_from
+from lib_prodshot.jobs.report import Report
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser("enhance", help="enhance the products, skip pictures without them")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture files")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results and the report")
+    add_request_options(parser, ("find", "mask", "enhance"))
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Take every picture through the house; exit code 1 when any failed."""
+    from lib_prodshot.enhancing import load_enhancer
+    from lib_prodshot.finding.registry import load_finder
+    from lib_prodshot.jobs.one_file import Worker, make_folder, output_stems
+
+    request = request_from(arguments)
+    make_folder(arguments.out)
+    inputs = frozenset(path.resolve() for path in arguments.paths)
+    finder = load_finder(request.finder, arguments.models_dir)
+    worker = Worker(request, finder, load_enhancer(request.engine), inputs)
+    failed = 0
+    stems = output_stems(arguments.paths)
+    with Report(arguments.out, redone=[str(path) for path in arguments.paths]) as report:
+        for path, stem in tqdm(list(zip(arguments.paths, stems)), unit="picture", disable=None, file=sys.stderr):
+            outcome = worker.process(path, arguments.out, stem)
+            report.add(outcome)
+            if outcome.status == "failed":
+                failed += 1
+                tqdm.write(f"prodshot: {path}: {outcome.verdict.reason}", file=sys.stderr)
+    return 1 if failed else 0
