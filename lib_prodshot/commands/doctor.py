@@ -1,0 +1,68 @@
+"""`prodshot doctor`: what is installed, which finders can run here, what each lacks and how to get it."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from lib_prodshot import __version__, weights
+from lib_prodshot.errors import FinderUnavailable
+
+PACKAGES = (
+    ("needed", ("numpy", "opencv-python-headless", "pillow", "pydantic", "scikit-image", "tqdm")),
+    ("lite finder", ("onnxruntime",)),
+    ("LangSAM", ("torch", "torchvision", "transformers", "groundingdino-py", "segment-anything")),
+)
+
+# other builds of one library, any of which will do
+ALTERNATIVES = {
+    "opencv-python-headless": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"),
+    "onnxruntime": ("onnxruntime-gpu", "onnxruntime-directml"),
+}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser("doctor", help="say what is installed, which finders can run, and what they lack")
+    parser.add_argument("--models-dir", type=Path, help="look for weights here first (also: PRODSHOT_MODELS)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the findings; exit code 1 when no finder can run here."""
+    print(f"prodshot {__version__} on Python {platform.python_version()}, {platform.platform()}")
+    print(f"this Python: {sys.executable}")
+    for purpose, packages in PACKAGES:
+        print(f"packages, {purpose}: {', '.join(f'{name} {installed(name)}' for name in packages)}")
+    print(f"weights are looked for in: {', '.join(map(str, weights.search_folders(arguments.models_dir)))}")
+    return _finders(arguments.models_dir)
+
+
+def _finders(models_dir: Path | None) -> int:
+    from lib_prodshot.finding.registry import backends, choose
+
+    for backend in backends():
+        lacking = list(backend.lacking(models_dir))
+        print(f"finder {backend.name}: {'ready' if not lacking else 'not ready'}")
+        for sentence in lacking:
+            print(f"  - {sentence}")
+    try:
+        print(f"--finder auto: {choose('auto', models_dir).reason}")
+    except FinderUnavailable as error:
+        print(f"--finder auto: {error}")
+        return 1
+    return 0
+
+
+def installed(package: str) -> str:
+    """The installed version of a package or of another build of it; 'missing' without."""
+    for name in (package, *ALTERNATIVES.get(package, ())):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return "missing"

@@ -1,0 +1,187 @@
+"""The contact sheet of a job: one PNG to look at and one self-contained HTML page (before | boxes and mask | after).
+
+The page loads nothing from anywhere: thumbnails are data URIs, decoded only when scrolled to, and a content policy
+forbids the rest. It is written row by row, so that a job of thousands of pictures needs no more memory than one.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+from lib_prodshot.errors import OutputError
+from lib_prodshot.jobs.report import read_report
+from lib_prodshot.jobs.staging import Staging
+from lib_prodshot.jobs.thumbnails import PAPER, Font, Thumbnails, draw_text, load_font, thumbnails_of
+
+PNG_NAME = "contact-sheet.png"
+HTML_NAME = "contact-sheet.html"
+
+PNG_ROWS = 40
+"""A taller PNG is refused by many viewers; the page holds all rows."""
+
+SIDE = 256
+SMALL_SIDE = 160
+MANY_ROWS = 400
+"""From this many rows on the page uses the smaller side, some 10 kB a row."""
+
+_WEBP_QUALITY = 72
+_STATUS_COLOURS = {"found": (0, 121, 52), "skipped": (90, 90, 90), "failed": (190, 20, 20)}
+
+
+@dataclass(frozen=True)
+class _Row:
+    line: Mapping[str, Any]
+    pictures: Thumbnails
+
+
+def write_contact_sheet(folder: Path, title: str = "Prodshot") -> tuple[Path, Path]:
+    """Draw both sheets from `folder`'s report and the files it names; returns the PNG and the page.
+
+    Raises `OutputError` when there is no report or the folder cannot be written.
+    """
+    lines = _latest(read_report(folder))
+    if not lines:
+        raise OutputError(f"the report in {folder} has no line yet")
+    side = SIDE if len(lines) <= MANY_ROWS else SMALL_SIDE
+    first: list[_Row] = []
+    with Staging(folder) as staging:
+        with staging.path(HTML_NAME).open("w", encoding="utf-8", errors="backslashreplace") as page:
+            for text in _page(_rows(lines, folder, side, first), lines, title):
+                page.write(text)
+        _sheet(first, len(lines), title, side).save(staging.path(PNG_NAME), optimize=True)
+    return folder / PNG_NAME, folder / HTML_NAME
+
+
+def _latest(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The last line of each file, in the order in which the files first came."""
+    return list({str(line.get("file")): line for line in lines}.values())
+
+
+def _rows(lines: Iterable[Mapping[str, Any]], folder: Path, side: int, first: list[_Row]) -> Iterator[_Row]:
+    """All rows, one at a time; those that fit on the PNG are also kept in `first`."""
+    for line in lines:
+        row = _Row(line, thumbnails_of(line, folder, side))
+        if len(first) < PNG_ROWS:
+            first.append(row)
+        yield row
+
+
+def _page(rows: Iterable[_Row], lines: Sequence[Mapping[str, Any]], title: str) -> Iterator[str]:
+    """The page's text in pieces. Everything that comes from outside is escaped here and nowhere else."""
+    template = files("lib_prodshot.jobs").joinpath("contact_sheet.html").read_text(encoding="utf-8")
+    head, _, tail = template.partition("<!-- rows -->")
+    counts = {status: sum(line.get("status") == status for line in lines) for status in _STATUS_COLOURS}
+    head = head.replace("{{title}}", html.escape(title)).replace("{{all}}", str(len(lines)))
+    for status, count in counts.items():
+        head = head.replace("{{" + status + "}}", str(count))
+    yield head
+    for index, row in enumerate(rows):
+        yield _article(index, row)
+    yield tail
+
+
+def _article(index: int, row: _Row) -> str:
+    line, pictures = row.line, row.pictures
+    status = str(line.get("status")) if line.get("status") in _STATUS_COLOURS else "failed"
+    name = html.escape(Path(str(line.get("file"))).name)
+    figures = "".join(
+        (
+            _figure(pictures.before, f"before: {name}", "cannot be shown"),
+            _figure(pictures.overlay, f"boxes and mask: {name}", "no product" if status == "skipped" else "no mask"),
+            _figure(pictures.after, f"after: {name}", "untouched" if status == "skipped" else "not made"),
+        )
+    )
+    facts = "".join(f"<p>{html.escape(fact)}</p>" for fact in _facts(line))
+    return (
+        f'<article class="{status}" data-i="{index}" data-status="{status}" data-score="{_score(line):.4f}" '
+        f'data-name="{name}">{figures}<div class="facts"><h2>{name}</h2>'
+        f'<p class="verdict">{status}</p>{facts}</div></article>\n'
+    )
+
+
+def _figure(picture: Image.Image | None, words: str, instead: str) -> str:
+    if picture is None:
+        return f'<figure class="none">{instead}</figure>'
+    encoded = io.BytesIO()
+    picture.save(encoded, "WEBP", quality=_WEBP_QUALITY)
+    data = base64.b64encode(encoded.getvalue()).decode("ascii")
+    return (
+        f'<figure><img loading="lazy" decoding="async" width="{picture.width}" height="{picture.height}" '
+        f'alt="{words}" src="data:image/webp;base64,{data}"></figure>'
+    )
+
+
+def _score(line: Mapping[str, Any]) -> float:
+    """The best detection's score; -1 when there is none, so that such rows stand at the end."""
+    return max((float(found["score"]) for found in line.get("detections") or []), default=-1.0)
+
+
+def _facts(line: Mapping[str, Any]) -> list[str]:
+    """What the sheets say of one picture, one fact a line, as plain text."""
+    facts = [f"looked for: {', '.join(map(str, line.get('products') or []))}", str(line.get("reason") or "")]
+    audit = line.get("audit")
+    if audit:
+        facts.append(f"audit: {audit['changed_outside']} pixels changed outside the mask")
+        facts.append(f"colour shift inside: ΔE {audit['delta_e_mean']:.2f} mean, {audit['delta_e_p95']:.2f} 95th pct.")
+    seconds = line.get("seconds") or {}
+    if seconds:
+        facts.append(f"finder: {line.get('finder')}")
+    facts.extend(f"note: {note}" for note in line.get("notes") or [])
+    return [fact for fact in facts if fact]
+
+
+def _sheet(rows: Sequence[_Row], total: int, title: str, side: int) -> Image.Image:
+    """The PNG: a heading and one band for each row."""
+    margin, band, text_width = 16, side + 24, 420
+    width = 3 * (side + margin) + margin + text_width
+    sheet = Image.new("RGB", (width, 64 + band * len(rows) + margin), "white")
+    draw = ImageDraw.Draw(sheet)
+    shown = f"{total} pictures" if total == len(rows) else f"the first {len(rows)} of {total} pictures"
+    draw_text(draw, (margin, 12), title, load_font(22), (0, 0, 0))
+    draw_text(draw, (margin, 40), f"before | boxes and mask | after; {shown}", load_font(13), (90, 90, 90))
+    for number, row in enumerate(rows):
+        _draw_row(sheet, draw, row, 64 + number * band, side, margin)
+    return sheet
+
+
+def _draw_row(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: _Row, top: int, side: int, margin: int) -> None:
+    status = str(row.line.get("status"))
+    words = ("cannot be shown", "no product" if status == "skipped" else "no mask", "untouched")
+    for column, picture in enumerate((row.pictures.before, row.pictures.overlay, row.pictures.after)):
+        left = margin + column * (side + margin)
+        if picture is None:
+            draw.rectangle((left, top, left + side - 1, top + side - 1), fill=PAPER)
+            instead = "not made" if status == "failed" and column == 2 else words[column]
+            draw_text(draw, (left + 12, top + side / 2 - 8), instead, load_font(14), (120, 120, 120))
+            continue
+        sheet.paste(picture, (left + (side - picture.width) // 2, top + (side - picture.height) // 2))
+    left, fact_font = margin + 3 * (side + margin), load_font(13)
+    draw_text(draw, (left, top), Path(str(row.line.get("file"))).name[:48], load_font(16), (0, 0, 0))
+    draw_text(draw, (left, top + 24), status, load_font(16), _STATUS_COLOURS.get(status, (0, 0, 0)))
+    space = (side - 52) // 18
+    for number, text in enumerate(_wrapped(_facts(row.line), fact_font, draw)[:space]):
+        draw_text(draw, (left, top + 50 + 18 * number), text, fact_font, (50, 50, 50))
+
+
+def _wrapped(facts: Sequence[str], font: Font, draw: ImageDraw.ImageDraw, width: int = 400) -> list[str]:
+    """Facts broken into lines that fit `width` pixels."""
+    lines: list[str] = []
+    for fact in facts:
+        line = ""
+        for word in fact.split():
+            longer = f"{line} {word}".strip()
+            if line and draw.textlength(longer, font=font) > width:
+                lines.append(line)
+                longer = word
+            line = longer[:80]
+        lines.append(line)
+    return lines

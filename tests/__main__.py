@@ -1,0 +1,63 @@
+"""`python3 -m tests [pytest arguments]`: the whole suite in its own environment, on a machine with only Python.
+
+Makes or reuses `.venvs/tests` and the environments with the WebUIs' pins, fetches the lite weights, then runs ruff,
+mypy and pytest. With arguments only pytest runs, with them. Ends in pytest's own closing line.
+"""
+
+import os
+import sys
+
+from lib_prodshot.interpreter import refuse_wrong_python
+
+refuse_wrong_python()
+
+from lib_prodshot.bootstrap import ROOT, BootstrapError, prepare, run_in  # noqa: E402 - an old Python cannot read it
+from tests import environments  # noqa: E402
+
+
+def main() -> int:
+    """Run everything; returns the exit code of the first step that failed."""
+    os.chdir(ROOT)
+    arguments = sys.argv[1:]
+    try:
+        return _run(arguments)
+    except BootstrapError as error:
+        print(f"tests: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("tests: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
+    prepare(environments.TESTS)
+    _prepare_pins()
+    steps = [["-m", "lib_prodshot", "weights", "fetch", "lite"]]
+    if not arguments:
+        steps += [["-m", "ruff", "check", "."], ["-m", "mypy"]]
+    steps.append(["-m", "pytest", *arguments])
+    for step in steps:
+        print("tests:", " ".join(step[1:]), flush=True)
+        code = run_in(environments.TESTS, step)
+        if code:
+            return code
+    return 0
+
+
+def _prepare_pins() -> None:
+    """Make the environments with pins. Where that cannot be, their tests skip and say why; in CI it is an error."""
+    reason = environments.why_no_pins()
+    if not reason:
+        try:
+            for environment in environments.PINS.values():
+                prepare(environment)
+        except BootstrapError as error:
+            reason = str(error)
+    if reason and os.environ.get("CI"):
+        raise BootstrapError(reason)
+    if reason:
+        print(f"tests: the tests under the WebUIs' pins are skipped: {reason}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

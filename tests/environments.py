@@ -1,0 +1,88 @@
+"""The environments of the test suite. Standard library only: `python3 -m tests` reads this on a bare machine.
+
+`TESTS` runs the suite. `A1111_PINS` and `FORGE_PINS` hold what a WebUI pins (the versions of its
+requirements_versions.txt), for tests that start a Python of theirs; both stand on one torch, installed once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from lib_prodshot.bootstrap import ROOT, Environment, find_python, is_whole
+
+PINS_PYTHONS = ("3.11", "3.10")
+"""transformers 4.30.2 needs tokenizers 0.13, which has no build for a newer Python."""
+
+_PINS_PYTHON = find_python(PINS_PYTHONS)
+_THIS_PYTHON = "{}.{}".format(*sys.version_info[:2])
+
+TORCH = Environment(
+    "torch",
+    requirements=("torch==2.14.1",),
+    # alone, for its numpy and Pillow would stand behind every set of pins
+    alone=("torchvision==0.29.1",),
+    python=_PINS_PYTHON or sys.executable,
+)
+
+_SHARES_TORCH = _PINS_PYTHON == sys.executable
+
+TESTS = Environment("tests", extras=("lite", "test"), layers=(TORCH,) if _SHARES_TORCH else ())
+
+_FINDERS = ("groundingdino-py==0.4.0", "segment-anything==1.0", "onnxruntime>=1.17")
+_RUNNER = ("pytest>=8", "hypothesis>=6", "tqdm>=4.66")
+
+A1111_PINS = Environment(
+    "a1111-pins",
+    requirements=(
+        "numpy==1.26.2",
+        "Pillow==9.5.0",
+        "transformers==4.30.2",
+        "safetensors==0.4.2",
+        "fastapi==0.94.0",
+        "pydantic<2",
+        "protobuf==3.20.0",
+        "scikit-image==0.21.0",
+        "timm==0.9.2",
+        "opencv-python<4.12",
+        *_FINDERS,
+        *_RUNNER,
+    ),
+    layers=(TORCH,),
+    python=_PINS_PYTHON or sys.executable,
+)
+
+FORGE_PINS = Environment(
+    "forge-pins",
+    requirements=(
+        "numpy==1.26.2",
+        "Pillow==9.5.0",
+        "transformers==4.57.6",
+        "fastapi==0.104.1",
+        "pydantic==2.8.2",
+        "scikit-image==0.21.0",
+        "opencv-python<4.12",
+        *_FINDERS,
+        *_RUNNER,
+    ),
+    layers=(TORCH,),
+    python=_PINS_PYTHON or sys.executable,
+)
+
+PINS = {"a1111": A1111_PINS, "forge": FORGE_PINS}
+
+
+def why_no_pins() -> str:
+    """Why this machine cannot make the environments with pins; empty when it can."""
+    if _PINS_PYTHON is None:
+        return f"no Python {' or '.join(PINS_PYTHONS)} on this machine; this is Python {_THIS_PYTHON}"
+    return ""
+
+
+def python_of(environment: Environment) -> tuple[Path | None, str]:
+    """The environment's Python, or None and the reason why there is none."""
+    if why_no_pins() and environment is not TESTS:
+        return None, why_no_pins()
+    if not is_whole(environment):
+        return None, f"the environment {environment.name} does not stand; python3 -m tests makes it"
+    return environment.interpreter(ROOT), ""
