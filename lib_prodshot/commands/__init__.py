@@ -1,1 +1,1 @@
-"""The commands, one file each: `add_parser(subparsers)` describes it, `run(arguments)` does it and returns the exit code."""
+"""The commands, one file each: `add_parser(subparsers)` describes it, `run(arguments)` does it."""

@@ -9,7 +9,6 @@ from types import TracebackType
 
 from lib_prodshot.errors import OutputError
 
-
 _NUMBERS = count()
 
 

@@ -1,0 +1,64 @@
+"""What an import costs: the core loads nothing heavy until it is used, and each room imports only what it may."""
+
+from __future__ import annotations
+
+import ast
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = {"torch", "gradio", "fastapi", "onnxruntime", "cv2", "transformers", "skimage", "PIL", "numpy", "modules"}
+RUNS = 7
+
+
+def in_clean_interpreter(code: str) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+
+def test_the_package_loads_nothing_heavy() -> None:
+    code = "import sys, json, lib_prodshot; print(json.dumps([name.split('.')[0] for name in sys.modules]))"
+    assert not HEAVY & set(json.loads(in_clean_interpreter(code)))
+
+
+def test_the_package_costs_under_50_ms() -> None:
+    """Process time, not wall time, so that a busy machine does not decide; the median of some runs."""
+    code = "import time; start = time.process_time(); import lib_prodshot; print(time.process_time() - start)"
+    spent = statistics.median(float(in_clean_interpreter(code)) for _ in range(RUNS))
+    print(f"import lib_prodshot: {spent * 1000:.1f} ms of processor time")
+    assert spent < 0.050
+
+
+@pytest.mark.parametrize(
+    "room", ["request", "outcome", "pipeline", "finding.registry", "weights", "control", "jobs.one_file", "cli"]
+)
+def test_no_core_room_loads_torch_or_a_web_framework(room: str) -> None:
+    code = f"import sys, json, lib_prodshot.{room}; print(json.dumps([n.split('.')[0] for n in sys.modules]))"
+    loaded = set(json.loads(in_clean_interpreter(code)))
+    assert not loaded & {"torch", "transformers", "gradio", "fastapi", "onnxruntime", "modules"}
+
+
+def imported_names(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def test_only_the_host_rooms_know_the_webui() -> None:
+    hosts = {"modules", "modules_forge", "backend", "ldm_patched", "lib_controlnet", "internal_controlnet"}
+    for path in sorted((ROOT / "lib_prodshot").rglob("*.py")):
+        room = path.relative_to(ROOT / "lib_prodshot").parts[0]
+        names = imported_names(path)
+        if room != "hosts":
+            assert not names & hosts, path
+        if room not in ("hosts", "webui"):
+            assert not names & {"gradio", "fastapi", "starlette"}, path
