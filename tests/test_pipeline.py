@@ -98,7 +98,7 @@ def test_a_failing_finder_is_failed_and_never_absent(loaded: LoadedPicture) -> N
 def test_an_unknown_product_is_the_request_s_fault(loaded: LoadedPicture) -> None:
     detector = FixedDetector()
     detector.detect = _raise(UnknownProduct("qx", "fixed", ["car"], "install LangSAM"))  # type: ignore[method-assign]
-    with pytest.raises(UnknownProduct, match="'qx'.*car.*LangSAM"):
+    with pytest.raises(UnknownProduct, match=r"'qx'.*car.*LangSAM"):
         run(loaded, REQUEST, Finder("fixed", detector, BoxSegmenter()), Negative())
 
 
