@@ -1,0 +1,116 @@
+"""The deformable layers of GroundingDINO round the bag sum: the same weights, a chunk of rows at a time.
+
+A chunk of image tokens goes through a whole encoder layer while it is in the processor's cache, so nothing of the
+size 13,000 × 2,048 is ever stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lib_prodshot.finding.fast.deformable import Levels, bag_attention, levels_for
+
+ROWS = 1024
+"""Image tokens worked on at a time; their widest temporary (rows × 2,048 floats) is 8 MB."""
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """The projections of one multi-scale deformable attention, and its sizes."""
+
+    offsets: nn.Module
+    weights: nn.Module
+    value: nn.Module
+    out: nn.Module
+    heads: int
+    levels: int
+    points: int
+
+    @classmethod
+    def of(cls, attention: Any, heads: int, levels: int, points: int) -> Sampler:
+        """Read the projections off an attention module; every implementation in the field names them alike."""
+        projections = attention.sampling_offsets, attention.attention_weights, attention.value_proj
+        return cls(*projections, attention.output_proj, heads, levels, points)
+
+    def table(self, value: Tensor, shapes: Tensor, padding: Tensor | None) -> tuple[Tensor, Levels]:
+        """Project `value` (positions × channels), zero it where `padding` is True, and lay it out for the bag.
+
+        `shapes` is levels × (height, width), integers.
+        """
+        sizes = tuple((int(height), int(width)) for height, width in shapes.tolist())
+        layout = levels_for(sizes, self.heads, self.points, value.device)
+        projected = self.value(value)
+        if padding is not None and bool(padding.any()):
+            projected = projected.masked_fill(padding[:, None], 0.0)
+        return layout.table(projected), layout
+
+    def attend(self, query: Tensor, reference: Tensor, table: Tensor, layout: Levels) -> Tensor:
+        """Attend from `query` (n × channels) round `reference`, shares of the picture's width and height.
+
+        `reference` is n × levels × 2 (x, y) or × 4 (x, y, width, height: offsets are in shares of half the box).
+        """
+        count, samples = query.shape[0], self.levels * self.points
+        offsets = self.offsets(query).float().view(count, self.heads, self.levels, self.points, 2)
+        centre = reference[:, :, :2].float() * layout.sizes - 0.5
+        if reference.shape[-1] == 4:
+            spread = reference[:, :, 2:].float() * layout.sizes * (0.5 / self.points)
+            offsets = offsets * spread[:, None, :, None, :]
+        x, y = (
+            (offsets[..., axis] + centre[:, None, :, None, axis]).view(count, self.heads, samples) for axis in (0, 1)
+        )
+        weights = self.weights(query).float().view(count, self.heads, samples).softmax(-1)
+        attended: Tensor = self.out(bag_attention(table, layout, x, y, weights))
+        return attended
+
+    def whole(self, query: Tensor, value: Tensor, reference: Tensor, shapes: Tensor, padding: Tensor | None) -> Tensor:
+        """The attention for a batch: `query` b × n × channels, `value` b × positions × channels."""
+        outputs = []
+        for number in range(query.shape[0]):
+            table, layout = self.table(value[number], shapes, None if padding is None else padding[number])
+            outputs.append(self.attend(query[number], reference[number], table, layout))
+        return torch.stack(outputs)
+
+
+@dataclass(frozen=True)
+class EncoderParts:
+    """One deformable encoder layer: attention, add and norm, feed-forward, add and norm."""
+
+    sampler: Sampler
+    norm1: nn.Module
+    linear1: nn.Module
+    activation: Callable[[Tensor], Tensor]
+    linear2: nn.Module
+    norm2: nn.Module
+
+    def run(
+        self, tokens: Tensor, positions: Tensor, reference: Tensor, shapes: Tensor, padding: Tensor | None
+    ) -> Tensor:
+        """The layer for `tokens` (b × n × channels) with their position embeddings (added to the queries)."""
+        result = torch.empty_like(tokens)
+        for number in range(tokens.shape[0]):
+            table, layout = self.sampler.table(tokens[number], shapes, None if padding is None else padding[number])
+            for begin in range(0, tokens.shape[1], ROWS):
+                rows = (number, slice(begin, begin + ROWS))
+                query = tokens[rows] + positions[rows]
+                attended = self.sampler.attend(query, reference[rows], table, layout)
+                result[rows] = self._feed_forward(self.norm1(attended.add_(tokens[rows])))
+        return result
+
+    def _feed_forward(self, tokens: Tensor) -> Tensor:
+        hidden = self.linear2(self.activation(self.linear1(tokens)))
+        normal: Tensor = self.norm2(hidden.add_(tokens))
+        return normal
+
+
+def in_rows(function: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:
+    """Apply a function that works token by token (… × channels → … × channels) to `ROWS` tokens at a time."""
+    flat = tokens.reshape(-1, tokens.shape[-1])
+    result = torch.empty_like(flat)
+    for begin in range(0, flat.shape[0], ROWS):
+        result[begin : begin + ROWS] = function(flat[begin : begin + ROWS])
+    return result.view(tokens.shape)

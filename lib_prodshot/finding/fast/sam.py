@@ -1,0 +1,79 @@
+"""The fast layers in the image encoder (ViTDet) of a Segment Anything model that segment-anything (1.0) built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lib_prodshot.finding.fast.attention import decomposed_attention
+from lib_prodshot.finding.fast.layers import in_rows
+from lib_prodshot.finding.fast.probe import attention_works
+from lib_prodshot.finding.fast.swap import Wrapper, swap_items
+
+
+def accelerate(sam: Any) -> int:
+    """Swap the fast blocks in; returns how many (0 for encoders of another kind, such as MobileSAM's TinyViT)."""
+    blocks = getattr(sam.image_encoder, "blocks", ())
+    if not all(fits(getattr(block, "attn", None)) for block in blocks):
+        return 0
+    return swap_items(blocks, EncoderBlock)
+
+
+def fits(attention: Any) -> bool:
+    """Whether an attention module has decomposed relative positions and a fused projection with a bias."""
+    return (
+        getattr(attention, "use_rel_pos", False)
+        and getattr(getattr(attention, "qkv", None), "bias", None) is not None
+        and attention.rel_pos_h.shape[0] % 2 == 1
+    )
+
+
+def right_size(attention: Any, height: int, width: int) -> bool:
+    """Whether the position tables fit windows of this size as they are; the plain layer interpolates them else."""
+    return attention.rel_pos_h.shape[0] == 2 * height - 1 and attention.rel_pos_w.shape[0] == 2 * width - 1
+
+
+class EncoderBlock(Wrapper):
+    """`Block`: attention in chunks, and no work on the tokens that only pad a window.
+
+    A padding token is zero, so its query, key and value are the projection's bias: it is filled in after projecting.
+    """
+
+    def forward(self, x: Tensor) -> Any:
+        """`x`: b × height × width × channels."""
+        block = self.plain
+        attention, window = block.attn, block.window_size
+        sides = (window, window) if window else (x.shape[1], x.shape[2])
+        if not (right_size(attention, *sides) and attention_works(x.device, x.dtype)):
+            return block(x)
+        qkv = attention.qkv(block.norm1(x))
+        positions = attention.rel_pos_h, attention.rel_pos_w
+        if window:
+            parts = windows_of(qkv, window, attention.qkv.bias)
+            attended = whole_of(decomposed_attention(parts, attention.num_heads, *positions), x.shape[1], x.shape[2])
+        else:
+            attended = decomposed_attention(qkv, attention.num_heads, *positions)
+        x = attention.proj(attended).add_(x)
+        return in_rows(lambda rows: block.mlp(block.norm2(rows)).add_(rows), x)
+
+
+def windows_of(tokens: Tensor, window: int, filling: Tensor) -> Tensor:
+    """Cut b × height × width × channels into windows (n × window × window × channels), padded with `filling`."""
+    batch, height, width, channels = tokens.shape
+    down, across = -(-height // window), -(-width // window)
+    padded = tokens
+    if (down * window, across * window) != (height, width):
+        padded = filling.expand(batch, down * window, across * window, channels).clone()
+        padded[:, :height, :width] = tokens
+    cut = padded.view(batch, down, window, across, window, channels).transpose(2, 3)
+    return cut.reshape(-1, window, window, channels)
+
+
+def whole_of(windows: Tensor, height: int, width: int) -> Tensor:
+    """Put windows together again, without their padding: b × height × width × channels."""
+    window, channels = windows.shape[1], windows.shape[-1]
+    down, across = -(-height // window), -(-width // window)
+    joined = windows.view(-1, down, across, window, window, channels).transpose(2, 3)
+    return torch.flatten(joined, 3, 4).flatten(1, 2)[:, :height, :width].contiguous()
