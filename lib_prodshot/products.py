@@ -22,6 +22,11 @@ class ProductClass:
     phrases: tuple[str, ...]
     threshold: float = 0.3
 
+    def as_text(self) -> str:
+        """The product as a list of products writes it; reading it gives this class again, but for its threshold."""
+        synonyms = " | ".join(self.phrases[1:])
+        return f"{self.name}: {synonyms}" if synonyms else self.name
+
 
 def parse_products(text: str) -> tuple[ProductClass, ...]:
     """Read 'handbag, shoe: sneaker | trainer, watch or watch dial' into classes with synonyms.

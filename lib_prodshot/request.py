@@ -356,16 +356,18 @@ class Request(_StrictModel):
     def from_arguments(cls, arguments: Sequence[Any], base: Mapping[str, Any] | None = None) -> Request:
         """Build a request from script arguments: values in schema order, mappings by name, in any mixture.
 
-        A mapping anywhere among `arguments` overrides by name; `base` holds what the caller did not give. None
-        stands for "not given". More positional values than fields are refused.
+        A mapping takes up one place and overrides by name whatever stands in the others; `base` holds what the caller
+        did not give. None stands for "not given". More values than fields are refused.
         """
-        names = [known.name for known in settings()]
-        positional = [value for value in arguments if not isinstance(value, Mapping)]
-        if len(positional) > len(names):
-            message = f"{len(positional)} positional values for {len(names)} fields"
-            raise RequestError([FieldProblem("script_args", message, f"at most {len(names)} values")])
+        table = settings()
+        surplus = [value for value in arguments[len(table) :] if not isinstance(value, Mapping)]
+        if surplus:
+            message = f"{len(table) + len(surplus)} positional values for {len(table)} fields"
+            raise RequestError([FieldProblem("script_args", message, f"at most {len(table)} values")])
         values = dict(base or {})
-        values.update({name: value for name, value in zip(names, positional) if value is not None})
+        for known, value in zip(table, arguments):
+            if value is not None and not isinstance(value, Mapping):
+                values[known.name] = value
         for argument in arguments:
             if isinstance(argument, Mapping):
                 values.update(argument)
@@ -382,6 +384,17 @@ class Request(_StrictModel):
     def replace(self, **changes: Any) -> Request:
         """A copy with some fields changed, checked like any other request."""
         return Request(**{**self.to_dict(), **changes})
+
+    def only(self, product: ProductClass) -> Request:
+        """The same request for one of its products alone, with that product's own threshold and prompt."""
+        key = product.phrases[0]
+        thresholds = {name: value for name, value in parse_thresholds(self.class_thresholds).items() if name == key}
+        prompts = {name: prompt for name, prompt in self.prompts.items() if name == key}
+        return self.replace(
+            products=product.as_text(),
+            class_thresholds=", ".join(f"{product.name}: {value!r}" for value in thresholds.values()),
+            class_prompts="\n".join(f"{product.name}: {prompt}" for prompt in prompts.values()),
+        )
 
     @property
     def classes(self) -> tuple[ProductClass, ...]:

@@ -68,8 +68,11 @@ def test_products_as_a_list() -> None:
 
 
 def test_positional_and_named_arguments_mix() -> None:
-    request = Request.from_arguments(["car", "lite", {"box_threshold": 0.4}, None, 0.2], base={"feather": 2.0})
+    request = Request.from_arguments(["car", "lite", {"box_threshold": 0.4}, 0.2, None], base={"feather": 2.0})
     assert (request.products, request.finder, request.box_threshold, request.feather) == ("car", "lite", 0.4, 2.0)
+    assert (request.text_threshold, request.class_thresholds) == (0.2, "")
+    beyond = [None] * len(settings()) + [{"products": "shoe"}]
+    assert Request.from_arguments(beyond).products == "shoe"
     with pytest.raises(RequestError, match="script_args"):
         Request.from_arguments(["car"] * 99)
 
@@ -98,6 +101,16 @@ def test_a_door_may_start_from_other_defaults() -> None:
     request = Request.from_arguments(["car"], base=WEBUI_BASE)
     assert request.to_dict(only_changed=True, base=WEBUI_BASE) == {"products": "car"}
     assert request.to_dict(only_changed=True) == {"products": "car", "engine": "inpaint"}
+
+
+def test_one_product_of_a_request() -> None:
+    request = Request(
+        products="Watch or dial: chrono, shoe", class_thresholds="watch: 0.4", class_prompts="watch: red\nshoe: blue"
+    )
+    watch, shoe = request.classes
+    assert request.only(watch).classes == (watch,)
+    assert request.only(watch).prompts == {"watch": "red"}
+    assert (request.only(shoe).class_thresholds, request.only(shoe).prompts) == ("", {"shoe": "blue"})
 
 
 def test_requests_are_frozen_and_replaceable() -> None:

@@ -139,10 +139,13 @@ class Saved:
 class Host(Protocol):
     """The WebUI that this process runs in."""
 
-    name: str
-    """'AUTOMATIC1111', 'Forge', …: for messages only, never to decide anything by."""
+    @property
+    def name(self) -> str:
+        """'AUTOMATIC1111', 'Forge', …: for messages only, never to decide anything by."""
 
-    version: str
+    @property
+    def version(self) -> str:
+        """The host's own version, for messages and reports."""
 
     def models_path(self) -> Path:
         """The WebUI's models folder (as its command line redirects it); ours is `models/prodshot` under it unless the

@@ -1,0 +1,66 @@
+"""From what a WebUI hands to a script (values by position, dicts by name, anything over HTTP) to a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.request import WEBUI_BASE, Request
+
+OVERRIDES = "prodshot_overrides"
+"""An attribute of the processing object: settings by name that go before the arguments (X/Y/Z plot sets it)."""
+
+
+def request_from(parent: Any, arguments: Sequence[Any]) -> Request:
+    """The request that a script's arguments describe, with the generation's overrides on top. Raises
+    `RequestError`."""
+    overrides = dict(getattr(parent, OVERRIDES, None) or {})
+    request = Request.from_arguments([*arguments, overrides], base=WEBUI_BASE)
+    _ = request.classes  # without products there is nothing to look for
+    return request
+
+
+def given(parent: Any, script: Any, arguments: Sequence[Any]) -> Sequence[Any]:
+    """Those of a selectable script's arguments that the caller gave.
+
+    The API puts `script_args` in place of the script's slots without filling up: given fewer, everything after them
+    moves forward, and the script is handed its neighbours' values.
+    """
+    if not getattr(parent, "is_api", False):
+        return arguments
+    runner = getattr(parent, "scripts", None)
+    slots = max((other.args_to or 0 for other in getattr(runner, "scripts", ())), default=0)
+    missing = max(0, slots - len(parent.script_args))
+    return arguments[: max(0, script.args_to - script.args_from - missing)]
+
+
+def split_enabled(arguments: Sequence[Any]) -> tuple[bool, list[Any]]:
+    """The accordion's switch and the rest of its arguments.
+
+    A dict in the switch's place switches on, unless it says 'enabled' itself; so may a dict further on.
+    """
+    enabled, rest = False, list(arguments)
+    if arguments:
+        first, rest = arguments[0], list(arguments[1:])
+        enabled = first is True or isinstance(first, Mapping)
+        if isinstance(first, Mapping):
+            rest = [*rest, first]
+    for place, argument in enumerate(rest):
+        if isinstance(argument, Mapping) and "enabled" in argument:
+            if not isinstance(argument["enabled"], bool):
+                raise RequestError([FieldProblem("enabled", f"{argument['enabled']!r} is neither true nor false")])
+            enabled = argument["enabled"]
+            rest[place] = {key: value for key, value in argument.items() if key != "enabled"}
+    return enabled, rest
+
+
+def refuse(parent: Any, error: RequestError) -> None:
+    """Answer an API caller with 422 and every wrong field; a page goes on, and gets the reason with its picture."""
+    if not getattr(parent, "is_api", False):
+        return
+    problems = [
+        {"field": problem.field, "message": problem.message, "allowed": problem.allowed} for problem in error.problems
+    ]
+    raise import_module("fastapi").HTTPException(status_code=422, detail=problems) from error

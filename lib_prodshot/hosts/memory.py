@@ -1,0 +1,85 @@
+"""Making room for a finder beside a loaded checkpoint: each host family keeps its models by other means.
+
+Adapters are chosen by what can be imported: Forge and neo have `backend.memory_management`, reForge and classic
+`ldm_patched.modules.model_management`, AUTOMATIC1111 neither.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, Protocol
+
+FINDER_BYTES = 4 << 30
+"""Room for GroundingDINO and SAM ViT-H with their activations at 1024 pixels."""
+
+
+class Memory(Protocol):
+    """Room on the GPU, lent to something that is not the checkpoint."""
+
+    def make_room(self, wanted: int) -> Any:
+        """A context in which at least `wanted` bytes are free if they can be; afterwards all is as sampling needs
+        it."""
+
+
+class ManagedMemory:
+    """The Forge family: the host moves models by itself; we ask for room, and it loads them again when it samples."""
+
+    def __init__(self, manager: Any) -> None:
+        self._manager = manager
+
+    @contextmanager
+    def make_room(self, wanted: int) -> Iterator[None]:
+        """Have the host free `wanted` bytes; nothing needs to be given back."""
+        if _on_gpu():
+            self._manager.free_memory(wanted, self._manager.get_torch_device())
+        try:
+            yield
+        finally:
+            if _on_gpu():
+                self._manager.soft_empty_cache()
+
+
+class PlainMemory:
+    """AUTOMATIC1111: the checkpoint is moved to the CPU only where room is short, for the way there and back costs
+    seconds."""
+
+    @contextmanager
+    def make_room(self, wanted: int) -> Iterator[None]:
+        """Send the checkpoint to the CPU while room is short, and bring it back."""
+        sd_models, shared = import_module("modules.sd_models"), import_module("modules.shared")
+        checkpoint = sd_models.model_data.sd_model
+        moved = checkpoint is not None and _is_short(wanted)
+        if moved:
+            sd_models.send_model_to_cpu(checkpoint)
+        try:
+            yield
+        finally:
+            if moved and checkpoint is shared.sd_model:
+                sd_models.send_model_to_device(checkpoint)
+            import_module("modules.devices").torch_gc()
+
+
+def pick_memory() -> Memory:
+    """The memory adapter of this process."""
+    for name in ("backend.memory_management", "ldm_patched.modules.model_management"):
+        try:
+            return ManagedMemory(import_module(name))
+        except ImportError:
+            continue
+    return PlainMemory()
+
+
+def _on_gpu() -> bool:
+    torch = sys.modules.get("torch")
+    return bool(torch is not None and torch.cuda.is_available())
+
+
+def _is_short(wanted: int) -> bool:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return False
+    free, _total = torch.cuda.mem_get_info()
+    return bool(free < wanted)

@@ -1,0 +1,251 @@
+"""One nested img2img pass inside the WebUI, and everything around it that must not notice.
+
+Sources: the WebUI's `modules/processing.py` (1.10.1) for the order of things, ADetailer's inner pass for the runner.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from lib_prodshot.errors import EnhanceError
+from lib_prodshot.hosts import installed
+from lib_prodshot.hosts.controlnet import DISABLED, ControlNet, Watch, find_script, make_probe
+from lib_prodshot.hosts.interface import (
+    ControlLists,
+    Family,
+    InpaintPass,
+    PassDefaults,
+    PassInterrupted,
+    PassResult,
+)
+from lib_prodshot.hosts.parent import INNER, kept
+
+_OVERRIDES: dict[str, Any] = {
+    "overlay_inpaint": False,
+    "img2img_color_correction": False,
+    "upscaler_for_img2img": "None",
+    "img2img_inpaint_precise_mask": False,
+    "return_mask": False,
+    "return_mask_composite": False,
+    "save_mask": False,
+    "save_mask_composite": False,
+    "save_init_img": False,
+}
+"""Settings that a pass runs with. It returns the bare crop (no overlay): the last composite is ours."""
+
+COMPANIONS = ("dynamic_thresholding", "lora_block_weight", "negpip", "sd_forge_dynamic_thresholding")
+"""Other extensions' scripts (file names without .py) that change what a prompt or a CFG scale means, so that they must
+run in the pass as they do around it. Everything else stays out."""
+
+
+class LocalPainter:
+    """Runs inpaint passes within one generation (`parent`), or on their own without one."""
+
+    def __init__(self, parent: Any | None, defaults: PassDefaults, control: ControlNet) -> None:
+        self.defaults = defaults
+        self._parent = parent
+        self._control = control
+
+    def family(self, checkpoint: str = "") -> Family:
+        """The family of the named checkpoint; empty: of the one that this generation uses."""
+        return installed.family(checkpoint or _parents_checkpoint(self._parent))
+
+    def control_lists(self) -> ControlLists | None:
+        """What ControlNet offers here; None: it is not installed."""
+        script = find_script(self._runner())
+        return None if script is None else self._control.lists(script.args_to - script.args_from, refresh=True)
+
+    def missing_loras(self, names: Collection[str]) -> frozenset[str]:
+        """Which of these names no installed LoRA file answers to."""
+        return installed.missing_loras(names)
+
+    def check(self, sampler: str, scheduler: str, checkpoint: str) -> None:
+        """Raise `EnhanceError` for a sampler, scheduler or checkpoint that is not installed."""
+        if sampler:
+            installed.sampling(sampler, scheduler)
+        elif scheduler:
+            installed.sampling(self.defaults.sampler, scheduler)
+        if checkpoint:
+            installed.checkpoint(checkpoint)
+
+    def paint(self, plan: InpaintPass) -> PassResult:
+        """Run the pass. Raises `PassInterrupted` and `EnhanceError`; everything is then as before."""
+        shared = _shared()
+        _refuse_interrupted(shared.state)
+        runner, script = self._runner(), find_script(self._runner())
+        watch = Watch()
+        shared.state.job_count = max(shared.state.job_count, 0) + 1
+        with kept(self._parent, shared), self._lent_control(script) as own:
+            inner = self._processing(plan, runner, script, own, watch)
+            with closing(inner):
+                processed = _run(inner)
+        _refuse_interrupted(shared.state)
+        picture = _result(processed, plan)
+        return PassResult(picture, watch.control_ran if plan.control is not None else None)
+
+    @contextmanager
+    def _lent_control(self, script: Any | None) -> Iterator[Any | None]:
+        if script is None:
+            yield None
+            return
+        with self._control.lent(script, self._parent) as own:
+            yield own
+
+    def _runner(self) -> Any:
+        runner = getattr(self._parent, "scripts", None)
+        return runner if runner is not None else import_module("modules.scripts").scripts_img2img
+
+    def _processing(self, plan: InpaintPass, runner: Any, script: Any | None, own: Any | None, watch: Watch) -> Any:
+        """The pass as the host's processing object: its arguments filtered by what this host's constructor takes."""
+        kind = import_module("modules.processing").StableDiffusionProcessingImg2Img
+        known = inspect.signature(kind.__init__).parameters
+        inner = kind(**{name: value for name, value in self._arguments(plan).items() if name in known})
+        setattr(inner, INNER, True)
+        inner._ad_disabled = True
+        inner.user = getattr(self._parent, "user", None)
+        inner.is_api, inner.scripts_setup_complete = True, True
+        # the class's own caches hold the parent's prompts
+        inner.cached_c, inner.cached_uc = [None, None, None], [None, None, None]
+        inner.scripts = self._own_runner(runner, own, watch)
+        inner.script_args = self._own_arguments(plan, runner, script)
+        return inner
+
+    def _arguments(self, plan: InpaintPass) -> dict[str, Any]:
+        height, width = plan.mask.shape
+        parent = self._parent
+        sampler, scheduler = installed.sampling(plan.sampler, plan.scheduler)
+        return {
+            "sd_model": _shared().sd_model,
+            "outpath_samples": getattr(parent, "outpath_samples", None),
+            "outpath_grids": getattr(parent, "outpath_grids", None),
+            "prompt": plan.prompt,
+            "negative_prompt": plan.negative_prompt,
+            "styles": [],
+            "seed": plan.seed,
+            "subseed": plan.seed,
+            "subseed_strength": 0,
+            "sampler_name": sampler,
+            "scheduler": scheduler or None,
+            "batch_size": 1,
+            "n_iter": 1,
+            "steps": plan.steps,
+            "cfg_scale": plan.cfg_scale,
+            "distilled_cfg_scale": getattr(parent, "distilled_cfg_scale", 3.5),
+            "width": width,
+            "height": height,
+            "restore_faces": False,
+            "tiling": False,
+            "do_not_save_samples": True,
+            "do_not_save_grid": True,
+            "do_not_reload_embeddings": True,
+            "eta": getattr(parent, "eta", None),
+            "override_settings": _overrides(self._parent, plan),
+            "init_images": [Image.fromarray(plan.picture)],
+            "resize_mode": 0,
+            "denoising_strength": plan.denoising_strength,
+            "mask": Image.fromarray(plan.mask),
+            "mask_blur": plan.mask_blur,
+            "inpainting_fill": plan.inpainting_fill,
+            "inpaint_full_res": False,
+            "inpaint_full_res_padding": 0,
+            "inpainting_mask_invert": 0,
+        }
+
+    def _own_runner(self, runner: Any, own: Any | None, watch: Watch) -> Any:
+        """A runner with companions, ControlNet's copy and our probe: not ourselves, ADetailer or soft inpainting."""
+        mine = copy.copy(runner)
+        # shared between copies, and two runners of equal length would call each other's scripts
+        mine.callback_map = {}
+        mine.selectable_scripts = []
+        companions = [
+            script for script in runner.alwayson_scripts if self._parent is not None and _is_companion(script)
+        ]
+        controls = [] if own is None else [own]
+        mine.alwayson_scripts = [*companions, *controls, make_probe(self._control, own, watch)]
+        mine.scripts = list(mine.alwayson_scripts)
+        return mine
+
+    def _own_arguments(self, plan: InpaintPass, runner: Any, script: Any | None) -> list[Any]:
+        """The parent's arguments for the companions; ControlNet's slots hold our unit and nothing else."""
+        arguments = list(getattr(self._parent, "script_args", None) or [0])
+        if script is None:
+            return arguments
+        arguments += [None] * (script.args_to - len(arguments))
+        slots: list[Any] = [dict(DISABLED) for _ in range(script.args_to - script.args_from)]
+        if plan.control is not None:
+            slots[0] = self._control.translate(plan.control)
+        arguments[script.args_from : script.args_to] = slots
+        return arguments
+
+
+def _shared() -> Any:
+    return import_module("modules.shared")
+
+
+def _is_companion(script: Any) -> bool:
+    stem = str(getattr(script, "filename", "")).replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".py")
+    return stem in COMPANIONS
+
+
+def _overrides(parent: Any | None, plan: InpaintPass) -> dict[str, Any]:
+    """The parent's overrides with ours on top, as far as this host knows them; none where settings are frozen, for
+    then a host raises instead of overriding."""
+    shared = _shared()
+    if getattr(shared.cmd_opts, "freeze_settings", False):
+        return {}
+    wanted: dict[str, Any] = {**(getattr(parent, "override_settings", None) or {}), **_OVERRIDES}
+    if plan.checkpoint:
+        wanted["sd_model_checkpoint"] = installed.checkpoint(plan.checkpoint).title
+    labels = shared.opts.data_labels
+    return {key: value for key, value in wanted.items() if key in labels}
+
+
+def _parents_checkpoint(parent: Any | None) -> str:
+    return str((getattr(parent, "override_settings", None) or {}).get("sd_model_checkpoint") or "")
+
+
+def _refuse_interrupted(state: Any) -> None:
+    if state.interrupted or state.skipped or state.stopping_generation:
+        raise PassInterrupted("interrupted")
+
+
+def _run(inner: Any) -> Any:
+    """The host's own `process_images`; whatever it raises becomes one sentence."""
+    try:
+        return import_module("modules.processing").process_images(inner)
+    except Exception as error:
+        raise EnhanceError(_in_words(error)) from error
+
+
+def _in_words(error: Exception) -> str:
+    kind = type(error).__name__
+    text = " ".join(str(error).split())
+    if kind == "OutOfMemoryError" or "out of memory" in text.lower():
+        return "the inpaint pass ran out of memory; lower the resolution, or start the WebUI with --medvram"
+    if kind == "NansException":
+        return "the inpaint pass gave no numbers (NaN); start the WebUI with --no-half-vae, or use another VAE"
+    return f"the inpaint pass failed: {kind}: {text}" if text else f"the inpaint pass failed: {kind}"
+
+
+def _result(processed: Any, plan: InpaintPass) -> npt.NDArray[np.uint8]:
+    """The pass's picture at the plan's size (H×W×3)."""
+    if processed is None or not processed.images:
+        raise PassInterrupted("interrupted")
+    height, width = plan.mask.shape
+    image = processed.images[0].convert("RGB")
+    if image.size != (width, height):
+        # a fork may round the size to its own grid; the content is the whole crop all the same
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
+    picture = np.asarray(image)
+    if picture.min() == picture.max():
+        raise EnhanceError("the inpaint pass gave an empty picture (NaN); start the WebUI with --no-half-vae")
+    return picture

@@ -1,0 +1,107 @@
+"""What the user gets of each picture besides itself: infotext, gallery, files, and an outcome for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from PIL import Image
+
+from lib_prodshot.outcome import Outcome
+from lib_prodshot.overlay import draw_overlay
+from lib_prodshot.pictures import LoadedPicture
+from lib_prodshot.request import WEBUI_BASE, Request, settings
+
+VERDICT = "Prodshot"
+"""The infotext key of the verdict; every picture that was looked at has it."""
+
+RAN = "Prodshot ran"
+"""The infotext key of what really ran: size, sampling and ControlNet of each pass."""
+
+NOTES = "Prodshot notes"
+
+OUTCOMES = "Prodshot outcomes"
+"""Among the parameters of the API's answer: one outcome for each picture, as `report.jsonl` has them."""
+
+_ALWAYS = ("products", "engine")
+
+
+def request_parameters(request: Request) -> dict[str, Any]:
+    """A request as infotext parameters: what differs from the WebUI's defaults, and what a reader wants to see."""
+    changed = request.to_dict(only_changed=True, base=WEBUI_BASE)
+    keys = {known.name: known.infotext for known in settings()}
+    return {keys[name]: getattr(request, name) for name in keys if name in changed or name in _ALWAYS}
+
+
+def outcome_parameters(outcome: Outcome, ran: Sequence[str]) -> dict[str, Any]:
+    """An outcome as infotext parameters."""
+    parameters: dict[str, Any] = {VERDICT: outcome.to_infotext()}
+    if ran:
+        parameters[RAN] = "; ".join(ran)
+    if outcome.notes:
+        parameters[NOTES] = "; ".join(outcome.notes)
+    return parameters
+
+
+def without_ours(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Infotext parameters without any of ours, which a former picture of the same generation may have left."""
+    return {key: value for key, value in parameters.items() if not key.startswith(VERDICT)}
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A picture that goes along with a result: its kind ('before', 'mask', 'overlay') names the file."""
+
+    kind: str
+    image: Image.Image
+
+
+def extras_of(request: Request, before: Image.Image, loaded: LoadedPicture, outcome: Outcome) -> Iterator[Extra]:
+    """The originals, masks and overlays that the request wants kept, of a picture in which something was found."""
+    if outcome.status != "found":
+        return
+    if request.save_originals:
+        yield Extra("before", before)
+    if request.save_masks and outcome.mask is not None:
+        yield Extra("mask", Image.fromarray(outcome.mask))
+    if request.save_overlays:
+        yield Extra("overlay", Image.fromarray(draw_overlay(loaded.seen(), outcome.alpha, outcome.detections)))
+
+
+def infotext_now(parent: Any) -> str:
+    """The infotext of the picture that a per-picture hook is looking at, as the WebUI is about to write it."""
+    create = import_module("modules.processing").create_infotext
+    text: str = create(
+        parent,
+        parent.prompts,
+        parent.seeds,
+        parent.subseeds,
+        index=getattr(parent, "batch_index", 0),
+        all_negative_prompts=parent.negative_prompts,
+    )
+    return text
+
+
+def infotext_of(parent: Any, number: int) -> str:
+    """The infotext of a generation's picture `number`, where we and not the WebUI have made it."""
+    create = import_module("modules.processing").create_infotext
+    text: str = create(parent, parent.all_prompts, parent.all_seeds, parent.all_subseeds, index=number)
+    return text
+
+
+def add_to_gallery(processed: Any, extras: Sequence[tuple[Image.Image, str]]) -> None:
+    """Append pictures to a result, each with its infotext; what other scripts appended without one gets the first."""
+    if not extras:
+        return
+    first = processed.infotexts[0] if processed.infotexts else processed.info
+    missing = len(processed.images) - len(processed.infotexts)
+    processed.infotexts = [*processed.infotexts, *[first] * max(0, missing), *[text for _, text in extras]]
+    processed.images.extend(image for image, _ in extras)
+
+
+def report_outcomes(processed: Any, outcomes: Sequence[Outcome]) -> None:
+    """Put the outcomes into the answer's parameters, on a copy: the generation's own become infotext."""
+    lines = [outcome.to_json() for outcome in outcomes]
+    processed.extra_generation_params = {**processed.extra_generation_params, OUTCOMES: lines}

@@ -1,0 +1,161 @@
+"""The WebUI around us, as `Host`. What differs between A1111 and its forks stands in the modules beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from lib_prodshot.errors import OutputError
+from lib_prodshot.finding.interface import Finder
+from lib_prodshot.hosts import finders, installed
+from lib_prodshot.hosts.controlnet import find_script, pick_controlnet
+from lib_prodshot.hosts.interface import ControlLists, Names, PassDefaults, Saved
+from lib_prodshot.hosts.memory import pick_memory
+from lib_prodshot.hosts.nested import LocalPainter
+from lib_prodshot.hosts.parent import defaults_of
+
+_FAMILIES = (
+    ("modules_forge.forge_version", "Forge family"),
+    ("modules_forge", "Forge family"),
+)
+
+
+class WebUI:
+    """One implementation for all: it asks modules that every fork has."""
+
+    def __init__(self) -> None:
+        self._shared = import_module("modules.shared")
+        self._paths = import_module("modules.paths")
+        import_module("modules.processing")
+        self._memory = pick_memory()
+
+    @property
+    def name(self) -> str:
+        """For messages only."""
+        return next((name for module, name in _FAMILIES if _importable(module)), "AUTOMATIC1111")
+
+    @property
+    def version(self) -> str:
+        """The WebUI's git tag or commit, as it tells it itself."""
+        with suppress(Exception):
+            return str(import_module("modules.launch_utils").git_tag())
+        return "unknown"
+
+    def models_path(self) -> Path:
+        """The WebUI's models folder."""
+        return Path(self._paths.models_path)
+
+    def data_path(self) -> Path:
+        """The WebUI's data folder."""
+        return Path(self._paths.data_path)
+
+    def option(self, key: str, default: Any = None) -> Any:
+        """A value of the settings page."""
+        return self._shared.opts.data.get(key, default)
+
+    def flag(self, name: str, default: Any = None) -> Any:
+        """A value of the command line."""
+        return getattr(self._shared.cmd_opts, name, default)
+
+    def api_credentials(self) -> dict[str, str]:
+        """From --api-auth 'user:password,user:password'."""
+        pairs = (pair.partition(":") for pair in str(self.flag("api_auth") or "").split(",") if ":" in pair)
+        return {user: password for user, _, password in pairs}
+
+    def names(self) -> Names:
+        """What is installed, for drop-downs."""
+        control = self._control_lists(refresh=False)
+        return Names(installed.checkpoints(), installed.samplers(), installed.schedulers(), control)
+
+    def lacks(self) -> tuple[str, ...]:
+        """What cannot be done here."""
+        lists = self._control_lists(refresh=False)
+        if lists is None:
+            return ("ControlNet is not installed: product shapes are not held; install sd-webui-controlnet.",)
+        if not lists.models:
+            return ("ControlNet has no model: product shapes are not held; install control_v11f1p_sd15_depth.",)
+        return ()
+
+    def _control_lists(self, refresh: bool) -> ControlLists | None:
+        scripts = import_module("modules.scripts")
+        found = (find_script(runner) for runner in (scripts.scripts_img2img, scripts.scripts_txt2img))
+        script = next((script for script in found if script is not None), None)
+        # while the page is drawn, slots are not given out yet
+        slots = 0 if script is None else max((script.args_to or 0) - (script.args_from or 0), 1)
+        return None if script is None else pick_controlnet().lists(slots, refresh)
+
+    def queue_lock(self) -> AbstractContextManager[Any]:
+        """The lock that lets one generation run at a time."""
+        lock: AbstractContextManager[Any] = import_module("modules.call_queue").queue_lock
+        return lock
+
+    @contextmanager
+    def job(self, title: str) -> Iterator[None]:
+        """A job of our own, outside of any generation."""
+        state = self._shared.state
+        with self.queue_lock():
+            state.begin(job=title)
+            try:
+                yield
+            finally:
+                state.end()
+                state.textinfo = None
+                state.interrupted = state.skipped = False
+
+    def say(self, text: str) -> None:
+        """Show what is being done in the progress bar."""
+        self._shared.state.textinfo = text or None
+
+    def warn(self, text: str) -> None:
+        """A console line, and a toast where the page that asked is known."""
+        print(f"Prodshot: {text}")
+        with suppress(Exception):
+            import_module("gradio").Warning(f"Prodshot: {text}")
+
+    def interrupted(self) -> bool:
+        """Whether the user asked to interrupt, skip or stop."""
+        state = self._shared.state
+        return bool(state.interrupted or state.skipped or state.stopping_generation)
+
+    def models_dir(self) -> Path:
+        """Where finders' weights are: the settings page's folder, else ours in the WebUI's models folder."""
+        text = str(self.option("prodshot_models_dir", "") or "").strip()
+        return Path(text).expanduser() if text else self.models_path() / "prodshot"
+
+    def lend_finder(self, name: str = "auto") -> AbstractContextManager[Finder]:
+        """A finder, loaded once and kept (as the settings page says)."""
+        keep = bool(self.option("prodshot_keep_loaded", True))
+        return finders.lend(name, self.models_dir(), self._memory, self.say, keep)
+
+    def painter(self, parent: Any = None, index: int = 0) -> LocalPainter:
+        """What runs inpaint passes within `parent`, for its picture number `index`."""
+        defaults = PassDefaults() if parent is None else defaults_of(parent, index)
+        return LocalPainter(parent, defaults, pick_controlnet())
+
+    def save(
+        self, picture: Image.Image, parent: Any, index: int, infotext: str, suffix: str = "", folder: Path | None = None
+    ) -> Saved:
+        """Write a picture next to the host's own, with its naming and format. Raises `OutputError`."""
+        defaults = defaults_of(parent, index)
+        target = str(folder) if folder is not None else parent.outpath_samples
+        kind = self.option("samples_format", "png")
+        try:
+            path, _ = import_module("modules.images").save_image(
+                picture, target, "", defaults.seed, defaults.prompt, kind, info=infotext, p=parent, suffix=suffix
+            )
+        except OSError as error:
+            raise OutputError(f"the picture could not be written to {target}: {error}") from error
+        return Saved(Path(path), infotext)
+
+
+def _importable(module: str) -> bool:
+    try:
+        import_module(module)
+    except ImportError:
+        return False
+    return True
