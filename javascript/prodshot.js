@@ -1,0 +1,76 @@
+/* What gradio cannot do: hand Find the picture that the tab shows, keep the finder's state line up to date, and let
+   B, M and Escape switch the boxes and the mask of a preview and close it. */
+
+window.prodshot = (function() {
+    const page = () => (typeof gradioApp === 'function' ? gradioApp() : document);
+    const isShown = (element) => element.offsetParent !== null;
+
+    /* where each tab keeps the picture that is to be looked at, the most telling place first */
+    const PLACES = {
+        txt2img: ['#txt2img_gallery [data-testid="detailed-image"]', '#txt2img_gallery .preview img', '#txt2img_gallery img'],
+        img2img: ['#mode_img2img .forge-image', '#mode_img2img .forge-image-container img', '#mode_img2img .image-container img', '#mode_img2img img']
+    };
+
+    function pictureOf(tab) {
+        for (const place of PLACES[tab]) {
+            const found = [...page().querySelectorAll(place)].find((image) => isShown(image) && image.src);
+            if (found) return found.src;
+        }
+        return '';
+    }
+
+    async function asDataUrl(source) {
+        if (!source || source.startsWith('data:')) return source;
+        const answer = await fetch(source);
+        if (!answer.ok) return '';
+        const blob = await answer.blob();
+        return new Promise((resolve) => {
+            const reader = new FileReader();
+            reader.onload = () => resolve(reader.result);
+            reader.onerror = () => resolve('');
+            reader.readAsDataURL(blob);
+        });
+    }
+
+    /* the arguments of Find: the uploaded picture, the tab's own as a data URL, then the settings */
+    async function find(tab, values) {
+        const [uploaded, , ...settings] = values;
+        return [uploaded, uploaded ? '' : await asDataUrl(pictureOf(tab)), ...settings];
+    }
+
+    /* the state line is asked for when it is first seen, and every second while weights are being fetched */
+    function refreshStates() {
+        for (const state of page().querySelectorAll('.prodshot-state')) {
+            const isAsked = state.dataset.prodshotAsked && !state.querySelector('progress');
+            if (isAsked || !isShown(state)) continue;
+            state.dataset.prodshotAsked = '1';
+            page().getElementById(state.id.replace(/state$/, 'refresh'))?.click();
+        }
+    }
+
+    function isTyping(target) {
+        return target.isContentEditable || /^(textarea|select)$/i.test(target.tagName) ||
+            (target.tagName === 'INPUT' && !/^(checkbox|radio|range|button)$/.test(target.type));
+    }
+
+    function onKey(event) {
+        if (event.ctrlKey || event.altKey || event.metaKey || isTyping(event.target)) return;
+        const preview = [...page().querySelectorAll('.prodshot-preview')].find(isShown);
+        if (!preview) return;
+        const shows = {b: '.prodshot-show-boxes', m: '.prodshot-show-mask'}[event.key.toLowerCase()];
+        if (shows) preview.querySelector(shows)?.click();
+        else if (event.key === 'Escape') preview.hidden = true;
+        else return;
+        event.preventDefault();
+    }
+
+    function onClick(event) {
+        const close = event.target.closest?.('.prodshot-close');
+        if (close) close.closest('.prodshot-preview').hidden = true;
+    }
+
+    document.addEventListener('keydown', onKey);
+    document.addEventListener('click', onClick);
+    setInterval(refreshStates, 1000);
+    return {find};
+})();

@@ -1,0 +1,169 @@
+"""Pictures in requests and answers: base64, data URLs and files in; base64 of lossless PNGs out. Addresses are never
+fetched and paths of the server never opened."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lib_prodshot import pictures
+from lib_prodshot.errors import FieldProblem, PictureError, RequestError
+from lib_prodshot.overlay import draw_overlay
+from lib_prodshot.pictures import LoadedPicture, RestoredPicture, png
+from lib_prodshot.request import Request
+from lib_prodshot.webui.bodies import Body
+from lib_prodshot.webui.service import MAX_PIXELS, Seen, read_picture
+
+MAX_PICTURES = 64
+"""Pictures of one request."""
+
+MAX_REQUEST_PIXELS = 2 * MAX_PIXELS
+
+_DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+_ALLOWED = "base64 or a data URL of a PNG, JPEG, WebP, TIFF, BMP or GIF; files in multipart"
+_INFOTEXT = b"parameters"
+"""The PNG keyword under which every WebUI keeps the infotext."""
+
+
+@dataclass(frozen=True)
+class SentPicture:
+    """A picture as it came: the name it goes by in the answer, its bytes, and what is in them."""
+
+    name: str
+    data: bytes
+    loaded: LoadedPicture
+
+
+def take_pictures(body: Body) -> list[tuple[str, bytes]]:
+    """Take the field `images` out of a body: names and bytes, in the order in which they came.
+
+    Raises `RequestError`: none, too many, not base64, an address or a path instead of a picture.
+    """
+    sent = body.values.pop("images", [])
+    uploads = body.uploads.pop("images", [])
+    stray = list(body.uploads)
+    if stray:
+        raise RequestError([FieldProblem(stray[0], "files are accepted as images only", "images")])
+    if not isinstance(sent, list):
+        raise RequestError([FieldProblem("images", "this is not a list", _ALLOWED)])
+    found = [(f"images[{number}]", _decode(item, f"images[{number}]")) for number, item in enumerate(sent)]
+    found += [(upload.name or f"images[{number}]", upload.data) for number, upload in enumerate(uploads, len(found))]
+    if not 1 <= len(found) <= MAX_PICTURES:
+        raise RequestError([FieldProblem("images", f"{len(found)} pictures", f"1 to {MAX_PICTURES} pictures")])
+    return found
+
+
+def _decode(item: Any, field: str) -> bytes:
+    if not isinstance(item, str):
+        raise RequestError([FieldProblem(field, "this is not text", _ALLOWED)])
+    head = _DATA_URL.match(item[:100])
+    code = item[head.end() :] if head else item
+    if head is None and _ADDRESS.match(item[:40]):
+        message = "addresses and paths are not opened; send the picture itself"
+        raise RequestError([FieldProblem(field, message, _ALLOWED)])
+    try:
+        data = base64.b64decode("".join(code.split()).encode("ascii"), validate=True)
+    except ValueError as error:
+        raise RequestError([FieldProblem(field, "this is not base64", _ALLOWED)]) from error
+    if not data:
+        raise RequestError([FieldProblem(field, "this is empty", _ALLOWED)])
+    return data
+
+
+def read_all(sent: Sequence[tuple[str, bytes]]) -> list[SentPicture]:
+    """Decode every picture of a request before work begins on any.
+
+    Raises `RequestError` naming the field: not a picture, damaged, too many pixels, in it or in all together.
+    """
+    read: list[SentPicture] = []
+    for number, (name, data) in enumerate(sent):
+        try:
+            read.append(SentPicture(name, data, read_picture(data)))
+        except PictureError as error:
+            raise RequestError([FieldProblem(f"images[{number}]", str(error), _ALLOWED)]) from error
+        if sum(known.loaded.rgb.size // 3 for known in read) > MAX_REQUEST_PIXELS:
+            limit = f"{MAX_REQUEST_PIXELS // 1_000_000} megapixels in one request"
+            raise RequestError([FieldProblem("images", "these are too many pixels at once", limit)])
+    return read
+
+
+def mask_code(mask: npt.NDArray[np.uint8]) -> str:
+    """A mask (H×W uint8) as base64 of an 8-bit grey PNG."""
+    with tempfile.TemporaryDirectory(prefix="prodshot-") as folder:
+        path = Path(folder) / "mask.png"
+        pictures.write_grey(mask, path)
+        return _code(path.read_bytes())
+
+
+def rgb_code(rgb: npt.NDArray[np.uint8]) -> str:
+    """A picture of ours (H×W×3 uint8) as base64 of a PNG."""
+    loaded = LoadedPicture.from_rgb(rgb)
+    return result_code(RestoredPicture(loaded, rgb, rgb), "")
+
+
+def result_code(result: RestoredPicture, infotext: str) -> str:
+    """A result as base64 of a PNG (CMYK: TIFF) that keeps the input's own samples, colour profile and orientation;
+    `infotext` stands where the WebUI looks for it."""
+    source = result.source
+    if source.format == "PNG":
+        kept = tuple(chunk for chunk in source.metadata.png_chunks if not _is_infotext(chunk))
+        source = replace(source, metadata=replace(source.metadata, png_chunks=kept))
+    else:
+        # told that its format loses samples, a picture is written as PNG
+        source = replace(source, lossless=False)
+    with tempfile.TemporaryDirectory(prefix="prodshot-") as folder:
+        path = Path(folder) / f"result{pictures.output_suffix(source)}"
+        pictures.write(replace(result, source=source), path)
+        data = path.read_bytes()
+    return _code(_with_infotext(data, infotext))
+
+
+def _is_infotext(chunk: png.Chunk) -> bool:
+    kind, data = chunk
+    return kind in (b"tEXt", b"zTXt", b"iTXt") and data.startswith(_INFOTEXT + b"\0")
+
+
+def _with_infotext(data: bytes, infotext: str) -> bytes:
+    if not infotext or not data.startswith(png.SIGNATURE):
+        return data
+    chunk = io.BytesIO()
+    png.write_chunks(chunk, [(b"iTXt", _INFOTEXT + b"\0\0\0\0\0" + infotext.encode())])
+    return data[: png.HEADER_END] + chunk.getvalue() + data[png.HEADER_END :]
+
+
+def pictures_of(sent: SentPicture, seen: Seen, wanted: Request, included: Sequence[str]) -> dict[str, str]:
+    """The pictures that the caller wants of one outcome, as base64. `output` is the result, or for a picture that was
+    skipped or failed the very bytes that came."""
+    outcome = seen.outcome
+    codes: dict[str, str] = {}
+    if "output" in included:
+        result = outcome.result
+        codes["output"] = _code(sent.data) if result is None else result_code(result, seen.infotext(wanted))
+    if "mask" in included and outcome.mask is not None:
+        codes["mask"] = mask_code(outcome.mask)
+    if "overlay" in included and outcome.detections:
+        codes["overlay"] = rgb_code(draw_overlay(sent.loaded.seen(), outcome.alpha, outcome.detections))
+    return codes
+
+
+def _code(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def choose(included: Any, known: Sequence[str], default: Sequence[str]) -> tuple[str, ...]:
+    """The field `include`: which pictures the answer carries. Raises `RequestError`."""
+    if included is None:
+        return tuple(default)
+    if not isinstance(included, list) or not all(isinstance(name, str) and name in known for name in included):
+        raise RequestError([FieldProblem("include", "this is not a list of known names", ", ".join(known))])
+    return tuple(dict.fromkeys(included))

@@ -1,0 +1,97 @@
+"""X/Y/Z plot: the settings that people sweep, as axes of the WebUI's own script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lib_prodshot.errors import RequestError
+from lib_prodshot.request import Setting, check, setting_named
+from lib_prodshot.webui.fields import caption
+
+SWEPT = (
+    "products",
+    "finder",
+    "box_threshold",
+    "text_threshold",
+    "instances",
+    "mask_threshold",
+    "grow",
+    "fill_holes",
+    "feather",
+    "engine",
+    "strength",
+    "prompt",
+    "denoising_strength",
+    "inpaint_area",
+    "padding",
+    "steps",
+    "cfg_scale",
+    "sampler",
+    "control",
+    "control_module",
+    "control_weight",
+    "control_guidance_end",
+    "control_mode",
+)
+
+_ATTRIBUTE = "prodshot_overrides"
+_TYPES = {"number": float, "integer": int}
+
+
+def overrides_of(p: Any) -> dict[str, Any]:
+    """What the plot has set for this cell, by setting; it goes before the panel's values. `p` is the host's
+    processing object."""
+    return dict(getattr(p, _ATTRIBUTE, {}))
+
+
+def add_axes() -> None:
+    """Append our axes to X/Y/Z plot (the WebUI's `on_before_ui` callback); once, however often it is called."""
+    plot = _plot()
+    if plot is None:
+        return
+    known = {axis.label for axis in plot.axis_options}
+    plot.axis_options.extend(axis for axis in _axes(plot.AxisOption) if axis.label not in known)
+
+
+def _plot() -> Any:
+    """The module of the WebUI's X/Y/Z plot; None where the user has removed it."""
+    from modules import scripts
+
+    found = (data.module for data in scripts.scripts_data if Path(data.path).name == "xyz_grid.py")
+    return next(found, None)
+
+
+def _axes(option: Callable[..., Any]) -> list[Any]:
+    return [_axis(setting_named(name), option) for name in SWEPT]
+
+
+def _axis(known: Setting, option: Callable[..., Any]) -> Any:
+    choices = {"choices": lambda: list(known.choices)} if known.choices else {}
+    kind = _TYPES.get(known.kind, str)
+    return option(f"[Prodshot] {caption(known)}", kind, _apply(known), confirm=_confirm(known), **choices)
+
+
+def _apply(known: Setting) -> Callable[[Any, Any, Sequence[Any]], None]:
+    def apply(p: Any, value: Any, _values: Sequence[Any]) -> None:
+        # the plot copies p for each cell without its attributes' contents: never change the former cell's table
+        setattr(p, _ATTRIBUTE, {**overrides_of(p), **_checked(known, value)})
+
+    return apply
+
+
+def _confirm(known: Setting) -> Callable[[Any, Sequence[Any]], None]:
+    def confirm(_p: Any, values: Sequence[Any]) -> None:
+        for value in values:
+            _checked(known, value)
+
+    return confirm
+
+
+def _checked(known: Setting, value: Any) -> Mapping[str, Any]:
+    """The value under its setting's name. Raises RuntimeError, which the plot shows to the user."""
+    try:
+        return check({known.name: value})
+    except RequestError as error:
+        raise RuntimeError(f"Prodshot: {error}") from error

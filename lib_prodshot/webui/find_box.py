@@ -1,0 +1,138 @@
+"""The panel's Find: boxes, scores and mask on a picture before anything is generated, and the finder's state line."""
+
+from __future__ import annotations
+
+import base64
+import html
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from lib_prodshot.errors import PictureError, ProdshotError
+from lib_prodshot.request import Request
+from lib_prodshot.webui.finder_state import FETCHING, FinderState, state_of
+from lib_prodshot.webui.gradio_kit import javascript, small_button, unsaved
+from lib_prodshot.webui.preset_box import said
+
+_LOG = logging.getLogger("prodshot")
+
+
+@dataclass
+class FindBox:
+    """Find's components; they are drawn at three places of the panel and tied to the settings' by `connect`."""
+
+    elem_id: Callable[[str], str]
+    tab: str
+    button: Any
+    state: Any = None
+    fetch: Any = None
+    refresh: Any = None
+    result: Any = None
+    picture: Any = None
+    given: Any = None
+
+    def draw_state(self) -> None:
+        """The state line with its button, and the hidden one that our script presses to bring it up to date."""
+        with gr.Row(elem_classes=["prodshot-state-row"]):
+            self.state = gr.HTML("", elem_id=self.elem_id("state"), elem_classes=["prodshot-state"])
+            self.fetch = small_button("Fetch", self.elem_id("fetch"))
+            self.fetch.visible = False
+            self.refresh = small_button("Refresh", self.elem_id("refresh"))
+            self.refresh.elem_classes = [*self.refresh.elem_classes, "prodshot-hidden"]
+
+    def draw_result(self) -> None:
+        """Where Find shows what it saw; empty and without height until then."""
+        self.result = gr.HTML("", elem_id=self.elem_id("result"), elem_classes=["prodshot-result"])
+
+    def draw_picture(self) -> None:
+        """A place for a picture to try on; without one Find takes the tab's own."""
+        own = "img2img's picture" if self.tab == "img2img" else "the picture selected in the gallery"
+        self.picture = gr.Image(
+            type="pil",
+            image_mode="RGBA",
+            label=f"Picture for Find (empty: {own})",
+            elem_id=self.elem_id("picture"),
+            elem_classes=["prodshot-picture"],
+            height=160,
+        )
+        self.given = gr.Textbox("", visible=False, elem_id=self.elem_id("given"))
+        unsaved(self.picture), unsaved(self.given)
+
+    def connect(self, components: Sequence[Any]) -> None:
+        """Let Find read the settings' components (in schema order)."""
+        finder = components[[known.elem_id for known in components].index(self.elem_id("finder"))]
+        line = [self.state, self.fetch]
+        quiet = {"show_progress": False, "queue": False}
+        self.button.click(
+            find,
+            [self.picture, self.given, *components],
+            [self.result, *line],
+            queue=False,
+            **javascript(f"(...args) => window.prodshot ? window.prodshot.find('{self.tab}', args) : args"),
+        )
+        self.refresh.click(show_state, [finder], line, **quiet)
+        finder.change(show_state, [finder], line, **quiet)
+        self.fetch.click(fetch_or_stop, [finder], line, **quiet)
+
+
+def draw(elem_id: Callable[[str], str], tab: str) -> FindBox:
+    """Draw the Find button; the rest of the box is drawn by its methods, further down the panel."""
+    button = gr.Button("Find", variant="secondary", min_width=60, elem_id=elem_id("find"), scale=0)
+    button.elem_classes = [*(button.elem_classes or []), "prodshot-find"]
+    return FindBox(elem_id, tab, unsaved(button))
+
+
+def show_state(finder: str) -> tuple[str, Any]:
+    """The state line and its button, as gradio updates."""
+    state = state_of(finder)
+    return _state_line(state), gr.update(value=state.button, visible=bool(state.button))
+
+
+def fetch_or_stop(finder: str) -> tuple[str, Any]:
+    """Begin to fetch what the finder lacks, or stop what is being fetched."""
+    if FETCHING.is_running():
+        FETCHING.stop()
+        FETCHING.wait(2)
+    else:
+        FETCHING.start(finder)
+    return show_state(finder)
+
+
+def _state_line(state: FinderState) -> str:
+    bar = f"<progress max='1' value='{state.share:.3f}'></progress>" if state.level == "working" else ""
+    return f"<span class='prodshot-dot prodshot-{state.level}'></span><span>{html.escape(state.text)}</span>{bar}"
+
+
+def find(picture: Any, given: str, *values: Any) -> tuple[str, Any, Any]:
+    """What Find shows: result, state line, fetch button.
+
+    `picture` is the uploaded one (PIL) or None, `given` the tab's own as a data URL, sent by our script.
+    """
+    # the pipeline is loaded by the first use, not by the page
+    from lib_prodshot.hosts.pil import loaded_from
+    from lib_prodshot.webui import preview, service
+
+    try:
+        request = Request.from_arguments(values)
+        loaded = loaded_from(picture) if picture is not None else service.read_picture(_decoded(given))
+        looked = service.look(loaded, request)
+        return (preview.html_of(loaded, looked), *show_state(request.finder))
+    except ProdshotError as error:
+        return said(str(error), is_error=True), gr.update(), gr.update()
+    except Exception:
+        _LOG.exception("Find failed")
+        words = "Find failed for a reason nobody foresaw; the console has the details. Please report it."
+        return said(words, is_error=True), gr.update(), gr.update()
+
+
+def _decoded(given: str) -> bytes:
+    if not given:
+        raise PictureError("there is no picture to look at: choose one in the tab, or put one into the Find tab")
+    _, _, code = given.partition("base64,")
+    try:
+        return base64.b64decode(code, validate=True)
+    except ValueError as error:
+        raise PictureError("the browser sent something that is not a picture") from error

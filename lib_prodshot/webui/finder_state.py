@@ -1,0 +1,144 @@
+"""Which finder would work now, what it lacks, and fetching that in the background while the panel shows the bytes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lib_prodshot import weights
+from lib_prodshot.downloads import megabytes
+from lib_prodshot.errors import FinderUnavailable, ProdshotError
+from lib_prodshot.finding import registry
+from lib_prodshot.webui import options
+from lib_prodshot.weights import Weights
+
+Level = Literal["ready", "limited", "missing", "working"]
+
+LABELS = {"langsam": "LangSAM", "lite": "Lite finder"}
+
+
+@dataclass(frozen=True)
+class FinderState:
+    """One line for the panel: how things stand, in words; what could be fetched (bytes); how far a fetch has come."""
+
+    level: Level
+    text: str
+    fetch_bytes: int = 0
+    share: float = 0.0
+
+    @property
+    def button(self) -> str:
+        """What the button beside the line does; empty: there is nothing to be done."""
+        if self.level == "working":
+            return "Stop"
+        return f"Fetch {megabytes(self.fetch_bytes)}" if self.fetch_bytes else ""
+
+
+def state_of(finder: str) -> FinderState:
+    """How the finder that a request names (auto, lite, langsam) stands here.
+
+    Reads weights that were never verified from disk to the end: seconds, once.
+    """
+    if FETCHING.is_running():
+        return FETCHING.state()
+    lacking = missing("lite" if finder == "lite" else "langsam")
+    to_fetch = sum(entry.size for entry in lacking)
+    failure = FETCHING.failure
+    try:
+        chosen = registry.choose(finder, options.models_dir())
+    except FinderUnavailable as error:
+        return FinderState("missing", failure or _missing_words(lacking) or str(error), to_fetch)
+    name = LABELS.get(chosen.backend.name, chosen.backend.name)
+    if finder == "auto" and chosen.backend.name == "lite":
+        why = failure or _missing_words(lacking) or _first_lack("langsam")
+        return FinderState("limited", f"{name} ready. LangSAM: {why}", to_fetch)
+    return FinderState("ready", f"{name} ready")
+
+
+def missing(group: str) -> tuple[Weights, ...]:
+    """The weights of a finder that are nowhere yet."""
+    folder = options.models_dir()
+    return tuple(entry for entry in weights.select([group]) if weights.look_for(entry, folder).path is None)
+
+
+def _missing_words(lacking: Sequence[Weights]) -> str:
+    if not lacking:
+        return ""
+    return f"weights missing, {megabytes(sum(entry.size for entry in lacking))} to fetch"
+
+
+def _first_lack(name: str) -> str:
+    backend = next(candidate for candidate in registry.backends() if candidate.name == name)
+    return next(iter(backend.lacking(options.models_dir())), "not ready")
+
+
+class _Stopped(Exception):
+    """The user asked to stop fetching; what came so far stays for the next time."""
+
+
+class Fetching:
+    """One fetch at a time, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.failure = ""
+        self._guard = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._progress = ("", 0, 0)
+
+    def is_running(self) -> bool:
+        """Whether bytes are on their way."""
+        thread = self._thread
+        return thread is not None and thread.is_alive()
+
+    def start(self, finder: str) -> None:
+        """Begin to fetch what the finder lacks; a second call while one runs does nothing."""
+        with self._guard:
+            if self.is_running():
+                return
+            wanted = missing("lite" if finder == "lite" else "langsam")
+            self.failure = ""
+            self._stop.clear()
+            self._progress = ("", 0, sum(entry.size for entry in wanted))
+            self._thread = threading.Thread(target=self._run, args=(wanted,), name="prodshot-fetch", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the fetch at the next block of bytes; a later one goes on from there."""
+        self._stop.set()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Until the fetch has ended."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def state(self) -> FinderState:
+        """How far it has come."""
+        file, done, total = self._progress
+        share = done / total if total else 0.0
+        return FinderState("working", f"Fetching {file}: {megabytes(done)} of {megabytes(total)}", 0, share)
+
+    def _run(self, wanted: Sequence[Weights]) -> None:
+        total, before = sum(entry.size for entry in wanted), 0
+        try:
+            for entry in wanted:
+                self._fetch_one(entry, before, total)
+                before += entry.size
+        except _Stopped:
+            self.failure = "stopped; fetching goes on where it ended"
+        except ProdshotError as error:
+            self.failure = str(error)
+
+    def _fetch_one(self, entry: Weights, before: int, total: int) -> None:
+        def report(done: int, _total: int) -> None:
+            if self._stop.is_set():
+                raise _Stopped
+            self._progress = (entry.file, before + done, total)
+
+        report(0, entry.size)
+        weights.fetch(entry, options.models_dir(), report)
+
+
+FETCHING = Fetching()

@@ -1,0 +1,272 @@
+"""Our routes described for clients, from the same schema that checks them: one document of our own, and the same
+pieces for the server's page. The pieces mean the same in OpenAPI 3.0 (FastAPI 0.94) and 3.1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lib_prodshot import __version__
+from lib_prodshot.request import WEBUI_BASE, Setting, settings
+
+PREFIX = "/prodshot/v1"
+PICTURES = ("output", "mask", "overlay")
+"""What an answer may carry of each picture."""
+
+MAX_TEXT = 100_000
+
+Schema = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route: method, path below `PREFIX`, what it is for, what it takes and what it answers."""
+
+    method: str
+    path: str
+    summary: str
+    answer: Schema
+    body: Schema | None = None
+    multipart: bool = False
+    description: str = ""
+    parameters: tuple[Schema, ...] = ()
+    errors: tuple[int, ...] = ()
+
+
+_ERRORS = {
+    400: "The body is damaged: neither JSON nor multipart as its content type says.",
+    401: "User and password of the server's API are needed.",
+    403: "The request comes from a foreign web page.",
+    404: "There is no such job.",
+    413: "The request is larger than this server accepts.",
+    415: "The body is neither application/json nor multipart/form-data.",
+    422: "Something in the request cannot be accepted; `detail` names each field and what it allows.",
+    503: "The server is busy (see Retry-After), or no finder can run on it.",
+}
+_ALWAYS = (401,)
+_WITH_BODY = (400, 403, 413, 415, 422, 503)
+
+
+def property_of(known: Setting) -> Schema:
+    """One setting as JSON schema."""
+    described: Schema = {"title": known.label, "description": known.help, "default": known.default}
+    if known.kind == "flag":
+        return {"type": "boolean", **described}
+    if known.kind == "choice":
+        return {"type": "string", "enum": list(known.choices), **described}
+    if known.kind == "text":
+        return {"type": "string", "maxLength": MAX_TEXT, **described}
+    kind = "integer" if known.kind == "integer" else "number"
+    return {"type": kind, "minimum": known.minimum, "maximum": known.maximum, **described}
+
+
+def _request_schema(default: Sequence[str]) -> Schema:
+    properties = {known.name: property_of(known) for known in settings(WEBUI_BASE)}
+    properties["products"] = {**properties["products"], "minLength": 1}
+    images = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 64,
+        "items": {"type": "string", "minLength": 1},
+        "description": "Pictures as base64 or as data URLs; in multipart: files.",
+    }
+    include = {
+        "type": "array",
+        "items": {"type": "string", "enum": list(PICTURES)},
+        "default": list(default),
+        "description": "What the answer carries of each picture, as base64 of a PNG.",
+    }
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["images", "products"],
+        "properties": {"images": images, "include": include, **properties},
+    }
+
+
+_TEXT: Schema = {"type": "string"}
+_NUMBER: Schema = {"type": "number"}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_TEXTS: Schema = {"type": "array", "items": _TEXT}
+
+
+def _object(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
+    return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
+
+
+_PROBLEM = _object({"field": _TEXT, "message": _TEXT, "allowed": _TEXT})
+_ERROR = _object({"error": _TEXT, "detail": {"type": "array", "items": _PROBLEM}})
+_DETECTION = _object(
+    {
+        "label": _TEXT,
+        "score": {"type": "number", "minimum": 0, "maximum": 1},
+        "box": {"type": "array", "items": {"type": "integer"}, "minItems": 4, "maxItems": 4},
+        "area": _COUNT,
+    }
+)
+_AUDIT = _object(
+    {"changed_outside": _COUNT, "max_difference_outside": _COUNT, "delta_e_mean": _NUMBER, "delta_e_p95": _NUMBER}
+)
+_OUTCOME = _object(
+    {
+        "file": _TEXT,
+        "status": {"type": "string", "enum": ["found", "skipped", "failed"]},
+        "reason": _TEXT,
+        "products": _TEXTS,
+        "detections": {"type": "array", "items": _DETECTION},
+        "size": {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
+        "seconds": {"type": "object", "additionalProperties": _NUMBER},
+        "finder": _TEXT,
+        "version": _TEXT,
+        "notes": _TEXTS,
+        "infotext": _TEXT,
+    },
+    {"audit": _AUDIT, "ran": _TEXTS, **dict.fromkeys(PICTURES, _TEXT)},
+)
+_OUTCOMES = _object(
+    {"outcomes": {"type": "array", "items": _OUTCOME}, "found": _COUNT, "skipped": _COUNT, "failed": _COUNT}
+)
+_JOB = _object(
+    {
+        "id": _TEXT,
+        "kind": _TEXT,
+        "state": {"type": "string", "enum": ["queued", "running", "done", "failed", "cancelled"]},
+        "done": _COUNT,
+        "total": _COUNT,
+        "text": _TEXT,
+        "created": _NUMBER,
+    },
+    {"finished": _NUMBER, "error": _TEXT, "result": {"type": "object"}},
+)
+_JOB_REQUEST: Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["kind"],
+    "properties": {
+        "kind": {"type": "string", "minLength": 1, "description": "A kind of job that /jobs lists under `kinds`."},
+        "settings": {"type": "object", "description": "What the kind of job takes.", "default": {}},
+    },
+}
+_SETTING = _object(
+    {"name": _TEXT, "kind": _TEXT, "default": {}, "label": _TEXT, "help": _TEXT, "section": _TEXT, "infotext": _TEXT},
+    {"minimum": _NUMBER, "maximum": _NUMBER, "step": _NUMBER, "choices": _TEXTS, "unit": _TEXT},
+)
+_FINDER = _object({"name": _TEXT, "ready": {"type": "boolean"}, "lacks": _TEXTS})
+_WEIGHT = _object({"name": _TEXT, "file": _TEXT, "bytes": _COUNT, "present": {"type": "boolean"}})
+_STATUS = _object(
+    {
+        "version": _TEXT,
+        "host": _object({"name": _TEXT, "version": _TEXT}),
+        "finders": {"type": "array", "items": _FINDER},
+        "weights": {"type": "array", "items": _WEIGHT},
+        "lacks": _TEXTS,
+        "versions": {"type": "object", "additionalProperties": _TEXT},
+        "megabytes": _COUNT,
+    }
+)
+_JOB_ID: Schema = {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+_PICTURES_IN = (
+    "Send JSON, or multipart/form-data with one part `images` for each file and the settings as parts of their names. "
+    "An absent product is an answer (`skipped`), not an error. 207 instead of 200: at least one picture failed; its "
+    "`reason` says why."
+)
+
+_OUTPUT_IN = f"{_PICTURES_IN} `output` of a picture that was skipped or failed is the very file that was sent."
+_SETTINGS_OUT = _object({"settings": {"type": "array", "items": _SETTING}, "version": _TEXT})
+_JOBS_OUT = _object({"jobs": {"type": "array", "items": _JOB}, "kinds": _TEXTS})
+
+ROUTES = (
+    Route("GET", "/schema", "Every setting with its default, range and help", _SETTINGS_OUT),
+    Route("GET", "/status", "Which finders and weights are there, and what the WebUI lacks", _STATUS),
+    Route("GET", "/openapi.json", "This document", {"type": "object"}),
+    Route(
+        "POST",
+        "/detect",
+        "Boxes, scores and masks of products named in words",
+        _OUTCOMES,
+        _request_schema(("mask", "overlay")),
+        multipart=True,
+        description=_PICTURES_IN,
+        errors=_WITH_BODY,
+    ),
+    Route(
+        "POST",
+        "/enhance",
+        "Enhance products; every pixel outside the feathered mask stays as it was",
+        _OUTCOMES,
+        _request_schema(("output",)),
+        multipart=True,
+        description=_OUTPUT_IN,
+        errors=_WITH_BODY,
+    ),
+    Route("GET", "/jobs", "All jobs, and the kinds that can be started", _JOBS_OUT),
+    Route("POST", "/jobs", "Start a job", _JOB, _JOB_REQUEST, errors=(400, 403, 413, 415, 422)),
+    Route("GET", "/jobs/{job_id}", "How far a job has come", _JOB, parameters=(_JOB_ID,), errors=(404,)),
+    Route(
+        "DELETE",
+        "/jobs/{job_id}",
+        "Cancel a job; what it has written stays",
+        _JOB,
+        parameters=(_JOB_ID,),
+        errors=(403, 404),
+    ),
+)
+"""Every route there is; `routes` serves exactly these."""
+
+
+def operation(route: Route) -> Schema:
+    """A route as an OpenAPI operation."""
+    described: Schema = {
+        "tags": ["prodshot"],
+        "summary": route.summary,
+        "operationId": f"prodshot_{route.method.lower()}{route.path.translate(_AS_NAME)}",
+        "responses": {"200": _content("Done.", route.answer)},
+    }
+    if route.description:
+        described["description"] = route.description
+    if route.parameters:
+        described["parameters"] = list(route.parameters)
+    if route.body is not None:
+        described["requestBody"] = _request_body(route)
+    if route.multipart:
+        described["responses"]["207"] = _content("Done, but at least one picture failed.", route.answer)
+    for status in (*_ALWAYS, *route.errors):
+        described["responses"][str(status)] = _content(_ERRORS[status], _ERROR)
+    return described
+
+
+_AS_NAME = str.maketrans({"/": "_", ".": "_", "{": None, "}": None})
+
+
+def _content(words: str, schema: Schema) -> Schema:
+    return {"description": words, "content": {"application/json": {"schema": schema}}}
+
+
+def _request_body(route: Route) -> Schema:
+    assert route.body is not None
+    content: Schema = {"application/json": {"schema": route.body}}
+    if route.multipart:
+        files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1, "maxItems": 64}
+        properties = {**route.body["properties"], "images": files}
+        content["multipart/form-data"] = {"schema": {**route.body, "properties": properties}}
+    return {"required": True, "content": content}
+
+
+def document() -> Schema:
+    """The whole document, for servers whose own page leaves our routes out."""
+    paths: dict[str, Schema] = {}
+    for route in ROUTES:
+        operations = paths.setdefault(f"{PREFIX}{route.path}", {})
+        operations[route.method.lower()] = {**operation(route), "security": [{"basic": []}, {}]}
+    return {
+        "openapi": "3.0.3",
+        "info": {
+            "title": "Prodshot",
+            "version": __version__,
+            "description": "Find a product named in words, skip pictures without it, enhance it, leave the rest alone.",
+        },
+        "paths": paths,
+        "components": {"securitySchemes": {"basic": {"type": "http", "scheme": "basic"}}},
+    }

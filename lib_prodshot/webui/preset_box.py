@@ -1,0 +1,140 @@
+"""The panel's Presets tab: load, save, delete, and pass on as JSON."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from lib_prodshot.errors import ProdshotError
+from lib_prodshot.request import settings
+from lib_prodshot.webui import options, presets
+from lib_prodshot.webui.gradio_kit import javascript, small_button, unsaved
+
+CONFIRM = "(...args) => confirm('Delete this preset?') ? args : ['']"
+"""In the browser, before a preset is deleted: without consent the server is sent no name."""
+
+
+@dataclass(frozen=True)
+class PresetBox:
+    """The tab's own components; `connect` ties them to the settings'."""
+
+    name: Any
+    load: Any
+    save: Any
+    delete: Any
+    text: Any
+    share: Any
+    take: Any
+    message: Any
+
+    def connect(self, components: Sequence[Any]) -> None:
+        """Let the buttons read and write the settings' components (in schema order)."""
+        plain = {"show_progress": False, "queue": False}
+        targets = [self.message, *components]
+        self.load.click(_load, [self.name], targets, **plain)
+        self.take.click(_take, [self.text], targets, **plain)
+        self.share.click(_share, [self.name, *components], [self.message, self.text], **plain)
+        self.save.click(_save, [self.name, *components], [self.message, self.name], **plain)
+        self.delete.click(_delete, [self.name], [self.message, self.name], **plain, **javascript(CONFIRM))
+
+
+def draw(elem_id: Callable[[str], str]) -> PresetBox:
+    """Draw the tab's content."""
+    names = options.shelf().names()
+    with gr.Row(elem_classes=["prodshot-row"]):
+        name = gr.Dropdown(
+            ["", *names],
+            value="",
+            label="Preset",
+            info="Choose one to load, or type a new name to save the settings under.",
+            allow_custom_value=True,
+            elem_id=elem_id("preset"),
+            elem_classes=["prodshot-field"],
+            interactive=True,
+        )
+        load = small_button("Load", elem_id("preset_load"))
+        save = small_button("Save", elem_id("preset_save"))
+        delete = small_button("Delete", elem_id("preset_delete"))
+    message = gr.HTML("", elem_id=elem_id("preset_message"), elem_classes=["prodshot-message"])
+    with gr.Row(elem_classes=["prodshot-row"]):
+        text = gr.Textbox(
+            "",
+            label="Preset as JSON",
+            info="Share writes the settings here, to be passed on; Apply reads what was pasted here.",
+            lines=2,
+            max_lines=10,
+            show_copy_button=True,
+            elem_id=elem_id("preset_text"),
+            elem_classes=["prodshot-field"],
+            interactive=True,
+        )
+        share = small_button("Share", elem_id("preset_share"))
+        take = small_button("Apply", elem_id("preset_apply"))
+    unsaved(name), unsaved(text)
+    return PresetBox(name, load, save, delete, text, share, take, message)
+
+
+def said(text: str, is_error: bool = False) -> str:
+    """A line of the panel that tells what happened."""
+    kind = "prodshot-said-error" if is_error else "prodshot-said"
+    return f"<span class='{kind}'>{html.escape(text)}</span>"
+
+
+def _unchanged(error: ProdshotError) -> list[Any]:
+    return [said(str(error), is_error=True), *(gr.update() for _ in settings())]
+
+
+def _filled(preset: presets.Preset, text: str) -> list[Any]:
+    return [said(text), *(gr.update(value=value) for value in preset.request.to_dict().values())]
+
+
+def _load(name: str) -> list[Any]:
+    try:
+        preset = options.shelf().load(name)
+    except ProdshotError as error:
+        return _unchanged(error)
+    return _filled(preset, f"Loaded {preset.name}.")
+
+
+def _take(text: str) -> list[Any]:
+    try:
+        preset = presets.from_text(text)
+    except ProdshotError as error:
+        return _unchanged(error)
+    return _filled(preset, f"Applied {preset.name}; save it to keep it.")
+
+
+def _share(name: str, *values: Any) -> tuple[Any, Any]:
+    try:
+        preset = presets.Preset(presets.check_name(name or "Shared"), _request(values))
+    except ProdshotError as error:
+        return said(str(error), is_error=True), gr.update()
+    return said("Copy the JSON below."), gr.update(value=preset.to_text())
+
+
+def _save(name: str, *values: Any) -> tuple[Any, Any]:
+    try:
+        preset = options.shelf().save(name, _request(values).to_dict())
+    except ProdshotError as error:
+        return said(str(error), is_error=True), gr.update()
+    return said(f"Saved {preset.name}."), gr.update(choices=["", *options.shelf().names()], value=preset.name)
+
+
+def _delete(name: str) -> tuple[Any, Any]:
+    if not name:
+        return gr.update(), gr.update()
+    try:
+        options.shelf().delete(name)
+    except ProdshotError as error:
+        return said(str(error), is_error=True), gr.update()
+    return said(f"Deleted {name}."), gr.update(choices=["", *options.shelf().names()], value="")
+
+
+def _request(values: Sequence[Any]) -> Any:
+    from lib_prodshot.request import Request
+
+    return Request.from_arguments(values)

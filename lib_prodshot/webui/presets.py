@@ -1,0 +1,137 @@
+"""Presets: settings under a name, one JSON file each, to be saved, loaded and passed on. Strict like every request."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib_prodshot.errors import FieldProblem, OutputError, RequestError
+from lib_prodshot.request import Request
+
+FORMAT = 1
+MAX_BYTES = 64 * 1024
+
+_NAME = re.compile(r"[^\W_][\w .,()+-]{0,59}", re.UNICODE)
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+"""Names that Windows gives to devices, with any extension."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A name and the request it stands for."""
+
+    name: str
+    request: Request
+
+    def to_text(self) -> str:
+        """The preset as the JSON that files hold and people pass on; every setting is written out."""
+        content = {"prodshot_preset": FORMAT, "name": self.name, "settings": self.request.to_dict()}
+        return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+
+
+def from_text(text: str) -> Preset:
+    """Read a preset's JSON. Settings that it does not hold stand at their defaults.
+
+    Raises `RequestError`: no JSON, not a preset, another format, a name that cannot be a file's, or settings that
+    the schema refuses (each named).
+    """
+    if len(text.encode("utf-8", "replace")) > MAX_BYTES:
+        raise _problem(f"it is larger than {MAX_BYTES // 1024} KB")
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _problem("it is not JSON") from error
+    if not isinstance(content, dict) or "prodshot_preset" not in content:
+        raise _problem("it has no 'prodshot_preset' in it")
+    if content["prodshot_preset"] != FORMAT:
+        raise _problem(f"its format {content['prodshot_preset']!r} is not {FORMAT}, the one known here")
+    unknown = [str(key) for key in content if key not in ("prodshot_preset", "name", "settings")]
+    if unknown:
+        raise _problem(f"{unknown[0]!r} does not belong into a preset", "prodshot_preset, name, settings")
+    stored = content.get("settings")
+    if not isinstance(stored, dict):
+        raise _problem("its 'settings' are not a table of names and values")
+    return Preset(check_name(content.get("name")), Request(**stored))
+
+
+def check_name(name: object) -> str:
+    """The name, trimmed. Raises `RequestError` unless it can be a file's name on every system."""
+    text = name.strip() if isinstance(name, str) else ""
+    if not _NAME.fullmatch(text) or text.endswith(".") or text.split(".")[0].strip().lower() in _RESERVED:
+        message = "the preset's name must be 1 to 60 letters, digits, spaces or . , ( ) + - _ and begin with a letter"
+        raise RequestError([FieldProblem("name", f"{message} or digit")])
+    return text
+
+
+def _problem(message: str, allowed: str = "") -> RequestError:
+    return RequestError([FieldProblem("preset", f"this is not a preset of Prodshot: {message}", allowed)])
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The folder in which presets lie, `NAME.json` each."""
+
+    folder: Path
+
+    def names(self) -> list[str]:
+        """What there is, sorted; files with names that are not presets' are passed by."""
+        if not self.folder.is_dir():
+            return []
+        stems = (path.stem for path in self.folder.glob("*.json") if path.is_file())
+        return sorted((stem for stem in stems if _is_name(stem)), key=str.casefold)
+
+    def load(self, name: str) -> Preset:
+        """Raises `RequestError` when there is no such preset or its file is damaged."""
+        path = self._path(name)
+        try:
+            text = path.read_text(encoding="utf-8") if path.stat().st_size <= MAX_BYTES else " " * (MAX_BYTES + 1)
+        except (OSError, UnicodeDecodeError) as error:
+            raise RequestError([FieldProblem("preset", f"there is no readable preset {name!r}")]) from error
+        return from_text(text)
+
+    def save(self, name: str, values: Mapping[str, Any]) -> Preset:
+        """Write `values` under `name`, in place of a former preset of that name.
+
+        Raises `RequestError` (name or values), `OutputError` when the folder cannot be written.
+        """
+        preset = Preset(check_name(name), Request(**values))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write(self._path(preset.name), preset.to_text())
+        except OSError as error:
+            raise OutputError(f"the preset could not be written: {error.strerror}") from error
+        return preset
+
+    def delete(self, name: str) -> None:
+        """Remove a preset; one that is not there counts as removed. Raises `RequestError`, `OutputError`."""
+        try:
+            self._path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"the preset could not be removed: {error.strerror}") from error
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{check_name(name)}.json"
+
+
+def _is_name(stem: str) -> bool:
+    try:
+        return check_name(stem) == stem
+    except RequestError:
+        return False
+
+
+def _write(path: Path, text: str) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".prodshot-", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

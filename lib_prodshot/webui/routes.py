@@ -1,0 +1,270 @@
+"""The routes /prodshot/v1/*, under the WebUI's rules: its credentials, its queue, limits of size and number.
+
+Bodies are read and checked by hand, so that FastAPI 0.94 with pydantic 1 and 0.127 with pydantic 2 answer alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from lib_prodshot import __version__, weights
+from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.finding import registry
+from lib_prodshot.hosts.current import host
+from lib_prodshot.request import WEBUI_BASE, Request, settings
+from lib_prodshot.webui import answers, api_pictures, bodies, openapi, options, service
+from lib_prodshot.webui.answers import Refusal, as_json, without_paths
+from lib_prodshot.webui.api_pictures import SentPicture
+from lib_prodshot.webui.guard import check_caller
+from lib_prodshot.webui.job_table import JOBS, Job
+from lib_prodshot.webui.openapi import PICTURES, PREFIX
+from lib_prodshot.webui.service import Seen
+
+MAX_ADMITTED = 32
+"""Requests with pictures that are read, wait or work at the same time; more are asked to come back later."""
+
+_VERSIONED = ("torch", "gradio", "fastapi", "pydantic", "numpy", "onnxruntime", "transformers")
+
+Handler = Callable[[HttpRequest], Awaitable[Response]]
+
+
+class Gate:
+    """Lets so many requests in and works on one picture at a time, outside of the WebUI's own thread pool."""
+
+    def __init__(self) -> None:
+        self._admitted = 0
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prodshot-api")
+
+    def __enter__(self) -> None:
+        if self._admitted >= MAX_ADMITTED:
+            raise Refusal(503, f"{MAX_ADMITTED} requests are being worked on; try again", headers={"Retry-After": "2"})
+        self._admitted += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._admitted -= 1
+
+    async def work(self, task: Callable[..., Any], *arguments: Any) -> Any:
+        """Run `task` in the worker thread."""
+        return await asyncio.wrap_future(self._worker.submit(task, *arguments))
+
+
+GATE = Gate()
+
+
+def add_routes(app: Any) -> None:
+    """Add every route of `openapi.ROUTES` to a FastAPI application; a second call (a reload of the UI) does nothing."""
+    present = {(path, method) for route in app.routes for path, method in _served_by(route)}
+    for route in openapi.ROUTES:
+        path = f"{PREFIX}{route.path}"
+        if (path, route.method) in present:
+            continue
+        app.add_api_route(
+            path,
+            _guarded(_HANDLERS[route.method, route.path]),
+            methods=[route.method],
+            response_model=None,
+            openapi_extra=openapi.operation(route),
+            name=f"prodshot_{route.method.lower()}_{route.path.strip('/')}",
+        )
+    # a description made before our routes were there would leave them out for ever
+    app.openapi_schema = None
+
+
+def _served_by(route: Any) -> list[tuple[str, str]]:
+    return [(getattr(route, "path", ""), method) for method in getattr(route, "methods", None) or ()]
+
+
+def _guarded(handler: Handler) -> Callable[..., Awaitable[Response]]:
+    async def endpoint(request: HttpRequest) -> Response:
+        try:
+            check_caller(request)
+            _refuse_query(request)
+            return await handler(request)
+        except Exception as error:
+            return answers.of_error(error)
+
+    # FastAPI reads the signature; as text (from __future__) it would look names up in the wrong module
+    endpoint.__annotations__ = {"request": HttpRequest, "return": Response}
+    return endpoint
+
+
+def _refuse_query(request: HttpRequest) -> None:
+    unknown = next(iter(request.query_params), None)
+    if unknown is not None:
+        raise RequestError([FieldProblem(unknown, "this route takes nothing in its address", "a body")])
+
+
+async def get_schema(_request: HttpRequest) -> Response:
+    """The schema as data, with the defaults that these routes and script arguments start from."""
+    table = [{key: value for key, value in asdict(known).items() if value not in (None, "", ())} for known in _table()]
+    return as_json({"settings": table, "version": __version__})
+
+
+def _table() -> Sequence[Any]:
+    return settings(WEBUI_BASE)
+
+
+async def get_status(_request: HttpRequest) -> Response:
+    """What is there and what is not. Verifying weights may read them once, so not in the event loop."""
+    return as_json(await GATE.work(_status))
+
+
+def _status() -> dict[str, Any]:
+    folder = options.models_dir()
+    return {
+        "version": __version__,
+        "host": {"name": host().name, "version": host().version},
+        "finders": [_finder_status(backend) for backend in registry.backends()],
+        "weights": [
+            {
+                "name": entry.name,
+                "file": entry.file,
+                "bytes": entry.size,
+                "present": weights.look_for(entry, folder).path is not None,
+            }
+            for entry in weights.select(["lite", "langsam"])
+        ],
+        "lacks": [without_paths(lack) for lack in host().lacks()],
+        "versions": {"python": platform.python_version(), **_versions()},
+        "megabytes": _limit() // 1_000_000,
+    }
+
+
+def _finder_status(backend: registry.Backend) -> dict[str, Any]:
+    lacking = [without_paths(lack) for lack in backend.lacking(options.models_dir())]
+    return {"name": backend.name, "ready": not lacking, "lacks": lacking}
+
+
+def _versions() -> Mapping[str, str]:
+    found = {}
+    for name in _VERSIONED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+async def get_openapi(_request: HttpRequest) -> Response:
+    """Our own description."""
+    return as_json(openapi.document())
+
+
+async def post_detect(request: HttpRequest) -> Response:
+    """Find and mask."""
+    return await _with_pictures(request, ("mask", "overlay"), lambda loaded, wanted: Seen(service.look(loaded, wanted)))
+
+
+async def post_enhance(request: HttpRequest) -> Response:
+    """Find, mask and enhance."""
+    return await _with_pictures(request, ("output",), service.enhance)
+
+
+Work = Callable[[Any, Request], Seen]
+
+
+async def _with_pictures(request: HttpRequest, default: Sequence[str], work: Work) -> Response:
+    with GATE:
+        body = await bodies.read_body(request, _limit(), ("images", "include"))
+        sent = api_pictures.take_pictures(body)
+        included = api_pictures.choose(body.values.pop("include", None), PICTURES, default)
+        wanted = Request.from_arguments([bodies.typed(body, body.values)], base=WEBUI_BASE)
+        _ = wanted.classes
+        _refuse_unready(wanted.finder)
+        read = await GATE.work(api_pictures.read_all, sent)
+        lines = [await GATE.work(_take_through, picture, wanted, included, work) for picture in read]
+    counts = {status: sum(line["status"] == status for line in lines) for status in ("found", "skipped", "failed")}
+    return as_json({"outcomes": lines, **counts}, 207 if counts["failed"] else 200)
+
+
+def _limit() -> int:
+    return int(host().option("prodshot_api_megabytes", options.API_MEGABYTES)) * 1_000_000
+
+
+def _refuse_unready(finder: str) -> None:
+    """A finder asked for by name that this server lacks is the request's fault, not the server's."""
+    if finder == "auto":
+        return
+    backend = next(known for known in registry.backends() if known.name == finder)
+    lacking = backend.lacking(options.models_dir())
+    if lacking:
+        ready = ", ".join(known.name for known in registry.backends() if not known.lacking(options.models_dir()))
+        raise RequestError([FieldProblem("finder", f"not ready on this server: {' '.join(lacking)}", f"auto, {ready}")])
+
+
+def _take_through(sent: SentPicture, wanted: Request, included: Sequence[str], work: Work) -> dict[str, Any]:
+    """One picture's outcome, with the keys of `report.jsonl`; pictures are base64 instead of files."""
+    seen = work(sent.loaded, wanted)
+    outcome = seen.outcome
+    height, width = sent.loaded.size
+    report = outcome.to_json()
+    line = {key: report[key] for key in report if key not in ("mask", "output") and report[key] is not None}
+    line |= {
+        "file": sent.name,
+        "reason": without_paths(outcome.verdict.reason),
+        "notes": [without_paths(note) for note in outcome.notes],
+        "size": [width, height],
+        "infotext": seen.infotext(wanted),
+    }
+    if seen.ran:
+        line["ran"] = list(seen.ran)
+    return line | api_pictures.pictures_of(sent, seen, wanted, included)
+
+
+async def get_jobs(_request: HttpRequest) -> Response:
+    """All jobs."""
+    return as_json({"jobs": [job.to_json() for job in JOBS.list()], "kinds": list(JOBS.kinds)})
+
+
+async def post_job(request: HttpRequest) -> Response:
+    """Start a job. Only as JSON: a web page cannot send that without being allowed to."""
+    body = await bodies.read_body(request, _limit(), ())
+    if body.texts:
+        raise Refusal(415, "send application/json")
+    unknown = next((name for name in body.values if name not in ("kind", "settings")), None)
+    if unknown is not None:
+        raise RequestError([FieldProblem(unknown, "unknown field", "kind, settings")])
+    kind, given = body.values.get("kind"), body.values.get("settings", {})
+    if not isinstance(kind, str):
+        raise RequestError([FieldProblem("kind", "a kind of job is needed", ", ".join(JOBS.kinds))])
+    if not isinstance(given, dict):
+        raise RequestError([FieldProblem("settings", "this is not an object of names and values")])
+    return as_json((await GATE.work(JOBS.start, kind, given)).to_json())
+
+
+async def get_job(request: HttpRequest) -> Response:
+    """One job."""
+    return as_json(_known(JOBS.get(request.path_params["job_id"])).to_json())
+
+
+async def delete_job(request: HttpRequest) -> Response:
+    """Cancel a job."""
+    return as_json(_known(JOBS.cancel(request.path_params["job_id"])).to_json())
+
+
+def _known(job: Job | None) -> Job:
+    if job is None:
+        raise Refusal(404, "there is no such job")
+    return job
+
+
+_HANDLERS: dict[tuple[str, str], Handler] = {
+    ("GET", "/schema"): get_schema,
+    ("GET", "/status"): get_status,
+    ("GET", "/openapi.json"): get_openapi,
+    ("POST", "/detect"): post_detect,
+    ("POST", "/enhance"): post_enhance,
+    ("GET", "/jobs"): get_jobs,
+    ("POST", "/jobs"): post_job,
+    ("GET", "/jobs/{job_id}"): get_job,
+    ("DELETE", "/jobs/{job_id}"): delete_job,
+}

@@ -1,0 +1,41 @@
+"""Folders of the server that a request may name: only beneath those its owner allowed with `--prodshot-allow-dir`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.hosts.current import host
+
+FLAG = "prodshot_allow_dir"
+
+
+def allowed_folders() -> tuple[Path, ...]:
+    """The owner's folders, links resolved; those that do not exist are passed by."""
+    given = host().flag(FLAG) or ()
+    folders = [given] if isinstance(given, (str, Path)) else given
+    found = (Path(folder).expanduser() for folder in folders)
+    return tuple(folder.resolve() for folder in found if folder.is_dir())
+
+
+def check_folder(field: str, text: object) -> Path:
+    """The folder a request names, with every link resolved, so that none leads out of the allowed ones.
+
+    It need not exist yet. Raises `RequestError`, which says the same of a folder that is not allowed and of one that
+    is not there: what lies outside is nobody's business.
+    """
+    allowed = allowed_folders()
+    if not allowed:
+        message = "this server opens no folders to requests; its owner can with --prodshot-allow-dir"
+        raise RequestError([FieldProblem(field, message)])
+    refused = RequestError([FieldProblem(field, "this is not a folder that the server's owner has allowed")])
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise refused
+    try:
+        path = Path(text)
+        resolved = path.resolve() if path.is_absolute() else (allowed[0] / path).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise refused from error
+    if not any(resolved == folder or folder in resolved.parents for folder in allowed):
+        raise refused
+    return resolved

@@ -1,0 +1,78 @@
+"""What the panel's Find and the routes ask of the pipeline, under the WebUI's rules: its queue, its memory."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+
+from PIL import Image
+
+from lib_prodshot import pictures, pipeline
+from lib_prodshot.errors import PictureError
+from lib_prodshot.hosts.current import host
+from lib_prodshot.hosts.results import outcome_parameters, request_parameters
+from lib_prodshot.hosts.session import enhancer_for
+from lib_prodshot.outcome import Outcome
+from lib_prodshot.pictures import LoadedPicture
+from lib_prodshot.request import Request
+
+MAX_PIXELS = 64_000_000
+"""Pictures that come over the network may not have more; a file of a few kilobytes can claim any number."""
+
+_READABLE = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+
+
+def read_picture(data: bytes) -> LoadedPicture:
+    """Decode a picture that a browser or a client sent. Raises `PictureError`."""
+    _refuse_bomb(data)
+    return pictures.read(data)
+
+
+def _refuse_bomb(data: bytes) -> None:
+    """Raise `PictureError` for a picture whose header claims too many pixels; anything else is `pictures.read`'s."""
+    Image.init()
+    try:
+        with Image.open(io.BytesIO(data), formats=[kind for kind in _READABLE if kind in Image.OPEN]) as image:
+            width, height = image.size
+    except Exception:  # not a picture, or one so large that Pillow itself refuses: `pictures.read` says it in words
+        return
+    if width * height > MAX_PIXELS:
+        limit = f"at most {MAX_PIXELS // 1_000_000} megapixels are accepted here"
+        raise PictureError(f"the picture is too large: {width}×{height} pixels, {limit}")
+
+
+def look(loaded: LoadedPicture, request: Request) -> Outcome:
+    """Find and mask, and stop there. Raises `RequestError`, `FinderUnavailable`, `WeightsError`."""
+    _ = request.classes  # a request that fits no picture need not wait in the queue
+    with host().job("Prodshot: find"), host().lend_finder(request.finder) as finder:
+        return pipeline.run(loaded, request, finder, None)
+
+
+def enhance(loaded: LoadedPicture, request: Request) -> Seen:
+    """Find, mask and enhance, outside of any generation. Raises as `look` does, and `EnhanceError` for a host that
+    cannot do what the request needs."""
+    _ = request.classes
+    with host().job("Prodshot: enhance"), host().lend_finder(request.finder) as finder:
+        enhancer = enhancer_for(host(), request, None, 0)
+        outcome = pipeline.run(loaded, request, finder, enhancer)
+    return Seen(outcome, tuple(getattr(enhancer, "ran", ())))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What came of a picture, and what really ran on it (one line for each inpaint pass)."""
+
+    outcome: Outcome
+    ran: tuple[str, ...] = ()
+
+    def infotext(self, request: Request) -> str:
+        """The parameters line that the WebUI's PNG Info reads and pastes back."""
+        parameters = {**outcome_parameters(self.outcome, self.ran), **request_parameters(request)}
+        return ", ".join(f"{key}: {_quoted(value)}" for key, value in parameters.items())
+
+
+def _quoted(value: object) -> str:
+    """A value as the WebUI writes it into an infotext (`modules.infotext_utils.quote`)."""
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if any(mark in text for mark in ",\n:") else text
