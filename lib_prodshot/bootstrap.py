@@ -303,7 +303,8 @@ def _install(environment: Environment, root: Path, wanted: Mapping[str, list[str
 
 def _pip(environment: Environment, root: Path, arguments: list[str], log: Path, progress: _Progress) -> None:
     command = [str(environment.interpreter(root)), "-m", "pip", "install", "--no-input", "--retries", "2"]
-    command += ["--disable-pip-version-check", "--progress-bar", "off", *arguments]
+    # modules are compiled when first imported; most never are
+    command += ["--disable-pip-version-check", "--progress-bar", "off", "--no-compile", *arguments]
     said: list[str] = []
     with log.open("a", encoding="utf-8") as file:
         process = subprocess.Popen(

@@ -6,6 +6,7 @@ mypy and pytest. With arguments only pytest runs, with them. Ends in pytest's ow
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from lib_prodshot.interpreter import refuse_wrong_python
 
@@ -30,8 +31,7 @@ def main() -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    prepare(environments.TESTS)
-    _prepare_pins()
+    _prepare_all()
     steps = [["-m", "lib_prodshot", "weights", "fetch", "lite"]]
     if not arguments:
         steps += [["-m", "ruff", "check", "."], ["-m", "mypy"]]
@@ -44,15 +44,23 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
-def _prepare_pins() -> None:
-    """Make the environments with pins. Where that cannot be, their tests skip and say why; in CI it is an error."""
+def _prepare_all() -> None:
+    """Make the environments, two at a time. Where those with pins cannot be, their tests skip and say why.
+
+    In CI that is an error: there every test is to run.
+    """
     reason = environments.why_no_pins()
+    wanted = [environments.TESTS, *([] if reason else environments.PINS.values())]
     if not reason:
-        try:
-            for environment in environments.PINS.values():
-                prepare(environment)
-        except BootstrapError as error:
-            reason = str(error)
+        prepare(environments.TORCH)
+    with ThreadPoolExecutor(2) as pool:
+        tests, *pins = (pool.submit(prepare, environment) for environment in wanted)
+    tests.result()
+    try:
+        for made in pins:
+            made.result()
+    except BootstrapError as error:
+        reason = str(error)
     if reason and os.environ.get("CI"):
         raise BootstrapError(reason)
     if reason:

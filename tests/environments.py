@@ -25,7 +25,7 @@ TORCH = Environment(
     python=_PINS_PYTHON or sys.executable,
 )
 
-_SHARES_TORCH = _PINS_PYTHON == sys.executable
+_SHARES_TORCH = sys.executable == _PINS_PYTHON
 
 TESTS = Environment("tests", extras=("lite", "test"), layers=(TORCH,) if _SHARES_TORCH else ())
 

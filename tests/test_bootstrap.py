@@ -33,7 +33,9 @@ def make_wheel(folder: Path, name: str, version: str, body: str = "") -> Path:
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr(f"{name}.py", body or f"VERSION = {version!r}\n")
         wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         wheel.writestr(f"{info}/RECORD", "")
     return path
 
@@ -192,7 +194,9 @@ def test_run_in_hands_over_arguments_and_exit_code_and_keeps_foreign_packages_ou
     recipe = Environment("bare")
     (tmp_path / "smuggled.py").write_text("")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    code = "import sys, importlib.util as u; sys.exit(7 if sys.argv[1:] == ['a b'] and not u.find_spec('smuggled') else 1)"
+    code = (
+        "import sys, importlib.util as u; sys.exit(7 if sys.argv[1:] == ['a b'] and not u.find_spec('smuggled') else 1)"
+    )
     assert bootstrap.run_in(recipe, ["-c", code, "a b"], root) == 7
     assert bootstrap.run_in(recipe, ["-c", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"], root) == 143
 
@@ -202,7 +206,7 @@ def test_no_network_is_said_in_one_sentence(quick: None, root: Path, monkeypatch
     for name in ("PIP_FIND_LINKS", "PIP_CONSTRAINT", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-    with pytest.raises(BootstrapError, match="^the package index cannot be reached: connect this machine") as caught:
+    with pytest.raises(BootstrapError, match=r"^the package index cannot be reached: connect this machine") as caught:
         bootstrap.prepare(Environment("demo", extras=("lite",)), root)
     assert "\n" not in str(caught.value)
     assert not bootstrap.is_whole(Environment("demo", extras=("lite",)), root)
@@ -210,7 +214,7 @@ def test_no_network_is_said_in_one_sentence(quick: None, root: Path, monkeypatch
 
 def test_a_folder_that_cannot_be_written_is_said_in_one_sentence(root: Path) -> None:
     (root / ".venvs").write_text("a file stands where the folder belongs")
-    with pytest.raises(BootstrapError, match="cannot be written .* a folder that you may write to"):
+    with pytest.raises(BootstrapError, match=r"cannot be written .* a folder that you may write to"):
         bootstrap.prepare(Environment("bare"), root)
 
 
@@ -237,7 +241,9 @@ def old_pythons() -> list[Path]:
     versions = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
     found += [path for old in ("3.7", "3.8", "3.9") for path in versions.glob(f"{old}.*/bin/python")]
     # a shim of pyenv's stands on the PATH also for a Python that is switched off
-    return [path for path in found if subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0]
+    return [
+        path for path in found if subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0
+    ]
 
 
 @pytest.mark.parametrize("module", ["lib_prodshot", "tests"])

@@ -15,12 +15,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.report import read_report
 from lib_prodshot.jobs.staging import Staging
-from lib_prodshot.jobs.thumbnails import PAPER, Font, Thumbnails, draw_text, load_font, thumbnails_of
+from lib_prodshot.jobs.thumbnails import PAPER, Thumbnails, thumbnails_of
 
 PNG_NAME = "contact-sheet.png"
 HTML_NAME = "contact-sheet.html"
@@ -35,6 +35,9 @@ MANY_ROWS = 400
 
 _WEBP_QUALITY = 72
 _STATUS_COLOURS = {"found": (0, 121, 52), "skipped": (90, 90, 90), "failed": (190, 20, 20)}
+
+
+_Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
 @dataclass(frozen=True)
@@ -146,8 +149,8 @@ def _sheet(rows: Sequence[_Row], total: int, title: str, side: int) -> Image.Ima
     sheet = Image.new("RGB", (width, 64 + band * len(rows) + margin), "white")
     draw = ImageDraw.Draw(sheet)
     shown = f"{total} pictures" if total == len(rows) else f"the first {len(rows)} of {total} pictures"
-    draw_text(draw, (margin, 12), title, load_font(22), (0, 0, 0))
-    draw_text(draw, (margin, 40), f"before | boxes and mask | after; {shown}", load_font(13), (90, 90, 90))
+    _write(draw, (margin, 12), title, _font(22), (0, 0, 0))
+    _write(draw, (margin, 40), f"before | boxes and mask | after; {shown}", _font(13), (90, 90, 90))
     for number, row in enumerate(rows):
         _draw_row(sheet, draw, row, 64 + number * band, side, margin)
     return sheet
@@ -161,18 +164,18 @@ def _draw_row(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: _Row, top: int
         if picture is None:
             draw.rectangle((left, top, left + side - 1, top + side - 1), fill=PAPER)
             instead = "not made" if status == "failed" and column == 2 else words[column]
-            draw_text(draw, (left + 12, top + side / 2 - 8), instead, load_font(14), (120, 120, 120))
+            _write(draw, (left + 12, top + side / 2 - 8), instead, _font(14), (120, 120, 120))
             continue
         sheet.paste(picture, (left + (side - picture.width) // 2, top + (side - picture.height) // 2))
-    left, fact_font = margin + 3 * (side + margin), load_font(13)
-    draw_text(draw, (left, top), Path(str(row.line.get("file"))).name[:48], load_font(16), (0, 0, 0))
-    draw_text(draw, (left, top + 24), status, load_font(16), _STATUS_COLOURS.get(status, (0, 0, 0)))
+    left, fact_font = margin + 3 * (side + margin), _font(13)
+    _write(draw, (left, top), Path(str(row.line.get("file"))).name[:48], _font(16), (0, 0, 0))
+    _write(draw, (left, top + 24), status, _font(16), _STATUS_COLOURS.get(status, (0, 0, 0)))
     space = (side - 52) // 18
     for number, text in enumerate(_wrapped(_facts(row.line), fact_font, draw)[:space]):
-        draw_text(draw, (left, top + 50 + 18 * number), text, fact_font, (50, 50, 50))
+        _write(draw, (left, top + 50 + 18 * number), text, fact_font, (50, 50, 50))
 
 
-def _wrapped(facts: Sequence[str], font: Font, draw: ImageDraw.ImageDraw, width: int = 400) -> list[str]:
+def _wrapped(facts: Sequence[str], font: _Font, draw: ImageDraw.ImageDraw, width: int = 400) -> list[str]:
     """Facts broken into lines that fit `width` pixels."""
     lines: list[str] = []
     for fact in facts:
@@ -185,3 +188,20 @@ def _wrapped(facts: Sequence[str], font: Font, draw: ImageDraw.ImageDraw, width:
             line = longer[:80]
         lines.append(line)
     return lines
+
+
+def _font(size: int) -> _Font:
+    """Pillow's own font; Pillow before 10.1, or without FreeType, has it in one size only."""
+    try:
+        return ImageFont.load_default(size)
+    except (TypeError, OSError):
+        return ImageFont.load_default()
+
+
+def _write(
+    draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, font: _Font, colour: tuple[int, int, int]
+) -> None:
+    """Write one line of text at its upper left corner; letters that the font cannot write become escapes."""
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        text = text.encode("latin-1", "backslashreplace").decode("latin-1")
+    draw.text(place, text, font=font, fill=colour)

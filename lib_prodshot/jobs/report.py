@@ -62,7 +62,7 @@ class Report:
     def _keep_others(self) -> None:
         """Rewrite both files without the lines that this job makes anew; nothing happens when there is nothing to."""
         kept_lines = [line for line in _whole_lines(self.folder / JSONL_NAME) if line.get("file") not in self._redone]
-        redone_cells = {spreadsheet_safe(file) for file in self._redone}
+        redone_cells = {_as_written(spreadsheet_safe(file)) for file in self._redone}
         kept_rows = [row for row in _whole_rows(self.folder / CSV_NAME) if row[0] not in redone_cells]
         texts = {
             JSONL_NAME: "".join(json.dumps(line) + "\n" for line in kept_lines),
@@ -106,8 +106,13 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
 
 def _whole_rows(path: Path) -> list[list[str]]:
     text = _text_of(path)
-    whole = text[: text.rfind("\r\n") + 2] if "\r\n" in text else ""
+    whole = text[: text.rfind("\n") + 1]
     return [row for row in csv.reader(io.StringIO(whole, newline="")) if len(row) == len(CSV_COLUMNS)]
+
+
+def _as_written(cell: str) -> str:
+    """A cell as it reads after a file name that is not UTF-8 was written with escapes."""
+    return cell.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _csv_row(cells: list[str]) -> str:

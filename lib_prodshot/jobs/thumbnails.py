@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from lib_prodshot.outcome import Detection
+from lib_prodshot.overlay import draw_overlay
 
 PAPER = (238, 238, 238)
 """What shows through transparent pixels."""
 
-_MASK_TINT = (255, 0, 128)
-_BOX_COLOUR = (0, 200, 83)
+_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,10 @@ def _open_small(path: Path | None, side: int) -> tuple[Image.Image, tuple[float,
         with Image.open(path) as opened:
             full = ImageOps.exif_transpose(opened).size
             opened.draft("RGB", (side * 2, side * 2))
-            upright = _eight_bit(ImageOps.exif_transpose(opened))
-            # the palette's and the alpha's values must not be mixed by the scaling
-            small = ImageOps.contain(_flatten(upright), (side, side), Image.Resampling.BOX)
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError):
+            # flattened first: the scaling must mix neither a palette's numbers nor what transparent pixels hide
+            small = _flatten(_eight_bit(ImageOps.exif_transpose(opened)))
+            small.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=None)
+    except _UNREADABLE:
         return None
     return small, (small.width / full[0], small.height / full[1])
 
@@ -93,53 +96,23 @@ def _flatten(picture: Image.Image) -> Image.Image:
 def _overlay(
     before: Image.Image, mask_file: Path | None, detections: Sequence[Mapping[str, Any]], scale: tuple[float, float]
 ) -> Image.Image:
-    drawn = before.copy()
-    if mask_file is not None:
-        _tint(drawn, mask_file)
-    draw = ImageDraw.Draw(drawn)
-    font = load_font(max(9, before.width // 18))
-    for found in detections:
-        x0, y0, x1, y1 = (value * scale[index % 2] for index, value in enumerate(found["box"]))
-        box = (x0, y0, min(x1, before.width - 1), min(y1, before.height - 1))
-        draw.rectangle(box, outline=_BOX_COLOUR, width=2)
-        draw_text(draw, (x0 + 4, y0 + 3), f"{found['label']} {found['score']:.2f}", font, (255, 255, 255), _BOX_COLOUR)
-    return drawn
+    small = [
+        Detection(
+            str(found["label"]),
+            float(found["score"]),
+            tuple(round(value * scale[index % 2]) for index, value in enumerate(found["box"])),  # type: ignore[arg-type]
+            0,
+        )
+        for found in detections
+    ]
+    return Image.fromarray(draw_overlay(np.asarray(before), _small_mask(mask_file, before.size), small))
 
 
-def _tint(picture: Image.Image, mask_file: Path) -> None:
+def _small_mask(mask_file: Path | None, size: tuple[int, int]) -> npt.NDArray[np.uint8] | None:
+    if mask_file is None:
+        return None
     try:
         with Image.open(mask_file) as opened:
-            mask = opened.convert("L").resize(picture.size, Image.Resampling.BILINEAR)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return
-    picture.paste(_MASK_TINT, (0, 0), mask.point(lambda value: value * 2 // 5))
-    edge = mask.point(lambda value: 255 if value > 127 else 0).filter(ImageFilter.FIND_EDGES)
-    picture.paste(_MASK_TINT, (0, 0), edge)
-
-
-Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
-
-
-def load_font(size: int) -> Font:
-    """Pillow's own font; Pillow before 10.1, or without FreeType, has it in one size only."""
-    try:
-        return ImageFont.load_default(size)
-    except (TypeError, OSError):
-        return ImageFont.load_default()
-
-
-def draw_text(
-    draw: ImageDraw.ImageDraw,
-    place: tuple[float, float],
-    text: str,
-    font: Font,
-    colour: tuple[int, int, int],
-    background: tuple[int, int, int] | None = None,
-) -> None:
-    """Write one line of text at its upper left corner; letters that the font cannot write become escapes."""
-    if not isinstance(font, ImageFont.FreeTypeFont):
-        text = text.encode("latin-1", "backslashreplace").decode("latin-1")
-    if background is not None:
-        left, top, right, bottom = draw.textbbox(place, text, font=font)
-        draw.rectangle((left - 2, top - 1, right + 2, bottom + 1), fill=background)
-    draw.text(place, text, font=font, fill=colour)
+            return np.array(opened.convert("L").resize(size, Image.Resampling.BILINEAR))
+    except _UNREADABLE:
+        return None

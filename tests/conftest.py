@@ -1,0 +1,44 @@
+"""What the tests share: weights fetched once for all runs, one finder loaded once, the seed's pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lib_prodshot.bootstrap import ROOT
+
+if TYPE_CHECKING:
+    from lib_prodshot.finding.interface import Finder
+
+SEED = ROOT.parent / "shared" / "seed"
+
+
+@pytest.fixture(scope="session")
+def models_dir() -> Path:
+    """The folder of the lite weights: PRODSHOT_MODELS if set, else the user's cache; fetched when it lacks them."""
+    from lib_prodshot import weights
+    from lib_prodshot.errors import WeightsError
+
+    try:
+        paths = [weights.fetch(entry) for entry in weights.select(["lite"])]
+    except WeightsError as error:
+        pytest.fail(f"the lite weights could not be fetched: {error}")
+    return paths[0].parent
+
+
+@pytest.fixture(scope="session")
+def lite_finder(models_dir: Path) -> Finder:
+    """The lite finder with its real weights, loaded once."""
+    from lib_prodshot.finding.registry import load_finder
+
+    return load_finder("lite", models_dir)
+
+
+@pytest.fixture(scope="session")
+def seed_dir() -> Path:
+    """The seed author's pictures and masks, which are not ours to ship."""
+    if not SEED.is_dir():
+        pytest.skip(f"the seed's pictures are not here ({SEED})")
+    return SEED
