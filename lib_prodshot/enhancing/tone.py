@@ -12,13 +12,18 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-_SRGB = np.arange(256) / 255
+_SRGB = np.arange(256) / 255.0
 LINEAR = np.where(_SRGB <= 0.04045, _SRGB / 12.92, ((_SRGB + 0.055) / 1.055) ** 2.4)
 """Linear light of each sRGB level (IEC 61966-2-1)."""
+
+_LUMINANCE = (0.2126, 0.7152, 0.0722)
 
 _CUBE = np.where(LINEAR > (6 / 29) ** 3, np.cbrt(LINEAR), LINEAR * (29 / 6) ** 2 / 3 + 4 / 29)
 _LIGHTNESS = np.rint((116 * _CUBE - 16) * 2.55).astype(np.uint8)
 """L* of each grey level (CIE 15:2004), scaled to 0..255."""
+
+TEXTURE = 20.0
+"""Standard deviations well below this (levels) are texture, well above it edges; the guided filter's √ε."""
 
 _BASE_SIZE = 256
 """Longer side of the small copy that large-radius means are taken on."""
@@ -70,22 +75,31 @@ def white_balance_gains(rgb: Bytes, mask: Bytes) -> npt.NDArray[np.float64]:
     """Factors for linear R, G, B that take a colour cast off the product; 1, 1, 1 where none can be told for sure.
 
     A product's own colour looks like a cast to any method that averages, so only its near-neutral lights are asked
-    (L* 60..97, not clipped, chroma up to 10): sheen, metal, white seams. They must be 1 % of the product. The cast is
-    their mean; where the whole product is of that colour, it cannot be told from a pale product's own, so the
-    correction is half of the cast and at most 4 % per channel. A red handbag without neutral lights is left alone.
+    (L* 60..97, not clipped, chroma up to 10): sheen, metal, white seams. They must be 1 % of the product. On a
+    coloured product (median chroma above 6) they count only if they lean elsewhere than the product itself does: the
+    pale sheen of red leather is pinkish by right. A grey or white product's lights may still be its own pale colour, so
+    at most half of the cast is taken off, and 4 % per channel. A red handbag without neutral lights stays as it is.
+
     Method: von Kries scaling on highlights ("white patch", Land and McCann 1971), restricted.
     """
-    where = _every_nth(mask, 65536)
-    pixels = rgb[where]
+    pixels = rgb[_every_nth(mask, 65536)]
     lab = cv2.cvtColor(pixels[None].astype(np.float32) * np.float32(1 / 255), cv2.COLOR_RGB2LAB)[0]
     chroma = np.hypot(lab[:, 1], lab[:, 2])
     neutral = (lab[:, 0] >= 60) & (lab[:, 0] <= 97) & (chroma <= 10) & (pixels.max(axis=1) < 255)
     if np.count_nonzero(neutral) < max(32, 0.01 * len(pixels)):
         return np.ones(3)
+    if _leans_like(lab[neutral, 1:].mean(axis=0), np.median(lab[:, 1:], axis=0)):
+        return np.ones(3)
     cast = LINEAR[pixels[neutral]].mean(axis=0)
-    luminance = cast @ (0.2126, 0.7152, 0.0722)
+    luminance = cast @ _LUMINANCE
     gains = np.clip(np.sqrt(luminance / cast), 0.96, 1.04)
-    return np.asarray(gains / (gains @ (0.2126, 0.7152, 0.0722)))
+    return np.asarray(gains / (gains @ _LUMINANCE))
+
+
+def _leans_like(cast: npt.NDArray[np.float32], body: npt.NDArray[np.float32]) -> bool:
+    """Whether a cast (a*, b*) has the hue of a product that has a hue (within 45°)."""
+    strength = float(np.hypot(*body))
+    return strength > 6 and float(cast @ body) > 0.7 * strength * float(np.hypot(*cast))
 
 
 def _every_nth(mask: Bytes, at_most: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -132,18 +146,15 @@ class LocalBase:
         small = cv2.resize(level, size, interpolation=cv2.INTER_AREA).astype(np.float32)
         mean_of = _MaskedMean(weight, 2 * max(2, round(0.06 * max(size))) + 1)
         mean = mean_of(small)
-        variance = np.maximum(mean_of(small * small) - mean * mean, 0)
-        gain = variance / (variance + np.float32(20.0**2))
-        offset = (1 - gain) * mean
+        variance = np.maximum(mean_of(small * small) - mean * mean, np.float32(0))
+        gain = np.asarray(variance / (variance + np.float32(TEXTURE**2)), dtype=np.float32)
+        offset = np.asarray((1 - gain) * mean, dtype=np.float32)
         return cls(mean_of(gain), mean_of(offset), (size[0] / width, size[1] / height))
 
-    def detail(self, level: Bytes, top: int) -> Floats:
-        """Lightness minus base, for rows `top` onwards (h×w float32)."""
-        base = cv2.add(
-            cv2.multiply(self._rows(self.gain, level, top), level, dtype=cv2.CV_32F),
-            self._rows(self.offset, level, top),
-        )
-        return np.asarray(cv2.subtract(level, base, dtype=cv2.CV_32F), dtype=np.float32)
+    def rows(self, level: Bytes, top: int) -> Floats:
+        """The base for rows `top` onwards (h×w float32), `level` being those rows."""
+        scaled = cv2.multiply(self._rows(self.gain, level, top), level, dtype=cv2.CV_32F)
+        return np.asarray(cv2.add(scaled, self._rows(self.offset, level, top)), dtype=np.float32)
 
     def _rows(self, small: Floats, level: Bytes, top: int) -> Floats:
         across, down = self.scale

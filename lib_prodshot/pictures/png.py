@@ -82,7 +82,7 @@ def write_deep(
         filtered[:, 0] = 1
         filtered[:, 1:] = raw
         filtered[:, 1 + 2 * channels :] -= raw[:, : -2 * channels]
-        write_chunks(file, _data_chunk(packer.compress(filtered)))
+        write_chunks(file, _data_chunk(packer.compress(filtered.tobytes())))
     write_chunks(file, [*_data_chunk(packer.flush()), (b"IEND", b"")])
 
 

@@ -6,7 +6,7 @@ import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from lib_prodshot.errors import PictureError
 from lib_prodshot.pictures import png, samples, tiff
-from lib_prodshot.pictures.loaded import LoadedPicture, Metadata, Native, to_display
+from lib_prodshot.pictures.loaded import LoadedPicture, Metadata, Native, to_8_bits, to_display
 
 MAX_PIXELS = 105_000_000
 """Larger pictures are refused from their header: room for a 102-megapixel medium-format camera, and short of what
@@ -34,6 +34,7 @@ _READABLE = (*_SUFFIXES, "JPEG", "MPO", "GIF", "JPEG2000", "AVIF")
 _WORDS = "PNG, JPEG, WebP, TIFF, BMP, GIF, PPM, TGA, JPEG 2000 or AVIF"
 
 _PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")
+_UNKEPT = "has 16-bit samples of a kind ({}) that cannot be kept exactly; save it as plain 16-bit RGB or with 8 bits"
 _ALIASES = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA", "RGBX": "RGB", "YCbCr": "RGB"}
 
 
@@ -112,11 +113,13 @@ class _Pixels:
 def _decode(file: BinaryIO, image: Image.Image, suffix: str) -> LoadedPicture:
     """Raises `PictureError` with the rest of a sentence that begins with the file's name."""
     kind = image.format or ""
+    orientation = _orientation(image)
+    tags = tiff.read_tags(image) if kind == "TIFF" else {}
     image.load()
     pixels = _pixels(file, image)
-    metadata = _metadata(file, image)
-    orientation = _orientation(image)
-    native = to_display(pixels.stored, orientation)
+    metadata = _metadata(file, image, tags)
+    # Pillow and OpenCV turn TIFFs by themselves, and nothing else
+    native = np.ascontiguousarray(pixels.stored) if kind == "TIFF" else to_display(pixels.stored, orientation)
     palette = samples.read_palette(image) if pixels.mode == "P" else None
     key = _key(image, pixels.mode)
     frames, frame_note = _frames(image)
@@ -177,17 +180,22 @@ def _ppm_maximum(file: BinaryIO) -> int:
 
 
 def _deep_pixels(file: BinaryIO, image: Image.Image) -> _Pixels:
+    """16-bit samples by OpenCV, held against Pillow's 8-bit reading of the same file."""
+    # Pillow opens 16-bit grey with alpha as LA or as RGBA, depending on its version
+    is_grey = image.format == "PNG" and png.read_header(file)[1] == 4
+    mode = "LA" if is_grey else image.mode
+    channels = {"LA": [0, 3], "RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3]}.get(mode)
     file.seek(0)
     decoded = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None or decoded.dtype != np.uint16 or decoded.shape[:2] != (image.height, image.width):
-        raise PictureError("has 16-bit samples of a kind that cannot be kept; save it as plain 16-bit RGB or 8 bits")
-    if image.mode == "LA":
-        return _Pixels(np.ascontiguousarray(decoded[..., [0, 3]]), "LA;16")
-    if decoded.ndim == 3 and decoded.shape[2] == 4 and image.mode == "RGBA":
-        return _Pixels(cv2.cvtColor(decoded, cv2.COLOR_BGRA2RGBA), "RGBA;16")
-    if decoded.ndim == 3 and image.mode == "RGB":
-        return _Pixels(np.ascontiguousarray(decoded[..., 2::-1]), "RGB;16")
-    raise PictureError(f"has 16-bit samples of the kind {image.mode}, which cannot be kept; save it as 16-bit RGB")
+    if channels is None or decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3:
+        raise PictureError(_UNKEPT.format(mode))
+    if decoded.shape[2] <= max(channels) or decoded.shape[:2] != (image.height, image.width):
+        raise PictureError(_UNKEPT.format(mode))
+    deep = np.ascontiguousarray(decoded[..., channels], dtype=np.uint16)
+    shallow = np.asarray(image if image.mode == mode else image.convert(mode))
+    if int(cv2.absdiff(to_8_bits(deep), shallow).max(initial=0)) > 1:
+        raise PictureError(_UNKEPT.format(mode))
+    return _Pixels(deep, f"{mode};16")
 
 
 def _key(image: Image.Image, mode: str) -> tuple[int, ...] | None:
@@ -208,20 +216,19 @@ def _orientation(image: Image.Image) -> int:
     return value if 1 <= value <= 8 else 1
 
 
-def _metadata(file: BinaryIO, image: Image.Image) -> Metadata:
+def _metadata(file: BinaryIO, image: Image.Image, tiff_tags: dict[int, Any]) -> Metadata:
     info = image.info
     exif = info.get("exif")
     if isinstance(exif, bytes) and exif.startswith(b"Exif\0\0"):
         exif = exif[6:]
     dpi = info.get("dpi")
-    is_tiff = image.format == "TIFF"
     return Metadata(
         icc=info.get("icc_profile") or None,
-        exif=exif if isinstance(exif, bytes) and not is_tiff else None,
-        xmp=None if is_tiff else _xmp(image),
+        exif=exif if isinstance(exif, bytes) and not tiff_tags else None,
+        xmp=None if tiff_tags else _xmp(image),
         dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
         png_chunks=png.read_chunks(file) if image.format == "PNG" else (),
-        tiff_tags=tiff.read_tags(image) if is_tiff else {},
+        tiff_tags=tiff_tags,
     )
 
 

@@ -110,7 +110,7 @@ def _new_samples(loaded: LoadedPicture, change: _Change) -> Native:
 def _luma(rgb: Rgb) -> Grey:
     red, green, blue = _LUMA
     weighted = rgb[..., 0] * np.uint32(red) + rgb[..., 1] * np.uint32(green) + rgb[..., 2] * np.uint32(blue)
-    return ((weighted + 0x8000) >> 16).astype(np.uint8)
+    return np.asarray((weighted + 0x8000) >> 16, dtype=np.uint8)
 
 
 def _with_colour(old: Native, colour: Native) -> Native:
@@ -169,7 +169,7 @@ def _nearest_indices(palette: npt.NDArray[np.uint8], change: _Change) -> npt.NDA
 
 def _lab(rgb: Rgb) -> npt.NDArray[np.float32]:
     scaled = rgb.reshape(1, -1, 3).astype(np.float32) / np.float32(255)
-    return np.asarray(cv2.cvtColor(scaled, cv2.COLOR_RGB2LAB), dtype=np.float32)[0]
+    return np.asarray(cv2.cvtColor(scaled, cv2.COLOR_RGB2LAB)[0], dtype=np.float32)
 
 
 def _cmyk_to_rgb(cmyk: Native) -> Rgb:
@@ -187,4 +187,4 @@ def _rgb_to_cmyk(change: _Change) -> Native:
     light = np.maximum(255.0 - change.samples[:, 3], new.max(axis=1))
     ink = 255 - new * (255 / np.maximum(light, 1))[:, None]
     fresh = np.column_stack([ink, 255 - light])
-    return np.clip(np.rint(fresh), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(fresh), 0, 255), dtype=np.uint8)

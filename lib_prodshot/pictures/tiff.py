@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from lib_prodshot.pictures.loaded import Native
+from lib_prodshot.pictures.loaded import Metadata, Native
 
 _DESCRIPTIVE = (270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 316, 700, 33432, 33723, 34377)
 _DIRECTORIES = {34665: "EXIF", 34853: "GPS"}
@@ -36,11 +36,16 @@ def read_tags(image: Image.Image) -> dict[int, Any]:
     return tags
 
 
-def tags_from_exif(exif: bytes) -> dict[int, Any]:
-    """The descriptive tags of another format's EXIF block."""
+def tags_from(metadata: Metadata) -> dict[int, Any]:
+    """The tags that say in a TIFF what the metadata of another format says."""
     parsed = Image.Exif()
-    parsed.load(exif)
-    return {**{tag: parsed[tag] for tag in _DESCRIPTIVE if tag in parsed}, **_directories(parsed)}
+    parsed.load(metadata.exif or b"")
+    tags = {**{tag: parsed[tag] for tag in _DESCRIPTIVE if tag in parsed}, **_directories(parsed)}
+    if metadata.dpi:
+        tags.update({282: metadata.dpi[0], 283: metadata.dpi[1], 296: 2})
+    if metadata.xmp:
+        tags[700] = metadata.xmp
+    return tags
 
 
 def _directories(exif: Image.Exif) -> dict[int, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
 from PIL import Image
@@ -61,7 +61,7 @@ def write(result: RestoredPicture, path: Path) -> None:
 def write_grey(grey: Grey, path: Path) -> None:
     """Write a mask (H×W uint8) as an 8-bit grey PNG, whole or not at all. Raises `OutputError`."""
     with _whole_file(path) as file:
-        Image.fromarray(grey).save(file, "PNG", compress_level=png.COMPRESSION)
+        _save(Image.fromarray(grey), _Sink(file), "PNG", compress_level=png.COMPRESSION)
 
 
 @contextmanager
@@ -89,16 +89,20 @@ def _encode(file: BinaryIO, stored: Native, source: LoadedPicture, kind: str) ->
         _write_png(file, stored, source)
     elif kind == "TIFF":
         own = source.format == "TIFF"
-        tags = metadata.tiff_tags if own else tiff.tags_from_exif(metadata.exif) if metadata.exif else {}
-        compressed = source.compressed if own else True
         tiff.write(
-            file, stored, source.mode, palette=source.palette, icc=metadata.icc, tags=tags, compressed=compressed
+            file,
+            stored,
+            source.mode,
+            palette=source.palette,
+            icc=metadata.icc,
+            tags=metadata.tiff_tags if own else tiff.tags_from(metadata),
+            compressed=source.compressed or not own,
         )
     elif kind == "PPM" and stored.dtype == np.uint16:
         magic = b"P5" if stored.ndim == 2 else b"P6"
         file.write(magic + b"\n%d %d\n65535\n" % (stored.shape[1], stored.shape[0]) + stored.astype(">u2").tobytes())
     else:
-        _image(stored, source).save(file, kind, **_options(kind, source))
+        _save(_image(stored, source), _Sink(file), kind, **_options(kind, source))
 
 
 def _options(kind: str, source: LoadedPicture) -> dict[str, Any]:
@@ -117,40 +121,44 @@ def _write_png(file: BinaryIO, stored: Native, source: LoadedPicture) -> None:
     if stored.dtype == np.uint16:
         png.write_deep(file, stored, chunks, source.key)
         return
-    splice = _Splice(file, chunks)
     options: dict[str, Any] = {}
     if source.palette is not None and int(source.palette[:, 3].min()) < 255:
         options["transparency"] = source.palette[:, 3].tobytes()
     elif source.key is not None:
         options["transparency"] = source.key if len(source.key) > 1 else source.key[0]
-    _image(stored, source).save(splice, "PNG", compress_level=png.COMPRESSION, **options)
+    _save(_image(stored, source), _Sink(file, chunks), "PNG", compress_level=png.COMPRESSION, **options)
 
 
 def _foreign_chunks(metadata: Metadata) -> tuple[png.Chunk, ...]:
     return png.metadata_chunks(metadata.icc, metadata.exif, metadata.xmp, metadata.dpi)
 
 
-class _Splice:
-    """A file for Pillow's PNG writer that puts `chunks` in after the header: verbatim, as Pillow could not."""
+class _Sink:
+    """A file for Pillow's writers that has no file descriptor: through one they would take a disk that fills up in
+    the middle of a block for a success. PNG `chunks` go in after the header, verbatim, as Pillow could not."""
 
-    def __init__(self, file: BinaryIO, chunks: tuple[png.Chunk, ...]) -> None:
+    def __init__(self, file: BinaryIO, chunks: tuple[png.Chunk, ...] = ()) -> None:
         self._file = file
         self._chunks = chunks
         self._head = b""
 
     def write(self, data: bytes) -> int:
-        if len(self._head) == png.HEADER_END:
+        if not self._chunks:
             return self._file.write(data)
-        self._head += bytes(data)
+        self._head += data
         if len(self._head) >= png.HEADER_END:
             self._file.write(self._head[: png.HEADER_END])
             png.write_chunks(self._file, self._chunks)
             self._file.write(self._head[png.HEADER_END :])
-            self._head = self._head[: png.HEADER_END]
+            self._chunks = ()
         return len(data)
 
     def flush(self) -> None:
         self._file.flush()
+
+
+def _save(image: Image.Image, sink: _Sink, kind: str, **options: Any) -> None:
+    image.save(cast(IO[bytes], sink), kind, **options)
 
 
 def _image(stored: Native, source: LoadedPicture) -> Image.Image:
