@@ -15,7 +15,7 @@ from lib_prodshot.errors import FieldProblem, ProdshotError, RequestError
 
 _LOG = logging.getLogger("prodshot")
 
-_PATH = re.compile(r"(?<![\w/\\.])(?:[A-Za-z]:[\\/]|\\\\|~?/)(?:[^\s\\/:'\"]+[\\/])*[^\s\\/:'\",;)]*")
+_PATH = re.compile(r"(?<![\w/\\.:])(?:[A-Za-z]:[\\/]|\\\\|~?/)(?:[^\s\\/:'\"]+[\\/])*[^\s\\/:'\",;)]*")
 """An absolute path in a sentence, of any system."""
 
 

@@ -20,7 +20,7 @@ from lib_prodshot import __version__, weights
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.finding import registry
 from lib_prodshot.hosts.current import host
-from lib_prodshot.request import WEBUI_BASE, Request, settings
+from lib_prodshot.request import WEBUI_BASE, Request, Setting, settings
 from lib_prodshot.webui import answers, api_pictures, bodies, openapi, options, service
 from lib_prodshot.webui.answers import Refusal, as_json, without_paths
 from lib_prodshot.webui.api_pictures import SentPicture
@@ -105,12 +105,13 @@ def _refuse_query(request: HttpRequest) -> None:
 
 async def get_schema(_request: HttpRequest) -> Response:
     """The schema as data, with the defaults that these routes and script arguments start from."""
-    table = [{key: value for key, value in asdict(known).items() if value not in (None, "", ())} for known in _table()]
-    return as_json({"settings": table, "version": __version__})
+    return as_json({"settings": [_told(known) for known in settings(WEBUI_BASE)], "version": __version__})
 
 
-def _table() -> Sequence[Any]:
-    return settings(WEBUI_BASE)
+def _told(known: Setting) -> dict[str, Any]:
+    """What clients need of a setting; what it does not have (a range, choices, a unit) is left out."""
+    had = {key: value for key, value in asdict(known).items() if value not in (None, "", ()) and key != "lines"}
+    return {**had, "default": known.default}
 
 
 async def get_status(_request: HttpRequest) -> Response:

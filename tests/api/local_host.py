@@ -1,0 +1,104 @@
+"""A host for tests of routes and panel that need no WebUI: real pipeline, a finder and a painter with known answers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lib_prodshot.finding.interface import Finder
+from lib_prodshot.hosts.interface import ControlLists, InpaintPass, Names, PassDefaults, PassResult
+from tests.finders import fixed_finder
+
+CONTROL = ControlLists(
+    models=("control_v11f1p_sd15_depth [cfd03158]",),
+    modules=("none", "depth_midas", "canny"),
+    none_module="none",
+    slots=3,
+)
+
+
+class InvertingPainter:
+    """Paints the negative of what it is given, so that every painted pixel can be told."""
+
+    defaults = PassDefaults()
+
+    def family(self, checkpoint: str = "") -> str:
+        return "sd15"
+
+    def control_lists(self) -> ControlLists:
+        return CONTROL
+
+    def missing_loras(self, names: Collection[str]) -> frozenset[str]:
+        return frozenset(names)
+
+    def check(self, sampler: str, scheduler: str, checkpoint: str) -> None:
+        pass
+
+    def paint(self, plan: InpaintPass) -> PassResult:
+        return PassResult(255 - plan.picture, control_ran=plan.control is not None)
+
+
+class LocalHost:
+    """Implements `lib_prodshot.hosts.interface.Host`; options, flags and credentials are plain tables to be filled."""
+
+    name = "test host"
+    version = "1"
+
+    def __init__(self, folder: Path, finder: Finder | None = None) -> None:
+        self.folder = folder
+        self.finder = finder or fixed_finder(darkest=20)
+        self.options: dict[str, Any] = {}
+        self.flags: dict[str, Any] = {"api": True}
+        self.credentials: dict[str, str] = {}
+        self.warnings: list[str] = []
+        self.jobs: list[str] = []
+        self.lock = threading.Lock()
+
+    def models_path(self) -> Path:
+        return self.folder / "models"
+
+    def data_path(self) -> Path:
+        return self.folder
+
+    def option(self, key: str, default: Any = None) -> Any:
+        return self.options.get(key, default)
+
+    def flag(self, name: str, default: Any = None) -> Any:
+        return self.flags.get(name, default)
+
+    def api_credentials(self) -> dict[str, str]:
+        return self.credentials
+
+    def names(self) -> Names:
+        return Names(("tiny.safetensors",), ("Euler", "DPM++ 2M"), ("Automatic", "Karras"), CONTROL)
+
+    def lacks(self) -> tuple[str, ...]:
+        return ()
+
+    def queue_lock(self) -> threading.Lock:
+        return self.lock
+
+    @contextmanager
+    def job(self, title: str) -> Iterator[None]:
+        with self.lock:
+            self.jobs.append(title)
+            yield
+
+    def say(self, text: str) -> None:
+        pass
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def interrupted(self) -> bool:
+        return False
+
+    @contextmanager
+    def lend_finder(self, name: str = "auto") -> Iterator[Finder]:
+        yield self.finder
+
+    def painter(self, parent: Any = None, index: int = 0) -> InvertingPainter:
+        return InvertingPainter()
