@@ -350,7 +350,7 @@ def exif_block() -> Image.Exif:
     exif = Image.Exif()
     exif[271] = "Maker"
     exif[306] = "2026:01:02 03:04:05"
-    exif.get_ifd(34665).update({33434: 0.005, 37386: 85.0, 42036: "Lens 85"})
+    exif[34665] = {33434: 0.005, 37386: 85.0, 42036: "Lens 85"}
     return exif
 
 
@@ -516,7 +516,7 @@ def test_decompression_bombs_are_refused_by_their_header(
     decoded = []
     monkeypatch.setattr(reading, "_decode", lambda *arguments: decoded.append(arguments))
     before = Image.MAX_IMAGE_PIXELS
-    with pytest.raises(PictureError, match="too large.*at most 105 megapixels"):
+    with pytest.raises(PictureError, match=r"too large.*at most 105 megapixels"):
         pictures.read(header_only_png(*size))
     assert not decoded and before == Image.MAX_IMAGE_PIXELS
 
@@ -588,7 +588,7 @@ def test_a_full_disk_leaves_nothing(name: str, tmp_path: Path) -> None:
     """The operating system's own refusal, by a limit of 512 bytes on any file."""
     data, suffix, _, output_suffix = CASES[name]
     (tmp_path / f"in{suffix}").write_bytes(data)
-    script = f"""
+    script = """
 import resource, signal, sys
 from pathlib import Path
 import numpy as np

@@ -115,8 +115,10 @@ def _decode(file: BinaryIO, image: Image.Image, suffix: str) -> LoadedPicture:
     kind = image.format or ""
     orientation = _orientation(image)
     tags = tiff.read_tags(image) if kind == "TIFF" else {}
+    # before Pillow decodes: libtiff moves the file's position behind Python's back
+    deep = _deep_samples(file) if _is_deep_colour(file, image) else None
     image.load()
-    pixels = _pixels(file, image)
+    pixels = _pixels(image) if deep is None else _held_against(deep, image)
     metadata = _metadata(file, image, tags)
     # Pillow and OpenCV turn TIFFs by themselves, and nothing else
     native = np.ascontiguousarray(pixels.stored) if kind == "TIFF" else to_display(pixels.stored, orientation)
@@ -142,9 +144,7 @@ def _decode(file: BinaryIO, image: Image.Image, suffix: str) -> LoadedPicture:
     )
 
 
-def _pixels(file: BinaryIO, image: Image.Image) -> _Pixels:
-    if _is_deep_colour(file, image):
-        return _deep_pixels(file, image)
+def _pixels(image: Image.Image) -> _Pixels:
     if image.mode.startswith("I"):
         return _Pixels(_grey_16(image), "I;16")
     if image.mode in _PLAIN_MODES:
@@ -179,23 +179,31 @@ def _ppm_maximum(file: BinaryIO) -> int:
     return int(header[3])
 
 
-def _deep_pixels(file: BinaryIO, image: Image.Image) -> _Pixels:
-    """16-bit samples by OpenCV, held against Pillow's 8-bit reading of the same file."""
+def _deep_samples(file: BinaryIO) -> tuple[Native | None, bool]:
+    """What OpenCV decodes (channels in its own order), and whether the file is a PNG of grey with alpha."""
+    place = file.tell()
+    file.seek(0)
+    data = file.read()
+    file.seek(place)
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    return decoded, data.startswith(png.SIGNATURE) and data[25] == 4
+
+
+def _held_against(deep: tuple[Native | None, bool], image: Image.Image) -> _Pixels:
+    """OpenCV's 16-bit samples in Pillow's order of channels, if Pillow read the same picture in 8 bits."""
+    decoded, is_grey = deep
     # Pillow opens 16-bit grey with alpha as LA or as RGBA, depending on its version
-    is_grey = image.format == "PNG" and png.read_header(file)[1] == 4
     mode = "LA" if is_grey else image.mode
     channels = {"LA": [0, 3], "RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3]}.get(mode)
-    file.seek(0)
-    decoded = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if channels is None or decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3:
         raise PictureError(_UNKEPT.format(mode))
     if decoded.shape[2] <= max(channels) or decoded.shape[:2] != (image.height, image.width):
         raise PictureError(_UNKEPT.format(mode))
-    deep = np.ascontiguousarray(decoded[..., channels], dtype=np.uint16)
+    native = np.ascontiguousarray(decoded[..., channels], dtype=np.uint16)
     shallow = np.asarray(image if image.mode == mode else image.convert(mode))
-    if int(cv2.absdiff(to_8_bits(deep), shallow).max(initial=0)) > 1:
+    if int(cv2.absdiff(to_8_bits(native), shallow).max(initial=0)) > 1:
         raise PictureError(_UNKEPT.format(mode))
-    return _Pixels(deep, f"{mode};16")
+    return _Pixels(native, f"{mode};16")
 
 
 def _key(image: Image.Image, mode: str) -> tuple[int, ...] | None:

@@ -108,8 +108,7 @@ def _new_samples(loaded: LoadedPicture, change: _Change) -> Native:
 
 
 def _luma(rgb: Rgb) -> Grey:
-    red, green, blue = _LUMA
-    weighted = rgb[..., 0] * np.uint32(red) + rgb[..., 1] * np.uint32(green) + rgb[..., 2] * np.uint32(blue)
+    weighted = rgb.astype(np.uint32) @ np.array(_LUMA, np.uint32)
     return np.asarray((weighted + 0x8000) >> 16, dtype=np.uint8)
 
 
