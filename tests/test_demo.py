@@ -94,7 +94,8 @@ def test_a_second_run_gives_the_same_pictures(
 
 
 def test_missing_npm_is_one_sentence(tmp_path: Path) -> None:
-    done = run_demo("--out", str(tmp_path / "out"), "--models-dir", str(tmp_path / "models"), PATH="", XDG_CACHE_HOME=str(tmp_path))
+    options = ("--out", str(tmp_path / "out"), "--models-dir", str(tmp_path / "models"))
+    done = run_demo(*options, PATH="", XDG_CACHE_HOME=str(tmp_path))
     assert done.returncode == 1
     assert "npm is needed" in done.stderr
     assert "Traceback" not in done.stderr

@@ -59,8 +59,12 @@ def fetch_weights(chosen: Sequence[Weights], models_dir: Path | None) -> int:
             tell(f"{entry.name}: {path}")
         except WeightsError as error:
             failures.append(str(error))
+    if len(failures) == 1:
+        raise WeightsError(failures[0])
+    for failure in failures:
+        tell(failure)
     if failures:
-        raise WeightsError("; ".join(failures))
+        raise WeightsError(f"{len(failures)} of {len(chosen)} files could not be fetched")
     return 0
 
 
