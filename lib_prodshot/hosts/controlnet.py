@@ -112,6 +112,8 @@ class MikubillControlNet:
             with _outside_batch(script):
                 yield own
         finally:
+            # by this the extension knows whether its cached models fit; a stale one makes it load them all again
+            script.latest_model_hash = own.latest_model_hash
             if hook is not None and parent is not None and parent.iteration < parent.n_iter - 1:
                 _hook_again(script, parent)
 

@@ -1,0 +1,80 @@
+"""The WebUI's door: the accordion, the script of the same name, and the callbacks. All else is in `lib_prodshot`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modules import scripts
+
+from lib_prodshot.hosts import generation
+from lib_prodshot.hosts.current import host
+from lib_prodshot.webui import callbacks, options
+from lib_prodshot.webui.panel import TITLE, draw_panel
+
+
+class ProdshotAccordion(scripts.Script):  # type: ignore[misc]
+    """Looks at every output, beside other scripts. Also what looks at outputs for the script: hooks are its alone.
+
+    It stands first: the API finds an always-on script of this title only if no selectable one comes before it.
+    """
+
+    def title(self) -> str:
+        """The title that both share."""
+        return TITLE
+
+    def show(self, is_img2img: bool) -> Any:
+        """Always there, for its hooks; whether it is drawn is another matter."""
+        return scripts.AlwaysVisible
+
+    def ui(self, is_img2img: bool) -> list[Any] | None:
+        """The panel behind a checkbox; nothing where the settings page hides it."""
+        if not _shows("accordion"):
+            return None
+        return _draw(self, is_img2img, with_enabled=True)
+
+    def before_process(self, p: Any, *args: Any) -> None:
+        """A generation begins."""
+        generation.before(p, args)
+
+    def postprocess_image_after_composite(self, p: Any, pp: Any, *args: Any) -> None:
+        """A picture is finished and about to be saved."""
+        generation.each_picture(p, pp)
+
+    def postprocess(self, p: Any, processed: Any, *args: Any) -> None:
+        """A generation has ended."""
+        generation.after(p, processed)
+
+
+class ProdshotScript(scripts.Script):  # type: ignore[misc]
+    """txt2img: generates, then looks at every output. img2img: looks at the input before anything is sampled."""
+
+    def title(self) -> str:
+        """The title that both share."""
+        return TITLE
+
+    def show(self, is_img2img: bool) -> bool:
+        """In the Script drop-down, unless the settings page hides it."""
+        return _shows("script")
+
+    def ui(self, is_img2img: bool) -> list[Any]:
+        """The panel."""
+        return _draw(self, is_img2img, with_enabled=False)
+
+    def run(self, p: Any, *args: Any) -> Any:
+        """Run in place of a plain generation."""
+        run = generation.run_on_input if hasattr(p, "init_images") else generation.run_on_outputs
+        return run(p, self, args)
+
+
+def _shows(part: str) -> bool:
+    return part in str(host().option("prodshot_show", options.SHOW[0]))
+
+
+def _draw(script: scripts.Script, is_img2img: bool, with_enabled: bool) -> list[Any]:
+    panel = draw_panel(is_img2img, script.elem_id, with_enabled)
+    script.infotext_fields = panel.infotext_fields
+    script.paste_field_names = panel.paste_field_names
+    return panel.components
+
+
+callbacks.register()

@@ -1,0 +1,9 @@
+"""Nothing to clean up."""
+
+
+class NansException(Exception):
+    pass
+
+
+def torch_gc():
+    pass

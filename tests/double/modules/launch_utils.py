@@ -1,0 +1,5 @@
+"""The WebUI's own version."""
+
+
+def git_tag():
+    return "v1.10.1"

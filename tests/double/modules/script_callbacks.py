@@ -1,0 +1,22 @@
+"""Callbacks, kept by name for the tests to call."""
+
+from collections import defaultdict
+
+registered = defaultdict(list)
+
+
+def _register(name):
+    def register(callback, *, name=None):
+        registered[kind].append(callback)
+
+    kind = name
+    return register
+
+
+on_app_started = _register("app_started")
+on_before_ui = _register("before_ui")
+on_ui_settings = _register("ui_settings")
+on_ui_tabs = _register("ui_tabs")
+on_script_unloaded = _register("script_unloaded")
+on_before_reload = _register("before_reload")
+on_infotext_pasted = _register("infotext_pasted")

@@ -1,0 +1,106 @@
+"""ControlNet's unit in both dialects: really used, validated before, probed during, and the parent's own kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.hosts.conftest import Double, noise_picture, outcomes, parameters, pixels
+
+CAR = {"products": "car"}
+BOTH = pytest.mark.parametrize("dialect", ["mikubill", "forge"], indirect=True)
+
+
+@BOTH
+def test_the_unit_is_used(webui: Double) -> None:
+    given = noise_picture()
+    runs = {}
+    for weight in (0.0, 1.0):
+        looked = webui.run_script({**CAR, "control_weight": weight}, init_images=[given])
+        runs[weight] = pixels(looked.images[0])[35:45, 45:55]
+        told = parameters(webui, looked)["Prodshot ran"]
+        assert told.endswith(f"depth_midas control_v11f1p_sd15_depth [cfd03158] weight {weight:g}")
+    assert runs[1.0].mean() - runs[0.0].mean() > 10
+    off = webui.run_script({**CAR, "control": "off"}, init_images=[given])
+    assert np.array_equal(pixels(off.images[0])[35:45, 45:55], runs[0.0])
+    assert parameters(webui, off)["Prodshot ran"].endswith("no ControlNet")
+
+
+@BOTH
+def test_the_slots_hold_one_plain_unit(webui: Double) -> None:
+    webui.run_script({**CAR, "control_guidance_end": 0.8}, init_images=[noise_picture()])
+    (inner,) = webui.samplings
+    script = webui.script(True, "ControlNet", True)
+    unit, *others = inner.script_args[script.args_from : script.args_to]
+    assert others == [{"enabled": False}] * 2
+    assert (unit["module"], unit["model"]) == ("depth_midas", "control_v11f1p_sd15_depth [cfd03158]")
+    assert (unit["weight"], unit["guidance_start"], unit["guidance_end"]) == (1.0, 0.0, 0.8)
+    assert (unit["resize_mode"], unit["control_mode"], unit["processor_res"]) == ("Crop and Resize", "Balanced", 512)
+    assert unit["pixel_perfect"] is False and unit["save_detected_map"] is False and "image" not in unit
+
+
+@pytest.mark.parametrize("dialect", ["forge"], indirect=True)
+def test_modes_and_none_in_the_forks_words(webui: Double) -> None:
+    settings = {**CAR, "control_mode": "My prompt is more important", "control_module": "none", "control": "required"}
+    looked = webui.run_script({**settings, "control_model": "control_v11p_sd15_canny"}, init_images=[noise_picture()])
+    assert outcomes(looked)[0]["status"] == "found"
+    (inner,) = webui.samplings
+    script = webui.script(True, "ControlNet", True)
+    unit = inner.script_args[script.args_from]
+    assert (unit["control_mode"], unit["module"]) == ("Prefer Prompt", "None")
+
+
+@BOTH
+def test_a_silent_failure_is_noticed(webui: Double) -> None:
+    given = noise_picture()
+    looked = webui.run_script({**CAR, "control_module": "depth_broken"}, init_images=[given])
+    assert outcomes(looked)[0]["status"] == "found"
+    assert "without ControlNet: the WebUI's ControlNet did not take part" in parameters(webui, looked)["Prodshot notes"]
+    assert parameters(webui, looked)["Prodshot ran"].endswith("no ControlNet")
+    looked = webui.run_script({**CAR, "control_module": "depth_broken", "control": "required"}, init_images=[given])
+    assert np.array_equal(pixels(looked.images[0]), pixels(given))
+
+
+@pytest.mark.parametrize("dialect", [None], indirect=True)
+def test_without_controlnet(webui: Double) -> None:
+    given = noise_picture()
+    looked = webui.run_script(CAR, init_images=[given])
+    assert outcomes(looked)[0]["status"] == "found"
+    assert "without ControlNet: it is not installed" in parameters(webui, looked)["Prodshot notes"]
+    looked = webui.run_script({**CAR, "control": "required"}, init_images=[given])
+    assert parameters(webui, looked)["Prodshot"].startswith("failed: ControlNet is required, but it is not installed")
+    assert np.array_equal(pixels(looked.images[0]), pixels(given))
+
+
+def parents_unit(webui: Double) -> dict[str, Any]:
+    model = webui.control.MODELS[1]
+    return {"enabled": True, "module": "canny", "model": model, "weight": 1.5, "control_mode": "Balanced"}
+
+
+@BOTH
+def test_the_parents_own_controlnet_goes_on(webui: Double) -> None:
+    """Every batch of the parent is held by its own unit, before and after each of our passes."""
+    values: dict[str, Any] = {"n_iter": 3, "do_not_save_grid": True, "units": [parents_unit(webui)]}
+    plain = webui.generate(**values)
+    bare = webui.generate(n_iter=3, do_not_save_grid=True)
+    looked = webui.generate(**values, accordion=[True, CAR])
+    assert len(looked.images) == len(plain.images)
+    for number in range(3):
+        assert not np.array_equal(pixels(bare.images[number]), pixels(plain.images[number]))
+        assert np.array_equal(pixels(looked.images[number])[:6], pixels(plain.images[number])[:6])
+    assert webui.control.Hook.at_work is None
+    assert [outcome["status"] for outcome in outcomes(looked)] == ["found"] * 3
+
+
+def test_our_pass_is_free_of_the_parents_unit(webui: Double) -> None:
+    free = webui.generate(accordion=[True, {**CAR, "control": "off"}])
+    held = webui.generate(accordion=[True, {**CAR, "control": "off"}], units=[{**parents_unit(webui), "weight": 0.0}])
+    assert np.array_equal(pixels(free.images[0]), pixels(held.images[0]))
+
+
+def test_controlnet_keeps_its_models_between_passes(webui: Double) -> None:
+    """The extension drops its cache when the checkpoint's hash is not the one it saw last; a copy must tell it."""
+    webui.run_script(CAR, init_images=[noise_picture()])
+    assert webui.script(True, "ControlNet", True).latest_model_hash == "5f4cf4601d"
