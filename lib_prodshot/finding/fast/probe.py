@@ -72,7 +72,8 @@ def _written_out(qkv: Tensor, rel_pos_h: Tensor, rel_pos_w: Tensor) -> Tensor:
     scores = scores + torch.einsum("nahwc,hkc->nahwk", grid, relative_table(rel_pos_h, 3))[..., None]
     scores = scores + torch.einsum("nahwc,wkc->nahwk", grid, relative_table(rel_pos_w, 4))[..., None, :]
     attended = scores.view(2, HEADS, 12, 12).softmax(-1) @ v
-    return attended.transpose(1, 2).reshape(2, 3, 4, HEADS * CHANNELS)
+    joined: Tensor = attended.transpose(1, 2).reshape(2, 3, 4, HEADS * CHANNELS)
+    return joined
 
 
 def _close(found: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:

@@ -23,16 +23,13 @@ def accelerate(sam: Any) -> int:
 
 def fits(attention: Any) -> bool:
     """Whether an attention module has decomposed relative positions and a fused projection with a bias."""
-    return (
-        getattr(attention, "use_rel_pos", False)
-        and getattr(getattr(attention, "qkv", None), "bias", None) is not None
-        and attention.rel_pos_h.shape[0] % 2 == 1
-    )
+    return bool(getattr(attention, "use_rel_pos", False)) and getattr(attention.qkv, "bias", None) is not None
 
 
 def right_size(attention: Any, height: int, width: int) -> bool:
     """Whether the position tables fit windows of this size as they are; the plain layer interpolates them else."""
-    return attention.rel_pos_h.shape[0] == 2 * height - 1 and attention.rel_pos_w.shape[0] == 2 * width - 1
+    spans = attention.rel_pos_h.shape[0], attention.rel_pos_w.shape[0]
+    return bool(spans == (2 * height - 1, 2 * width - 1))
 
 
 class EncoderBlock(Wrapper):

@@ -1,0 +1,124 @@
+"""A detector that grounds a caption: what GroundingDINO's two implementations have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lib_prodshot.errors import FinderError
+from lib_prodshot.finding.classes import (
+    MAX_BOXES,
+    Assigned,
+    Caption,
+    Captions,
+    Floats,
+    assign,
+    distinct,
+    make_captions,
+    merge,
+)
+from lib_prodshot.finding.interface import Box, Boxes, Picture
+from lib_prodshot.finding.pixels import SHORT_SIDE, as_rgb, detector_pixels
+from lib_prodshot.finding.runtime import Slot
+from lib_prodshot.products import ProductClass
+
+SMALLER_SIDE = 512
+"""The shorter side of the second try when the CPU's memory ran out: about 0.4 of the work."""
+
+
+@dataclass(frozen=True)
+class GroundingModel:
+    """A loaded model: its module, its fast tokenizer, and how to run it.
+
+    `look(pixels, caption)` takes a tensor 1 × 3 × height × width and gives raw logits (queries × tokens) and boxes
+    (queries × 4: centre x, centre y, width, height, as shares of the picture).
+    """
+
+    module: Any
+    tokenizer: Any
+    look: Callable[[Any, str], tuple[Any, Any]]
+
+
+class GroundedDetector:
+    """`Detector` by a grounding model: all classes in one caption, one caption in one forward.
+
+    Captions are never batched: those of different lengths corrupt each other's boxes in both implementations.
+    """
+
+    def __init__(self, name: str, slot: Slot[GroundingModel]) -> None:
+        self.name = name
+        self._slot = slot
+
+    def detect(self, picture: Picture, classes: Sequence[ProductClass], text_threshold: float) -> Boxes:
+        """As `Detector.detect`. When memory runs out it looks once more: from a GPU on the CPU, on the CPU smaller."""
+        picture = as_rgb(picture)
+
+        def look_at(short_side: int) -> Callable[[GroundingModel, Any], tuple[Captions, Assigned]]:
+            return lambda model, device: self._look(model, device, picture, classes, text_threshold, short_side)
+
+        (captions, found), retried = self._slot.run([look_at(SHORT_SIDE), look_at(SMALLER_SIDE)], "detector")
+        boxes, notes = to_boxes(found, picture.shape[0], picture.shape[1])
+        best = tuple(float(score) for score in found.best)
+        return Boxes(boxes, best, (*captions.notes, *retried, *notes))
+
+    def _look(
+        self,
+        model: GroundingModel,
+        device: Any,
+        picture: Picture,
+        classes: Sequence[ProductClass],
+        text_threshold: float,
+        short_side: int,
+    ) -> tuple[Captions, Assigned]:
+        captions = make_captions(classes, model.tokenizer, self.name)
+        pixels = detector_pixels(picture, short_side).to(device)
+        parts = [
+            assign(*_read(model, pixels, caption), caption, classes, text_threshold) for caption in captions.captions
+        ]
+        return captions, merge(parts)
+
+    def offload(self) -> None:
+        """Move the model off the GPU; the next call moves it back."""
+        self._slot.offload()
+
+    def unload(self) -> None:
+        """Give back the model's memory; the next call loads it again."""
+        self._slot.unload()
+
+
+def _read(model: GroundingModel, pixels: Any, caption: Caption) -> tuple[Floats, Floats]:
+    logits, boxes = model.look(pixels, caption.text)
+    corners = boxes.float().cpu().numpy()
+    if not np.isfinite(corners).all():
+        raise FinderError("the detector gave boxes that are not finite numbers; its weights may be damaged")
+    return corners, logits[:, : caption.length].float().cpu().numpy()
+
+
+def to_boxes(found: Assigned, height: int, width: int) -> tuple[tuple[Box, ...], tuple[str, ...]]:
+    """Turn shares (centre, size) into corners in pixels of the picture, drop doubles, keep the best; and say so."""
+    frame = np.array([width, height] * 2, np.float32)
+    centre, size = found.boxes[:, :2], found.boxes[:, 2:]
+    ends = np.concatenate((centre - size / 2, centre + size / 2), axis=1) * frame
+    corners = np.clip(ends, 0, frame).astype(np.float32)
+    order = np.flatnonzero((corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1]))
+    order = order[distinct(corners[order])]
+    notes = []
+    if len(order) > MAX_BOXES:
+        notes.append(f"{len(order)} boxes are above the threshold; the {MAX_BOXES} best are kept")
+    if found.unworded:
+        notes.append(
+            f"{found.unworded} boxes reach the box threshold,"
+            " but no word of a product's name reaches the text threshold"
+        )
+    boxes = tuple(
+        Box(int(found.classes[index]), float(found.scores[index]), _corners(corners[index]))
+        for index in order[:MAX_BOXES]
+    )
+    return boxes, tuple(notes)
+
+
+def _corners(row: Floats) -> tuple[float, float, float, float]:
+    return float(row[0]), float(row[1]), float(row[2]), float(row[3])

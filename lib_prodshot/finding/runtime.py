@@ -1,0 +1,172 @@
+"""Where models live: loaded once, kept, moved and given back; and how they are run so that nothing of it leaks."""
+
+from __future__ import annotations
+
+import gc
+import io
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from importlib import import_module
+from typing import Any, Generic, Protocol, TypeVar
+
+from lib_prodshot.errors import FinderError, ProdshotError
+
+
+class Model(Protocol):
+    """Anything that holds one torch module."""
+
+    @property
+    def module(self) -> Any:
+        """The `torch.nn.Module` that is moved between devices."""
+
+
+M = TypeVar("M", bound=Model)
+T = TypeVar("T")
+
+
+class Slot(Generic[M]):
+    """One model: loaded at its first use, kept until `unload`, on the GPU until `offload`.
+
+    `device` is where it runs: a torch device, or None for the GPU if CUDA has one and the CPU else. Calls from
+    several threads wait for each other.
+    """
+
+    def __init__(self, load: Callable[[], M], device: str | None = None) -> None:
+        self._load = load
+        self._device = device
+        self._model: M | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the model is in memory."""
+        return self._model is not None
+
+    def run(self, attempts: Sequence[Callable[[M, Any], T]], what: str) -> tuple[T, tuple[str, ...]]:
+        """Call the first attempt with the model and its device; when memory runs out, the next.
+
+        On a GPU the first attempt is made twice, the second time on the CPU. Returns the answer and notes for the
+        user. `what` names the model in messages. Raises `FinderError` when no attempt succeeds.
+        """
+        with self._lock:
+            plan = self._plan(attempts)
+            for number, (attempt, device) in enumerate(plan):
+                try:
+                    with inference():
+                        answer = attempt(self._on(device), device)
+                    return answer, (_RETRIED.format(what),) if number else ()
+                except ProdshotError:
+                    raise
+                except (RuntimeError, MemoryError) as error:
+                    if not is_out_of_memory(error):
+                        raise FinderError(f"the {what} failed: {_first_line(error)}") from error
+                    last = error
+                # outside the handler, for its traceback holds on to the tensors that filled the memory
+                self.offload()
+            raise FinderError(
+                f"the {what} ran out of memory twice ({_first_line(last)});"
+                " close other programs, or unload the WebUI's checkpoint, and try again"
+            )
+
+    def offload(self) -> None:
+        """Move the model off the GPU; the next call moves it back."""
+        with self._lock:
+            if self._model is not None:
+                self._model.module.to("cpu")
+            _collect()
+
+    def unload(self) -> None:
+        """Give back the model's memory; the next call loads it again."""
+        with self._lock:
+            self._model = None
+            _collect()
+
+    def _plan(self, attempts: Sequence[Callable[[M, Any], T]]) -> list[tuple[Callable[[M, Any], T], Any]]:
+        import torch
+
+        device = torch.device(self._device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if device.type == "cpu":
+            return [(attempt, device) for attempt in attempts]
+        return [(attempts[0], device), (attempts[0], torch.device("cpu"))]
+
+    def _on(self, device: Any) -> M:
+        if self._model is None:
+            self._model = self._load()
+        self._model.module.to(device)
+        return self._model
+
+
+_RETRIED = "memory ran out, so the {} was run a second time: on the CPU, or there on a smaller picture"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on whatever device and system."""
+    text = str(error).lower()
+    signs = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(sign in text for sign in signs)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _collect() -> None:
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+@contextmanager
+def inference() -> Iterator[None]:
+    """No gradients, no autocast from outside, and ordinary tensors although the host may be in `inference_mode`.
+
+    The Forge family samples under `inference_mode`; a model or cache made there would be of inference tensors.
+    """
+    import torch
+
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
+        if torch.cuda.is_available():
+            with torch.autocast("cuda", enabled=False):
+                yield
+            return
+        yield
+
+
+@contextmanager
+def building() -> Iterator[None]:
+    """Around a package's model builder: float32 on the CPU whatever the host's defaults, without its chatter.
+
+    The package prints to stdout, which may be the command line's JSON; transformers warns of weights that are still
+    to be filled in, and draws progress bars.
+    """
+    import torch
+
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with inference(), torch.device("cpu"), redirect_stdout(io.StringIO()), _quiet_transformers():
+            yield
+    finally:
+        torch.set_default_dtype(default)
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    try:
+        chatter: Any = import_module("transformers.utils.logging")
+    except ImportError:
+        yield
+        return
+    level, bars = chatter.get_verbosity(), getattr(chatter, "is_progress_bar_enabled", lambda: False)()
+    chatter.set_verbosity_error()
+    chatter.disable_progress_bar()
+    try:
+        yield
+    finally:
+        chatter.set_verbosity(level)
+        if bars:
+            chatter.enable_progress_bar()
