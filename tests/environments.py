@@ -6,10 +6,12 @@ requirements_versions.txt), for tests that start a Python of theirs; both stand 
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from lib_prodshot.bootstrap import ROOT, Environment, find_python, is_whole
+from lib_prodshot.bootstrap import ROOT, Environment, clean_variables, find_python, is_whole
 
 PINS_PYTHONS = ("3.11", "3.10")
 """transformers 4.30.2 needs tokenizers 0.13, which has no build for a newer Python."""
@@ -77,6 +79,12 @@ def why_no_pins() -> str:
     if _PINS_PYTHON is None:
         return f"no Python {' or '.join(PINS_PYTHONS)} on this machine; this is Python {_THIS_PYTHON}"
     return ""
+
+
+def run_pytest(environment: Environment, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run pytest on some of our tests with the environment's Python, from the checkout; the environment must stand."""
+    command = [str(environment.interpreter()), "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=clean_variables(), capture_output=True, text=True, check=False)
 
 
 def python_of(environment: Environment) -> tuple[Path | None, str]:

@@ -220,7 +220,7 @@ def test_the_job_folder_may_be_moved(job: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "F", "YCbCr"])
 def test_every_kind_of_picture_gets_a_thumbnail_of_its_brightness(tmp_path: Path, mode: str) -> None:
     grey = Image.new("L", (90, 60), 128)
-    path = tmp_path / ("x.tiff" if mode in ("CMYK", "F", "YCbCr") else "x.png")
+    path = tmp_path / {"CMYK": "x.tiff", "F": "x.tiff", "YCbCr": "x.jpg"}.get(mode, "x.png")
     picture = Image.fromarray(np.full((60, 90), 128 * 257, np.uint16)) if mode == "I;16" else grey.convert(mode)
     if mode == "F":
         picture.putpixel((0, 0), 255.0)

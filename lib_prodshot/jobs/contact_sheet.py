@@ -181,7 +181,7 @@ def _wrapped(facts: Sequence[str], font: _Font, draw: ImageDraw.ImageDraw, width
     for fact in facts:
         line = ""
         for word in fact.split():
-            longer = f"{line} {word}".strip()
+            longer = _writable(f"{line} {word}".strip(), font)
             if line and draw.textlength(longer, font=font) > width:
                 lines.append(line)
                 longer = word
@@ -201,7 +201,12 @@ def _font(size: int) -> _Font:
 def _write(
     draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, font: _Font, colour: tuple[int, int, int]
 ) -> None:
-    """Write one line of text at its upper left corner; letters that the font cannot write become escapes."""
-    if not isinstance(font, ImageFont.FreeTypeFont):
-        text = text.encode("latin-1", "backslashreplace").decode("latin-1")
-    draw.text(place, text, font=font, fill=colour)
+    """Write one line of text at its upper left corner."""
+    draw.text(place, _writable(text, font), font=font, fill=colour)
+
+
+def _writable(text: str, font: _Font) -> str:
+    """The text with escapes for letters that Pillow's old font refuses."""
+    if isinstance(font, ImageFont.FreeTypeFont):
+        return text
+    return text.encode("latin-1", "backslashreplace").decode("latin-1")

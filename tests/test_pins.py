@@ -1,0 +1,58 @@
+"""The core under what the WebUIs pin: old Pillow, numpy and scikit-image, pydantic 1 and 2.
+
+Each set of pins is an environment of its own (`tests.environments`), so these tests start its Python.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.environments import PINS, python_of, run_pytest
+
+CORE = (
+    "tests/test_request.py",
+    "tests/test_pictures.py",
+    "tests/test_masks.py",
+    "tests/test_preserve.py",
+    "tests/test_pipeline.py",
+    "tests/test_one_file.py",
+    "tests/test_report.py",
+)
+
+VERSIONS = """
+import importlib.metadata as m
+for name in ("numpy", "Pillow", "transformers", "pydantic", "torch", "torchvision"): print(name, m.version(name))
+import torch, torchvision.ops
+print("boxes kept", torchvision.ops.nms(torch.tensor([[0., 0., 9., 9.], [0., 0., 9., 8.]]), torch.ones(2), 0.5).numel())
+"""
+
+
+@pytest.mark.parametrize("pins", PINS)
+def test_the_core_works_under_the_pins(pins: str) -> None:
+    _, reason = python_of(PINS[pins])
+    if reason:
+        pytest.skip(reason)
+    done = run_pytest(PINS[pins], CORE)
+    closing = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr
+    print(f"{pins}: {closing}")
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert int(re.findall(r"(\d+) passed", closing)[0]) > 100
+
+
+@pytest.mark.parametrize("pins", PINS)
+def test_the_environment_holds_the_pins_and_the_shared_torch(pins: str) -> None:
+    import subprocess
+
+    python, reason = python_of(PINS[pins])
+    if python is None:
+        pytest.skip(reason)
+    said = subprocess.run([str(python), "-c", VERSIONS], capture_output=True, text=True, check=True).stdout
+    versions = dict(line.rsplit(" ", 1) for line in said.strip().splitlines())
+    assert versions["numpy"] == "1.26.2"
+    assert versions["Pillow"] == "9.5.0"
+    assert versions["boxes kept"] == "1"
+    assert versions["torchvision"].startswith("0.29.1")
+    assert versions["transformers"] == {"a1111": "4.30.2", "forge": "4.57.6"}[pins]
+    assert versions["pydantic"].split(".")[0] == {"a1111": "1", "forge": "2"}[pins]
