@@ -1,0 +1,177 @@
+"""The inpaint enhancer with a painter that records its passes: which instances, which prompts, which seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lib_prodshot import masks, preserve
+from lib_prodshot.enhancing.inpaint import InpaintEnhancer, instance_masks
+from lib_prodshot.enhancing.interface import Enhanced, Task
+from lib_prodshot.errors import EnhanceError
+from lib_prodshot.hosts.interface import ControlLists, Family, InpaintPass, PassDefaults, PassResult
+from lib_prodshot.outcome import Detection
+from lib_prodshot.request import Request
+
+OWN = PassDefaults(prompt="own prompt", negative_prompt="own negative", seed=100)
+LISTS = ControlLists(("control_v11f1p_sd15_depth",), ("none", "depth_midas"), "none", 3)
+
+
+@dataclass
+class Recorder:
+    """Paints everything in a grey that tells the number of the pass."""
+
+    control_ran: bool | None = None
+    lists: ControlLists | None = LISTS
+    defaults: PassDefaults = OWN
+    plans: list[InpaintPass] = field(default_factory=list)
+    checked: list[Any] = field(default_factory=list)
+
+    def family(self, checkpoint: str = "") -> Family:
+        return "sd15"
+
+    def control_lists(self) -> ControlLists | None:
+        return self.lists
+
+    def missing_loras(self, names: Collection[str]) -> frozenset[str]:
+        return frozenset(names)
+
+    def check(self, sampler: str, scheduler: str, checkpoint: str) -> None:
+        self.checked.append((sampler, scheduler, checkpoint))
+
+    def paint(self, plan: InpaintPass) -> PassResult:
+        self.plans.append(plan)
+        grey = 40 * len(self.plans)
+        return PassResult(np.full_like(plan.picture, grey), self.control_ran)
+
+
+def task(request: Request, size: int = 256) -> Task:
+    """A handbag on the left, a shoe and another shoe on the right, in a picture of noise."""
+    picture = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    boxes = {"handbag": (20, 60, 90, 150), "shoe": (130, 40, 190, 80), "shoe ": (140, 150, 230, 220)}
+    mask = np.zeros((size, size), np.uint8)
+    found = []
+    for name, (x0, y0, x1, y1) in boxes.items():
+        mask[y0:y1, x0:x1] = 255
+        found.append(Detection(name.strip(), 0.8, (x0, y0, x1, y1), (x1 - x0) * (y1 - y0)))
+    if request.invert:
+        mask = masks.invert(mask)
+    return Task(picture, mask, masks.feather(mask, request.feather), tuple(found), request)
+
+
+def run(painter: Recorder | None = None, **settings: Any) -> tuple[Recorder, Task, Enhanced, InpaintEnhancer]:
+    painter = painter or Recorder()
+    work = task(Request(products="handbag, shoe", **settings))
+    enhancer = InpaintEnhancer(painter)
+    return painter, work, enhancer.enhance(work), enhancer
+
+
+def test_all_together_is_one_pass() -> None:
+    painter, work, enhanced, enhancer = run(prompt="[class] on oak")
+    (plan,) = painter.plans
+    assert plan.prompt == "handbag, shoe on oak" and plan.negative_prompt == "own negative"
+    assert (enhanced.rgb[work.mask == 255] == 40).all()
+    assert (plan.seed, plan.steps, plan.cfg_scale, plan.sampler, plan.scheduler) == (100, 20, 7.0, "DPM++ 2M", "Karras")
+    assert len(enhancer.ran) == 1
+
+
+def test_each_instance_has_a_pass_and_a_seed_of_its_own() -> None:
+    painter, work, enhanced, enhancer = run(prompt="[class] on oak", passes="each")
+    assert [plan.prompt for plan in painter.plans] == ["handbag on oak", "shoe on oak", "shoe on oak"]
+    assert [plan.seed for plan in painter.plans] == [100, 101, 102]
+    for grey, found in zip((40, 80, 120), work.detections):
+        x0, y0, x1, y1 = found.box
+        assert (enhanced.rgb[y0:y1, x0:x1] == grey).all()
+    assert len(enhancer.ran) == 3
+    # each pass works on its product's surroundings alone
+    assert all(plan.mask.mean() > 0.15 * 255 for plan in painter.plans)
+
+
+def test_a_product_with_a_prompt_of_its_own_has_its_own_pass() -> None:
+    painter, _, _, _ = run(prompt="[class] on oak", class_prompts="shoe: red [class]: worn, 7:30")
+    assert [plan.prompt for plan in painter.plans] == ["handbag on oak", "red shoe: worn, 7:30"]
+
+
+def test_later_passes_see_the_earlier_ones() -> None:
+    painter, work, _, _ = run(passes="each", inpaint_area="whole picture", resolution=256)
+    first, second, _ = painter.plans
+    assert np.array_equal(first.picture, work.picture)
+    assert (second.picture[100, 50] == 40).all()
+
+
+def test_an_inverted_mask_is_one_pass() -> None:
+    painter, _, _, _ = run(invert=True, passes="each", class_prompts="shoe: red")
+    assert len(painter.plans) == 1
+
+
+def test_the_last_composite_leaves_all_else_alone() -> None:
+    _, work, enhanced, _ = run(passes="each")
+    final = preserve.composite(work.picture, enhanced.rgb, work.alpha)
+    assert (final[work.alpha == 0] == work.picture[work.alpha == 0]).all()
+    assert not (final[work.mask == 255] == work.picture[work.mask == 255]).all(axis=-1).mean() > 0.05
+
+
+def test_settings_go_before_the_picture_s_own() -> None:
+    settings = {"steps": 5, "cfg_scale": 3.0, "sampler": "Euler", "scheduler": "Uniform", "seed": 1, "checkpoint": "x"}
+    painter, _, _, _ = run(**settings, negative_prompt="bad [class]", inpainting_fill="latent nothing", feather=8.0)
+    (plan,) = painter.plans
+    assert (plan.steps, plan.cfg_scale, plan.sampler, plan.scheduler) == (5, 3.0, "Euler", "Uniform")
+    assert (plan.seed, plan.checkpoint, plan.inpainting_fill) == (1, "x", 3)
+    assert plan.negative_prompt == "bad handbag, shoe"
+    assert painter.checked == [("Euler", "Uniform", "x")]
+    # the host blurs at the pass's scale, so that the feather is as wide in the picture
+    assert plan.mask_blur == pytest.approx(8 * plan.mask.shape[1] / 256, rel=0.2)
+
+
+def test_an_empty_template_is_the_picture_s_own_prompt() -> None:
+    assert run(prompt=" ")[0].plans[0].prompt == "own prompt"
+    assert run(prompt="[class], [prompt]")[0].plans[0].prompt == "handbag, shoe, own prompt"
+
+
+def test_the_shipped_template_without_its_lora() -> None:
+    painter, _, enhanced, _ = run()
+    expected = "ppzocketv2, handbag, shoe, stylish, studio photography, product photography, ultra realistic"
+    assert painter.plans[0].prompt == expected
+    assert "LoRA not installed, left out of the prompt: ppzocketv2-10" in enhanced.notes
+
+
+def test_the_pass_has_the_asked_number_of_pixels() -> None:
+    for resolution in (256, 512, 768):
+        (plan,) = run(resolution=resolution)[0].plans
+        assert 0.8 <= plan.mask.size / resolution**2 <= 1.25
+    (plan,) = run(Recorder(defaults=PassDefaults(width=640, height=384)))[0].plans
+    assert 0.8 <= plan.mask.size / (640 * 384) <= 1.25
+
+
+def test_control_that_did_not_run() -> None:
+    painter, _, enhanced, enhancer = run(Recorder(control_ran=False))
+    assert painter.plans[0].control is not None
+    assert any("did not take part" in note for note in enhanced.notes)
+    assert enhancer.ran[0].endswith("no ControlNet")
+    with pytest.raises(EnhanceError, match="did not take part"):
+        run(Recorder(control_ran=False), control="required")
+    # a host that cannot tell is believed
+    assert run(Recorder(control_ran=None), control="required")[3].ran[0].endswith("weight 1")
+
+
+def test_a_product_too_small_to_be_seen_is_said() -> None:
+    mask = np.zeros((512, 512), np.uint8)
+    mask[10:14, 10:14] = 255
+    request = Request(products="ring", inpaint_area="whole picture", feather=0.0)
+    work = Task(np.zeros((512, 512, 3), np.uint8), mask, mask, (Detection("ring", 0.9, (10, 10, 14, 14), 16),), request)
+    with pytest.raises(EnhanceError, match="too small for this pass to see"):
+        InpaintEnhancer(Recorder()).enhance(work)
+
+
+def test_instances_share_out_the_whole_mask() -> None:
+    mask = np.zeros((40, 60), np.uint8)
+    mask[5:35, 5:55] = 255
+    large = Detection("bag", 0.9, (5, 5, 55, 35), 1500)
+    small = Detection("tag", 0.8, (20, 10, 30, 20), 100)
+    parts = instance_masks(mask, (large, small))
+    assert np.array_equal(parts[0] | parts[1], mask) and not (parts[0] & parts[1]).any()
+    assert parts[1].sum() == 100 * 255 and (parts[1][10:20, 20:30] == 255).all()
