@@ -90,6 +90,8 @@ def _piece(find: Find, request: Request) -> _Piece:
     pixels = _growth(find.box, request)
     region = _region_around(whole, max(pixels, 0) + 1)
     mask = np.ascontiguousarray(whole[region])
+    if not mask.size:
+        return _Piece(region, mask)
     if request.drop_specks:
         mask = drop_specks(mask, request.drop_specks)
     if request.fill_holes:
@@ -147,6 +149,8 @@ def drop_specks(mask: Mask, min_share: float) -> Mask:
         return mask
     areas = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
     keep = np.where(areas >= min_share * areas[1:].max(), np.uint8(255), np.uint8(0))
+    if keep[1:].all():
+        return mask
     keep[0] = 0
     return np.asarray(keep[labels])
 
@@ -174,15 +178,13 @@ def grow(mask: Mask, pixels: int) -> Mask:
 
     What lies beyond the picture counts as neither: a product cut by the picture's border does not shrink there.
     """
-    if not pixels or not mask.size:
+    if not pixels or not mask.any() or (pixels < 0 and mask.all()):
         return mask
-    if pixels > 0:
-        distance = cv2.distanceTransform(cv2.bitwise_not(mask), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        return np.where(distance <= pixels, np.uint8(255), np.uint8(0)) if mask.any() else mask
-    if mask.all():
-        return mask
-    distance = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.where(distance > -pixels, np.uint8(255), np.uint8(0))
+    background = cv2.bitwise_not(mask) if pixels > 0 else mask
+    distance = cv2.distanceTransform(background, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # distances are roots of whole numbers: halfway between two of them no rounding can confuse
+    near = distance <= math.sqrt(pixels * pixels + 0.5)
+    return np.where(near == (pixels > 0), np.uint8(255), np.uint8(0))
 
 
 def union(masks: Sequence[Mask]) -> Mask:
@@ -210,7 +212,7 @@ def feather(mask: Mask, blur: float) -> Alpha:
     Source: AUTOMATIC1111 WebUI 1.10.1, `modules/processing.py` (StableDiffusionProcessingImg2Img.init).
     """
     reach = feather_reach(blur)
-    if not reach:
+    if not reach or not mask.any():
         return mask
     # twice the reach, so that what the blur mirrors at the cut's own border is all 0
     region = _region_around(mask, 2 * reach)

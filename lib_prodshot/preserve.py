@@ -93,7 +93,7 @@ def delta_e(before: Rgb, after: Rgb, alpha: Alpha) -> tuple[float, float]:
     return summary(shift)
 
 
-def summary(shift: npt.NDArray[np.float32]) -> tuple[float, float]:
+def summary(shift: npt.NDArray[np.float64]) -> tuple[float, float]:
     """Mean and 95th percentile; 0 and 0 of nothing."""
     if not shift.size:
         return 0.0, 0.0
@@ -125,17 +125,13 @@ def _places(count: int) -> npt.NDArray[np.int64]:
     return runs * step + (runs * 2654435761 % 2**32) * step // 2**32
 
 
-def delta_e_of(before: Rgb, after: Rgb) -> npt.NDArray[np.float32]:
+def delta_e_of(before: Rgb, after: Rgb) -> npt.NDArray[np.float64]:
     """ΔE2000 (Sharma, Wu, Dalal 2005, by scikit-image) between N×3 colours and N×3 colours, sRGB with D65 white."""
-    from skimage.color import deltaE_ciede2000
+    from skimage.color import deltaE_ciede2000, rgb2lab
 
-    shift = np.zeros(len(before), np.float32)
+    shift = np.zeros(len(before))
     moved = (before != after).any(axis=1)
     if moved.any():
-        shift[moved] = deltaE_ciede2000(_lab(before[moved]), _lab(after[moved]))  # type: ignore[no-untyped-call]
+        old, new = rgb2lab(before[None, moved]), rgb2lab(after[None, moved])  # type: ignore[no-untyped-call]
+        shift[moved] = deltaE_ciede2000(old, new)[0]  # type: ignore[no-untyped-call]
     return shift
-
-
-def _lab(rgb: Rgb) -> npt.NDArray[np.float32]:
-    scaled = rgb[None].astype(np.float32) * np.float32(1 / 255)
-    return np.asarray(cv2.cvtColor(scaled, cv2.COLOR_RGB2LAB)[0], dtype=np.float32)

@@ -27,7 +27,7 @@ _ROWS = 128
 
 LOCAL_CONTRAST = 0.6
 CLARITY = 1.5
-VIBRANCE = 0.25
+VIBRANCE = 0.3
 """Full-strength amounts, in shares of what each step alone would do."""
 
 LOCAL_LIMIT = 24.0

@@ -59,7 +59,7 @@ def exposure_curve(cumulative: npt.NDArray[np.float64]) -> Floats:
     levels = np.arange(256)
     curve = np.interp(levels, old, new) - levels
     smooth = cv2.blur(curve.astype(np.float32)[None], (31, 1), borderType=cv2.BORDER_REPLICATE)[0]
-    return np.asarray(smooth, dtype=np.float32)
+    return np.asarray(np.clip(smooth + levels, 0, 255) - levels, dtype=np.float32)
 
 
 def _spread(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -194,10 +194,11 @@ def headroom(level: Bytes) -> Floats:
 
 
 def vibrance_gain(a: Floats, b: Floats, amount: float) -> Floats:
-    """Factors for CIE a* and b* (h×w float32): 1 + amount for greys, falling with chroma (a half at chroma 30), so that
-    pale colours gain and strong ones keep their detail; hue stays."""
+    """Factors for CIE a* and b* (h×w float32): largest (1 + 0.7 · amount) for pale colours of chroma 13 or so, 1 for
+    greys, so that they take on no colour, and near 1 for strong colours, so that they keep their detail. Hue stays."""
     squared = a * a + b * b
-    return 1 + np.float32(amount * 900) / (np.float32(900) + squared)
+    rise = squared / (squared + np.float32(36))
+    return np.asarray(1 + rise * (np.float32(amount * 900) / (squared + np.float32(900))), dtype=np.float32)
 
 
 def local_contrast(level: Bytes, mask: Bytes) -> float:
