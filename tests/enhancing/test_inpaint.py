@@ -87,8 +87,8 @@ def test_each_instance_has_a_pass_and_a_seed_of_its_own() -> None:
         x0, y0, x1, y1 = found.box
         assert (enhanced.rgb[y0:y1, x0:x1] == grey).all()
     assert len(enhancer.ran) == 3
-    # each pass works on its product's surroundings alone
-    assert all(plan.mask.mean() > 0.15 * 255 for plan in painter.plans)
+    # each pass sees its product and what is around it, not the whole picture (where they take 4 to 10 %)
+    assert all(plan.mask.mean() > 0.12 * 255 for plan in painter.plans)
 
 
 def test_a_product_with_a_prompt_of_its_own_has_its_own_pass() -> None:
