@@ -108,17 +108,25 @@ def alpha_of(
         opacity = np.zeros(256, np.uint8)
         opacity[: len(palette)] = palette[:, 3]
         return np.asarray(opacity[native]) if int(palette[:, 3].min()) < 255 else None
-    if key is not None:
-        matches = native == np.asarray(key, native.dtype)
-        clear = matches.all(axis=2) if matches.ndim == 3 else matches
-        return np.where(clear, np.uint8(0), np.uint8(255))
-    return None
+    return np.where(is_colour(native, key), np.uint8(0), np.uint8(255)) if key is not None else None
+
+
+def is_colour(native: Native, colour: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """H×W: where the samples are exactly that colour."""
+    same = native == np.asarray(colour, native.dtype)
+    return np.asarray(same.all(axis=2) if len(colour) > 1 else same)
 
 
 def to_8_bits(deep: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
     """16-bit samples scaled to 8 bits with rounding, 65535 to 255; same shape."""
-    # round(v / 257) in integers; exact for all 65536 values (a test goes through them)
-    return ((deep.astype(np.uint32) * 255 + 32895) >> 16).astype(np.uint8)
+    shallow = np.empty(deep.shape, np.uint8)
+    for top in range(0, len(deep), 256):
+        # round(v / 257) in integers; exact for all 65536 values (a test goes through them)
+        wide = deep[top : top + 256].astype(np.uint32)
+        wide *= 255
+        wide += 32895
+        shallow[top : top + 256] = wide >> 16
+    return shallow
 
 
 def to_display(stored: Native, orientation: int) -> Native:

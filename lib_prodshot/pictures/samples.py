@@ -9,7 +9,19 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from lib_prodshot.pictures.loaded import DEEP_MODES, Grey, LoadedPicture, Native, RestoredPicture, Rgb, to_8_bits
+from lib_prodshot.pictures.loaded import (
+    DEEP_MODES,
+    Grey,
+    LoadedPicture,
+    Native,
+    RestoredPicture,
+    Rgb,
+    is_colour,
+    to_8_bits,
+)
+
+_ROWS = 256
+"""Rows of one strip, for bounded memory."""
 
 _LUMA = (19595, 38470, 7471)
 """Weights of R, G, B in 1/65536 (ITU-R BT.601), as Pillow's conversion to grey has them."""
@@ -65,90 +77,90 @@ def restore(loaded: LoadedPicture, new_rgb: Rgb, alpha_mask: Grey) -> RestoredPi
     """
     native = loaded.native.copy()
     x, y, width, height = cv2.boundingRect(alpha_mask)
-    whole = (slice(y, y + height), slice(x, x + width))
-    if loaded.mode == "RGB" and loaded.key is None:
-        if width:
-            native[whole] = cv2.copyTo(new_rgb[whole], alpha_mask[whole], native[whole].copy())
-        return RestoredPicture(loaded, native, native)
-    for top in range(y, y + height, 512):
-        part = (slice(top, min(top + 512, y + height)), slice(x, x + width))
-        old, new = loaded.rgb[part], new_rgb[part]
-        changed = (alpha_mask[part] > 0) & (old != new).any(axis=2)
+    for top in range(y, y + height, _ROWS):
+        part = (slice(top, min(top + _ROWS, y + height)), slice(x, x + width))
+        change = _Change(native[part], loaded.rgb[part], new_rgb[part])
+        changed = change.where(alpha_mask[part])
         if changed.any():
-            change = _Change(native[part][changed], old[changed], new[changed])
-            native[part][changed] = _new_samples(loaded, change)
-    return RestoredPicture(loaded, native, to_rgb(native, loaded.mode, loaded.palette))
+            where = changed if native.ndim == 2 else changed[..., None]
+            np.copyto(native[part], _new_samples(loaded, change, changed), where=where)
+    rgb = native if loaded.mode == "RGB" else to_rgb(native, loaded.mode, loaded.palette)
+    return RestoredPicture(loaded, native, rgb)
 
 
 @dataclass(frozen=True)
 class _Change:
-    """N pixels that get a new colour: their samples (N or N×channels), their old and new look (N×3 uint8)."""
+    """A part of the picture: its samples (h×w or h×w×channels), its old and its new look (h×w×3 uint8)."""
 
     samples: Native
     old: Rgb
     new: Rgb
 
+    def where(self, alpha: Grey) -> npt.NDArray[np.bool_]:
+        """h×w: the pixels that are let through and differ."""
+        red, green, blue = cv2.split(cv2.absdiff(self.old, self.new))
+        return np.asarray((cv2.max(cv2.max(red, green), blue) > 0) & (alpha > 0))
 
-def _new_samples(loaded: LoadedPicture, change: _Change) -> Native:
+    def at(self, where: npt.NDArray[np.bool_]) -> _Change:
+        """The same as lists of single pixels."""
+        return _Change(self.samples[where], self.old[where], self.new[where])
+
+
+def _new_samples(loaded: LoadedPicture, change: _Change, changed: npt.NDArray[np.bool_]) -> Native:
+    """Samples of the part with the new look; only those at `changed` count."""
     mode = loaded.mode
-    if mode == "P":
-        assert loaded.palette is not None
-        return _nearest_indices(loaded.palette, change)
-    if mode == "CMYK":
-        return _rgb_to_cmyk(change)
-    if mode in DEEP_MODES:
-        fresh = _deep_samples(change)
-    elif mode == "1":
-        fresh = _luma(change.new) >= 128
-    elif mode in ("L", "LA"):
-        fresh = _with_colour(change.samples, _luma(change.new))
-    else:
-        fresh = _with_colour(change.samples, change.new)
+    if mode in ("P", "CMYK"):
+        fresh = change.samples.copy()
+        listed = change.at(changed)
+        fresh[changed] = _rgb_to_cmyk(listed) if mode == "CMYK" else _nearest_indices(loaded, listed)
+        return fresh
+    fresh = _luma(change.new) >= 128 if mode == "1" else _with_colour(change, mode)
     return fresh if loaded.key is None else _keep_transparent(loaded.key, change.samples, fresh)
 
 
-def _luma(rgb: Rgb) -> Grey:
-    weighted = rgb.astype(np.uint32) @ np.array(_LUMA, np.uint32)
-    return np.asarray((weighted + 0x8000) >> 16, dtype=np.uint8)
-
-
-def _with_colour(old: Native, colour: Native) -> Native:
-    """Samples with their colour channels replaced; a further channel, alpha, stays."""
-    if old.ndim == 1:
-        return colour
-    fresh = old.copy()
-    fresh[:, : old.shape[1] - 1 if old.shape[1] in (2, 4) else 3] = colour.reshape(len(old), -1)
+def _with_colour(change: _Change, mode: str) -> Native:
+    """Grey or colour replaced (16 bits: moved by the difference); an alpha channel stays."""
+    is_grey = mode[0] in "LI"
+    old, new = (_luma(change.old), _luma(change.new)) if is_grey else (change.old, change.new)
+    deep = mode in DEEP_MODES
+    if change.samples.ndim == 2 or change.samples.shape[2] == 3:
+        return _moved(change.samples, old, new) if deep else new
+    fresh = change.samples.copy()
+    colour = fresh[..., 0] if is_grey else fresh[..., :3]
+    colour[...] = _moved(colour, old, new) if deep else new
     return fresh
 
 
-def _deep_samples(change: _Change) -> Native:
-    is_grey = change.samples.ndim == 1 or change.samples.shape[1] == 2
-    old, new = (_luma(change.old), _luma(change.new)) if is_grey else (change.old, change.new)
-    step = (new.astype(np.int32) - old) * 257
-    colour = change.samples if change.samples.ndim == 1 else change.samples[:, : 1 if is_grey else 3]
-    moved = np.clip(colour.astype(np.int32) + step.reshape(colour.shape), 0, 65535).astype(np.uint16)
-    return _with_colour(change.samples, moved)
+def _moved(samples: Native, old: npt.NDArray[np.uint8], new: npt.NDArray[np.uint8]) -> Native:
+    step = new.astype(np.int32) - old
+    step *= 257
+    step += samples
+    return np.clip(step, 0, 65535, out=step).astype(np.uint16)
+
+
+def _luma(rgb: Rgb) -> Grey:
+    red, green, blue = (rgb[..., channel].astype(np.uint32) * weight for channel, weight in enumerate(_LUMA))
+    return np.asarray((red + green + blue + 0x8000) >> 16, dtype=np.uint8)
 
 
 def _keep_transparent(key: tuple[int, ...], old: Native, fresh: Native) -> Native:
     """Keep what was transparent, and step aside by one level where a new colour would turn transparent."""
-    colour = np.asarray(key, old.dtype)
-    was = old == colour if old.ndim == 1 else (old == colour).all(axis=1)
-    hits = fresh == colour if fresh.ndim == 1 else (fresh == colour).all(axis=1)
     fresh = fresh.copy()
-    if fresh.ndim == 1:
-        fresh[hits] = ~colour if fresh.dtype == bool else (colour - 1 if colour.item() else colour + 1)
-    else:
-        fresh[hits, -1] = colour[-1] - 1 if colour[-1] else colour[-1] + 1
+    hits = is_colour(fresh, key)
+    aside = fresh[..., -1] if len(key) > 1 else fresh
+    aside[hits] = not key[-1] if fresh.dtype == bool else key[-1] - 1 if key[-1] else 1
+    was = is_colour(old, key)
     fresh[was] = old[was]
     return fresh
 
 
-def _nearest_indices(palette: npt.NDArray[np.uint8], change: _Change) -> npt.NDArray[np.uint8]:
+def _nearest_indices(loaded: LoadedPicture, change: _Change) -> npt.NDArray[np.uint8]:
     """The palette's nearest colours (Euclidean in CIE Lab) among those with the pixel's own opacity, and, for pixels
     that were not clipped, among those that are not clipped either; the old index where there is no such colour."""
     from scipy.spatial import cKDTree
 
+    palette = loaded.palette
+    assert palette is not None
     clipped = ((palette[:, :3] == 0) | (palette[:, :3] == 255)).any(axis=1)
     opacity = palette[:, 3].astype(np.int32)
     fresh = change.samples.copy()
