@@ -19,7 +19,7 @@ from typing import Any
 
 from lib_prodshot import downloads
 from lib_prodshot.downloads import Client, Report, megabytes, silent
-from lib_prodshot.errors import WeightsError
+from lib_prodshot.errors import FieldProblem, RequestError, WeightsError
 from lib_prodshot.locks import exclusive
 
 LEDGER = ".prodshot-verified.json"
@@ -91,7 +91,10 @@ def catalogue() -> tuple[Weights, ...]:
 
 
 def select(names: Sequence[str]) -> tuple[Weights, ...]:
-    """The entries of these names, file names or groups ('lite', 'langsam', 'all'). Raises `WeightsError`."""
+    """The entries of these names, file names or groups ('lite', 'langsam', 'all').
+
+    Raises `RequestError` for a name that is none of these.
+    """
     known = catalogue()
     chosen: dict[str, Weights] = {}
     for name in names:
@@ -101,8 +104,8 @@ def select(names: Sequence[str]) -> tuple[Weights, ...]:
         if name == "langsam":
             matches = [entry for entry in known if entry.name in LANGSAM_DEFAULT]
         if not matches:
-            names_known = ", ".join(entry.name for entry in known)
-            raise WeightsError(f"there are no weights called {name!r}; known: {names_known}, or lite, langsam, all")
+            allowed = ", ".join([*(entry.name for entry in known), "lite", "langsam", "all"])
+            raise RequestError([FieldProblem("weights", f"{name!r} is not known", allowed)])
         chosen.update({entry.name: entry for entry in matches})
     return tuple(chosen.values())
 

@@ -22,7 +22,7 @@ import pytest
 
 from lib_prodshot import downloads, weights
 from lib_prodshot.bootstrap import ROOT
-from lib_prodshot.errors import WeightsError
+from lib_prodshot.errors import RequestError, WeightsError
 from lib_prodshot.weights import Package, Url, Weights
 
 BODY = bytes(range(256)) * 20_000
@@ -416,7 +416,7 @@ def test_the_catalogue_has_no_two_names_alike_and_every_source_is_pinned() -> No
             assert pinned, known.name
     assert {known.name for known in weights.select(["langsam"])} == set(weights.LANGSAM_DEFAULT)
     assert weights.select(["all"]) == entries
-    with pytest.raises(WeightsError, match="no weights called 'sam-vit-x'"):
+    with pytest.raises(RequestError, match="'sam-vit-x' is not known"):
         weights.select(["sam-vit-x"])
 
 

@@ -1,0 +1,121 @@
+"""`prodshot weights` and `prodshot doctor`: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from lib_prodshot import weights
+from lib_prodshot.cli import main
+from lib_prodshot.commands import doctor
+from lib_prodshot.finding import registry
+from lib_prodshot.finding.registry import Backend
+from lib_prodshot.weights import Url, Weights
+
+GOOD, BAD = b"good bytes", b"evil bytes"
+
+
+def known(name: str, group: str = "lite") -> Weights:
+    digest = hashlib.sha256(GOOD).hexdigest()
+    return Weights(name, f"{name}.onnx", len(GOOD), digest, "CC0", f"what {name} is for", group, (Url("http://127.0.0.1:9/"),))
+
+
+@pytest.fixture(autouse=True)
+def small_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("PRODSHOT_MODELS", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(weights, "_HOSTS", [])
+    monkeypatch.setattr(weights, "catalogue", lambda: (known("here"), known("wrong"), known("absent", "other")))
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "here.onnx").write_bytes(GOOD)
+    (folder / "wrong.onnx").write_bytes(BAD)
+    return folder
+
+
+def test_list_tells_what_is_here_and_sets_aside_what_is_wrong(
+    small_world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["weights", "list", "--models-dir", str(small_world)]) == 0
+    said = capsys.readouterr()
+    assert f"here      0.0 MB  CC0          {small_world / 'here.onnx'}" in said.out
+    assert "what absent is for" in said.out
+    assert said.out.count("missing") == 2
+    assert "wrong.onnx is not the known file" in said.err
+    assert (small_world / "wrong.onnx.wrong").read_bytes() == BAD
+
+
+def test_verify_reads_again_and_fails_for_a_wrong_file(small_world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "verify", "here", "--models-dir", str(small_world)]) == 0
+    assert f"here: good: {small_world / 'here.onnx'}" in capsys.readouterr().out
+    assert main(["weights", "verify", "lite", "--models-dir", str(small_world)]) == 1
+    said = capsys.readouterr()
+    assert "set aside as wrong.onnx.wrong" in said.err
+    assert "wrong: missing" in said.out
+
+
+def test_path_prints_paths_only_and_says_how_to_get_a_missing_one(
+    small_world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["weights", "path", "here", "--models-dir", str(small_world)]) == 0
+    assert capsys.readouterr().out == f"{small_world / 'here.onnx'}\n"
+    assert main(["weights", "path", "absent", "--models-dir", str(small_world)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("prodshot: absent.onnx (0.0 MB) is missing: run prodshot weights fetch absent")
+    assert said.err.count("\n") == 1
+
+
+def test_fetch_goes_on_after_a_failure_and_tells_each(small_world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "fetch", "all", "--models-dir", str(small_world)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"prodshot: here: {small_world / 'here.onnx'}"
+    assert sum("could not be fetched: 127.0.0.1:9 cannot be reached" in line for line in lines) == 2
+    assert lines[-1] == "prodshot: 2 of 3 files could not be fetched"
+
+
+def test_a_name_that_is_not_in_the_catalogue_is_refused_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "fetch", "heer"]) == 2
+    said = capsys.readouterr().err
+    assert said == "prodshot: weights: 'heer' is not known (allowed: here, wrong, absent, lite, langsam, all)\n"
+
+
+def backend(name: str, *lacking: str) -> Backend:
+    def load(_folder: Path | None) -> object:
+        raise AssertionError("the doctor loads no model")
+
+    return Backend(name, lambda _folder: lacking, load)  # type: ignore[arg-type]
+
+
+def test_the_doctor_says_what_each_finder_lacks_and_which_one_is_taken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finders = (backend("langsam", "torch is missing: pip install torch."), backend("lite"))
+    monkeypatch.setattr(registry, "backends", lambda: finders)
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert "finder langsam: not ready\n  - torch is missing: pip install torch.\nfinder lite: ready\n" in said
+    assert "--finder auto: langsam is not ready: torch is missing: pip install torch.; using lite" in said
+    assert f"numpy {doctor.installed('numpy')}" in said
+
+
+def test_the_doctor_fails_where_no_finder_can_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(registry, "backends", lambda: (backend("lite", "its models are missing."),))
+    assert main(["doctor"]) == 1
+    said = capsys.readouterr().out
+    assert "--finder auto: no finder can run here: lite is not ready: its models are missing." in said
+
+
+def test_another_build_of_a_package_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name != "opencv-python":
+            raise doctor.PackageNotFoundError(name)
+        return "4.11.0"
+
+    monkeypatch.setattr(doctor, "version", version)
+    assert doctor.installed("opencv-python-headless") == "4.11.0"
+    assert doctor.installed("numpy") == "missing"
