@@ -160,10 +160,8 @@ def _code(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def choose(included: Any, known: Sequence[str], default: Sequence[str]) -> tuple[str, ...]:
+def choose(included: Any, known: Sequence[str]) -> tuple[str, ...]:
     """The field `include`: which pictures the answer carries. Raises `RequestError`."""
-    if included is None:
-        return tuple(default)
     if not isinstance(included, list) or not all(isinstance(name, str) and name in known for name in included):
         raise RequestError([FieldProblem("include", "this is not a list of known names", ", ".join(known))])
     return tuple(dict.fromkeys(included))

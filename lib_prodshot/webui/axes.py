@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import RequestError
+from lib_prodshot.hosts.arguments import OVERRIDES
 from lib_prodshot.request import Setting, check, setting_named
 from lib_prodshot.webui.fields import caption
 
@@ -36,14 +37,7 @@ SWEPT = (
     "control_mode",
 )
 
-_ATTRIBUTE = "prodshot_overrides"
 _TYPES = {"number": float, "integer": int}
-
-
-def overrides_of(p: Any) -> dict[str, Any]:
-    """What the plot has set for this cell, by setting; it goes before the panel's values. `p` is the host's
-    processing object."""
-    return dict(getattr(p, _ATTRIBUTE, {}))
 
 
 def add_axes() -> None:
@@ -76,7 +70,7 @@ def _axis(known: Setting, option: Callable[..., Any]) -> Any:
 def _apply(known: Setting) -> Callable[[Any, Any, Sequence[Any]], None]:
     def apply(p: Any, value: Any, _values: Sequence[Any]) -> None:
         # the plot copies p for each cell without its attributes' contents: never change the former cell's table
-        setattr(p, _ATTRIBUTE, {**overrides_of(p), **_checked(known, value)})
+        setattr(p, OVERRIDES, {**(getattr(p, OVERRIDES, None) or {}), **_checked(known, value)})
 
     return apply
 

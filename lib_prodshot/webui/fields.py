@@ -66,17 +66,20 @@ def _draw_number(known: Setting, value: Any, common: Mapping[str, Any]) -> Any:
 
 
 def rows(wanted: Iterable[Setting], is_dropdown: Callable[[Setting], bool]) -> list[list[Setting]]:
-    """Settings as the rows they are drawn in: text fields alone, all others two in a row, in schema order.
+    """Settings as the rows they are drawn in: text fields alone, all others two in a row, in schema order but for a
+    text field that would leave half a row empty: it steps behind the row.
 
     `is_dropdown` tells of a text setting whether it is drawn as one and so shares rows.
     """
     drawn: list[list[Setting]] = []
-    alone = True
+    half: list[Setting] = []
+    waiting: list[list[Setting]] = []
     for known in wanted:
-        wide = known.kind == "text" and not is_dropdown(known)
-        if wide or alone or len(drawn[-1]) == 2:
-            drawn.append([known])
-        else:
-            drawn[-1].append(known)
-        alone = wide
-    return drawn
+        if known.kind == "text" and not is_dropdown(known):
+            (waiting if half else drawn).append([known])
+            continue
+        half.append(known)
+        if len(half) == 2:
+            drawn += [half, *waiting]
+            half, waiting = [], []
+    return [*drawn, *([half] if half else []), *waiting]

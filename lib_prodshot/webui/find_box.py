@@ -87,7 +87,11 @@ def draw(elem_id: Callable[[str], str], tab: str) -> FindBox:
 
 def show_state(finder: str) -> tuple[str, Any]:
     """The state line and its button, as gradio updates."""
-    state = state_of(finder)
+    try:
+        state = state_of(finder)
+    except Exception:
+        _LOG.exception("the finder's state cannot be told")
+        state = FinderState("missing", "The finder's state cannot be told; the console has the reason.")
     return _state_line(state), gr.update(value=state.button, visible=bool(state.button))
 
 

@@ -161,6 +161,7 @@ _STATUS = _object(
         "finders": {"type": "array", "items": _FINDER},
         "weights": {"type": "array", "items": _WEIGHT},
         "lacks": _TEXTS,
+        "family": {"type": "string", "description": "Of the checkpoint in use: sd15, sd2, sdxl or other."},
         "versions": {"type": "object", "additionalProperties": _TEXT},
         "megabytes": _COUNT,
     }

@@ -135,6 +135,7 @@ def _status() -> dict[str, Any]:
             for entry in weights.select(["lite", "langsam"])
         ],
         "lacks": [without_paths(lack) for lack in host().lacks()],
+        "family": host().painter().family(),
         "versions": {"python": platform.python_version(), **_versions()},
         "megabytes": _limit() // 1_000_000,
     }
@@ -177,7 +178,7 @@ async def _with_pictures(request: HttpRequest, default: Sequence[str], work: Wor
     with GATE:
         body = await bodies.read_body(request, _limit(), ("images", "include"))
         sent = api_pictures.take_pictures(body)
-        included = api_pictures.choose(body.values.pop("include", None), PICTURES, default)
+        included = api_pictures.choose(body.values.pop("include", [*default]), PICTURES)
         wanted = Request.from_arguments([bodies.typed(body, body.values)], base=WEBUI_BASE)
         _ = wanted.classes
         _refuse_unready(wanted.finder)

@@ -204,17 +204,17 @@ def test_odd_text_is_answered(client: Any, text: str) -> None:
         assert len(reply.content) < 60_000
 
 
-def test_a_finder_that_is_not_there_is_the_requests_fault(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lib_prodshot.finding import registry
-
-    lacking = registry.Backend(
-        "langsam", lambda _: ("put groundingdino.pth into /srv/models/prodshot",), lambda _: None
-    )
-    ready = registry.Backend("lite", lambda _: (), lambda _: None)
-    monkeypatch.setattr(registry, "backends", lambda: (lacking, ready))
+def test_a_finder_that_is_not_there_is_the_requests_fault(client: Any) -> None:
     complaint = refused(client.post(DETECT, json=body(as_file(noise()), finder="langsam")))
     assert complaint["field"] == "finder" and complaint["allowed"] == "auto, lite"
-    assert "groundingdino.pth" not in complaint["message"] or "/srv" not in complaint["message"]
+    assert "dino.pth" in complaint["message"] and "/srv" not in complaint["message"]
+
+
+def test_the_status_tells_what_is_ready_and_no_path(client: Any) -> None:
+    reply = client.get("/prodshot/v1/status")
+    assert {finder["name"]: finder["ready"] for finder in reply.json()["finders"]} == {"langsam": False, "lite": True}
+    assert all(weight["bytes"] > 0 for weight in reply.json()["weights"])
+    assert "/srv" not in reply.text
 
 
 # --- who may call ---------------------------------------------------------------------------------------------------

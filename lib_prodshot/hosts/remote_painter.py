@@ -1,0 +1,211 @@
+"""Inpaint passes on a WebUI somewhere else, through its own img2img route: it needs no Prodshot over there."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from contextlib import suppress
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from lib_prodshot import control
+from lib_prodshot.errors import EnhanceError
+from lib_prodshot.hosts.interface import ControlLists, Family, InpaintPass, PassDefaults, PassInterrupted, PassResult
+from lib_prodshot.hosts.remote import RemoteError, RemoteWebUI
+
+Progress = Callable[[float], None]
+"""Told the share done, 0..1."""
+
+_T = TypeVar("_T")
+
+
+def _encode_png(samples: npt.NDArray[np.uint8]) -> str:
+    file = BytesIO()
+    Image.fromarray(samples).save(file, "PNG", compress_level=1)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+_OVERRIDES = {
+    "overlay_inpaint": False,
+    "img2img_color_correction": False,
+    "upscaler_for_img2img": "None",
+    "return_mask": False,
+    "return_mask_composite": False,
+    "control_net_no_detectmap": False,
+}
+"""Settings of a pass, as in a local one; ControlNet's map in the answer is how we know that it took part."""
+
+
+@dataclass
+class RemotePainter:
+    """Runs inpaint passes on a remote WebUI through its own img2img route: `InpaintEnhancer(RemotePainter(webui))`.
+
+    `progress` is told how far a pass has come. Ctrl-C interrupts the pass over there too.
+    """
+
+    webui: RemoteWebUI
+    defaults: PassDefaults = field(default_factory=PassDefaults)
+    progress: Progress = lambda share: None
+    interval: float = 1.0
+    _seen: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def family(self, checkpoint: str = "") -> Family:
+        """Of the loaded checkpoint: what Prodshot over there says. Of a named one: what its name says."""
+        if not checkpoint:
+            with suppress(RemoteError):
+                told = self._once("/prodshot/v1/status").get("family")
+                if told in ("sd15", "sd2", "sdxl"):
+                    return cast(Family, told)
+            checkpoint = str(self._once("/sdapi/v1/options").get("sd_model_checkpoint", ""))
+        return control.family_of(checkpoint) or "other"
+
+    def control_lists(self) -> ControlLists | None:
+        """What ControlNet offers over there; None: it is not installed."""
+        try:
+            models = self._once("/controlnet/model_list")["model_list"]
+            modules = self._once("/controlnet/module_list")["module_list"]
+        except RemoteError as error:
+            if error.status == 404:
+                return None
+            raise
+        none = next((module for module in modules if module.lower() == "none"), "none")
+        known = tuple(model for model in models if model != "None")
+        return ControlLists(known, tuple(modules), none, 1)
+
+    def missing_loras(self, names: Collection[str]) -> frozenset[str]:
+        """Which of these names no LoRA over there answers to; without a list of them all are missing."""
+        try:
+            loras = self.webui.get("/sdapi/v1/loras")
+        except RemoteError as error:
+            if error.status == 404:
+                return frozenset(names)
+            raise
+        known = {str(lora.get(key)) for lora in loras for key in ("name", "alias")}
+        return frozenset(names) - known
+
+    def check(self, sampler: str, scheduler: str, checkpoint: str) -> None:
+        """Raise `EnhanceError` for a sampler, scheduler or checkpoint that is not there."""
+        if sampler or scheduler:
+            self._sampling(sampler or self.defaults.sampler, scheduler)
+        if checkpoint:
+            self._checkpoint(checkpoint)
+
+    def paint(self, plan: InpaintPass) -> PassResult:
+        """Run the pass over there. Raises `PassInterrupted` and `EnhanceError`."""
+        try:
+            reply = self._watched(lambda: self.webui.post("/sdapi/v1/img2img", self._body(plan)))
+        except RemoteError as error:
+            raise EnhanceError(str(error)) from error
+        images = reply.get("images") or []
+        if not images:
+            raise PassInterrupted("interrupted")
+        ran = None if plan.control is None else len(images) > 1
+        return PassResult(_decode(images[0], plan), ran, _lossy_note(images[0]))
+
+    def _watched(self, work: Callable[[], _T]) -> _T:
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            pending = pool.submit(work)
+            try:
+                while not pending.done():
+                    with suppress(NotYet):
+                        return pending.result(timeout=self.interval)
+                    self.progress(self.webui.sampled())
+            except KeyboardInterrupt:
+                # the pool waits for its thread, and the thread for the server
+                self.webui.interrupt()
+                raise
+            return pending.result()
+
+    def _body(self, plan: InpaintPass) -> dict[str, Any]:
+        height, width = plan.mask.shape
+        sampler, scheduler = self._sampling(plan.sampler, plan.scheduler)
+        known = self._once("/sdapi/v1/options")
+        overrides: dict[str, Any] = {key: value for key, value in _OVERRIDES.items() if key in known}
+        if plan.checkpoint:
+            overrides["sd_model_checkpoint"] = self._checkpoint(plan.checkpoint)
+        body: dict[str, Any] = {
+            "init_images": [_encode_png(plan.picture)],
+            "mask": _encode_png(plan.mask),
+            "mask_blur": plan.mask_blur,
+            "inpainting_fill": plan.inpainting_fill,
+            "inpaint_full_res": False,
+            "inpainting_mask_invert": 0,
+            "resize_mode": 0,
+            "denoising_strength": plan.denoising_strength,
+            "prompt": plan.prompt,
+            "negative_prompt": plan.negative_prompt,
+            "seed": plan.seed,
+            "steps": plan.steps,
+            "cfg_scale": plan.cfg_scale,
+            "sampler_name": sampler,
+            "width": width,
+            "height": height,
+            "override_settings": overrides,
+            "override_settings_restore_afterwards": True,
+            "save_images": False,
+        }
+        if scheduler:
+            body["scheduler"] = scheduler
+        if plan.control is not None:
+            unit = {**plan.control, "save_detected_map": True}
+            body["alwayson_scripts"] = {"controlnet": {"args": [unit]}}
+        return body
+
+    def _sampling(self, sampler: str, scheduler: str) -> tuple[str, str]:
+        known = [str(item["name"]) for item in self._once("/sdapi/v1/samplers")]
+        try:
+            schedules = [str(item["label"]) for item in self._once("/sdapi/v1/schedulers")]
+        except RemoteError as error:
+            if error.status != 404:
+                raise
+            # where schedulers are part of the samplers' names
+            joined = f"{sampler} {scheduler}".strip()
+            return (joined if joined in known else _named("sampler", sampler, known)), ""
+        return _named("sampler", sampler, known), _named("scheduler", scheduler, schedules) if scheduler else ""
+
+    def _checkpoint(self, name: str) -> str:
+        known = self._once("/sdapi/v1/sd-models")
+        for item in known:
+            if name.lower() in {str(item.get(key, "")).lower() for key in ("title", "model_name", "hash")}:
+                return str(item["title"])
+        return _named("checkpoint", name, [str(item["title"]) for item in known])
+
+    def _once(self, path: str) -> Any:
+        if path not in self._seen:
+            self._seen[path] = self.webui.get(path)
+        return self._seen[path]
+
+
+def _named(what: str, name: str, known: Sequence[str]) -> str:
+    found = next((other for other in known if other.lower() == name.lower()), None)
+    if found is None:
+        raise EnhanceError(f"the WebUI has no {what} {name!r}; choose one of {', '.join(known)}")
+    return found
+
+
+def _decode(code: str, plan: InpaintPass) -> npt.NDArray[np.uint8]:
+    height, width = plan.mask.shape
+    try:
+        image = Image.open(BytesIO(base64.b64decode(code.rpartition(",")[2]))).convert("RGB")
+    except Exception as error:  # whatever a decoder raises, the answer is no picture
+        raise EnhanceError("the WebUI answered something that is not a picture") from error
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
+    picture = np.asarray(image)
+    if picture.min() == picture.max():
+        raise EnhanceError("the inpaint pass gave an empty picture (NaN); start the WebUI with --no-half-vae")
+    return picture
+
+
+def _lossy_note(code: str) -> tuple[str, ...]:
+    head = base64.b64decode(code.rpartition(",")[2][:16])
+    if head.startswith(b"\x89PNG"):
+        return ()
+    return ("the WebUI sends its pictures as JPEG or WebP: set its file format for images to png for the full quality",)
