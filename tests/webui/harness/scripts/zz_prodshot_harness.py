@@ -1,0 +1,153 @@
+"""A test-only extension for the real WebUI: lets it load the tiny models, counts samplings, breaks things on demand.
+
+It never runs outside of the end-to-end tests, and Prodshot does not know of it.
+"""
+
+import os
+import sys
+from contextlib import suppress
+
+from modules import processing, script_callbacks, scripts
+
+COUNTS = {"samplings": 0, "steps": 0, "generations": 0, "images": 0}
+FAULTS = {}
+"""What to break next, by stage: 'pass' (the nested pass), 'hook' (another script), with the words to raise."""
+
+HEAVY = (
+    "onnxruntime",
+    "groundingdino",
+    "segment_anything",
+    "ai_edge_litert",
+    "skimage",
+    "lib_prodshot.finding.registry",
+)
+
+
+def fit_tiny_controlnet(*_):
+    """The extension hard-codes the width of SD1's UNet for the ControlNets it builds."""
+    guess = sys.modules.get("scripts.controlnet_model_guess")
+    if guess is not None:
+        guess.controlnet_default_config.update(model_channels=32, num_heads=1)
+
+
+def fit_tiny_checkpoint():
+    """Forge recognises a checkpoint by its widths."""
+    folder = os.environ.get("PRODSHOT_TINY_FORGE_CONFIG", "")
+    if not folder:
+        return
+    with suppress(ImportError):
+        from huggingface_guess import model_list
+
+        class TinySD15(model_list.SD15):
+            huggingface_repo = folder
+
+        TinySD15.unet_config = dict(model_list.SD15.unet_config, context_dim=64, model_channels=32)
+        TinySD15.unet_extra_config = {"num_heads": 1, "num_head_channels": -1}
+        model_list.models.insert(0, TinySD15)
+
+
+def fix_vae_posterior():
+    """Forge's VAE draws its posterior from the global generator; its mean makes equal requests equal pictures."""
+    with suppress(ImportError):
+        from backend.nn import vae
+
+        vae.DiagonalGaussianDistribution.sample = lambda self: self.mean
+
+
+class Breaker(scripts.Script):
+    """Raises where a test wants another script to, and counts samplings."""
+
+    def title(self):
+        return "zz harness"
+
+    def show(self, is_img2img):
+        return scripts.AlwaysVisible
+
+    def postprocess_image(self, p, pp, *args):
+        COUNTS["images"] += 1
+        if "hook" in FAULTS:
+            raise RuntimeError(FAULTS["hook"])
+
+
+def count_step(_params):
+    COUNTS["steps"] += 1
+
+
+def wrap_process_images():
+    inner = processing.process_images_inner
+
+    def process_images_inner(p, *args, **kwargs):
+        COUNTS["generations"] += 1
+        if "pass" in FAULTS and getattr(p, "_prodshot_pass", False):
+            raise raised(FAULTS["pass"])
+        return inner(p, *args, **kwargs)
+
+    processing.process_images_inner = process_images_inner
+    sample = processing.StableDiffusionProcessingImg2Img.sample
+
+    def sample_img2img(self, *args, **kwargs):
+        COUNTS["samplings"] += 1
+        made = sample(self, *args, **kwargs)
+        if "nan" in FAULTS and getattr(self, "_prodshot_pass", False):
+            made = made * float("nan")
+        return made
+
+    processing.StableDiffusionProcessingImg2Img.sample = sample_img2img
+    sample_first = processing.StableDiffusionProcessingTxt2Img.sample
+
+    def sample_txt2img(self, *args, **kwargs):
+        COUNTS["samplings"] += 1
+        return sample_first(self, *args, **kwargs)
+
+    processing.StableDiffusionProcessingTxt2Img.sample = sample_txt2img
+
+
+def raised(words):
+    if words == "memory":
+        import torch
+
+        return torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    return RuntimeError(words)
+
+
+def add_routes(_demo, app):
+    @app.get("/harness/counts")
+    def counts():
+        return {**COUNTS, "loaded": [name for name in HEAVY if name in sys.modules]}
+
+    @app.post("/harness/faults")
+    def faults(wanted: dict):
+        FAULTS.clear()
+        FAULTS.update(wanted)
+        return {}
+
+    @app.post("/harness/options")
+    def options(wanted: dict):
+        from modules import shared
+
+        before = {key: shared.opts.data.get(key) for key in wanted}
+        shared.opts.data.update(wanted)
+        return before
+
+    @app.get("/harness/state")
+    def state():
+        """What a nested pass must leave as it was."""
+        from modules import shared
+
+        cnet = [script for script in scripts.scripts_img2img.alwayson_scripts if script.title() == "ControlNet"]
+        hooked = any(getattr(script, "latest_network", None) is not None for script in cnet)
+        state = shared.state
+        flags = [state.interrupted, state.skipped, state.stopping_generation]
+        return {
+            "options": {key: str(value) for key, value in shared.opts.data.items()},
+            "hooked": hooked,
+            "flags": flags,
+        }
+
+
+fit_tiny_checkpoint()
+fix_vae_posterior()
+wrap_process_images()
+script_callbacks.on_before_ui(fit_tiny_controlnet)
+script_callbacks.on_app_started(add_routes)
+script_callbacks.on_cfg_denoiser(count_step)

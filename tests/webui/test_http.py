@@ -1,0 +1,290 @@
+"""The script and the accordion over the API of a real WebUI, with the real lite finder on real photographs."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.webui.conftest import Answer, accordion, img2img, none_module, seed_picture, txt2img
+from tests.webui.server import Server, encode
+
+CAR = {"products": "car", "finder": "lite"}
+BARE = {"prompt": "[class] on oak", "control": "off"}
+
+
+def parameters(infotext: str) -> dict[str, str]:
+    found = re.findall(r'(\w[\w \-/]+): ("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)', infotext.splitlines()[-1])
+    return {key: value.strip('"') for key, value in found}
+
+
+def test_the_car_takes_exactly_one_sampling(clean: Server, seed_dir: Path) -> None:
+    picture = seed_picture(seed_dir, "car")
+    before, files = clean.counts(), clean.outputs()
+    answer = img2img(clean, picture, {**CAR, **none_module(clean)}, save_images=True)
+    after = clean.counts()
+    assert after["samplings"] - before["samplings"] == 1
+    assert 0 < after["steps"] - before["steps"] <= 4
+    (outcome,) = answer.outcomes
+    assert outcome["status"] == "found" and outcome["finder"] == "lite"
+    assert [found["label"] for found in outcome["detections"]] == ["car"]
+    assert outcome["audit"]["changed_outside"] == 0
+    assert answer.images[0].size == picture.size
+    (written,) = clean.outputs() - files
+    with Image.open(written) as file:
+        assert np.array_equal(np.asarray(file), np.asarray(answer.images[0]))
+        assert "Prodshot: found car" in file.info["parameters"]
+    told = parameters(answer.infotexts[0])
+    assert told["Prodshot products"] == "car" and told["Script"] == "Prodshot"
+    assert "control_v11f1p_sd15_depth [" in told["Prodshot ran"] and "weight 1" in told["Prodshot ran"]
+
+
+def test_the_mask_and_the_unit_are_really_used(clean: Server, seed_dir: Path) -> None:
+    picture = seed_picture(seed_dir, "car")
+    control = none_module(clean)
+    runs = {
+        weight: img2img(clean, picture, {**CAR, **control, "control_weight": weight, "save_masks": True})
+        for weight in (0.0, 1.0)
+    }
+    off = img2img(clean, picture, {**CAR, "control": "off", "save_masks": True})
+    mask = np.asarray(runs[1.0].images[1])
+    inside = mask == 255
+    assert 0.05 < inside.mean() < 0.6
+    difference = np.abs(runs[0.0].pixels() - runs[1.0].pixels())
+    assert difference[inside].mean() > 0.2
+    assert np.abs(off.pixels() - runs[0.0].pixels())[inside].mean() < 0.05
+    original = np.asarray(picture).astype(int)
+    for answer in runs.values():
+        changed = (answer.pixels() != original).any(axis=2)
+        reach = _dilate(inside, 10)
+        assert not (changed & ~reach).any()
+        assert changed[inside].mean() > 0.9
+
+
+def _dilate(mask: np.ndarray, pixels: int) -> np.ndarray:
+    """A square of that many pixels around every pixel, without any of the project's own code."""
+    padded = np.pad(mask, pixels)
+    height, width = mask.shape
+    grown = np.zeros_like(mask)
+    for row in range(2 * pixels + 1):
+        grown |= padded[row : row + height, pixels : pixels + width]
+    padded, wide = np.pad(grown, pixels), np.zeros_like(mask)
+    for column in range(2 * pixels + 1):
+        wide |= padded[pixels : pixels + height, column : column + width]
+    return wide
+
+
+def test_the_moon_costs_no_sampling_and_comes_back_as_it_is(clean: Server, seed_dir: Path) -> None:
+    moon = seed_picture(seed_dir, "unknown")
+    assert moon.mode == "RGBA"
+    before, files = clean.counts(), clean.outputs()
+    answer = img2img(clean, moon, CAR, save_images=True)
+    after = clean.counts()
+    assert (after["samplings"], after["steps"]) == (before["samplings"], before["steps"])
+    assert answer.images[0].mode == "RGBA"
+    assert np.array_equal(np.asarray(answer.images[0]), np.asarray(moon))
+    (written,) = clean.outputs() - files
+    with Image.open(written) as file:
+        assert np.array_equal(np.asarray(file), np.asarray(moon))
+    assert parameters(answer.infotexts[0])["Prodshot"].startswith("skipped: no car found")
+
+
+@pytest.mark.parametrize(("name", "products"), [("handbag", "handbag"), ("shoes", "shoe"), ("watch", "watch")])
+def test_the_other_products_of_the_seed(clean: Server, seed_dir: Path, name: str, products: str) -> None:
+    answer = img2img(clean, seed_picture(seed_dir, name), {**CAR, **BARE, "products": products})
+    assert answer.outcomes[0]["status"] == "found"
+    assert answer.outcomes[0]["audit"]["changed_outside"] == 0
+
+
+def test_equal_requests_give_equal_pictures(clean: Server, seed_dir: Path) -> None:
+    picture = seed_picture(seed_dir, "car")
+    first, second = (img2img(clean, picture, {**CAR, **none_module(clean)}) for _ in range(2))
+    assert np.array_equal(first.pixels(), second.pixels())
+
+
+def test_transparent_pictures_keep_their_alpha(clean: Server, seed_dir: Path) -> None:
+    picture = seed_picture(seed_dir, "car").convert("RGBA")
+    alpha = np.full((512, 512), 255, np.uint8)
+    alpha[:100] = 90
+    picture.putalpha(Image.fromarray(alpha))
+    answer = img2img(clean, picture, {**CAR, **BARE})
+    assert answer.outcomes[0]["status"] == "found"
+    assert np.array_equal(np.asarray(answer.images[0])[..., 3], alpha)
+
+
+def test_noise_is_skipped(clean: Server) -> None:
+    """A tiny random checkpoint paints noise: the right verdict is that there is no product in it."""
+    plain = txt2img(clean, batch_size=2, n_iter=2)
+    before = clean.counts()
+    looked = txt2img(clean, batch_size=2, n_iter=2, **accordion(True, {**CAR, **BARE}))
+    assert clean.counts()["samplings"] - before["samplings"] == 2
+    assert [outcome["status"] for outcome in looked.outcomes] == ["skipped"] * 4
+    for number in range(4):
+        assert np.array_equal(plain.pixels(number), looked.pixels(number))
+        assert "Prodshot: skipped" in looked.infotexts[number] or 'Prodshot: "skipped' in looked.infotexts[number]
+
+
+ALWAYS = {"box_threshold": 0.0, "instances": "best", "over_limit": "reduce"}
+"""With a threshold of 0 the finder's best guess counts, so that noise has a 'product' to work on."""
+
+
+def test_the_accordion_enhances_outputs_and_leaves_the_rest(clean: Server) -> None:
+    plain = txt2img(clean, batch_size=2, n_iter=2)
+    settings = {**CAR, **none_module(clean), **ALWAYS, "save_masks": True, "prompt": "[class]"}
+    looked = txt2img(clean, batch_size=2, n_iter=2, **accordion(True, settings))
+    statuses = [outcome["status"] for outcome in looked.outcomes]
+    assert len(statuses) == 4 and set(statuses) <= {"found", "skipped"}
+    if "found" not in statuses:
+        pytest.skip("the finder sees nothing at all in this noise")
+    found = [number for number, status in enumerate(statuses) if status == "found"]
+    for place, number in enumerate(found):
+        mask = np.asarray(looked.images[4 + place]) == 255
+        changed = (looked.pixels(number) != plain.pixels(number)).any(axis=2)
+        assert not (changed & ~_dilate(mask, 10)).any() and changed.any()
+
+
+def test_the_parent_is_as_before(clean: Server, seed_dir: Path) -> None:
+    state, params = clean.get("/harness/state"), clean.data / "params.txt"
+    txt2img(clean, prompt="the parent's own prompt", n_iter=2, **accordion(True, {**CAR, **ALWAYS, **BARE}))
+    assert clean.get("/harness/state") == state
+    assert params.read_text(encoding="utf-8").startswith("the parent's own prompt")
+    answer = img2img(clean, seed_picture(seed_dir, "car"), {**CAR, **BARE})
+    assert params.read_text(encoding="utf-8") == answer.infotexts[0]
+    assert clean.get("/harness/state") == state
+
+
+def test_a_class_in_the_prompt_generates_each_product(clean: Server) -> None:
+    values = {"script_name": "Prodshot", "script_args": [{**CAR, **BARE, "products": "handbag, shoe, car"}]}
+    answer = txt2img(clean, prompt="studio photo of a [class]", **values)
+    prompts = [text.splitlines()[0] for text in answer.infotexts]
+    assert prompts == [f"studio photo of a {name}" for name in ("handbag", "shoe", "car")]
+    assert [outcome["products"] for outcome in answer.outcomes] == [["handbag"], ["shoe"], ["car"]]
+    assert len({image.tobytes() for image in answer.images}) == 3
+
+
+def test_a_lora_is_applied_and_a_missing_one_left_out(clean: Server, seed_dir: Path) -> None:
+    picture = seed_picture(seed_dir, "car")
+    control = {"control": "off"}
+    bare = img2img(clean, picture, {**CAR, **control, "prompt": "[class]"})
+    with_lora = img2img(clean, picture, {**CAR, **control, "prompt": "[class] <lora:tiny:1>"})
+    missing = img2img(clean, picture, {**CAR, **control, "prompt": "[class] <lora:zorro:1>"})
+    assert np.abs(bare.pixels() - with_lora.pixels()).mean() > 0.05
+    assert np.array_equal(bare.pixels(), missing.pixels())
+    assert missing.outcomes[0]["notes"] == ["LoRA not installed, left out of the prompt: zorro"]
+
+
+def test_each_instance_and_each_prompt_has_its_pass(clean: Server, seed_dir: Path) -> None:
+    picture = Image.new("RGB", (1024, 512))
+    picture.paste(seed_picture(seed_dir, "car").convert("RGB"), (0, 0))
+    picture.paste(seed_picture(seed_dir, "handbag").convert("RGB"), (512, 0))
+    settings = {**CAR, "products": "car, handbag", "control": "off", "prompt": "[class]"}
+    passes = {}
+    for name, more in {"together": {}, "each": {"passes": "each"}, "own": {"class_prompts": "car: a red car"}}.items():
+        before = clean.counts()["samplings"]
+        answer = img2img(clean, picture, {**settings, **more})
+        labels = {found["label"] for found in answer.outcomes[0]["detections"]}
+        assert labels == {"car", "handbag"}
+        passes[name] = (clean.counts()["samplings"] - before, len(answer.outcomes[0]["detections"]))
+    assert passes["together"][0] == 1 and passes["own"][0] == 2
+    assert passes["each"][0] == passes["each"][1] >= 2
+
+
+def test_interrupting_a_pass(clean: Server, seed_dir: Path) -> None:
+    picture = seed_picture(seed_dir, "car")
+    answers: list[Answer] = []
+    settings = {**CAR, **BARE, "steps": 150, "denoising_strength": 1.0}
+    before = clean.counts()["steps"]
+    run = threading.Thread(target=lambda: answers.append(img2img(clean, picture, settings)))
+    run.start()
+    end = time.monotonic() + 120
+    while clean.counts()["steps"] < before + 3 and time.monotonic() < end:
+        time.sleep(0.1)
+    clean.post("/sdapi/v1/interrupt", {})
+    run.join(120)
+    (answer,) = answers
+    assert clean.counts()["steps"] < before + 150
+    assert answer.outcomes[0]["reason"] == "interrupted"
+    assert np.array_equal(answer.pixels(), np.asarray(picture).astype(int))
+    again = img2img(clean, picture, {**CAR, **BARE})
+    assert again.outcomes[0]["status"] == "found"
+
+
+@pytest.mark.parametrize(
+    ("faults", "settings", "reason"),
+    [
+        ({"pass": "zorro was here"}, BARE, "the inpaint pass failed: RuntimeError: zorro was here"),
+        ({"pass": "memory"}, BARE, "ran out of memory"),
+        ({"nan": "yes"}, BARE, "NaN"),
+        ({}, {**BARE, "grow": -500}, "the mask is empty after shrinking"),
+        ({}, {**BARE, "sampler": "Zorro"}, "there is no sampler 'Zorro'"),
+        ({}, {"control": "required", "control_model": "zorro"}, "the model 'zorro' is not installed"),
+        ({}, {"control": "required", "control_module": "zorro"}, "the preprocessor 'zorro' is not installed"),
+        ({}, {"control": "required", "control_module": "depth_midas"}, "did not take part"),
+    ],
+)
+def test_trouble_leaves_the_picture_and_the_server(
+    clean: Server, seed_dir: Path, faults: dict[str, str], settings: dict[str, Any], reason: str
+) -> None:
+    picture = seed_picture(seed_dir, "car")
+    state = clean.get("/harness/state")
+    clean.post("/harness/faults", faults)
+    answer = img2img(clean, picture, {**CAR, **settings})
+    clean.post("/harness/faults", {})
+    assert answer.outcomes[0]["status"] == "failed" and reason in answer.outcomes[0]["reason"]
+    assert np.array_equal(answer.pixels(), np.asarray(picture).astype(int))
+    assert "Prodshot: failed" in answer.infotexts[0] or 'Prodshot: "failed' in answer.infotexts[0]
+    assert reason in clean.text()
+    assert clean.get("/harness/state") == state
+    assert img2img(clean, picture, {**CAR, **BARE}).outcomes[0]["status"] == "found"
+
+
+def test_preferred_control_that_fails_is_said(clean: Server, seed_dir: Path) -> None:
+    """depth_midas fetches weights that cannot be had here: the extension fails, and tells nobody."""
+    answer = img2img(clean, seed_picture(seed_dir, "car"), {**CAR, "control": "preferred"})
+    (outcome,) = answer.outcomes
+    assert outcome["status"] == "found"
+    assert any(
+        note.startswith("without ControlNet: the WebUI's ControlNet did not take part") for note in outcome["notes"]
+    )
+    assert "no ControlNet" in parameters(answer.infotexts[0])["Prodshot ran"]
+
+
+def test_another_script_raising(clean: Server, seed_dir: Path) -> None:
+    clean.post("/harness/faults", {"hook": "not ours"})
+    assert img2img(clean, seed_picture(seed_dir, "car"), {**CAR, **BARE}).outcomes[0]["status"] == "found"
+
+
+@pytest.mark.parametrize("settings", [{"zorro": 1}, {"box_threshold": 3}, {"products": ""}, {"grow": "much"}])
+def test_a_wrong_request_is_refused_by_name(clean: Server, seed_dir: Path, settings: dict[str, Any]) -> None:
+    body = {"init_images": [encode(seed_picture(seed_dir, "car"))], "steps": 2, "script_name": "Prodshot"}
+    status, answer = clean.refused("/sdapi/v1/img2img", {**body, "script_args": [{**CAR, **settings}]})
+    assert status == 422
+    assert [problem["field"] for problem in answer["detail"]] == list(settings)
+
+
+def test_a_wrong_request_to_the_accordion_is_a_verdict(clean: Server) -> None:
+    looked = txt2img(clean, **accordion(True, {**CAR, "zorro": 1}))
+    assert looked.outcomes[0]["status"] == "failed" and "zorro: unknown setting" in looked.outcomes[0]["reason"]
+
+
+@pytest.mark.parametrize("size", [(40, 30), (1000, 90)])
+def test_odd_sizes(clean: Server, seed_dir: Path, size: tuple[int, int]) -> None:
+    picture = seed_picture(seed_dir, "car").convert("RGB").resize(size)
+    answer = img2img(clean, picture, {**CAR, **BARE, **ALWAYS})
+    assert answer.images[0].size == size
+    assert answer.outcomes[0]["status"] in ("found", "skipped")
+
+
+def test_the_script_s_arguments_are_described(clean: Server) -> None:
+    infos = [info for info in clean.get("/sdapi/v1/script-info") if info["name"] == "prodshot"]
+    assert {(info["is_alwayson"], info["is_img2img"]) for info in infos} == {
+        (alwayson, is_img2img) for alwayson in (True, False) for is_img2img in (True, False)
+    }
+    accordion_info = next(info for info in infos if info["is_alwayson"])
+    assert accordion_info["args"][0]["value"] is False
