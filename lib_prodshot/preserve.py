@@ -18,7 +18,7 @@ Alpha = npt.NDArray[np.uint8]
 SAMPLE = 16384
 """At most this many pixels inside the mask are measured for the colour shift; see `delta_e`."""
 
-_ROWS = 512
+_ROWS = 128
 
 
 def composite(original: Rgb, new: Rgb, alpha: Alpha) -> Rgb:

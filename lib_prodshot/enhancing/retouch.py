@@ -51,16 +51,19 @@ class Retouch:
         crop = _Crop.around(task)
         if crop is None or task.request.strength == 0:
             return Enhanced(task.picture)
-        before = tone.local_contrast(crop.lightness, crop.mask)
+        before = tone.local_contrast(crop.lightness, crop.window)
         retouched = _retouch(crop, task, expose=True)
-        after = _contrast_of(retouched, crop.mask)
+        after = crop.contrast_of(retouched)
         if after <= before:
             # lifting shadows can flatten what lies between them and the lights: then contrast alone is worked on
             retouched = _retouch(crop, task, expose=False)
+            after = crop.contrast_of(retouched)
         kept, notes = _share_within_limit(crop, retouched, task)
         result = task.picture.copy()
-        result[crop.region] = cv2.addWeighted(crop.rgb, 1.0 - kept, retouched, kept, 0.0)
-        after = _contrast_of(result[crop.region], crop.mask)
+        if kept < 1:
+            retouched = np.asarray(cv2.addWeighted(crop.rgb, 1.0 - kept, retouched, kept, 0.0), dtype=np.uint8)
+            after = crop.contrast_of(retouched)
+        result[crop.region] = retouched
         if after <= before:
             notes = (*notes, "local contrast could not be raised")
         task.progress(1.0)
@@ -77,6 +80,7 @@ class _Crop:
     mask: Bytes
     alpha: Bytes
     lightness: Bytes
+    window: tone.Window
 
     @classmethod
     def around(cls, task: Task) -> _Crop | None:
@@ -86,11 +90,11 @@ class _Crop:
         region = (slice(y, y + height), slice(x, x + width))
         rgb = np.ascontiguousarray(task.picture[region])
         mask = np.ascontiguousarray(task.mask[region])
-        return cls(region, rgb, mask, task.alpha[region], tone.lightness(rgb))
+        return cls(region, rgb, mask, task.alpha[region], tone.lightness(rgb), tone.Window.on(mask))
 
-
-def _contrast_of(rgb: Bytes, mask: Bytes) -> float:
-    return tone.local_contrast(tone.lightness(np.ascontiguousarray(rgb)), mask)
+    def contrast_of(self, rgb: Bytes) -> float:
+        """Local contrast of the product in another version of the crop."""
+        return tone.local_contrast(tone.lightness(rgb), self.window)
 
 
 def _retouch(crop: _Crop, task: Task, expose: bool) -> Bytes:
@@ -100,7 +104,7 @@ def _retouch(crop: _Crop, task: Task, expose: bool) -> Bytes:
     curve = tone.exposure_curve(histogram) if expose else np.zeros(256, np.float32)
     linear = tone.linear_table(tone.white_balance_gains(crop.rgb, crop.mask), float(strength))
     equalised = tone.equalise_locally(crop.lightness, crop.mask, histogram)
-    base = tone.LocalBase.of(crop.lightness, crop.mask)
+    base = tone.LocalBase.of(crop.lightness, crop.window)
     result = np.empty_like(crop.rgb)
     for top in range(0, len(crop.rgb), _ROWS):
         rows = slice(top, min(top + _ROWS, len(crop.rgb)))

@@ -25,7 +25,7 @@ _LIGHTNESS = np.rint((116 * _CUBE - 16) * 2.55).astype(np.uint8)
 TEXTURE = 20.0
 """Standard deviations well below this (levels) are texture, well above it edges; the guided filter's √ε."""
 
-_BASE_SIZE = 256
+_SMALL = 256
 """Longer side of the small copy that large-radius means are taken on."""
 
 
@@ -128,6 +128,53 @@ def equalise_locally(level: Bytes, mask: Bytes, cumulative: npt.NDArray[np.float
 
 
 @dataclass(frozen=True)
+class Window:
+    """The product on a small copy, for means over large radii: its weight in each small pixel (h'×w' float32, 0..255),
+    and how many small pixels make one of the crop's, across and down."""
+
+    weight: Floats
+    scale: tuple[float, float]
+
+    @classmethod
+    def on(cls, mask: Bytes) -> Window:
+        """A small copy of at most `_SMALL` pixels a side."""
+        height, width = mask.shape
+        factor = min(1.0, _SMALL / max(height, width))
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        weight = cv2.resize(mask, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        return cls(weight, (size[0] / width, size[1] / height))
+
+    def shrink(self, level: Bytes) -> Floats:
+        """A crop's lightness at the size of the small copy."""
+        size = (self.weight.shape[1], self.weight.shape[0])
+        return cv2.resize(level, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+
+    def means(self, share: float, least: int) -> MaskedMean:
+        """Box means whose radius is `share` of the longer side, and `least` small pixels at least."""
+        return MaskedMean(self.weight, 2 * max(least, round(share * max(self.weight.shape))) + 1)
+
+
+class MaskedMean:
+    """Box means that count the product's pixels only (normalised convolution, Knutsson and Westin 1993)."""
+
+    def __init__(self, weight: Floats, width: int) -> None:
+        self._weight = weight
+        self._window = (width, width)
+        self._total = np.maximum(self._sum(weight), np.float32(1e-3))
+
+    def _sum(self, values: Floats) -> Floats:
+        return np.asarray(cv2.boxFilter(values, -1, self._window, normalize=False, borderType=cv2.BORDER_CONSTANT))
+
+    def __call__(self, values: Floats) -> Floats:
+        """Means around each small pixel (h'×w' float32)."""
+        return np.asarray(self._sum(values * self._weight) / self._total)
+
+    def variance(self, values: Floats, mean: Floats) -> Floats:
+        """Variance around each small pixel."""
+        return np.asarray(np.maximum(self(values * values) - mean * mean, np.float32(0)))
+
+
+@dataclass(frozen=True)
 class LocalBase:
     """The product's large shapes, as gain and offset of a guided filter on a small copy (h'×w' float32 each)."""
 
@@ -136,20 +183,16 @@ class LocalBase:
     scale: tuple[float, float]
 
     @classmethod
-    def of(cls, level: Bytes, mask: Bytes) -> LocalBase:
+    def of(cls, level: Bytes, window: Window) -> LocalBase:
         """Fast guided filter (He and Sun, arXiv:1505.00996) of the lightness with itself, radius 6 % of the longer
         side, means over the product only. It follows strong edges, so that what is added to it has no halo there."""
-        height, width = level.shape
-        factor = min(1.0, _BASE_SIZE / max(height, width))
-        size = (max(1, round(width * factor)), max(1, round(height * factor)))
-        weight = cv2.resize(mask, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        small = cv2.resize(level, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        mean_of = _MaskedMean(weight, 2 * max(2, round(0.06 * max(size))) + 1)
+        small = window.shrink(level)
+        mean_of = window.means(0.06, 2)
         mean = mean_of(small)
-        variance = np.maximum(mean_of(small * small) - mean * mean, np.float32(0))
+        variance = mean_of.variance(small, mean)
         gain = np.asarray(variance / (variance + np.float32(TEXTURE**2)), dtype=np.float32)
         offset = np.asarray((1 - gain) * mean, dtype=np.float32)
-        return cls(mean_of(gain), mean_of(offset), (size[0] / width, size[1] / height))
+        return cls(mean_of(gain), mean_of(offset), window.scale)
 
     def rows(self, level: Bytes, top: int) -> Floats:
         """The base for rows `top` onwards (h×w float32), `level` being those rows."""
@@ -163,21 +206,6 @@ class LocalBase:
         size = (level.shape[1], level.shape[0])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return np.asarray(cv2.warpAffine(small, to_small, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
-
-
-class _MaskedMean:
-    """Box means that count the product's pixels only (normalised convolution, Knutsson and Westin 1993)."""
-
-    def __init__(self, weight: Floats, width: int) -> None:
-        self._weight = weight
-        self._window = (width, width)
-        self._total = np.maximum(self._sum(weight), np.float32(1e-3))
-
-    def _sum(self, values: Floats) -> Floats:
-        return np.asarray(cv2.boxFilter(values, -1, self._window, normalize=False, borderType=cv2.BORDER_CONSTANT))
-
-    def __call__(self, values: Floats) -> Floats:
-        return np.asarray(self._sum(values * self._weight) / self._total)
 
 
 def soft_limit(values: Floats, limit: float) -> Floats:
@@ -201,14 +229,9 @@ def vibrance_gain(a: Floats, b: Floats, amount: float) -> Floats:
     return np.asarray(1 + rise * (np.float32(amount * 900) / (squared + np.float32(900))), dtype=np.float32)
 
 
-def local_contrast(level: Bytes, mask: Bytes) -> float:
+def local_contrast(level: Bytes, window: Window) -> float:
     """Mean over the product of the lightness's standard deviation in windows of 4 % of its longer side (levels)."""
-    height, width = level.shape
-    factor = min(1.0, 2 * _BASE_SIZE / max(height, width))
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    weight = cv2.resize(mask, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    small = cv2.resize(level, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    mean_of = _MaskedMean(weight, 2 * max(1, round(0.02 * max(size))) + 1)
-    mean = mean_of(small)
-    deviation = np.sqrt(np.maximum(mean_of(small * small) - mean * mean, 0))
-    return float((deviation * weight).sum() / max(float(weight.sum()), 1e-3))
+    small = window.shrink(level)
+    mean_of = window.means(0.02, 1)
+    deviation = np.sqrt(mean_of.variance(small, mean_of(small)))
+    return float((deviation * window.weight).sum() / max(float(window.weight.sum()), 1e-3))

@@ -18,7 +18,7 @@ HEADER_END = 33
 """Signature and IHDR: where ancillary chunks may begin."""
 
 COMPRESSION = 2
-"""zlib level of every PNG we write; benchmarks/ has the sizes and times that chose it."""
+"""zlib level of every PNG we write: on photographs a third of the time of Pillow's own 6 for 7 to 19 % more bytes."""
 
 _KEPT = frozenset(
     (b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"sBIT", b"pHYs", b"eXIf", b"tIME", b"tEXt", b"zTXt", b"iTXt")

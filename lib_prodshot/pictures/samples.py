@@ -79,6 +79,9 @@ def restore(loaded: LoadedPicture, new_rgb: Rgb, alpha_mask: Grey) -> RestoredPi
     x, y, width, height = cv2.boundingRect(alpha_mask)
     for top in range(y, y + height, _ROWS):
         part = (slice(top, min(top + _ROWS, y + height)), slice(x, x + width))
+        if loaded.mode == "RGB" and loaded.key is None:
+            native[part] = cv2.copyTo(new_rgb[part], alpha_mask[part], native[part].copy())
+            continue
         change = _Change(native[part], loaded.rgb[part], new_rgb[part])
         changed = change.where(alpha_mask[part])
         if changed.any():
