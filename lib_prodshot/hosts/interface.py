@@ -199,6 +199,9 @@ class Host(Protocol):
     ) -> Saved:
         """Write a picture next to the host's own, with its naming and format. Raises `OutputError`."""
 
+    def lossy_format(self) -> str:
+        """The format of the WebUI's files and answers where it changes pixels ('jpg'); empty where it does not."""
+
 
 def full_names(names: Sequence[str]) -> dict[str, str]:
     """Names by their stem in lower case: 'control_v11f1p_sd15_depth [cfd03158]' is found as the name without hash."""

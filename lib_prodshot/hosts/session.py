@@ -124,6 +124,7 @@ class Session:
         enhancer = enhancer_for(self.host, request, parent, number)
         with self.host.lend_finder(request.finder) as finder:
             outcome = pipeline.run(loaded, request, wrap(finder), enhancer, self._say_stage)
+        outcome.notes += self._warn_of_loss()
         ran = tuple(enhancer.ran) if isinstance(enhancer, InpaintEnhancer) else ()
         extras = tuple(results.extras_of(request, image, loaded, outcome))
         if outcome.status != "found" or outcome.result is None:
@@ -131,6 +132,12 @@ class Session:
         enhanced = image_from(outcome.result)
         enhanced.info = dict(image.info)
         return Seen(enhanced, outcome, ran, extras)
+
+    def _warn_of_loss(self) -> tuple[str, ...]:
+        lossy = self.host.lossy_format()
+        if not lossy:
+            return ()
+        return (f"the WebUI writes {lossy}, which changes pixels everywhere; set its file format for images to png",)
 
     def _say_stage(self, stage: str) -> None:
         self.host.say(f"Prodshot: {stage}")

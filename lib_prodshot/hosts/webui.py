@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from PIL import Image
 
@@ -18,6 +19,8 @@ from lib_prodshot.hosts.interface import ControlLists, Names, PassDefaults, Save
 from lib_prodshot.hosts.memory import pick_memory
 from lib_prodshot.hosts.nested import LocalPainter
 from lib_prodshot.hosts.parent import defaults_of
+
+_SAVED_AS = "already_saved_as"
 
 _FAMILIES = (
     ("modules_forge.forge_version", "Forge family"),
@@ -144,13 +147,29 @@ class WebUI:
         defaults = defaults_of(parent, index)
         target = str(folder) if folder is not None else parent.outpath_samples
         kind = self.option("samples_format", "png")
+        # what is written may be changed on the way, by other extensions and by forks
+        written = picture.copy()
         try:
-            path, _ = import_module("modules.images").save_image(
-                picture, target, "", defaults.seed, defaults.prompt, kind, info=infotext, p=parent, suffix=suffix
-            )
+            with patch.dict(self._shared.opts.data, self._exact_saving()):
+                path, _ = import_module("modules.images").save_image(
+                    written, target, "", defaults.seed, defaults.prompt, kind, info=infotext, p=parent, suffix=suffix
+                )
         except OSError as error:
             raise OutputError(f"the picture could not be written to {target}: {error}") from error
+        # by this the page's gallery shows the file instead of writing another
+        setattr(picture, _SAVED_AS, path)
         return Saved(Path(path), infotext)
+
+    def _exact_saving(self) -> dict[str, Any]:
+        """Settings under which a file holds the very pixels: Forge hides the infotext in their lowest bits."""
+        return {"stealth_pnginfo_option": "None"} if "stealth_pnginfo_option" in self._shared.opts.data else {}
+
+    def lossy_format(self) -> str:
+        """The format of the WebUI's files where it does not keep pixels as they are; empty where it does."""
+        kind = str(self.option("samples_format", "png")).lower()
+        if kind == "webp" and self.option("webp_lossless", False):
+            return ""
+        return kind if kind in ("jpg", "jpeg", "webp", "avif") else ""
 
 
 def _importable(module: str) -> bool:

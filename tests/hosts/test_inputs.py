@@ -132,6 +132,34 @@ def test_a_drawn_mask_limits_what_is_enhanced(webui: Double) -> None:
     assert outcomes(looked)[0]["status"] == "skipped" and webui.samplings == []
 
 
+def test_files_hold_the_very_pixels(webui: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forge hides the infotext in the lowest bits of what it saves, in the picture itself, unless told not to."""
+    webui.shared.opts.data["stealth_pnginfo_option"] = "Alpha"
+    real = webui.images.save_image
+
+    def stealthy(image: Image.Image, *args: object, **kwargs: object) -> object:
+        if webui.shared.opts.data["stealth_pnginfo_option"] != "None":
+            image.putalpha(254)
+        image.putpixel((0, 0), 0)
+        return real(image, *args, **kwargs)
+
+    monkeypatch.setattr(webui.images, "save_image", stealthy)
+    webui.detector.darkest, given = 300, noise_picture("RGBA")
+    looked = webui.run_script(CAR, init_images=[given])
+    assert np.array_equal(pixels(looked.images[0]), pixels(given))
+    (written,) = (webui.folder / "out").iterdir()
+    with Image.open(written) as file:
+        assert np.array_equal(pixels(file)[1:], pixels(given)[1:])
+    assert looked.images[0].already_saved_as == str(written)
+    assert webui.shared.opts.data["stealth_pnginfo_option"] == "Alpha"
+
+
+def test_a_lossy_file_format_is_said(webui: Double) -> None:
+    webui.shared.opts.data["samples_format"] = "jpg"
+    looked = webui.run_script(CAR, init_images=[noise_picture()])
+    assert "the WebUI writes jpg, which changes pixels everywhere" in parameters(webui, looked)["Prodshot notes"]
+
+
 def test_no_picture_is_an_error_in_words(webui: Double) -> None:
     with pytest.raises(PictureError, match="put one on the img2img canvas"):
         webui.run_script(CAR, init_images=[None])
