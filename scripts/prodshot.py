@@ -6,7 +6,7 @@ from typing import Any
 
 from modules import scripts
 
-from lib_prodshot.hosts import generation
+from lib_prodshot.hosts import hooks
 from lib_prodshot.hosts.current import host
 from lib_prodshot.webui import callbacks, options
 from lib_prodshot.webui.panel import TITLE, draw_panel
@@ -34,15 +34,15 @@ class ProdshotAccordion(scripts.Script):  # type: ignore[misc]
 
     def before_process(self, p: Any, *args: Any) -> None:
         """A generation begins."""
-        generation.before(p, args)
+        hooks.before(p, args)
 
     def postprocess_image_after_composite(self, p: Any, pp: Any, *args: Any) -> None:
         """A picture is finished and about to be saved."""
-        generation.each_picture(p, pp)
+        hooks.each_picture(p, pp)
 
     def postprocess(self, p: Any, processed: Any, *args: Any) -> None:
         """A generation has ended."""
-        generation.after(p, processed)
+        hooks.after(p, processed)
 
 
 class ProdshotScript(scripts.Script):  # type: ignore[misc]
@@ -62,8 +62,7 @@ class ProdshotScript(scripts.Script):  # type: ignore[misc]
 
     def run(self, p: Any, *args: Any) -> Any:
         """Run in place of a plain generation."""
-        run = generation.run_on_input if hasattr(p, "init_images") else generation.run_on_outputs
-        return run(p, self, args)
+        return hooks.run(p, self, args)
 
 
 def _shows(part: str) -> bool:

@@ -21,9 +21,10 @@ from lib_prodshot.hosts import results
 from lib_prodshot.hosts.arguments import given, refuse, request_from, split_enabled
 from lib_prodshot.hosts.current import host
 from lib_prodshot.hosts.finders import Answer, RememberingFinder, RestrictedFinder
+from lib_prodshot.hosts.hooks import SESSION
 from lib_prodshot.hosts.merging import merged
 from lib_prodshot.hosts.parent import drawn_region, is_inner, number_of, overridden, prepare, tell_model, write_params
-from lib_prodshot.hosts.session import ATTRIBUTE, Seen, Session, session_of
+from lib_prodshot.hosts.session import Seen, Session, session_of
 from lib_prodshot.request import ProductClass, Request
 
 
@@ -37,7 +38,7 @@ def before(parent: Any, arguments: Sequence[Any]) -> None:
     former = session_of(parent)
     if former is not None and former.source == "script":
         return
-    vars(parent).pop(ATTRIBUTE, None)
+    vars(parent).pop(SESSION, None)
     request, problem = None, ""
     try:
         enabled, rest = split_enabled(arguments)
@@ -126,7 +127,7 @@ def run_on_input(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
         with overridden(parent):
             return _run_on_pictures(session, parent, pictures)
     finally:
-        vars(parent).pop(ATTRIBUTE, None)
+        vars(parent).pop(SESSION, None)
 
 
 def _read(parent: Any, script: Any, arguments: Sequence[Any]) -> tuple[Request | None, str]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from lib_prodshot.outcome import Outcome
-from lib_prodshot.overlay import draw_overlay
-from lib_prodshot.pictures import LoadedPicture
 from lib_prodshot.request import WEBUI_BASE, Request, settings
+
+if TYPE_CHECKING:
+    from lib_prodshot.outcome import Outcome
+    from lib_prodshot.pictures import LoadedPicture
 
 VERDICT = "Prodshot"
 """The infotext key of the verdict; every picture that was looked at has it."""
@@ -62,6 +63,8 @@ def extras_of(request: Request, before: Image.Image, loaded: LoadedPicture, outc
     """The originals, masks and overlays that the request wants kept, of a picture in which something was found."""
     if outcome.status != "found":
         return
+    from lib_prodshot.overlay import draw_overlay
+
     if request.save_originals:
         yield Extra("before", before)
     if request.save_masks and outcome.mask is not None:

@@ -15,13 +15,11 @@ from lib_prodshot.enhancing.inpaint import InpaintEnhancer
 from lib_prodshot.errors import ProdshotError
 from lib_prodshot.finding.interface import Finder
 from lib_prodshot.hosts import results
+from lib_prodshot.hosts.hooks import SESSION
 from lib_prodshot.hosts.interface import Host
 from lib_prodshot.hosts.pil import image_from, loaded_from
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.request import Request
-
-ATTRIBUTE = "_prodshot_session"
-"""Where a generation's processing object carries its session; shallow copies of it share the session."""
 
 PENDING = "not looked at yet"
 """The verdict in an infotext that a WebUI writes before there is a picture."""
@@ -67,7 +65,7 @@ class Session:
 
     def attach(self, parent: Any) -> None:
         """Make this the generation's session, and have each picture's infotext tell its outcome."""
-        setattr(parent, ATTRIBUTE, self)
+        setattr(parent, SESSION, self)
         parent.extra_generation_params = {**results.without_ours(parent.extra_generation_params), **self.parameters()}
 
     def parameters(self) -> dict[str, Any]:
@@ -179,5 +177,5 @@ def enhancer_for(host: Host, request: Request, parent: Any, number: int) -> Enha
 
 def session_of(parent: Any) -> Session | None:
     """The session that a generation carries."""
-    session = getattr(parent, ATTRIBUTE, None)
+    session = getattr(parent, SESSION, None)
     return session if isinstance(session, Session) else None
