@@ -14,7 +14,7 @@ import gradio as gr
 from lib_prodshot.errors import PictureError, ProdshotError
 from lib_prodshot.request import Request
 from lib_prodshot.webui.finder_state import FETCHING, FinderState, state_of
-from lib_prodshot.webui.gradio_kit import javascript, small_button, unsaved
+from lib_prodshot.webui.gradio_kit import javascript, small_button, unsaved, upload_only
 from lib_prodshot.webui.preset_box import said
 
 _LOG = logging.getLogger("prodshot")
@@ -57,6 +57,7 @@ class FindBox:
             elem_id=self.elem_id("picture"),
             elem_classes=["prodshot-picture"],
             height=160,
+            **upload_only(),
         )
         self.given = gr.Textbox("", visible=False, elem_id=self.elem_id("given"))
         unsaved(self.picture), unsaved(self.given)

@@ -16,6 +16,11 @@ def javascript(code: str) -> dict[str, str]:
     return {"js" if GRADIO_4 else "_js": code}
 
 
+def upload_only() -> dict[str, Any]:
+    """The keyword that keeps webcams off a picture component."""
+    return {"sources": ["upload", "clipboard"]} if GRADIO_4 else {"source": "upload"}
+
+
 def in_page() -> bool:
     """True while the WebUI's page is drawn; False while its API asks `ui()` for the arguments' defaults.
 

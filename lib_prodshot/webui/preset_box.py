@@ -22,49 +22,60 @@ CONFIRM = "(...args) => confirm('Delete this preset?') ? args : ['']"
 class PresetBox:
     """The tab's own components; `connect` ties them to the settings'."""
 
-    name: Any
+    preset: Any
     load: Any
-    save: Any
     delete: Any
-    text: Any
+    name: Any
+    save: Any
     share: Any
-    take: Any
     message: Any
+    text: Any
+    take: Any
 
     def connect(self, components: Sequence[Any]) -> None:
         """Let the buttons read and write the settings' components (in schema order)."""
-        plain = {"show_progress": False, "queue": False}
-        targets = [self.message, *components]
-        self.load.click(_load, [self.name], targets, **plain)
-        self.take.click(_take, [self.text], targets, **plain)
-        self.share.click(_share, [self.name, *components], [self.message, self.text], **plain)
-        self.save.click(_save, [self.name, *components], [self.message, self.name], **plain)
-        self.delete.click(_delete, [self.name], [self.message, self.name], **plain, **javascript(CONFIRM))
+        quiet = {"show_progress": False, "queue": False}
+        self.load.click(_load, [self.preset], [self.message, self.name, *components], **quiet)
+        self.take.click(_take, [self.text], [self.message, self.name, *components], **quiet)
+        self.share.click(_share, [self.name, *components], [self.message, self.text], **quiet)
+        self.save.click(_save, [self.name, *components], [self.message, self.preset], **quiet)
+        self.delete.click(_delete, [self.preset], [self.message, self.preset], **quiet, **javascript(CONFIRM))
 
 
 def draw(elem_id: Callable[[str], str]) -> PresetBox:
     """Draw the tab's content."""
-    names = options.shelf().names()
     with gr.Row(elem_classes=["prodshot-row"]):
-        name = gr.Dropdown(
-            ["", *names],
+        # a preset that another tab of the browser has saved meanwhile is none of the choices drawn here
+        preset = gr.Dropdown(
+            ["", *options.shelf().names()],
             value="",
             label="Preset",
-            info="Choose one to load, or type a new name to save the settings under.",
+            info="Saved settings of the whole panel.",
             allow_custom_value=True,
             elem_id=elem_id("preset"),
             elem_classes=["prodshot-field"],
             interactive=True,
         )
         load = small_button("Load", elem_id("preset_load"))
-        save = small_button("Save", elem_id("preset_save"))
         delete = small_button("Delete", elem_id("preset_delete"))
+    with gr.Row(elem_classes=["prodshot-row"]):
+        name = gr.Textbox(
+            "",
+            label="Name",
+            info="The name under which Save keeps the panel's settings; a preset of that name is replaced.",
+            max_lines=1,
+            elem_id=elem_id("preset_name"),
+            elem_classes=["prodshot-field"],
+            interactive=True,
+        )
+        save = small_button("Save", elem_id("preset_save"))
+        share = small_button("Share", elem_id("preset_share"))
     message = gr.HTML("", elem_id=elem_id("preset_message"), elem_classes=["prodshot-message"])
     with gr.Row(elem_classes=["prodshot-row"]):
         text = gr.Textbox(
             "",
             label="Preset as JSON",
-            info="Share writes the settings here, to be passed on; Apply reads what was pasted here.",
+            info="Share writes the panel's settings here, to be copied; Apply reads what was pasted here.",
             lines=2,
             max_lines=10,
             show_copy_button=True,
@@ -72,10 +83,10 @@ def draw(elem_id: Callable[[str], str]) -> PresetBox:
             elem_classes=["prodshot-field"],
             interactive=True,
         )
-        share = small_button("Share", elem_id("preset_share"))
         take = small_button("Apply", elem_id("preset_apply"))
-    unsaved(name), unsaved(text)
-    return PresetBox(name, load, save, delete, text, share, take, message)
+    for component in (preset, name, text):
+        unsaved(component)
+    return PresetBox(preset, load, delete, name, save, share, message, text, take)
 
 
 def said(text: str, is_error: bool = False) -> str:
@@ -85,11 +96,12 @@ def said(text: str, is_error: bool = False) -> str:
 
 
 def _unchanged(error: ProdshotError) -> list[Any]:
-    return [said(str(error), is_error=True), *(gr.update() for _ in settings())]
+    return [said(str(error), is_error=True), gr.update(), *(gr.update() for _ in settings())]
 
 
 def _filled(preset: presets.Preset, text: str) -> list[Any]:
-    return [said(text), *(gr.update(value=value) for value in preset.request.to_dict().values())]
+    values = preset.request.to_dict().values()
+    return [said(text), gr.update(value=preset.name), *(gr.update(value=value) for value in values)]
 
 
 def _load(name: str) -> list[Any]:

@@ -1,0 +1,220 @@
+"""Find without the page around it: what its handlers answer, the state line, and the fetch in the background."""
+
+from __future__ import annotations
+
+import base64
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lib_prodshot import weights
+from lib_prodshot.errors import WeightsError
+from lib_prodshot.finding import registry
+from lib_prodshot.request import WEBUI_BASE, Request
+from lib_prodshot.webui import find_box, finder_state
+from lib_prodshot.webui.finder_state import Fetching, state_of
+from tests.api.conftest import as_code, as_file, dark, noise
+from tests.api.local_host import LocalHost
+
+
+def values(**changed: Any) -> list[Any]:
+    return list(Request(**{**WEBUI_BASE, **changed}).to_dict().values())
+
+
+def find(samples: np.ndarray | None, given: str = "", **changed: Any) -> str:
+    picture = None if samples is None else Image.fromarray(samples)
+    shown, _, _ = find_box.find(picture, given, *values(**{"products": "handbag", **changed}))
+    return shown
+
+
+def test_found(host: LocalHost) -> None:
+    shown = find(noise(0, (80, 120)))
+    assert "prodshot-is-found" in shown and "handbag 0.80" in shown
+    assert "<rect x='30' y='20' width='60' height='40'/>" in shown
+    assert "25.0%" in shown and "120×80 pixels" in shown
+    assert shown.count("data:image/") == 2
+    assert host.jobs == ["Prodshot: find"]
+
+
+def test_the_mask_layer_is_the_feathered_mask(host: LocalHost) -> None:
+    shown = find(noise(0, (80, 120)), feather=0.0)
+    code = re.search(r"data:image/png;base64,([^']+)'", shown)
+    assert code
+    import io
+
+    tint = Image.open(io.BytesIO(base64.b64decode(code[1]))).convert("RGBA")
+    assert tint.size == (120, 80)
+    opacity = np.asarray(tint)[..., 3]
+    assert opacity[40, 60] == round(255 * 0.55) and opacity[5, 5] == 0
+    assert tuple(np.asarray(tint)[40, 60, :3]) == (255, 0, 144)
+
+
+def test_absent(host: LocalHost) -> None:
+    shown = find(dark((80, 120)))
+    assert "prodshot-is-skipped" in shown and "best score 0.07" in shown
+    assert "<svg" not in shown and "type='checkbox'" not in shown
+
+
+def test_the_tabs_own_picture_is_taken_when_none_is_uploaded(host: LocalHost) -> None:
+    code = "data:image/png;base64," + as_code(as_file(noise(0, (80, 120))))
+    assert "handbag 0.80" in find(None, code)
+
+
+def test_an_uploaded_picture_with_alpha_is_seen_over_white(host: LocalHost) -> None:
+    host.finder.detector.darkest = 250  # type: ignore[attr-defined]
+    clear = np.zeros((40, 40, 4), np.uint8)
+    assert "prodshot-is-" in find(clear)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [("", "no picture to look at"), ("data:image/png;base64,!!", "not a picture"), ("http://x/y.png", "not a picture")],
+)
+def test_no_picture(host: LocalHost, given: str, words: str) -> None:
+    shown = find(None, given)
+    assert "prodshot-said-error" in shown
+    assert words in shown or "picture" in shown
+
+
+def test_no_products(host: LocalHost) -> None:
+    assert "prodshot-said-error" in find(noise(), products="")
+
+
+def test_names_are_text_and_never_markup(host: LocalHost) -> None:
+    shown = find(noise(), products="<img src=x onerror=alert(1)>")
+    assert "<img src=x" not in shown and "&lt;img src=x onerror=alert(1)&gt;" in shown
+
+
+def test_an_unforeseen_error_is_said(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("lib_prodshot.pipeline.run", broken)
+    shown = find(noise())
+    assert "prodshot-said-error" in shown and "console" in shown and "secret" not in shown
+
+
+def test_large_pictures_are_shown_small(host: LocalHost) -> None:
+    shown = find(noise(0, (1500, 3000)))
+    assert "viewBox='0 0 3000 1500'" in shown
+    assert len(shown) < 2_000_000
+
+
+# --- the state line -------------------------------------------------------------------------------------------------
+
+
+def backends(langsam: tuple[str, ...], lite: tuple[str, ...]) -> tuple[registry.Backend, ...]:
+    return (
+        registry.Backend("langsam", lambda _: langsam, lambda _: None),  # type: ignore[arg-type,return-value]
+        registry.Backend("lite", lambda _: lite, lambda _: None),  # type: ignore[arg-type,return-value]
+    )
+
+
+class Shelf:
+    """What weights are there, and a fetch that the test lets go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.present: set[str] = set()
+        self.gate = threading.Event()
+        self.halfway = threading.Event()
+        self.error: Exception | None = None
+        monkeypatch.setattr(weights, "look_for", self.look_for)
+        monkeypatch.setattr(weights, "fetch", self.fetch)
+        self.fetching = Fetching()
+        for module in (finder_state, find_box):
+            monkeypatch.setattr(module, "FETCHING", self.fetching)
+
+    def look_for(self, entry: Any, *_: Any, **__: Any) -> weights.Search:
+        return weights.Search(Path(entry.file) if entry.name in self.present else None)
+
+    def fetch(self, entry: Any, _folder: Any, report: Any) -> Path:
+        if self.error:
+            raise self.error
+        report(entry.size // 2, entry.size)
+        self.halfway.set()
+        self.gate.wait(10)
+        report(entry.size, entry.size)
+        self.present.add(entry.name)
+        return Path(entry.file)
+
+
+@pytest.fixture
+def shelf(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    return Shelf(monkeypatch)
+
+
+def test_ready(host: LocalHost, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "backends", lambda: backends((), ()))
+    shelf.present = {entry.name for entry in weights.catalogue()}
+    state = state_of("auto")
+    assert (state.level, state.text, state.button) == ("ready", "LangSAM ready", "")
+
+
+def test_weights_missing_with_lite_at_hand(host: LocalHost, shelf: Shelf) -> None:
+    total = sum(entry.size for entry in weights.select(["langsam"]))
+    state = state_of("auto")
+    assert state.level == "limited" and state.fetch_bytes == total
+    assert state.text.startswith("Lite finder ready. LangSAM: weights missing, ")
+    assert re.fullmatch(r"Fetch [\d,]+ MB", state.button)
+
+
+def test_asked_for_by_name(host: LocalHost, shelf: Shelf) -> None:
+    assert state_of("lite").level == "ready"
+    state = state_of("langsam")
+    assert state.level == "missing" and state.text.startswith("weights missing")
+
+
+def test_a_package_is_missing(host: LocalHost, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "backends", lambda: backends(("install groundingdino-py",), ("install onnxruntime",)))
+    shelf.present = {entry.name for entry in weights.catalogue()}
+    state = state_of("auto")
+    assert state.level == "missing" and "groundingdino-py" in state.text and state.button == ""
+
+
+def test_fetching_shows_progress_and_ends(host: LocalHost, shelf: Shelf) -> None:
+    line, button = find_box.fetch_or_stop("auto")
+    assert shelf.halfway.wait(10)
+    line, button = find_box.show_state("auto")
+    assert "<progress" in line and "Fetching" in line and button["value"] == "Stop"
+    shelf.gate.set()
+    shelf.fetching.wait(10)
+    assert shelf.present == {entry.name for entry in weights.select(["langsam"])}
+    line, button = find_box.show_state("auto")
+    assert "<progress" not in line and button["visible"] is False
+
+
+def test_fetching_is_stopped(host: LocalHost, shelf: Shelf) -> None:
+    find_box.fetch_or_stop("auto")
+    assert shelf.halfway.wait(10)
+    threading.Timer(0.1, shelf.gate.set).start()
+    line, button = find_box.fetch_or_stop("auto")
+    assert "stopped" in line and button["value"].startswith("Fetch")
+    assert not shelf.present and not shelf.fetching.is_running()
+
+
+def test_a_failed_fetch_says_why(host: LocalHost, shelf: Shelf) -> None:
+    shelf.error = WeightsError("the <server> is not reachable")
+    find_box.fetch_or_stop("auto")
+    shelf.fetching.wait(10)
+    line, button = find_box.show_state("auto")
+    assert "the &lt;server&gt; is not reachable" in line and button["value"].startswith("Fetch")
+
+
+def test_one_fetch_at_a_time(host: LocalHost, shelf: Shelf) -> None:
+    shelf.fetching.start("auto")
+    first = shelf.fetching._thread
+    shelf.fetching.start("auto")
+    assert shelf.fetching._thread is first
+    shelf.gate.set()
+    shelf.fetching.wait(10)
+
+
+def test_a_state_that_cannot_be_told(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find_box, "state_of", lambda _: 1 / 0)
+    line, button = find_box.show_state("auto")
+    assert "console" in line and button["visible"] is False

@@ -1,0 +1,140 @@
+"""The panel: every setting drawn once and truly, for script and accordion alike, as often as the WebUI asks."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from lib_prodshot.request import WEBUI_BASE, Request, check, settings
+from lib_prodshot.webui import fields, layout
+from tests.api.local_host import LocalHost
+from tests.panel.conftest import draw_bare, draw_page
+
+TABLE = settings(WEBUI_BASE)
+
+
+def shown_choices(component: Any) -> list[Any]:
+    return [choice[1] if isinstance(choice, tuple) else choice for choice in component.choices]
+
+
+def test_components_are_the_schema_in_its_order(host: LocalHost) -> None:
+    components = draw_bare().components
+    assert [component.label for component in components] == [fields.caption(known) for known in TABLE]
+    assert [component.value for component in components] == [known.default for known in TABLE]
+
+
+def test_the_accordion_has_its_switch_first_and_off(host: LocalHost) -> None:
+    enabled, *components = draw_bare(with_enabled=True).components
+    assert isinstance(enabled, gr.Checkbox) and enabled.value is False
+    assert [component.value for component in components] == [component.value for component in draw_bare().components]
+
+
+def test_the_values_are_a_request(host: LocalHost) -> None:
+    values = [component.value for component in draw_bare().components]
+    assert Request.from_arguments(values) == Request(**WEBUI_BASE)
+
+
+@pytest.mark.parametrize("known", TABLE, ids=lambda known: known.name)
+def test_each_setting_is_drawn_as_it_is(host: LocalHost, known: Any) -> None:
+    component = draw_bare().components[[one.name for one in TABLE].index(known.name)]
+    assert component.info == known.help
+    if isinstance(component, gr.Slider):
+        assert (component.minimum, component.maximum, component.step) == (known.minimum, known.maximum, known.step)
+    elif known.kind == "choice":
+        assert shown_choices(component) == list(known.choices)
+    elif known.kind == "flag":
+        assert isinstance(component, gr.Checkbox)
+    elif known.kind == "text":
+        assert isinstance(component, (gr.Textbox, gr.Dropdown))
+    else:
+        assert isinstance(component, gr.Number)
+
+
+def test_what_the_webui_knows_can_be_chosen(host: LocalHost) -> None:
+    drawn = {known.name: component for known, component in zip(TABLE, draw_bare().components)}
+    assert shown_choices(drawn["sampler"]) == ["", "Euler", "DPM++ 2M"]
+    assert "control_v11f1p_sd15_depth [cfd03158]" in shown_choices(drawn["control_model"])
+    assert shown_choices(drawn["control_module"]) == ["", "depth_midas", "none", "canny"]
+    assert drawn["checkpoint"].allow_custom_value
+
+
+def test_ids_are_unique_and_stable(host: LocalHost) -> None:
+    page, _ = draw_page()
+    ids = Counter(block.elem_id for block in page.blocks.values() if getattr(block, "elem_id", None))
+    assert [found for found, count in ids.items() if count > 1] == []
+    for known in TABLE:
+        assert (
+            ids[f"script_img2img_prodshot_{known.name}"] == ids[f"script_txt2img_prodshot_accordion_{known.name}"] == 1
+        )
+
+
+def test_nothing_but_settings_goes_into_the_webuis_defaults(host: LocalHost) -> None:
+    page, panels = draw_page()
+    ours = {id(component) for panel in panels.values() for component in panel.components}
+    for block in page.blocks.values():
+        kinds = (gr.Slider, gr.Radio, gr.Checkbox, gr.Textbox, gr.Number, gr.Dropdown, gr.Button)
+        if isinstance(block, kinds) and id(block) not in ours:
+            assert getattr(block, "do_not_save_to_config", False), block.elem_id
+
+
+def test_drawing_is_cheap_and_leaves_no_trace(host: LocalHost) -> None:
+    first = draw_bare()
+    start = time.process_time()
+    for _ in range(5):
+        again = draw_bare()
+    spent = (time.process_time() - start) / 5
+    print(f"one panel: {spent * 1000:.0f} ms")
+    assert [component.value for component in again.components] == [component.value for component in first.components]
+    assert spent < 1.0
+
+
+def test_every_setting_has_a_place_and_one_row() -> None:
+    placed = [known.name for tab in layout.TABS for known in layout.on_tab(tab)]
+    assert sorted([*placed, *layout.HEAD]) == sorted(known.name for known in TABLE)
+    for tab in layout.TABS:
+        rows = fields.rows(layout.on_tab(tab), lambda known: False)
+        assert sum(map(len, rows)) == len(layout.on_tab(tab))
+        assert all(len(row) <= 2 for row in rows)
+        assert all(len(row) == 1 for row in rows for known in row if known.kind == "text")
+
+
+def test_a_setting_of_an_unknown_section_stands_on_the_last_tab() -> None:
+    from dataclasses import replace
+
+    assert layout.place_of(replace(TABLE[0], section="of tomorrow")).tab == layout.TABS[-1]
+
+
+def test_groups_follow_the_engine(host: LocalHost) -> None:
+    page, _ = draw_page()
+    for engine in ("inpaint", "retouch"):
+        column = next(b for b in page.blocks.values() if b.elem_id == f"script_img2img_prodshot_engine_{engine}")
+        assert column.visible == (engine == WEBUI_BASE["engine"])
+
+
+def test_the_settings_page_sets_the_panels_start_and_not_the_apis(host: LocalHost) -> None:
+    from lib_prodshot.webui import options
+
+    options.shelf().save("Bags", {"products": "handbag", "padding": 64, "save_masks": False})
+    host.options |= {"prodshot_finder": "lite", "prodshot_save": ["masks", "overlays"]}
+    _, panels = draw_page()
+    values = dict(zip([known.name for known in TABLE], [c.value for c in panels["img2img", False].components]))
+    assert (values["finder"], values["save_masks"], values["save_overlays"]) == ("lite", True, True)
+    host.options["prodshot_preset"] = "Bags"
+    _, panels = draw_page()
+    values = dict(zip([known.name for known in TABLE], [c.value for c in panels["img2img", True].components[1:]]))
+    assert (values["products"], values["padding"], values["save_masks"]) == ("handbag", 64, False)
+    assert [component.value for component in draw_bare().components] == [known.default for known in TABLE]
+
+
+def test_a_lost_default_preset_does_not_stop_the_page(host: LocalHost) -> None:
+    host.options["prodshot_preset"] = "gone"
+    draw_page()
+    assert any("gone" in warning for warning in host.warnings)
+
+
+def test_numbers_that_sliders_send_are_taken(host: LocalHost) -> None:
+    assert check({"padding": 32.0, "seed": 4294967295, "instance_index": 1.0})["padding"] == 32

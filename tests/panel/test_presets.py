@@ -1,0 +1,141 @@
+"""Presets: saved, loaded, passed on; strict with everything that comes from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib_prodshot.errors import OutputError, RequestError
+from lib_prodshot.request import Request, settings
+from lib_prodshot.webui import options, preset_box, presets
+from lib_prodshot.webui.presets import Shelf, from_text
+from tests.api.local_host import LocalHost
+
+
+def test_save_load_and_delete(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "new" / "folder")
+    assert shelf.names() == []
+    shelf.save("Taschen für Ä", {"products": "handbag", "padding": 48})
+    shelf.save("alpha", {"products": "shoe"})
+    assert shelf.names() == ["alpha", "Taschen für Ä"]
+    assert shelf.load("Taschen für Ä").request == Request(products="handbag", padding=48)
+    shelf.save("alpha", {"products": "car"})
+    assert shelf.load("alpha").request.products == "car"
+    shelf.delete("alpha")
+    shelf.delete("alpha")
+    assert shelf.names() == ["Taschen für Ä"]
+    assert [path.name for path in shelf.folder.iterdir()] == ["Taschen für Ä.json"]
+
+
+def test_a_preset_travels_as_text(tmp_path: Path) -> None:
+    request = Request(products="handbag: bag | purse", class_prompts="handbag: x\n", feather=1.5)
+    again = from_text(presets.Preset("Bags", request).to_text())
+    assert (again.name, again.request) == ("Bags", request)
+
+
+def test_a_preset_of_an_older_version_lacks_new_settings() -> None:
+    again = from_text('{"prodshot_preset": 1, "name": "old", "settings": {"products": "car"}}')
+    assert again.request == Request(products="car")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "not JSON"),
+        ("[" * 9000, "not JSON"),
+        ("[]", "no 'prodshot_preset'"),
+        ('{"name": "x"}', "no 'prodshot_preset'"),
+        ('{"prodshot_preset": 2, "name": "x", "settings": {}}', "format 2"),
+        ('{"prodshot_preset": 1, "name": "x", "settings": [1]}', "not a table"),
+        ('{"prodshot_preset": 1, "name": "x", "settings": {}, "run": "rm"}', "'run'"),
+        ('{"prodshot_preset": 1, "name": "x", "settings": {"colour": "red"}}', "colour: unknown setting"),
+        ('{"prodshot_preset": 1, "name": "x", "settings": {"padding": "32"}}', "padding"),
+        ('{"prodshot_preset": 1, "name": "../x", "settings": {}}', "name"),
+        ('{"prodshot_preset": 1, "settings": {}}', "name"),
+        ("{" + " " * 70_000 + "}", "larger"),
+    ],
+)
+def test_strict(text: str, words: str) -> None:
+    with pytest.raises(RequestError, match=words.replace("(", "\\(")):
+        from_text(text)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        ".",
+        "..",
+        "../x",
+        "a/b",
+        "a\\b",
+        ".hidden",
+        "x" * 61,
+        "con",
+        "NUL.txt",
+        "lpt1",
+        "a\nb",
+        "a:b",
+        "-x",
+        "a.",
+        5,
+    ],
+)
+def test_names_that_are_no_files_names(tmp_path: Path, name: Any) -> None:
+    shelf = Shelf(tmp_path)
+    for act in (lambda: shelf.save(name, {}), lambda: shelf.load(name), lambda: shelf.delete(name)):
+        with pytest.raises(RequestError):
+            act()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_and_foreign_files(tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_bytes(b"\xff\xfe")
+    (tmp_path / "..json").write_text("{}")
+    (tmp_path / "notes.txt").write_text("x")
+    shelf = Shelf(tmp_path)
+    assert shelf.names() == ["broken"]
+    with pytest.raises(RequestError):
+        shelf.load("broken")
+    with pytest.raises(RequestError):
+        shelf.load("missing")
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        Shelf(tmp_path / "file" / "presets").save("x", {})
+
+
+# --- the panel's tab ------------------------------------------------------------------------------------------------
+
+
+def values(**changed: Any) -> list[Any]:
+    return list(Request(**changed).to_dict().values())
+
+
+def test_the_tabs_buttons(host: LocalHost) -> None:
+    message, dropdown = preset_box._save("Bags", *values(products="handbag", padding=48))
+    assert "Saved Bags" in message and dropdown["value"] == "Bags" and dropdown["choices"] == ["", "Bags"]
+    message, name, *updates = preset_box._load("Bags")
+    assert "Loaded" in message and name["value"] == "Bags"
+    assert [update["value"] for update in updates] == values(products="handbag", padding=48)
+    message, text = preset_box._share("Bags", *values(products="car"))
+    message, _, *updates = preset_box._take(text["value"])
+    assert [update["value"] for update in updates] == values(products="car")
+    message, dropdown = preset_box._delete("Bags")
+    assert options.shelf().names() == [] and dropdown["choices"] == [""]
+
+
+def test_what_goes_wrong_is_said_and_changes_nothing(host: LocalHost) -> None:
+    for act in (lambda: preset_box._load("gone"), lambda: preset_box._take("{}")):
+        message, *updates = act()
+        assert "error" in message and len(updates) == 1 + len(settings())
+        assert all("value" not in update for update in updates)
+    assert "error" in preset_box._save("../x", *values())[0]
+    assert "&lt;script" in preset_box._take(json.dumps({"prodshot_preset": "<script>"}))[0]
+    assert preset_box._delete("")[0] == preset_box.gr.update()
