@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+
 hypothesis = pytest.importorskip("hypothesis")
 jsonschema = pytest.importorskip("jsonschema")
 
@@ -23,7 +26,7 @@ from hypothesis import strategies as st  # noqa: E402
 from lib_prodshot.errors import RequestError  # noqa: E402
 from lib_prodshot.request import WEBUI_BASE, Request, Setting, settings  # noqa: E402
 from lib_prodshot.webui import openapi  # noqa: E402
-from tests.api.conftest import as_code, as_file, dark, noise  # noqa: E402
+from tests.api.tools import as_code, as_file, dark, noise  # noqa: E402
 
 REQUESTS = int(os.environ.get("PRODSHOT_FUZZ", "2400"))
 PICTURES = [as_code(as_file(noise(0, (16, 24)))), as_code(as_file(dark((16, 16)))), as_code(as_file(noise(1), "JPEG"))]

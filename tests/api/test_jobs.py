@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+
 from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
 from lib_prodshot.webui import job_table, routes
 from lib_prodshot.webui.job_table import Control, JobTable

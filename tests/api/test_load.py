@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+
 httpx = pytest.importorskip("httpx")
 
-from tests.api.conftest import DETECT, as_code, as_file, opened  # noqa: E402
+from tests.api.tools import DETECT, as_code, as_file, opened  # noqa: E402
 
 STATM = Path("/proc/self/statm")
 CLIENTS = 16

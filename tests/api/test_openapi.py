@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+
 from lib_prodshot.request import settings
 from lib_prodshot.webui import openapi
-from tests.api.conftest import DETECT, ENHANCE, as_file, body, dark, noise
+from tests.api.tools import DETECT, ENHANCE, as_file, body, dark, noise
 
 jsonschema = pytest.importorskip("jsonschema")
 

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.api.conftest import DETECT, ENHANCE, as_code, as_file, body, dark, noise, opened
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+
 from tests.api.local_host import LocalHost
+from tests.api.tools import DETECT, ENHANCE, as_code, as_file, body, dark, noise, opened
 
 
 def test_detect_answers_boxes_scores_mask_and_overlay(client: Any) -> None:

@@ -11,12 +11,15 @@ import zlib
 from typing import Any
 
 import pytest
+
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 from PIL import Image
 
 from lib_prodshot.request import settings
 from lib_prodshot.webui import openapi, options, service
-from tests.api.conftest import DETECT, ENHANCE, as_code, as_file, body, noise
 from tests.api.local_host import LocalHost
+from tests.api.tools import DETECT, ENHANCE, as_code, as_file, body, noise
 
 
 def refused(reply: Any, status: int = 422) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+
 httpx = pytest.importorskip("httpx")
 
 from lib_prodshot import pipeline  # noqa: E402
@@ -22,8 +25,8 @@ from lib_prodshot.pictures import LoadedPicture  # noqa: E402
 from lib_prodshot.request import Request  # noqa: E402
 from lib_prodshot.webui import routes  # noqa: E402
 from lib_prodshot.webui.job_table import Control, JobTable  # noqa: E402
-from tests.api.conftest import WebUI, as_file, dark, noise  # noqa: E402
 from tests.api.local_host import LocalHost  # noqa: E402
+from tests.api.tools import WebUI, as_file, dark, noise  # noqa: E402
 from tests.finders import fixed_finder  # noqa: E402
 
 

@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 from PIL import Image
 
 from lib_prodshot.request import WEBUI_BASE, settings
-from tests.api.conftest import WebUI, dark, noise
+from tests.api.tools import WebUI, dark, noise
 
 webuiapi = pytest.importorskip("webuiapi")
 

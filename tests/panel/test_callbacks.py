@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import gradio as gr
 import pytest
+
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+
+import gradio as gr
 
 from lib_prodshot.hosts.arguments import OVERRIDES, request_from
 from lib_prodshot.request import settings
 from lib_prodshot.webui import axes, callbacks, options
-from tests.api.conftest import DOUBLE, _forget_webui
 from tests.api.local_host import LocalHost
+from tests.api.tools import DOUBLE, forget_webui
 
 
 class AxisOption:
@@ -26,7 +30,7 @@ class AxisOption:
 
 @pytest.fixture
 def double(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
-    _forget_webui()
+    forget_webui()
     monkeypatch.syspath_prepend(str(DOUBLE))
     from modules import script_callbacks, scripts, shared
 
@@ -35,7 +39,7 @@ def double(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleN
     monkeypatch.setattr(scripts, "scripts_data", [SimpleNamespace(path="/webui/scripts/xyz_grid.py", module=plot)])
     callbacks.register()
     yield SimpleNamespace(plot=plot, registered=script_callbacks.registered, shared=shared, scripts=scripts)
-    _forget_webui()
+    forget_webui()
 
 
 def call(double: SimpleNamespace, name: str, *arguments: Any) -> None:

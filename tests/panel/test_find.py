@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 from PIL import Image
 
 from lib_prodshot import weights
@@ -18,8 +21,8 @@ from lib_prodshot.finding import registry
 from lib_prodshot.request import WEBUI_BASE, Request
 from lib_prodshot.webui import find_box, finder_state
 from lib_prodshot.webui.finder_state import Fetching, state_of
-from tests.api.conftest import as_code, as_file, dark, noise
 from tests.api.local_host import LocalHost
+from tests.api.tools import as_code, as_file, dark, noise
 
 
 def values(**changed: Any) -> list[Any]:

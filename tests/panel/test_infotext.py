@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+
 from lib_prodshot.hosts.results import outcome_parameters, request_parameters
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.request import WEBUI_BASE, Request, settings
@@ -16,7 +19,7 @@ from lib_prodshot.webui.infotext import Pasted, is_enabled, value_in
 from lib_prodshot.webui.service import Seen
 from tests.api.local_host import LocalHost
 from tests.double.modules.infotext_utils import parse_generation_parameters, quote
-from tests.panel.conftest import draw_bare
+from tests.panel.drawing import draw_bare
 
 TABLE = settings(WEBUI_BASE)
 

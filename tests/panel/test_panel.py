@@ -6,13 +6,17 @@ import time
 from collections import Counter
 from typing import Any
 
-import gradio as gr
 import pytest
+
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+
+import gradio as gr
 
 from lib_prodshot.request import WEBUI_BASE, Request, check, settings
 from lib_prodshot.webui import fields, layout
 from tests.api.local_host import LocalHost
-from tests.panel.conftest import draw_bare, draw_page
+from tests.panel.drawing import draw_bare, draw_page
 
 TABLE = settings(WEBUI_BASE)
 

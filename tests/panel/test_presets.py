@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+
 from lib_prodshot.errors import OutputError, RequestError
 from lib_prodshot.request import Request, settings
 from lib_prodshot.webui import options, preset_box, presets
