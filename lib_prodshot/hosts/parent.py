@@ -113,6 +113,8 @@ def prepare(parent: Any, wanted: int) -> None:
     parent.all_seeds = [int(parent.seed) + step * number for number in range(count)]
     parent.all_subseeds = [int(parent.subseed) + number for number in range(count)]
     parent.iteration = 0
+    # the WebUI clears it for every checkpoint but instruct-pix2pix's, and infotexts would tell it
+    parent.image_cfg_scale = None
     state = import_module("modules.shared").state
     # the Batch tab has counted this picture's generations already; our passes count themselves
     state.job_count = max(0, state.job_count - parent.n_iter)
@@ -124,8 +126,9 @@ def tell_model(parent: Any) -> None:
     info = getattr(models.model_data.sd_model, "sd_checkpoint_info", None) or models.select_checkpoint()
     parent.sd_model_name = getattr(info, "name_for_extra", None)
     parent.sd_model_hash = getattr(info, "shorthash", None)
-    vae = import_module("modules.sd_vae")
-    parent.sd_vae_name, parent.sd_vae_hash = vae.get_loaded_vae_name(), vae.get_loaded_vae_hash()
+    with suppress(ImportError, AttributeError):
+        vae = import_module("modules.sd_vae")
+        parent.sd_vae_name, parent.sd_vae_hash = vae.get_loaded_vae_name(), vae.get_loaded_vae_hash()
 
 
 @contextmanager

@@ -146,14 +146,20 @@ class Session:
         return Seen(image, Outcome(Verdict("failed", reason), names, "none"))
 
     def _tell(self, parent: Any, outcome: Outcome) -> None:
-        """Failures and notes for the console and the page; the infotext asks by itself."""
+        """Failures and notes for console and page, each once; the infotext asks by itself."""
         self.host.say("")
-        messages = [outcome.to_infotext()] if outcome.status == "failed" else []
-        for message in (*messages, *outcome.notes):
-            if message not in self.told:
-                self.host.warn(message)
-                comment(parent, message)
-            self.told.add(message)
+        if outcome.status == "failed" and self._is_news(outcome.to_infotext()):
+            self.host.warn(outcome.to_infotext())
+            comment(parent, outcome.to_infotext())
+        for note in outcome.notes:
+            if self._is_news(note):
+                print(f"Prodshot: {note}")
+                comment(parent, note)
+
+    def _is_news(self, message: str) -> bool:
+        known = message in self.told
+        self.told.add(message)
+        return not known
 
     def finish(self, processed: Any) -> None:
         """Hand gallery and outcomes to the generation's result."""

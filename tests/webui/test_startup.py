@@ -1,0 +1,158 @@
+"""What the extension costs a WebUI that does not use it, and that it comes and goes the owner's way.
+
+Times are compared within one run: the machine may be busy, and an absolute time means nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib_prodshot.bootstrap import ROOT
+from tests.webui import server as servers
+from tests.webui.browser import Tab, opened, photograph
+from tests.webui.conftest import accordion, txt2img
+from tests.webui.server import Installation, Server
+
+MOST_MILLISECONDS = 100
+"""What the extension may add to the WebUI's 'load scripts' time."""
+
+
+def test_nothing_heavy_is_loaded_before_first_use(
+    installation: Installation, tiny_models: Path, models_dir: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    servers.lay_out(installation, data, tiny_models, models_dir, ours=True)
+    # the other extensions load finders' packages of their own
+    (data / "extensions" / "sd-webui-controlnet").unlink(missing_ok=True)
+    server = servers.start(installation, data, PRODSHOT_TINY_FORGE_CONFIG="")
+    try:
+        assert server.counts()["loaded"] == []
+    finally:
+        server.stop()
+
+
+def test_the_time_to_load_our_scripts(
+    installation: Installation, tiny_models: Path, models_dir: Path, tmp_path: Path
+) -> None:
+    """With bytecode kept, as on any user's machine from the second start on; read from the WebUI's own timer."""
+    times: dict[str, list[float]] = {"with": [], "without": []}
+    for attempt in ("warm", "with", "without", "with", "without"):
+        data = tmp_path / f"data-{attempt}"
+        servers.lay_out(installation, data, tiny_models, models_dir, ours=attempt != "without")
+        server = servers.start(installation, data, PRODSHOT_TINY_FORGE_CONFIG="", PYTHONDONTWRITEBYTECODE="")
+        try:
+            records = server.get("/internal/profile-startup")["records"]
+        finally:
+            server.stop()
+        if attempt != "warm":
+            times[attempt].append(records["load scripts"])
+            print(attempt, {key: value for key, value in records.items() if key in SHOWN})
+    ours = min(times["with"]) - min(times["without"])
+    print(f"load scripts: with {times['with']}, without {times['without']}, difference {ours:.3f} s")
+    assert ours * 1000 < MOST_MILLISECONDS
+
+
+SHOWN = ("load scripts", "load scripts/prodshot.py", "create ui", "add APIs")
+
+
+def test_the_accordion_switched_off_costs_nothing(clean: Server) -> None:
+    """A B A B …: with the accordion off, and with its hooks told so by the API, the same generation takes as long."""
+
+    def seconds(**values: Any) -> float:
+        start = time.perf_counter()
+        txt2img(clean, n_iter=4, **values)
+        return time.perf_counter() - start
+
+    seconds()
+    rounds = [(seconds(), seconds(**accordion(False))) for _ in range(6)]
+    plain, off = min(first for first, _ in rounds), min(second for _, second in rounds)
+    print(f"plain {plain:.3f} s, accordion off {off:.3f} s, rounds {rounds}")
+    assert off / plain < 1.25
+
+
+@pytest.fixture
+def a1111_overlay(installation: Installation, tmp_path: Path) -> Iterator[Installation]:
+    """AUTOMATIC1111 with a Python of its own on top of its venv, so that an installer changes nothing of it."""
+    if installation.host != "a1111":
+        pytest.skip("AUTOMATIC1111's page; Forge's is the same code")
+    overlay = tmp_path / "overlay"
+    command = [str(installation.python), "-m", "venv", "--without-pip", str(overlay)]
+    subprocess.run(command, check=True, capture_output=True)
+    packages = installation.python.parent.parent
+    (site,) = overlay.glob("lib/python*/site-packages")
+    (base,) = packages.glob("lib/python*/site-packages")
+    (site / "webui.pth").write_text(f"{base}\n")
+    yield Installation("a1111", installation.folder, overlay / "bin" / "python")
+
+
+def test_installed_the_owners_way(
+    a1111_overlay: Installation, tiny_models: Path, models_dir: Path, tmp_path: Path
+) -> None:
+    """Extensions, Install from URL, Apply and restart: the script is there. Folder deleted: it is gone."""
+    repository = tmp_path / "sd-webui-prodshot.git"
+    subprocess.run(["git", "clone", "--quiet", "--bare", str(ROOT), str(repository)], check=True)
+    data = tmp_path / "data"
+    servers.lay_out(a1111_overlay, data, tiny_models, models_dir, ours=False)
+    flags = ("--enable-insecure-extension-access",)
+    restarting = {"SD_WEBUI_RESTART": str(tmp_path / "restart")}
+    server = servers.start(a1111_overlay, data, *flags, **restarting)
+    try:
+        before = scripts_of(server)
+        with opened(server, tmp_path / "profile") as page:
+            install(page, f"file://{repository}")
+            assert (data / "extensions" / "sd-webui-prodshot" / "scripts" / "prodshot.py").is_file()
+            apply_and_restart(page)
+        server.process.wait(60)
+        said = server.text()
+    finally:
+        server.stop()
+        (a1111_overlay.folder / "tmp" / "restart").unlink(missing_ok=True)
+    assert "Error" not in said.partition("Cloning")[2], said[-3000:]
+    print("\n".join(line for line in said.splitlines() if "rodshot" in line or "nstall" in line))
+    # what webui.sh does when the WebUI has ended with a wish to be restarted
+    server = servers.start(a1111_overlay, data, *flags, **restarting)
+    try:
+        assert {"prodshot"} == scripts_of(server) - before
+        with opened(server, tmp_path / "profile") as page:
+            tab = Tab(page, "img2img")
+            tab.choose_script()
+            assert tab.ours("products").is_visible()
+            photograph(page, "a1111-installed")
+    finally:
+        server.stop()
+    shutil.rmtree(data / "extensions" / "sd-webui-prodshot")
+    server = servers.start(a1111_overlay, data, *flags)
+    try:
+        assert scripts_of(server) == before
+        assert "rodshot" not in server.text()
+    finally:
+        server.stop()
+
+
+def scripts_of(server: Server) -> set[str]:
+    listed = server.get("/sdapi/v1/scripts")
+    return {*listed["txt2img"], *listed["img2img"]}
+
+
+def install(page: Any, url: str) -> None:
+    page.locator("#tabs > .tab-nav button", has_text="Extensions").first.click()
+    page.wait_for_timeout(1000)
+    page.locator("#tabs_extensions button", has_text="Install from URL").first.click()
+    page.wait_for_timeout(500)
+    page.get_by_label("URL for extension's git repository").fill(url)
+    page.locator("#tab_extensions button:visible", has_text="Install").last.click()
+    page.wait_for_selector("text=Installed into", timeout=300_000)
+
+
+def apply_and_restart(page: Any) -> None:
+    page.locator("#tabs_extensions button", has_text="Installed").first.click()
+    page.wait_for_timeout(500)
+    page.locator("#extensions_installed_top button", has_text="Apply and restart UI").click()
+    page.wait_for_timeout(3000)
