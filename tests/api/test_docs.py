@@ -1,0 +1,105 @@
+"""Every example in docs/api.md, run as it stands there against the double: only the address is another."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+
+from lib_prodshot.bootstrap import ROOT
+from lib_prodshot.webui import openapi
+from tests.api.tools import WebUI, dark, noise
+
+TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^```(sh|python|js)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+NEEDED = {"sh": ("bash", "curl", "jq", "base64"), "python": (), "js": ("node",)}
+SAID = {"grow": "grow", "detect": "found", "outcomes": "found", "finders": "lite", "kinds": "[]"}
+"""What the output of an example must hold, by a word of the example."""
+
+
+@pytest.mark.parametrize(
+    ("language", "code"), EXAMPLES, ids=[f"{language}-{number}" for number, (language, _) in enumerate(EXAMPLES)]
+)
+def test_example(webui: WebUI, tmp_path: Path, language: str, code: str) -> None:
+    absent = [program for program in NEEDED[language] if shutil.which(program) is None]
+    if absent or (language == "js" and not _node_has_fetch()):
+        pytest.skip(f"not on this machine: {', '.join(absent) or 'node 18 or newer'}")
+    Image.fromarray(noise(1, (96, 128))).save(tmp_path / "handbag.png")
+    Image.fromarray(dark((96, 128))).save(tmp_path / "street.png")
+    assert "http://127.0.0.1:7860" in code
+    script = code.replace("http://127.0.0.1:7860", webui.address)
+    done = subprocess.run(
+        _command(language, script, tmp_path),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    if "enhanced.png" in code:
+        before, after = np.asarray(Image.open(tmp_path / "handbag.png")), Image.open(tmp_path / "enhanced.png")
+        changed = (np.asarray(after.convert("RGB")) != before).any(axis=2)
+        assert changed[40:56, 50:78].any() and not changed[0].any()
+    else:
+        expected = next(word for mark, word in SAID.items() if mark in code)
+        assert expected in done.stdout, done.stdout[:500]
+
+
+def _command(language: str, script: str, folder: Path) -> list[str]:
+    if language == "sh":
+        return ["bash", "-euo", "pipefail", "-c", script]
+    file = folder / ("example.py" if language == "python" else "example.mjs")
+    file.write_text(script, encoding="utf-8")
+    return [sys.executable if language == "python" else "node", str(file)]
+
+
+def _node_has_fetch() -> bool:
+    said = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout
+    return int(re.findall(r"\d+", said or "0")[0]) >= 18
+
+
+def test_there_are_examples_in_three_languages() -> None:
+    assert {language for language, _ in EXAMPLES} == {"sh", "python", "js"} and len(EXAMPLES) >= 12
+
+
+def test_the_documents_facts() -> None:
+    from lib_prodshot.webui import api_pictures, options, service
+
+    assert f"({options.API_MEGABYTES} MB unless" in TEXT
+    assert f"{api_pictures.MAX_PICTURES} pictures of up to {service.MAX_PIXELS // 1_000_000} megapixels" in TEXT
+    assert f"{api_pictures.MAX_REQUEST_PIXELS // 1_000_000} in all" in TEXT
+    statuses = {status for route in openapi.ROUTES for status in route.errors}
+    told = {int(number) for row in re.findall(r"^\| ([\d, ]+) \|", TEXT, re.MULTILINE) for number in row.split(",")}
+    assert statuses | {200, 207, 401} == told
+
+
+def test_the_shown_outcome_is_a_real_one(webui: WebUI, tmp_path: Path) -> None:
+    import json
+
+    import httpx
+
+    shown: dict[str, Any] = json.loads(re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)[0])
+    files = [("images", ("handbag.png", _png(tmp_path), "image/png"))]
+    reply = httpx.post(
+        f"{webui.address}/prodshot/v1/detect", data={"products": "handbag"}, files=files, trust_env=False
+    )
+    assert reply.json()["outcomes"][0].keys() == shown["outcomes"][0].keys()
+    assert reply.json().keys() == shown.keys()
+
+
+def _png(folder: Path) -> bytes:
+    Image.fromarray(noise(1, (96, 128))).save(folder / "handbag.png")
+    return (folder / "handbag.png").read_bytes()
