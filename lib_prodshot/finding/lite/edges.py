@@ -1,0 +1,65 @@
+"""Edge-aware upsampling: a coarse soft mask follows the edges of the full-size picture.
+
+Source: He and Sun, "Fast Guided Filter" (2015): the coefficients are computed on a small copy and applied to the
+full-size grey picture, in bands of rows so that memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lib_prodshot.finding.lite.views import Picture
+
+Floats = npt.NDArray[np.float32]
+
+_SIDE = 768  # coefficients are computed on a copy at most this wide or high
+_REACH = 0.008  # of that copy's longer side
+_SMOOTHNESS = 1e-4
+_ROWS = 512
+
+
+def follow_edges(soft: Floats, picture: Picture) -> npt.NDArray[np.uint8]:
+    """Upsample a soft mask of any size (0..1) to a picture (H×W×3 uint8 RGB): H×W uint8, 0..255."""
+    height, width = picture.shape[:2]
+    factor = min(1.0, _SIDE / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    small = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    resized = np.asarray(cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR), np.float32)
+    slope, offset = _coefficients(_grey(small), resized)
+    result = np.empty((height, width), np.uint8)
+    for top in range(0, height, _ROWS):
+        bottom = min(height, top + _ROWS)
+        value = _rows(slope, top, bottom, height, width) * _grey(picture[top:bottom])
+        value += _rows(offset, top, bottom, height, width)
+        result[top:bottom] = np.rint(value.clip(0, 1) * 255)
+    return result
+
+
+def _grey(picture: Picture) -> Floats:
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY) / np.float32(255), np.float32)
+
+
+def _coefficients(guide: Floats, soft: Floats) -> tuple[Floats, Floats]:
+    reach = max(1, round(_REACH * max(guide.shape)))
+
+    def mean(values: Floats) -> Floats:
+        return np.asarray(cv2.boxFilter(values, -1, (2 * reach + 1,) * 2, borderType=cv2.BORDER_REFLECT), np.float32)
+
+    middle, level = mean(guide), mean(soft)
+    spread = mean(guide * guide) - middle * middle + _SMOOTHNESS
+    slope = np.asarray((mean(guide * soft) - middle * level) / spread, np.float32)
+    return mean(slope), mean(np.asarray(level - slope * middle, np.float32))
+
+
+def _rows(values: Floats, top: int, bottom: int, height: int, width: int) -> Floats:
+    """Rows `top` to `bottom` of `values` scaled to height×width, without building the whole."""
+    across, down = width / values.shape[1], height / values.shape[0]
+    matrix = np.asarray(
+        [[1 / across, 0, 0.5 / across - 0.5], [0, 1 / down, (top + 0.5) / down - 0.5]], np.float64
+    )  # pixel centres onto pixel centres, as cv2.resize does
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(
+        cv2.warpAffine(values, matrix, (width, bottom - top), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )

@@ -1,0 +1,216 @@
+"""What the four models say about one picture, before anyone asks for a product.
+
+A picture is looked at as regions: what is salient (as a whole and piece by piece) and what a detector boxed. Each
+region carries the classifier's probabilities, averaged over crops, and both detectors' scores, fused over views.
+Nothing here depends on the request, so any number of products costs the same.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lib_prodshot.finding.lite import boxes, classifier, ssd, views
+from lib_prodshot.finding.lite.boxes import Corners, Fused, Seen
+from lib_prodshot.finding.lite.concepts import PRODUCT_COLUMNS
+from lib_prodshot.finding.lite.runtime import Model
+from lib_prodshot.finding.lite.saliency import saliency, scaled_to
+from lib_prodshot.finding.lite.views import Picture
+
+Floats = npt.NDArray[np.float32]
+
+SALIENT = 0.5
+_PIECES = 3
+_PROPOSALS = 4
+_SMALLEST_PIECE = 0.01  # of the picture
+_SMALLEST_BOX = 0.004
+_FAINT = 0.05  # detections below are not looked at
+_SAME_REGION = 0.7
+
+
+@dataclass(frozen=True)
+class Region:
+    """One thing in the picture; `corners` in pixels of the working copy.
+
+    `probabilities` has ImageNet's 1,000 classes, `coco` 90 and `openimages` 23 scores in 0..1.
+    """
+
+    corners: Corners
+    kind: str
+    probabilities: Floats
+    coco: Floats
+    openimages: Floats
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All regions of one picture; `size` is the working copy's width and height, `factor` its scale."""
+
+    regions: tuple[Region, ...]
+    size: tuple[int, int]
+    factor: float
+
+
+@dataclass(frozen=True)
+class _Fusions:
+    """Fused detections of both detectors, by class."""
+
+    coco: dict[int, list[Fused]]
+    openimages: dict[int, list[Fused]]
+
+
+class Eyes:
+    """The four models, and what they last saw."""
+
+    def __init__(self, coco: Path, openimages: Path, classes: Path, salient: Path, threads: int | None = None) -> None:
+        self._coco = Model(coco, threads)
+        self._openimages = Model(openimages, threads)
+        self._classifier = Model(classes, threads)
+        self._saliency = Model(salient, threads)
+        self._seen: tuple[tuple[int, ...], Floats] | None = None
+
+    def unload(self) -> None:
+        """Give back the memory of all models."""
+        for model in (self._coco, self._openimages, self._classifier, self._saliency):
+            model.unload()
+        self._seen = None
+
+    def saliency(self, work: Picture) -> Floats:
+        """The H×W saliency of a working copy; kept for the last picture, since detector and segmenter both ask."""
+        key = (*work.shape, zlib.crc32(np.ascontiguousarray(work).data))
+        if self._seen is None or self._seen[0] != key:
+            self._seen = (key, scaled_to(saliency(self._saliency, work), work))
+        return self._seen[1]
+
+    def saliency_within(self, crop: Picture) -> Floats:
+        """The 320×320 saliency of a part of a picture."""
+        return saliency(self._saliency, crop)
+
+    def look(self, picture: Picture) -> Evidence:
+        """Everything the models say about an H×W×3 uint8 RGB picture."""
+        work, factor = views.working_copy(picture)
+        salience = self.saliency(work)
+        pieces = salient_pieces(salience)
+        main = boxes.union(pieces) if pieces else views.whole(work)
+        fusions = self._detect(work, main)
+        crops = [_main_crops(work, salience, main)]
+        corners = [main]
+        kinds = ["salient"]
+        pieces = pieces[:_PIECES] if len(pieces) > 1 else []
+        for kind, found in (("piece", pieces), ("boxed", _proposals(fusions, work))):
+            for box in found:
+                if all(boxes.iou(box, other) < _SAME_REGION for other in corners):
+                    corners.append(box)
+                    kinds.append(kind)
+                    crops.append(_crops(work, box))
+        probabilities = self._classify(crops)
+        regions = (
+            Region(box, kind, odds, _support(box, fusions.coco, 90), _support(box, fusions.openimages, 23))
+            for box, kind, odds in zip(corners, kinds, probabilities, strict=True)
+        )
+        return Evidence(tuple(regions), (work.shape[1], work.shape[0]), factor)
+
+    def _classify(self, crops: Sequence[Sequence[Picture]]) -> list[Floats]:
+        flat = classifier.classify(self._classifier, [crop for group in crops for crop in group])
+        ends = np.cumsum([len(group) for group in crops])
+        return [part.mean(axis=0) for part in np.split(flat, ends[:-1])]
+
+    def _detect(self, work: Picture, main: Corners) -> _Fusions:
+        """Both detectors over four views: the picture, its mirror image, with a white margin, and what is salient."""
+        whole = views.whole(work)
+        frames = (whole, whole, views.square(whole, 1.4), views.square(main, 1.25))
+        looks = [views.crop(work, frame, ssd.SIDE, fill=255) for frame in frames]
+        looks[1] = np.ascontiguousarray(looks[1][:, ::-1])
+        size = (work.shape[1], work.shape[0])
+        both = []
+        for model in (self._coco, self._openimages):
+            by_class: dict[int, list[Seen]] = {}
+            for view, (frame, raw) in enumerate(zip(frames, ssd.detect(model, looks), strict=True)):
+                corners = _to_picture(raw.corners, frame, size, mirrored=view == 1)
+                for column in np.flatnonzero(raw.scores.max(axis=0) > _FAINT):
+                    by_class.setdefault(int(column), []).extend(_distinct(view, corners, raw.scores[:, column]))
+            both.append({column: boxes.fuse(seen) for column, seen in by_class.items()})
+        return _Fusions(*both)
+
+
+def salient_pieces(salience: Floats) -> list[Corners]:
+    """Boxes around the connected salient parts of an H×W map, the largest first, without specks."""
+    count, _, stats, _ = cv2.connectedComponentsWithStats((salience > SALIENT).astype(np.uint8))
+    found = [tuple(map(float, stats[index])) for index in range(1, count)]
+    smallest = _SMALLEST_PIECE * salience.size
+    found = [item for item in found if item[4] >= smallest] or sorted(found, key=lambda item: -item[4])[:1]
+    found.sort(key=lambda item: -item[4])
+    return [(x, y, x + width, y + height) for x, y, width, height, _ in found]
+
+
+def _main_crops(work: Picture, salience: Floats, main: Corners) -> list[Picture]:
+    """The picture, what is salient, the same with its surroundings, and the same cut out on white."""
+    share = salience[:, :, None]
+    on_white = (work * share + 255 * (1 - share)).astype(np.uint8)
+    side = classifier.SIDE
+    return [
+        views.crop(work, views.whole(work), side),
+        views.crop(work, views.square(main, 1.08), side),
+        views.crop(work, views.square(main, 1.4), side),
+        views.crop(on_white, views.square(main, 1.15), side, fill=255),
+    ]
+
+
+def _crops(work: Picture, box: Corners) -> list[Picture]:
+    return [views.crop(work, views.square(box, factor), classifier.SIDE) for factor in (1.1, 1.4)]
+
+
+def _to_picture(shares: Floats, frame: Corners, size: tuple[int, int], *, mirrored: bool) -> Floats:
+    corners = shares.copy()
+    if mirrored:
+        corners[:, [0, 2]] = 1 - corners[:, [2, 0]]
+    for low, high, limit in ((0, 2, size[0]), (1, 3, size[1])):
+        corners[:, [low, high]] = corners[:, [low, high]] * (frame[high] - frame[low]) + frame[low]
+        corners[:, [low, high]] = corners[:, [low, high]].clip(0, limit)
+    return corners
+
+
+def _distinct(view: int, corners: Floats, scores: Floats) -> list[Seen]:
+    """One class in one view after non-maximum suppression (IoU 0.5)."""
+    found: list[Seen] = []
+    for index in scores.argsort(kind="stable")[::-1]:
+        if scores[index] <= _FAINT or len(found) == 8:
+            break
+        x0, y0, x1, y1 = map(float, corners[index])
+        if all(boxes.iou((x0, y0, x1, y1), other.corners) < 0.5 for other in found):
+            found.append(Seen(view, (x0, y0, x1, y1), float(scores[index])))
+    return found
+
+
+def _proposals(fusions: _Fusions, work: Picture) -> list[Corners]:
+    """The best boxes of product classes, different from each other."""
+    smallest = _SMALLEST_BOX * work.shape[0] * work.shape[1]
+    known = zip((fusions.coco, fusions.openimages), PRODUCT_COLUMNS, strict=True)
+    ranked = [box for found, columns in known for column in columns for box in found.get(column, [])]
+    ranked.sort(key=lambda item: -item.score)
+    chosen: list[Corners] = []
+    for box in ranked:
+        different = all(boxes.iou(box.corners, other) < _SAME_REGION for other in chosen)
+        if different and boxes.area(box.corners) >= smallest:
+            chosen.append(box.corners)
+        if len(chosen) == _PROPOSALS:
+            break
+    return chosen
+
+
+def _support(region: Corners, found: dict[int, list[Fused]], count: int) -> Floats:
+    """For each class the best fused score of a box that means this region, or a large part of it (a watch's dial)."""
+    scores = np.zeros(count, np.float32)
+    for column, fused in found.items():
+        for box in fused:
+            if boxes.iou(region, box.corners) > 0.4 or (
+                boxes.inside(box.corners, region) > 0.9 and boxes.area(box.corners) > 0.25 * boxes.area(region)
+            ):
+                scores[column] = max(scores[column], box.score)
+    return scores

@@ -1,0 +1,125 @@
+"""From evidence to scores: how well each region of a picture fits each concept.
+
+The classifier's odds and the two detectors' votes are added as logits (naive Bayes, with weights below one since the
+voters are not independent); a region that fits a rival concept clearly better is marked down. Calibrated so that 0.3
+is the operating point of every concept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from lib_prodshot.finding.lite.concepts import COCO, CONCEPTS, IMAGENET, OPENIMAGES, Concept
+from lib_prodshot.finding.lite.evidence import Region
+
+Table = npt.NDArray[np.float64]
+
+RELATED: dict[str, dict[int, float]] = {
+    "watch": {635: 1.0, 426: 0.3, 409: 0.05},  # magnetic compass, barometer, analog clock: a dial is a dial
+    "bottle": {631: 0.5, 711: 0.5, 838: 0.3, 585: 0.5, 804: 0.5, 899: 0.3, 720: 0.5, 901: 0.7},
+    "handbag": {790: 0.3, 893: 0.3, 414: 0.2},  # shopping basket, wallet, backpack
+    "laptop": {810: 0.5},  # space bar
+}
+"""How far an ImageNet class (by its column) speaks for a concept that it does not name, or only half names."""
+
+DETECTOR_WEIGHT = 0.45
+FLOOR = 0.05
+"""A detector that does not see the class speaks no louder against it than this score."""
+
+RIVAL_MARGIN = 2.0
+"""A rival concept may fit this much better (in logits) before the region is marked down."""
+
+_EVEN_ODDS = np.log(0.3 / 0.7)
+"""The logit of 0.3, which every operating point is mapped to."""
+
+_DETECTORS_ONLY = (1.2, -1.6)
+"""Slope and shift of the detectors' logit where ImageNet has no class: their word must then be clearer."""
+
+OPERATING_POINT = -1.25
+OPERATING_POINTS = {"bottle": -0.5, "box": 0.0, "suitcase": -0.25, "book": 0.0, "table": 0.0, "desk": 0.0}
+"""The logit that stands for the calibrated score 0.3; higher where false finds on photographs of other things are
+likelier (`docs/finders.md` says on which pictures it was set)."""
+
+_IMPOSSIBLE = -99.0
+
+
+def calibrated(regions: Sequence[Region], concepts: Sequence[Concept]) -> Table:
+    """R×K scores in 0..1 of R regions for K concepts; 0.3 is the operating point of each."""
+    logits = fits(regions)
+    index = {concept.name: column for column, concept in enumerate(CONCEPTS)}
+    columns = [index[concept.name] for concept in concepts]
+    marked_down = np.stack([_against_rivals(logits, column) for column in columns], axis=1)
+    points = np.array([OPERATING_POINTS.get(concept.name, OPERATING_POINT) for concept in concepts])
+    return np.asarray(1 / (1 + np.exp(-(marked_down - points + _EVEN_ODDS))))
+
+
+def fits(regions: Sequence[Region]) -> Table:
+    """R×C logits of all concepts, before rivals are heard."""
+    weights, in_imagenet = _imagenet_weights()
+    odds = np.stack([region.probabilities for region in regions]).astype(np.float64) @ weights
+    coco = _best_of(np.stack([region.coco for region in regions]), _columns("coco"))
+    openimages = _best_of(np.stack([region.openimages for region in regions]), _columns("openimages"))
+    votes = _logit(coco, FLOOR) + _logit(openimages, FLOOR) - 2 * _logit(np.float64(0), FLOOR)
+    slope, shift = _DETECTORS_ONLY
+    only_detectors = slope * _logit(np.maximum(coco, openimages), 0.02) + shift
+    return np.where(in_imagenet, _logit(odds, 0.002) + DETECTOR_WEIGHT / 2 * votes, only_detectors)
+
+
+def _logit(probability: npt.ArrayLike, floor: float) -> Table:
+    clipped = np.clip(np.asarray(probability, np.float64), floor, 0.998)
+    return np.asarray(np.log(clipped / (1 - clipped)))
+
+
+def _against_rivals(logits: Table, column: int) -> Table:
+    rivals = logits[:, _rivals()[column]]
+    if not rivals.shape[1]:
+        return logits[:, column]
+    lead = rivals.max(axis=1) - logits[:, column] - RIVAL_MARGIN
+    return np.asarray(logits[:, column] - np.maximum(lead, 0))
+
+
+def _best_of(scores: npt.NDArray[np.float32], columns: Sequence[tuple[int, ...]]) -> Table:
+    best = np.zeros((len(scores), len(columns)))
+    for place, chosen in enumerate(columns):
+        if chosen:
+            best[:, place] = scores[:, list(chosen)].max(axis=1)
+    return best
+
+
+@cache
+def _imagenet_weights() -> tuple[Table, npt.NDArray[np.bool_]]:
+    """1000×C weights, and which concepts have any class of their own."""
+    weights = np.zeros((1000, len(CONCEPTS)))
+    for place, concept in enumerate(CONCEPTS):
+        for name in concept.imagenet:
+            weights[IMAGENET[name], place] = 1.0
+        for column, weight in RELATED.get(concept.name, {}).items():
+            weights[column, place] = weight
+    return weights, np.array([bool(concept.imagenet) for concept in CONCEPTS])
+
+
+@cache
+def _columns(model: str) -> tuple[tuple[int, ...], ...]:
+    table = COCO if model == "coco" else OPENIMAGES
+    return tuple(tuple(table[name] for name in getattr(concept, model)) for concept in CONCEPTS)
+
+
+@cache
+def _rivals() -> tuple[tuple[int, ...], ...]:
+    """For each concept those that the classifier knows and that share no class with it in any model."""
+    return tuple(
+        tuple(
+            place
+            for place, other in enumerate(CONCEPTS)
+            if other.imagenet
+            and not set(other.imagenet) & set(concept.imagenet)
+            and not set(other.coco) & set(concept.coco)
+            and not set(other.openimages) & set(concept.openimages)
+            and other is not concept
+        )
+        for concept in CONCEPTS
+    )

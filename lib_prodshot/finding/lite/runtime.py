@@ -1,0 +1,74 @@
+"""onnxruntime, loaded late and kept: one session for each model, on the CPU, the same result every time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lib_prodshot.errors import FinderError, FinderUnavailable
+
+Batch = npt.NDArray[np.float32]
+"""N×3×H×W, scaled as the model was trained."""
+
+
+def default_threads() -> int:
+    """Threads for each model: PRODSHOT_THREADS, else OMP_NUM_THREADS, else the machine's cores (at most 8)."""
+    for name in ("PRODSHOT_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(name, "")
+        if value.isdigit() and int(value) > 0:
+            return int(value)
+    return min(os.cpu_count() or 1, 8)
+
+
+class Model:
+    """One ONNX file; loaded at the first call, kept until `unload`."""
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        self._path = path
+        self._threads = threads or default_threads()
+        self._run: Callable[[Batch], list[Any]] | None = None
+
+    def __call__(self, batch: Batch) -> list[npt.NDArray[np.float32]]:
+        """The model's outputs for a batch.
+
+        Raises `FinderUnavailable` without onnxruntime, `FinderError` when the file is damaged, the model fails, or
+        an output is not finite.
+        """
+        if self._run is None:
+            self._run = self._load()
+        try:
+            outputs = self._run(batch)
+        except Exception as error:  # onnxruntime's own exceptions share no base class
+            raise FinderError(f"the model {self._path.name} failed: {error}") from error
+        if not all(np.isfinite(output).all() for output in outputs):
+            raise FinderError(f"the model {self._path.name} gave numbers that are not finite")
+        return outputs
+
+    def unload(self) -> None:
+        """Give the memory back; the next call loads the model again."""
+        self._run = None
+
+    def _load(self) -> Callable[[Batch], list[Any]]:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise FinderUnavailable("the lite finder needs onnxruntime: pip install onnxruntime") from error
+        onnxruntime.disable_telemetry_events()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.use_deterministic_compute = True
+        options.log_severity_level = 3
+        try:
+            session = onnxruntime.InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise FinderError(
+                f"the model file {self._path} cannot be loaded ({error}); run 'prodshot weights verify'"
+            ) from error
+        name = session.get_inputs()[0].name
+        return lambda batch: list(session.run(None, {name: batch}))
