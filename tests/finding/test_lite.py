@@ -1,0 +1,180 @@
+"""The lite finder: its words, its judgement on hand-made evidence, and the real models on real photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lib_prodshot.errors import FinderError, UnknownProduct, WeightsError
+from lib_prodshot.finding.interface import Box, Finder
+from lib_prodshot.finding.lite import detector, judge
+from lib_prodshot.finding.lite.concepts import COCO, CONCEPTS, IMAGENET, OPENIMAGES
+from lib_prodshot.finding.lite.evidence import Evidence, Region
+from lib_prodshot.finding.lite.runtime import Model
+from lib_prodshot.finding.lite.vocabulary import concept_of, concepts_of, known_names
+from lib_prodshot.request import parse_products
+
+WHOLE = (10.0, 10.0, 90.0, 90.0)
+
+
+def region(kind: str = "salient", corners: tuple[float, float, float, float] = WHOLE, **scores: float) -> Region:
+    """A region with the given scores: `imagenet_…`, `coco_…`, `openimages_…` by class name with underscores."""
+    tables = {"imagenet": (IMAGENET, 1000), "coco": (COCO, 90), "openimages": (OPENIMAGES, 23)}
+    arrays = {model: np.zeros(count, np.float32) for model, (_, count) in tables.items()}
+    for key, score in scores.items():
+        model, _, name = key.partition("_")
+        arrays[model][tables[model][0][name.replace("_", " ")]] = score
+    return Region(corners, kind, arrays["imagenet"], arrays["coco"], arrays["openimages"])
+
+
+def concept(name: str):  # type: ignore[no-untyped-def]
+    return next(known for known in CONCEPTS if known.name == name)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "name"),
+    [
+        ("Hand bags", "handbag"),
+        ("purse", "handbag"),
+        ("tote", "handbag"),
+        ("sneakers", "sneaker"),
+        ("a pair of red leather shoes", "shoe"),
+        ("wrist-watch", "watch"),
+        ("watch dial", "watch"),
+        ("coffee cup", "cup"),
+        ("motorcycle", "motorcycle"),
+        ("knives", "knife"),
+    ],
+)
+def test_words_that_are_known(phrase: str, name: str) -> None:
+    found = concept_of(phrase)
+    assert found is not None and found.name == name
+
+
+@pytest.mark.parametrize("phrase", ["scarf", "toy car", "carpet", "cart", "shoelace", "watchtower", "black", "q"])
+def test_words_that_resemble_but_mean_something_else(phrase: str) -> None:
+    assert concept_of(phrase) is None
+
+
+def test_no_word_stands_for_two_products() -> None:
+    names = [name for known in CONCEPTS for name in {name.replace(" ", "") for name in known.names}]
+    assert len(names) == len(set(names))
+    assert all(concept_of(name).name == name for name in known_names())  # type: ignore[union-attr]
+
+
+def test_an_unknown_product_is_named_with_its_neighbours_and_the_finder_to_use() -> None:
+    (product,) = parse_products("handbagg")
+    with pytest.raises(UnknownProduct, match="'handbagg'.*handbag.*langsam") as caught:
+        concepts_of(product)
+    assert caught.value.problems[0].field == "products"
+
+
+def test_an_unknown_synonym_is_said_and_the_others_are_used() -> None:
+    (product,) = parse_products("shoe: brogan")
+    concepts, notes = concepts_of(product)
+    assert [found.name for found in concepts] == ["shoe"]
+    assert "brogan" in notes[0]
+
+
+def test_agreeing_voters_score_higher_than_one_alone() -> None:
+    both = region(imagenet_purse=0.5, coco_handbag=0.6)
+    one = region(imagenet_purse=0.5)
+    nothing = region()
+    scores = judge.calibrated([both, one, nothing], [concept("handbag")])[:, 0]
+    assert scores[0] > scores[1] > 0.3 > scores[2]
+
+
+def test_a_clear_rival_marks_a_region_down() -> None:
+    alone = region(imagenet_purse=0.2)
+    rivalled = region(imagenet_purse=0.2, imagenet_teapot=0.79)
+    scores = judge.calibrated([alone, rivalled], [concept("handbag")])[:, 0]
+    assert scores[1] < scores[0]
+
+
+def test_scores_grow_with_the_evidence_and_stay_within_0_and_1() -> None:
+    regions = [region(imagenet_purse=odds) for odds in np.linspace(0, 1, 30)]
+    scores = judge.calibrated(regions, [concept("handbag")])[:, 0]
+    assert (np.diff(scores) >= 0).all() and scores.min() >= 0 and scores.max() <= 1
+
+
+def choose(*regions: Region, products: str = "shoe") -> list[Box]:
+    evidence = Evidence(regions, (200, 100), 1.0)
+    classes = parse_products(products)
+    scores = [detector._class_scores(evidence, concepts_of(item)[0]) for item in classes]
+    return detector._choose(evidence, np.stack(scores, axis=1), [item.threshold for item in classes])
+
+
+def test_a_region_inside_another_of_its_class_is_part_of_it() -> None:
+    dial = region("boxed", (30, 30, 60, 60), imagenet_digital_watch=0.9)
+    watch = region("salient", WHOLE, imagenet_digital_watch=0.8)
+    assert [box.corners for box in choose(dial, watch, products="watch")] == [WHOLE]
+
+
+def test_two_separate_instances_are_not_their_sum() -> None:
+    both = region("salient", (0, 0, 200, 100), openimages_Footwear=0.9, imagenet_Loafer=0.9)
+    left = region("piece", (0, 0, 90, 100), openimages_Footwear=0.9, imagenet_Loafer=0.8)
+    right = region("piece", (110, 0, 200, 100), openimages_Footwear=0.9, imagenet_Loafer=0.8)
+    assert {box.corners for box in choose(both, left, right)} == {left.corners, right.corners}
+
+
+def test_a_box_goes_to_the_class_that_fits_best() -> None:
+    boot = region(openimages_Boot=0.9, imagenet_cowboy_boot=0.9)
+    assert [box.class_index for box in choose(boot, products="watch, boot")] == [1]
+
+
+def test_real_photographs(lite_finder: Finder) -> None:
+    skimage_data = pytest.importorskip("skimage.data")
+    folder = Path(skimage_data.__file__).parent
+    from lib_prodshot.pictures import read
+
+    classes = parse_products("coffee cup, motorcycle, handbag")
+    expected = {"coffee.png": {0}, "motorcycle_left.png": {1}, "moon.png": set(), "chelsea.png": set()}
+    for name, indices in expected.items():
+        findings = lite_finder.find(read(folder / name).rgb, classes)
+        assert {find.box.class_index for find in findings.finds} == indices, name
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 700), (33, 2), (17, 301)])
+def test_any_size_gives_an_answer_and_the_same_twice(lite_finder: Finder, size: tuple[int, int]) -> None:
+    picture = np.random.default_rng(3).integers(0, 255, (*size, 3), np.uint8)
+    classes = parse_products("car")
+    first, second = (lite_finder.detector.detect(picture, classes, 0.25) for _ in range(2))
+    assert first == second
+    boxes = [Box(0, 1.0, (0.0, 0.0, float(size[1]), float(size[0])))]
+    (mask,) = lite_finder.segmenter.segment(picture, boxes)
+    assert mask.shape == size and mask.dtype == np.uint8
+
+
+def test_masks_come_back_after_unloading(lite_finder: Finder) -> None:
+    picture = np.full((40, 60, 3), 90, np.uint8)
+    boxes = [Box(0, 1.0, (5.0, 5.0, 30.0, 30.0)), Box(0, 1.0, (35.0, 5.0, 55.0, 30.0))]
+    before = lite_finder.segmenter.segment(picture, boxes)
+    lite_finder.unload()
+    after = lite_finder.segmenter.segment(picture, boxes)
+    assert len(before) == 2 and all(np.array_equal(one, other) for one, other in zip(before, after))
+
+
+def test_a_damaged_model_file_is_a_plain_failure(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"not a model")
+    with pytest.raises(FinderError, match="weights verify"):
+        Model(broken)(np.zeros((1, 3, 8, 8), np.float32))
+
+
+def test_numbers_that_are_not_finite_are_a_failure_never_absent(models_dir: Path) -> None:
+    model = Model(models_dir / "u2netp.onnx")
+    with pytest.raises(FinderError, match="not finite"):
+        model(np.full((1, 3, 320, 320), np.nan, np.float32))
+
+
+def test_missing_weights_say_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lib_prodshot.finding import lite
+
+    monkeypatch.setenv("PRODSHOT_MODELS", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
+    assert any("prodshot weights fetch" in sentence for sentence in lite.BACKEND.lacking(tmp_path))
+    with pytest.raises(WeightsError, match="prodshot weights fetch"):
+        lite.BACKEND.load(tmp_path)
