@@ -7,13 +7,12 @@ from typing import Any
 
 def register() -> None:
     """Register every callback. Called once, when the WebUI loads `scripts/prodshot.py`."""
-    from modules import script_callbacks
-
+    from lib_prodshot.hosts.registering import register as hang
     from lib_prodshot.webui import axes, options
 
-    script_callbacks.on_ui_settings(options.add_options)
-    script_callbacks.on_before_ui(axes.add_axes)
-    script_callbacks.on_app_started(serve)
+    hang("ui_settings", options.add_options, __file__)
+    hang("before_ui", axes.add_axes, __file__)
+    hang("app_started", serve, __file__)
 
 
 def serve(_demo: Any, app: Any) -> None:

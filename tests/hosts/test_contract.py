@@ -25,6 +25,7 @@ PROCESSING, SCRIPTS, IMAGES = "modules/processing.py", "modules/scripts.py", "mo
 MODELS, OPTIONS, STATE = "modules/sd_models.py", "modules/options.py", "modules/shared_state.py"
 BACKEND, LDM = "backend/memory_management.py", "ldm_patched/modules/model_management.py"
 FORGE_CONTROL = "extensions-builtin/sd_forge_controlnet/lib_controlnet/global_state.py"
+CALLBACKS = "modules/script_callbacks.py"
 MIKUBILL = "internal_controlnet/external_code.py"
 
 
@@ -71,6 +72,10 @@ CALLS = (
     Call(FORGE_CONTROL, "update_controlnet_filenames", hosts=ALL_BUT_A1111),
     Call(FORGE_CONTROL, "get_all_controlnet_names", hosts=ALL_BUT_A1111),
     Call(FORGE_CONTROL, "get_all_preprocessor_names", hosts=ALL_BUT_A1111),
+)
+CALLS += (
+    Call(CALLBACKS, "add_callback", 2, ("category", "filename"), hosts=("a1111", "forge", "reforge", "neo")),
+    *(Call(CALLBACKS, f"on_{kind}", 1) for kind in ("app_started", "before_ui", "ui_settings")),
 )
 MIKUBILL_CALLS = (
     Call(MIKUBILL, "get_models", 0, ("update",)),
@@ -284,6 +289,12 @@ def test_real_modules_have_the_names_we_read(host: str) -> None:
 
 NAMES_WE_READ = {
     "modules/sd_models.py": ("checkpoints_list", "model_data", "def select_checkpoint", "get_closet_checkpoint_match"),
+    "modules/script_callbacks.py": (
+        "callback_map",
+        "callbacks_app_started",
+        "callbacks_before_ui",
+        "callbacks_ui_settings",
+    ),
     "modules/sd_samplers.py": ("all_samplers",),
     "modules/sd_schedulers.py": ("schedulers",),
     "modules/sd_vae.py": ("def get_loaded_vae_name", "def get_loaded_vae_hash"),

@@ -41,9 +41,10 @@ def test_nothing_heavy_is_loaded_before_first_use(
 def test_the_time_to_load_our_scripts(
     installation: Installation, tiny_models: Path, models_dir: Path, tmp_path: Path
 ) -> None:
-    """With bytecode kept, as on any user's machine from the second start on; read from the WebUI's own timer."""
-    times: dict[str, list[float]] = {"with": [], "without": []}
-    for attempt in ("warm", "with", "without", "with", "without"):
+    """With bytecode kept, as on any user's machine from the second start on; told by the WebUI's own timer, script by
+    script. The whole of 'load scripts', with and without us, is printed for the reader: it varies by more than that."""
+    ours, whole = [], {"with": [], "without": []}
+    for attempt in ("warm", "with", "without", "with", "without", "with", "without"):
         data = tmp_path / f"data-{attempt}"
         servers.lay_out(installation, data, tiny_models, models_dir, ours=attempt != "without")
         server = servers.start(installation, data, PRODSHOT_TINY_FORGE_CONFIG="", PYTHONDONTWRITEBYTECODE="")
@@ -52,14 +53,11 @@ def test_the_time_to_load_our_scripts(
         finally:
             server.stop()
         if attempt != "warm":
-            times[attempt].append(records["load scripts"])
-            print(attempt, {key: value for key, value in records.items() if key in SHOWN})
-    ours = min(times["with"]) - min(times["without"])
-    print(f"load scripts: with {times['with']}, without {times['without']}, difference {ours:.3f} s")
-    assert ours * 1000 < MOST_MILLISECONDS
-
-
-SHOWN = ("load scripts", "load scripts/prodshot.py", "create ui", "add APIs")
+            whole[attempt].append(records["load scripts"])
+        if attempt == "with":
+            ours.append(records["load scripts/prodshot.py"])
+    print(f"our script {ours}, all scripts {whole}")
+    assert min(ours) * 1000 < MOST_MILLISECONDS
 
 
 def test_the_accordion_switched_off_costs_nothing(clean: Server) -> None:

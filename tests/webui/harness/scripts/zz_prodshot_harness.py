@@ -13,14 +13,8 @@ COUNTS = {"samplings": 0, "steps": 0, "generations": 0, "images": 0}
 FAULTS = {}
 """What to break next, by stage: 'pass' (the nested pass), 'hook' (another script), with the words to raise."""
 
-HEAVY = (
-    "onnxruntime",
-    "groundingdino",
-    "segment_anything",
-    "ai_edge_litert",
-    "skimage",
-    "lib_prodshot.finding.registry",
-)
+HEAVY = ("onnxruntime", "groundingdino", "segment_anything", "ai_edge_litert")
+"""Packages that a finder needs and nobody else in a bare WebUI loads."""
 
 
 def fit_tiny_controlnet(*_):
