@@ -26,7 +26,7 @@ pictures rises by .003 to .008 against 0.5), so it becomes the soft mask's middl
 
 _MOST_GROWTH = 2.5  # times the box's area
 _LEAST_COVER = 0.1  # of the box; below, nothing in it is salient
-_GRABCUT_SIDE = 400
+_GRABCUT_SIDE = 256
 
 
 class LiteSegmenter:
@@ -146,7 +146,7 @@ def _grabcut(picture: Picture, box: Corners) -> SoftMask:
     if min(small.shape[:2]) >= 8 and (labels == cv2.GC_BGD).any():
         cv2.setRNGSeed(0)  # GrabCut draws its first clusters at random
         models = np.zeros((1, 65)), np.zeros((1, 65))
-        cv2.grabCut(small, labels, (0, 0, 0, 0), *models, 5, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(small, labels, (0, 0, 0, 0), *models, 4, cv2.GC_INIT_WITH_MASK)
         found = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.float32)
     mask = np.zeros(picture.shape[:2], np.uint8)
     if found.sum() < _LEAST_COVER * (x1 - x0) * (y1 - y0) or not found.any():
