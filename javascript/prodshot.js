@@ -13,7 +13,9 @@ window.prodshot = (function() {
 
     function pictureOf(tab) {
         for (const place of PLACES[tab]) {
-            const found = [...page().querySelectorAll(place)].find((image) => isShown(image) && image.src);
+            // gradio 3 hides the picture itself behind a canvas to draw on, but not what it stands in
+            const isFilled = (image) => image.getAttribute('src') && image.naturalWidth > 0;
+            const found = [...page().querySelectorAll(place)].find((image) => isFilled(image) && isShown(image.parentElement));
             if (found) return found.src;
         }
         return '';
@@ -24,6 +26,7 @@ window.prodshot = (function() {
         const answer = await fetch(source);
         if (!answer.ok) return '';
         const blob = await answer.blob();
+        if (!blob.type.startsWith('image/')) return '';
         return new Promise((resolve) => {
             const reader = new FileReader();
             reader.onload = () => resolve(reader.result);

@@ -106,8 +106,18 @@ class RemotePainter:
         images = reply.get("images") or []
         if not images:
             raise PassInterrupted("interrupted")
-        ran = None if plan.control is None else len(images) > 1
+        ran = None if plan.control is None else self._control_ran(len(images) - 1)
         return PassResult(_decode(images[0], plan), ran, _lossy_note(images[0]))
+
+    def _control_ran(self, maps: int) -> bool | None:
+        """Whether ControlNet took part, told by the maps it adds to an answer. The Forge family adds them before it
+        loads the model: there, one that is missing tells, and one that is there does not."""
+        if maps < 1:
+            return False
+        with suppress(RemoteError):
+            # only Mikubill's extension has this route
+            return bool(self._once("/controlnet/version"))
+        return None
 
     def _watched(self, work: Callable[[], _T]) -> _T:
         with ThreadPoolExecutor(max_workers=1) as pool:

@@ -43,18 +43,20 @@ def state_of(finder: str) -> FinderState:
     """
     if FETCHING.is_running():
         return FETCHING.state()
-    lacking = missing("lite" if finder == "lite" else "langsam")
-    to_fetch = sum(entry.size for entry in lacking)
-    failure = FETCHING.failure
+    wanted = "lite" if finder == "lite" else "langsam"
+    absent = missing(wanted)
+    to_fetch = sum(entry.size for entry in absent)
+    why = FETCHING.failure or _missing_words(to_fetch)
     try:
-        chosen = registry.choose(finder, options.models_dir())
-    except FinderUnavailable as error:
-        return FinderState("missing", failure or _missing_words(lacking) or str(error), to_fetch)
-    name = LABELS.get(chosen.backend.name, chosen.backend.name)
-    if finder == "auto" and chosen.backend.name == "lite":
-        why = failure or _missing_words(lacking) or _first_lack("langsam")
-        return FinderState("limited", f"{name} ready. LangSAM: {why}", to_fetch)
-    return FinderState("ready", f"{name} ready")
+        chosen = registry.choose(finder, options.models_dir()).backend.name
+    except FinderUnavailable:
+        others = [name for name in _names() if finder == "auto" and name != wanted]
+        parts = [f"{_label(wanted)}: {why or _first_lack(wanted)}", *(_lack_of(name) for name in others)]
+        return FinderState("missing", "; ".join(parts), to_fetch)
+    if finder == "auto" and chosen != "langsam":
+        lack = f"{LABELS['langsam']}: {why or _first_lack('langsam')}"
+        return FinderState("limited", f"{_label(chosen)} ready. {lack}", to_fetch)
+    return FinderState("ready", f"{_label(chosen)} ready")
 
 
 def missing(group: str) -> tuple[Weights, ...]:
@@ -63,10 +65,20 @@ def missing(group: str) -> tuple[Weights, ...]:
     return tuple(entry for entry in weights.select([group]) if weights.look_for(entry, folder).path is None)
 
 
-def _missing_words(lacking: Sequence[Weights]) -> str:
-    if not lacking:
-        return ""
-    return f"weights missing, {megabytes(sum(entry.size for entry in lacking))} to fetch"
+def _missing_words(size: int) -> str:
+    return f"weights missing, {megabytes(size)} to fetch" if size else ""
+
+
+def _names() -> list[str]:
+    return [backend.name for backend in registry.backends()]
+
+
+def _label(name: str) -> str:
+    return LABELS.get(name, name)
+
+
+def _lack_of(name: str) -> str:
+    return f"{_label(name)}: {_first_lack(name)}"
 
 
 def _first_lack(name: str) -> str:

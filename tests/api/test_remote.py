@@ -26,7 +26,7 @@ from lib_prodshot.request import Request  # noqa: E402
 from lib_prodshot.webui import routes  # noqa: E402
 from lib_prodshot.webui.job_table import Control, JobTable  # noqa: E402
 from tests.api.local_host import LocalHost  # noqa: E402
-from tests.api.tools import WebUI, as_file, dark, noise  # noqa: E402
+from tests.api.tools import WebUI, as_code, as_file, dark, noise  # noqa: E402
 from tests.finders import fixed_finder  # noqa: E402
 
 
@@ -224,6 +224,20 @@ def test_control_takes_part_or_not(webui: WebUI) -> None:
         painter = RemotePainter(remote)
         assert painter.paint(plan(control=UNIT)).control_ran is True
         assert painter.paint(plan(control={**UNIT, "model": "gone"})).control_ran is False
+
+
+def test_the_forge_familys_maps_prove_nothing() -> None:
+    picture = as_code(as_file(noise(1, (64, 96))))
+
+    def answer(request: Any) -> Any:
+        if request.url.path == "/controlnet/version":
+            return httpx.Response(404, json={"detail": "Not Found"})
+        if request.url.path.endswith("/img2img"):
+            return ok(images=[picture, picture])
+        return httpx.Response(200, json=[{"name": "Euler", "label": "Karras"}])
+
+    client = RemoteWebUI("http://shop", transport=httpx.MockTransport(answer))
+    assert RemotePainter(client).paint(plan(control=UNIT)).control_ran is None
 
 
 def test_the_lists(webui: WebUI) -> None:

@@ -193,6 +193,10 @@ def _control_modules() -> dict[str, Sequence[str]]:
     return {"module_list": list(PREPROCESSORS)}
 
 
+def _control_version() -> dict[str, int]:
+    return {"version": 2}
+
+
 def _interrupt() -> dict[str, Any]:
     from modules import shared
 
@@ -209,4 +213,5 @@ _LISTS = {
     "/sdapi/v1/progress": _progress,
     "/controlnet/model_list": _control_models,
     "/controlnet/module_list": _control_modules,
+    "/controlnet/version": _control_version,
 }

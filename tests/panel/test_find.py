@@ -169,7 +169,7 @@ def test_weights_missing_with_lite_at_hand(host: LocalHost, shelf: Shelf) -> Non
 def test_asked_for_by_name(host: LocalHost, shelf: Shelf) -> None:
     assert state_of("lite").level == "ready"
     state = state_of("langsam")
-    assert state.level == "missing" and state.text.startswith("weights missing")
+    assert state.level == "missing" and state.text.startswith("LangSAM: weights missing")
 
 
 def test_a_package_is_missing(host: LocalHost, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
