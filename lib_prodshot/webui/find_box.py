@@ -64,19 +64,23 @@ class FindBox:
 
     def connect(self, components: Sequence[Any]) -> None:
         """Let Find read the settings' components (in schema order)."""
-        finder = components[[known.elem_id for known in components].index(self.elem_id("finder"))]
+        products, finder = (self._among(components, name) for name in ("products", "finder"))
         line = [self.state, self.fetch]
         quiet = {"show_progress": False, "queue": False}
-        self.button.click(
-            find,
-            [self.picture, self.given, *components],
-            [self.result, *line],
-            queue=False,
-            **javascript(f"(...args) => window.prodshot ? window.prodshot.find('{self.tab}', args) : args"),
-        )
+        for begins in (self.button.click, products.submit):
+            begins(
+                find,
+                [self.picture, self.given, *components],
+                [self.result, *line],
+                queue=False,
+                **javascript(f"(...args) => window.prodshot ? window.prodshot.find('{self.tab}', args) : args"),
+            )
         self.refresh.click(show_state, [finder], line, **quiet)
         finder.change(show_state, [finder], line, **quiet)
         self.fetch.click(fetch_or_stop, [finder], line, **quiet)
+
+    def _among(self, components: Sequence[Any], name: str) -> Any:
+        return next(known for known in components if known.elem_id == self.elem_id(name))
 
 
 def draw(elem_id: Callable[[str], str], tab: str) -> FindBox:

@@ -1,0 +1,62 @@
+"""`python -m tests.panel.page_server PORT FOLDER`: the panel alone on a page, with our script and style sheet.
+
+A pretended img2img tab holds a picture, so that Find has one to take.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from lib_prodshot.bootstrap import ROOT
+from lib_prodshot.finding import registry
+from lib_prodshot.hosts import current
+from lib_prodshot.webui.gradio_kit import GRADIO_4
+from lib_prodshot.webui.panel import draw_panel
+from tests.api.local_host import LocalHost
+from tests.api.tools import BACKENDS
+from tests.finders import fixed_finder
+from tests.panel.drawing import elem_id
+
+
+def build() -> gr.Blocks:
+    """The page."""
+    style = (ROOT / "style.css").read_text(encoding="utf-8")
+    script = (ROOT / "javascript" / "prodshot.js").read_text(encoding="utf-8")
+    head = f"<script>{script}</script>"
+    if not GRADIO_4:
+        _put_into_head(head)
+    with gr.Blocks(css=style, **({"head": head} if GRADIO_4 else {})) as page:
+        with gr.Tabs(elem_id="mode_img2img"), gr.Tab("img2img"):
+            gr.Image(type="pil", elem_id="img2img_image", elem_classes=["image-container"], height=100)
+        with gr.Column():
+            draw_panel(True, elem_id("img2img"), with_enabled=False)
+    return page
+
+
+def _put_into_head(text: str) -> None:
+    """gradio 3 has no parameter for it; the WebUI does the same."""
+    original = gr.routes.templates.TemplateResponse
+
+    def respond(*args: Any, **kwargs: Any) -> Any:
+        response = original(*args, **kwargs)
+        response.body = response.body.replace(b"</head>", f"{text}</head>".encode())
+        response.init_headers()
+        return response
+
+    gr.routes.templates.TemplateResponse = respond
+
+
+def main() -> None:
+    """Serve until killed."""
+    port, folder = int(sys.argv[1]), Path(sys.argv[2])
+    current._HOST.append(LocalHost(folder, fixed_finder(darkest=25)))
+    registry.backends = lambda: BACKENDS
+    build().launch(server_name="127.0.0.1", server_port=port, quiet=True, show_error=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""The panel in a real browser: what our script and style sheet do, under whichever gradio the environment has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
+
+from lib_prodshot.bootstrap import ROOT  # noqa: E402
+from tests.api.tools import dark, noise  # noqa: E402
+
+S = "#script_img2img_prodshot_"
+OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("page")
+    environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
+    command = [sys.executable, "-m", "tests.panel.page_server", str(port), str(folder)]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        _wait(f"http://127.0.0.1:{port}/", process, folder / "log")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    end = time.monotonic() + 120
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            opener.open(url, timeout=5).read()
+            return
+        except OSError:
+            time.sleep(0.3)
+    raise AssertionError(f"the page did not come up: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    names = (os.environ.get("PRODSHOT_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    path = next((found for name in names if name and (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("no Chromium on this machine; PRODSHOT_CHROMIUM names one")
+    with playwright.sync_playwright() as engine:
+        context = engine.chromium.launch_persistent_context(
+            str(tmp_path_factory.mktemp("profile")), executable_path=path, headless=True, args=list(OPTIONS)
+        )
+        yield context
+        context.close()
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    made = browser.new_page()
+    made.goto(address, wait_until="domcontentloaded")
+    made.wait_for_selector(f"{S}products textarea", timeout=60_000)
+    made.wait_for_selector(f"{S}state .prodshot-dot", timeout=60_000)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    return saved(tmp_path / "bag.png", noise(1, (80, 120)))
+
+
+def saved(path: Path, samples: np.ndarray) -> Path:
+    Image.fromarray(samples).save(path)
+    return path
+
+
+def find(page: Any, products: str = "handbag") -> None:
+    page.fill(f"{S}products textarea", products)
+    page.click(f"{S}find")
+    page.wait_for_selector(f"{S}result :is(.prodshot-preview, .prodshot-said-error)", timeout=60_000)
+
+
+def test_the_state_line_asks_by_itself(page: Any) -> None:
+    assert "Lite finder ready. LangSAM:" in page.inner_text(f"{S}state")
+    assert page.is_visible(f"{S}fetch") and page.is_hidden(f"{S}refresh")
+
+
+def test_find_takes_img2imgs_picture(page: Any, picture: Path) -> None:
+    page.set_input_files("#img2img_image input[type=file]", str(picture))
+    page.wait_for_selector("#img2img_image img")
+    find(page)
+    assert "handbag 0.80" in page.inner_text(f"{S}result") and "120×80" in page.inner_text(f"{S}result")
+
+
+def test_an_uploaded_picture_goes_first(page: Any, picture: Path, tmp_path: Path) -> None:
+    page.set_input_files("#img2img_image input[type=file]", str(picture))
+    page.set_input_files(f"{S}picture input[type=file]", str(saved(tmp_path / "dark.png", dark((40, 60)))))
+    page.wait_for_selector(f"{S}picture img")
+    page.wait_for_timeout(500)
+    find(page)
+    assert "Skipped" in page.inner_text(f"{S}result") and "60×40" in page.inner_text(f"{S}result")
+
+
+def test_without_a_picture_it_says_so(page: Any) -> None:
+    find(page)
+    assert "no picture to look at" in page.inner_text(f"{S}result")
+
+
+def test_layers_by_click_and_key(page: Any, picture: Path) -> None:
+    page.set_input_files("#img2img_image input[type=file]", str(picture))
+    page.wait_for_selector("#img2img_image img")
+    find(page)
+    boxes, mask = page.locator(f"{S}result .prodshot-boxes"), page.locator(f"{S}result .prodshot-mask")
+    page.locator(f"{S}result .prodshot-verdict").click()
+    assert boxes.is_visible() and mask.is_visible()
+    page.keyboard.press("b")
+    assert boxes.is_hidden() and mask.is_visible()
+    page.keyboard.press("m")
+    assert mask.is_hidden()
+    page.locator(f"{S}result label", has_text="Boxes").click()
+    assert boxes.is_visible()
+    page.focus(f"{S}products textarea")
+    page.keyboard.type("bmbm")
+    assert boxes.is_visible() and page.input_value(f"{S}products textarea").endswith("bmbm")
+    page.locator(f"{S}result .prodshot-verdict").click()
+    page.keyboard.press("Escape")
+    assert page.locator(f"{S}result .prodshot-preview").is_hidden()
+    find(page)
+    page.wait_for_timeout(300)
+    page.locator(f"{S}result .prodshot-close").click()
+    assert page.locator(f"{S}result .prodshot-preview").is_hidden()
+
+
+def test_help_is_a_tooltip(page: Any) -> None:
+    tip = page.locator(f'{S}box_threshold [data-testid="block-info"] + div')
+    assert tip.evaluate("e => getComputedStyle(e).opacity") == "0"
+    page.hover(f'{S}box_threshold [data-testid="block-info"]')
+    page.wait_for_function("e => getComputedStyle(e).opacity == '1'", arg=tip.element_handle(), timeout=5_000)
+
+
+@pytest.mark.parametrize(
+    ("engine", "shown", "hidden"), [("retouch", "strength", "padding"), ("inpaint", "padding", "strength")]
+)
+def test_an_engines_settings_show_with_it(page: Any, engine: str, shown: str, hidden: str) -> None:
+    page.locator(f"{S}tabs button", has_text="Enhance").first.click()
+    page.locator(f"{S}engine label", has_text=engine).click()
+    page.wait_for_selector(f"{S}{shown}", state="visible", timeout=10_000)
+    page.wait_for_selector(f"{S}{hidden}", state="hidden", timeout=10_000)
+
+
+def test_a_preset_comes_back(page: Any) -> None:
+    page.fill(f"{S}products textarea", "watch: dial")
+    page.locator(f"{S}tabs button", has_text="Presets").first.click()
+    page.fill(f"{S}preset_name :is(input, textarea)", "Watches")
+    page.click(f"{S}preset_save")
+    page.wait_for_selector(f"{S}preset_message :text('Saved Watches')")
+    page.fill(f"{S}products textarea", "something else")
+    page.click(f"{S}preset_load")
+    page.wait_for_selector(f"{S}preset_message :text('Loaded Watches')")
+    assert page.input_value(f"{S}products textarea") == "watch: dial"
+    page.click(f"{S}preset_share")
+    page.wait_for_function(
+        "s => document.querySelector(s).value.includes('watch: dial')", arg=f"{S}preset_text textarea"
+    )
+    page.on("dialog", lambda dialog: dialog.dismiss())
+    page.click(f"{S}preset_delete")
+    page.wait_for_timeout(500)
+    assert "Deleted" not in page.inner_text(f"{S}preset_message")
+
+
+def test_enter_in_products_finds(page: Any, picture: Path) -> None:
+    page.set_input_files("#img2img_image input[type=file]", str(picture))
+    page.wait_for_selector("#img2img_image img")
+    page.fill(f"{S}products textarea", "shoe")
+    page.press(f"{S}products textarea", "Enter")
+    page.wait_for_selector(f"{S}result :text('shoe 0.80')", timeout=60_000)
