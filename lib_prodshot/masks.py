@@ -30,17 +30,33 @@ Region = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
+class Piece:
+    """One instance's mask and where in the picture it lies; both are empty for an instance of which nothing is left."""
+
+    region: Region
+    mask: Mask
+
+    def whole(self, height: int, width: int) -> Mask:
+        """The mask in a picture of that size."""
+        whole = np.zeros((height, width), np.uint8)
+        whole[self.region] = self.mask
+        return whole
+
+
+@dataclass(frozen=True)
 class BuiltMask:
     """What the enhancer may touch.
 
     `mask` is the joined mask before, `alpha` after feathering (both H×W uint8); `chosen` are the indices of the
-    finds that made it, `areas` the pixels of each one's own mask. Without any chosen find both are all 0.
+    finds that made it, `areas` the pixels of each one's own mask, `pieces` these masks themselves. Without any chosen
+    find both are all 0.
     """
 
     mask: Mask
     alpha: Alpha
     chosen: tuple[int, ...]
     areas: tuple[int, ...]
+    pieces: tuple[Piece, ...] = ()
 
 
 def build_mask(finds: Sequence[Find], request: Request) -> BuiltMask:
@@ -67,7 +83,8 @@ def build_mask(finds: Sequence[Find], request: Request) -> BuiltMask:
     alpha = feather(mask, request.feather)
     if not alpha.any():
         raise EnhanceError(f"the mask is too small for a feather of {request.feather:g} pixels; lower 'feather'")
-    return BuiltMask(mask, alpha, tuple(chosen), tuple(areas[index] for index in chosen))
+    own_areas, own_pieces = tuple(areas[index] for index in chosen), tuple(pieces[index] for index in chosen)
+    return BuiltMask(mask, alpha, tuple(chosen), own_areas, own_pieces)
 
 
 def _why_empty(request: Request) -> str:
@@ -76,27 +93,19 @@ def _why_empty(request: Request) -> str:
     return f"the mask is empty: no pixel reaches {request.mask_threshold:g}; lower 'mask_threshold'"
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """One instance's mask and where in the picture it lies."""
-
-    region: Region
-    mask: Mask
-
-
-def _piece(find: Find, request: Request) -> _Piece:
+def _piece(find: Find, request: Request) -> Piece:
     soft = find.soft_mask
     whole = threshold(soft, request.mask_threshold)
     pixels = _growth(find.box, request)
     region = _region_around(whole, max(pixels, 0) + 1)
     mask = np.ascontiguousarray(whole[region])
     if not mask.size:
-        return _Piece(region, mask)
+        return Piece(region, mask)
     if request.drop_specks:
         mask = drop_specks(mask, request.drop_specks)
     if request.fill_holes:
         mask = fill_holes(mask, request.fill_holes)
-    return _Piece(region, grow(mask, pixels))
+    return Piece(region, grow(mask, pixels))
 
 
 def _growth(box: Box, request: Request) -> int:

@@ -97,7 +97,7 @@ def _go(
 
 def _enhance(walk: _Walk, loaded: LoadedPicture, request: Request, built: BuiltMask, enhancer: Enhancer) -> None:
     outcome = walk.outcome
-    task = Task(loaded.rgb, built.mask, built.alpha, outcome.detections, request)
+    task = Task(loaded.rgb, built.mask, built.alpha, outcome.detections, request, pieces=built.pieces)
     with walk.stage("enhance"):
         enhanced = enhancer.enhance(task)
     outcome.notes += enhanced.notes

@@ -6,7 +6,7 @@ own overlay, colour correction or upscaler has nothing to spoil, and every host 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,7 +20,6 @@ from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.enhancing.prompts import fill_template, leave_out_missing
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.hosts.interface import FILLS, InpaintPass, Painter, PassResult
-from lib_prodshot.outcome import Detection
 from lib_prodshot.preserve import composite
 from lib_prodshot.products import clean_phrase
 from lib_prodshot.request import Request
@@ -138,7 +137,7 @@ def plan_groups(task: Task) -> Iterator[Group]:
     if request.invert or len(names) == 1:
         yield Group(task.mask, task.alpha, tuple(names), _template(request, names[0]))
         return
-    parts = instance_masks(task.mask, task.detections)
+    parts = [piece.whole(*task.mask.shape) for piece in task.pieces]
     members: dict[object, list[int]] = {}
     for number, name in enumerate(names):
         key = number if request.passes == "each" else _template(request, name)
@@ -154,32 +153,6 @@ def plan_groups(task: Task) -> Iterator[Group]:
 def _template(request: Request, label: str) -> str:
     """The prompt template of one product."""
     return request.prompts.get(clean_phrase(label), request.prompt)
-
-
-def instance_masks(mask: Array, detections: Sequence[Detection]) -> list[Array]:
-    """A joined H×W mask taken apart: each of its pixels goes to the detection whose box it lies in, or is nearest to.
-
-    Where boxes overlap the smaller one wins, for it is the product in front or the part of another.
-    """
-    height, width = mask.shape
-    rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
-    order = sorted(range(len(detections)), key=lambda number: _box_area(detections[number]))
-    nearest = np.full((height, width), np.inf, np.float32)
-    owner = np.zeros((height, width), np.int16)
-    for number in order:
-        x0, y0, x1, y1 = detections[number].box
-        across = np.maximum(np.maximum(x0 - columns, columns - (x1 - 1)), 0)
-        down = np.maximum(np.maximum(y0 - rows, rows - (y1 - 1)), 0)
-        distance = np.hypot(across, down).astype(np.float32)
-        closer = distance < nearest
-        owner[closer] = number
-        nearest[closer] = distance[closer]
-    return [np.where(owner == number, mask, np.uint8(0)) for number in range(len(detections))]
-
-
-def _box_area(found: Detection) -> int:
-    x0, y0, x1, y1 = found.box
-    return (x1 - x0) * (y1 - y0)
 
 
 def _refuse_vanishing(mask: Array) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from lib_prodshot.masks import Piece
 from lib_prodshot.outcome import Detection
 from lib_prodshot.request import Request
 
@@ -25,7 +26,8 @@ class Task:
     """One picture to enhance. Its arrays are read-only by agreement.
 
     `picture` is H×W×3 uint8 RGB, `mask` H×W uint8 (255 = to be enhanced), `alpha` the feathered mask (H×W uint8,
-    0 = will stay untouched whatever the enhancer returns there), `detections` the chosen products.
+    0 = will stay untouched whatever the enhancer returns there), `detections` the chosen products, `pieces` the mask
+    of each of them before they were joined (perhaps overlapping, and never inverted).
     """
 
     picture: npt.NDArray[np.uint8]
@@ -34,6 +36,7 @@ class Task:
     detections: tuple[Detection, ...]
     request: Request
     progress: Progress = field(default=_no_progress)
+    pieces: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True)

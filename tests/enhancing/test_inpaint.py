@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lib_prodshot import masks, preserve
-from lib_prodshot.enhancing.inpaint import InpaintEnhancer, instance_masks
+from lib_prodshot.enhancing.inpaint import InpaintEnhancer
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.hosts.interface import ControlLists, Family, InpaintPass, PassDefaults, PassResult
@@ -60,7 +60,13 @@ def task(request: Request, size: int = 256) -> Task:
         found.append(Detection(name.strip(), 0.8, (x0, y0, x1, y1), (x1 - x0) * (y1 - y0)))
     if request.invert:
         mask = masks.invert(mask)
-    return Task(picture, mask, masks.feather(mask, request.feather), tuple(found), request)
+    pieces = tuple(piece_of(one.box) for one in found)
+    return Task(picture, mask, masks.feather(mask, request.feather), tuple(found), request, pieces=pieces)
+
+
+def piece_of(box: tuple[int, int, int, int]) -> masks.Piece:
+    x0, y0, x1, y1 = box
+    return masks.Piece((slice(y0, y1), slice(x0, x1)), np.full((y1 - y0, x1 - x0), 255, np.uint8))
 
 
 def run(painter: Recorder | None = None, **settings: Any) -> tuple[Recorder, Task, Enhanced, InpaintEnhancer]:
@@ -167,11 +173,13 @@ def test_a_product_too_small_to_be_seen_is_said() -> None:
         InpaintEnhancer(Recorder()).enhance(work)
 
 
-def test_instances_share_out_the_whole_mask() -> None:
-    mask = np.zeros((40, 60), np.uint8)
-    mask[5:35, 5:55] = 255
-    large = Detection("bag", 0.9, (5, 5, 55, 35), 1500)
-    small = Detection("tag", 0.8, (20, 10, 30, 20), 100)
-    parts = instance_masks(mask, (large, small))
-    assert np.array_equal(parts[0] | parts[1], mask) and not (parts[0] & parts[1]).any()
-    assert parts[1].sum() == 100 * 255 and (parts[1][10:20, 20:30] == 255).all()
+def test_overlapping_instances_are_each_repainted_whole() -> None:
+    """A tag that hangs before a bag: both passes see all of their own product."""
+    mask = np.zeros((128, 128), np.uint8)
+    mask[20:100, 20:100] = 255
+    found = (Detection("bag", 0.9, (20, 20, 100, 100), 6400), Detection("tag", 0.8, (50, 50, 70, 90), 800))
+    pieces = tuple(piece_of(one.box) for one in found)
+    request = Request(products="bag, tag", passes="each", feather=0.0, inpaint_area="whole picture", resolution=128)
+    painter = Recorder()
+    InpaintEnhancer(painter).enhance(Task(np.zeros((128, 128, 3), np.uint8), mask, mask, found, request, pieces=pieces))
+    assert [int((plan.mask == 255).sum()) for plan in painter.plans] == [6400, 800]
