@@ -1,0 +1,93 @@
+"""The localisation files: of this panel and no other text of the WebUI, whole, and in step with the schema."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+
+from lib_prodshot.bootstrap import ROOT
+from lib_prodshot.webui import options
+from tests.api.local_host import LocalHost
+from tests.panel.drawing import draw_page
+
+FILES = sorted((ROOT / "localizations").glob("*.json"))
+
+OF_THE_HOST = {
+    *("Steps", "CFG scale", "Sampler", "Scheduler", "Seed", "Checkpoint", "Negative prompt", "Denoising strength"),
+    *(
+        "Masked content",
+        "ControlNet",
+        "Preprocessor",
+        "Control weight",
+        "Pixel perfect",
+        "Output",
+        "Name",
+        "Load",
+        "Save",
+    ),
+    *("Delete", "Apply", "Fetch", "Refresh", "Prodshot", "Enable Prodshot"),
+}
+"""Words that the WebUI, ControlNet or their own language packs translate, and what is never shown as it stands."""
+
+
+def shown(host: LocalHost) -> set[str]:
+    """Every text of the panel and its settings page. Choices stay as they are: they are the API's own words."""
+    page, _ = draw_page()
+    texts = set()
+    for block in page.blocks.values():
+        names = ("label", "info", "value") if type(block).__name__ == "Button" else ("label", "info")
+        texts |= {text for name in names if isinstance(text := getattr(block, name, None), str) and text.strip()}
+    for info in options._options(Option).values():
+        texts |= {info.label, *info.texts}
+    return texts - OF_THE_HOST
+
+
+class Option(SimpleNamespace):
+    """The WebUI's OptionInfo, as far as its texts go."""
+
+    def __init__(self, default: Any, label: str, *_: Any, **__: Any) -> None:
+        super().__init__(label=label, texts=[])
+
+    def info(self, text: str) -> Option:
+        self.texts.append(f"({text})")
+        return self
+
+    def needs_reload_ui(self) -> Option:
+        return self
+
+
+def read(path: Path) -> dict[str, str]:
+    def without_doubles(pairs: list[tuple[str, str]]) -> dict[str, str]:
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=without_doubles)
+
+
+def test_there_are_some() -> None:
+    assert {path.stem for path in FILES} >= {"de_DE", "zh_CN"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_nothing_stale_and_hardly_anything_missing(host: LocalHost, path: Path) -> None:
+    texts, translated = shown(host), read(path)
+    assert not translated.keys() - texts, "texts that the panel no longer shows"
+    missing = sorted(texts - translated.keys())
+    print(f"{path.stem}: {len(translated)} of {len(texts)} texts; missing: {missing}")
+    assert len(missing) <= len(texts) // 10
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_what_must_not_be_translated_is_kept(path: Path) -> None:
+    for text, translation in read(path).items():
+        assert translation.strip() == translation and translation
+        quoted = set(re.findall(r"\[\w+\]|(?<= )'\w+[:,] [^']+'|control_v11f1p_sd15_depth|ΔE2000|/prodshot/v1", text))
+        assert all(part in translation for part in quoted), (text, translation)
