@@ -22,6 +22,10 @@ from lib_prodshot.hosts.parent import defaults_of
 
 _SAVED_AS = "already_saved_as"
 
+_EXACT_SAVING = {"stealth_pnginfo_option": "None"}
+"""Settings under which a file holds the very pixels: Forge hides the infotext in their lowest bits, even where the
+option was never touched."""
+
 _FAMILIES = (
     ("modules_forge.forge_version", "Forge family"),
     ("modules_forge", "Forge family"),
@@ -150,7 +154,7 @@ class WebUI:
         # what is written may be changed on the way, by other extensions and by forks
         written = picture.copy()
         try:
-            with patch.dict(self._shared.opts.data, self._exact_saving()):
+            with patch.dict(self._shared.opts.data, _EXACT_SAVING):
                 path, _ = import_module("modules.images").save_image(
                     written, target, "", defaults.seed, defaults.prompt, kind, info=infotext, p=parent, suffix=suffix
                 )
@@ -159,10 +163,6 @@ class WebUI:
         # by this the page's gallery shows the file instead of writing another
         setattr(picture, _SAVED_AS, path)
         return Saved(Path(path), infotext)
-
-    def _exact_saving(self) -> dict[str, Any]:
-        """Settings under which a file holds the very pixels: Forge hides the infotext in their lowest bits."""
-        return {"stealth_pnginfo_option": "None"} if "stealth_pnginfo_option" in self._shared.opts.data else {}
 
     def lossy_format(self) -> str:
         """The format of the WebUI's files where it does not keep pixels as they are; empty where it does."""

@@ -31,8 +31,16 @@ def installation_of(host: str) -> Installation:
 
 
 @pytest.fixture(scope="session", params=list(HOSTS))
-def installation(request: pytest.FixtureRequest) -> Installation:
-    return installation_of(request.param)
+def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """The host with a Python of its own on top of its venv, so that what is installed changes nothing of it."""
+    return servers.overlaid(installation_of(request.param), tmp_path_factory.mktemp(f"{request.param}-python"))
+
+
+@pytest.fixture(scope="session")
+def installation(bare: Installation) -> Installation:
+    """The host after `install.py`, run as the WebUI runs it."""
+    servers.run_installer(bare)
+    return bare
 
 
 @pytest.fixture(scope="session")

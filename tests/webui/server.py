@@ -176,6 +176,26 @@ def make_forge_config(installation: Installation, folder: Path) -> None:
         file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
 
 
+def overlaid(installation: Installation, folder: Path) -> Installation:
+    """The same WebUI run by a virtual environment that sees its packages and keeps its own apart."""
+    command = [str(installation.python), "-m", "venv", "--without-pip", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (base,) = installation.python.parent.parent.glob("lib/python*/site-packages")
+    (site / "webui.pth").write_text(f"{base}\n")
+    return Installation(installation.host, installation.folder, folder / "bin" / "python")
+
+
+def run_installer(installation: Installation) -> str:
+    """Run our `install.py` as the WebUI's launcher does; returns what it said."""
+    environment = {**os.environ, "PYTHONPATH": str(installation.folder)}
+    command = [str(installation.python), str(ROOT / "install.py")]
+    done = subprocess.run(command, cwd=installation.folder, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise NotStarted(f"install.py failed:\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
 def lay_out(installation: Installation, data: Path, models: Path, finder_models: Path | None, ours: bool) -> None:
     """A data folder with links to the tiny models and the extensions; `ours` False leaves Prodshot out."""
     for kind in sorted((models / "models").iterdir()):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 from lib_prodshot.bootstrap import ROOT
 from tests.webui import server as servers
 from tests.webui.browser import Tab, opened, photograph
-from tests.webui.conftest import accordion, txt2img
+from tests.webui.conftest import accordion, installation_of, txt2img
 from tests.webui.server import Installation, Server
 
 MOST_MILLISECONDS = 100
@@ -76,18 +75,11 @@ def test_the_accordion_switched_off_costs_nothing(clean: Server) -> None:
 
 
 @pytest.fixture
-def a1111_overlay(installation: Installation, tmp_path: Path) -> Iterator[Installation]:
-    """AUTOMATIC1111 with a Python of its own on top of its venv, so that an installer changes nothing of it."""
-    if installation.host != "a1111":
+def a1111_overlay(bare: Installation, tmp_path: Path) -> Installation:
+    """AUTOMATIC1111 on which nothing of ours was ever installed."""
+    if bare.host != "a1111":
         pytest.skip("AUTOMATIC1111's page; Forge's is the same code")
-    overlay = tmp_path / "overlay"
-    command = [str(installation.python), "-m", "venv", "--without-pip", str(overlay)]
-    subprocess.run(command, check=True, capture_output=True)
-    packages = installation.python.parent.parent
-    (site,) = overlay.glob("lib/python*/site-packages")
-    (base,) = packages.glob("lib/python*/site-packages")
-    (site / "webui.pth").write_text(f"{base}\n")
-    yield Installation("a1111", installation.folder, overlay / "bin" / "python")
+    return servers.overlaid(installation_of("a1111"), tmp_path / "overlay")
 
 
 def test_installed_the_owners_way(
