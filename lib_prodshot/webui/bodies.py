@@ -24,6 +24,9 @@ from lib_prodshot.webui.answers import Refusal
 MAX_PARTS = 200
 """Parts of one multipart body."""
 
+MAX_TEXT = 20_000
+"""Letters of one setting; prompts are the longest there are."""
+
 _NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,3})?")
 """A number as JSON writes it, no longer than any setting needs."""
 
@@ -144,6 +147,13 @@ def _add_text(body: Body, name: str, value: str, lists: set[str]) -> None:
     if name in body.values:
         raise RequestError([FieldProblem(name, "given twice")])
     body.values[name] = value
+
+
+def refuse_long(values: dict[str, Any]) -> None:
+    """Raise `RequestError` for texts that are longer than any setting can need."""
+    long = [name for name, value in values.items() if isinstance(value, str) and len(value) > MAX_TEXT]
+    if long:
+        raise RequestError([FieldProblem(name, "the text is too long", f"{MAX_TEXT} letters") for name in long])
 
 
 def typed(body: Body, values: dict[str, Any]) -> dict[str, Any]:

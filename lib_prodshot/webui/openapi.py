@@ -9,12 +9,11 @@ from typing import Any
 
 from lib_prodshot import __version__
 from lib_prodshot.request import WEBUI_BASE, Setting, settings
+from lib_prodshot.webui.bodies import MAX_TEXT
 
 PREFIX = "/prodshot/v1"
 PICTURES = ("output", "mask", "overlay")
 """What an answer may carry of each picture."""
-
-MAX_TEXT = 100_000
 
 Schema = dict[str, Any]
 
@@ -68,7 +67,7 @@ def _request_schema(default: Sequence[str]) -> Schema:
         "type": "array",
         "minItems": 1,
         "maxItems": 64,
-        "items": {"type": "string", "minLength": 1},
+        "items": {"type": "string", "format": "byte", "minLength": 1},
         "description": "Pictures as base64 or as data URLs; in multipart: files.",
     }
     include = {

@@ -179,6 +179,7 @@ async def _with_pictures(request: HttpRequest, default: Sequence[str], work: Wor
         body = await bodies.read_body(request, _limit(), ("images", "include"))
         sent = api_pictures.take_pictures(body)
         included = api_pictures.choose(body.values.pop("include", [*default]), PICTURES)
+        bodies.refuse_long(body.values)
         wanted = Request.from_arguments([bodies.typed(body, body.values)], base=WEBUI_BASE)
         _ = wanted.classes
         _refuse_unready(wanted.finder)

@@ -26,6 +26,7 @@ from hypothesis import strategies as st  # noqa: E402
 from lib_prodshot.errors import RequestError  # noqa: E402
 from lib_prodshot.request import WEBUI_BASE, Request, Setting, settings  # noqa: E402
 from lib_prodshot.webui import openapi  # noqa: E402
+from lib_prodshot.webui.bodies import MAX_TEXT  # noqa: E402
 from tests.api.tools import as_code, as_file, dark, noise  # noqa: E402
 
 REQUESTS = int(os.environ.get("PRODSHOT_FUZZ", "2400"))
@@ -64,7 +65,7 @@ def around(known: Setting) -> st.SearchStrategy[Any]:
     """Values on and just beyond the edges, and of other types."""
     edges = [edge for edge in (known.minimum, known.maximum) if edge is not None]
     near = [value for edge in edges for value in (edge, edge - 1, edge + 1, edge + 1e-9, str(edge), -edge)]
-    return st.sampled_from(near) | ANYTHING if near else ANYTHING | in_range(known)
+    return st.sampled_from(near) | ANYTHING if near else ANYTHING | in_range(known) | st.just("x" * (MAX_TEXT + 1))
 
 
 TABLE = {known.name: known for known in settings()}

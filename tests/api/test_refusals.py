@@ -49,6 +49,8 @@ def refused(reply: Any, status: int = 422) -> dict[str, Any]:
         ({"include": ["everything"]}, "include"),
         ({"padding": 10**400}, "padding"),
         ({"prompt": None}, "prompt"),
+        ({"prompt": "x" * 20_001}, "prompt"),
+        ({"control_model": "x" * 20_001}, "control_model"),
     ],
 )
 def test_a_wrong_field_is_named(client: Any, settings_sent: dict[str, Any], field: str) -> None:
