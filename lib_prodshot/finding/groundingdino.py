@@ -58,7 +58,7 @@ def load(weights: Path, vocabulary: Path, *, reference: bool = False) -> Groundi
     state = read_weights(weights)
     shape = detector_shape(state, weights.name)
     with building(), text_encoder(shape.bert, vocabulary) as folder:
-        module = _build(shape, folder)
+        module = build(shape, folder)
         fill(module, state, weights.name, may_lack=("position_ids",))
         module.eval().requires_grad_(False)
         if not reference:
@@ -68,7 +68,8 @@ def load(weights: Path, vocabulary: Path, *, reference: bool = False) -> Groundi
     return GroundingModel(module, module.tokenizer, lambda pixels, caption: look(module, pixels, caption))
 
 
-def _build(shape: DetectorShape, text_encoder_folder: Path) -> Any:
+def build(shape: DetectorShape, text_encoder_folder: Path) -> Any:
+    """The package's model of this shape, by its own builder; `text_encoder` makes the folder."""
     from groundingdino.models import build_model
     from groundingdino.util.slconfig import SLConfig
 

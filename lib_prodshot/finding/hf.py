@@ -66,7 +66,7 @@ def load_detector(weights: Path, vocabulary: Path, reference: bool = False) -> G
             config = _detector_config(detector_shape(state, weights.name))
             module = _filled(kind, config, detector_state(state), weights.name)
         module.eval().requires_grad_(False)
-        tokenizer = _tokenizer(vocabulary, module.config.text_config.vocab_size)
+        tokenizer = make_tokenizer(vocabulary, module.config.text_config.vocab_size)
         if not reference:
             from lib_prodshot.finding.fast.huggingface import accelerate_detector
 
@@ -113,7 +113,8 @@ def _require() -> None:
         raise FinderUnavailable(f"transformers' GroundingDINO and SAM cannot run here. {wanting}")
 
 
-def _tokenizer(vocabulary: Path, count: int) -> Any:
+def make_tokenizer(vocabulary: Path, count: int) -> Any:
+    """A fast BERT tokenizer of the `count` words of a vocab.txt, lower-casing. Raises `WeightsError`."""
     kind = _transformers().BertTokenizerFast
     words = read_vocabulary(vocabulary, count)
     if _major() < 5:

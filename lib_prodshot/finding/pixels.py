@@ -43,10 +43,8 @@ def detector_size(height: int, width: int, short_side: int = SHORT_SIDE) -> tupl
     short, long = min(height, width), max(height, width)
     if long / short * short_side > long_side:
         short_side = round(long_side * short / long)
-    if width < height:
-        size = int(short_side * height / width), short_side
-    else:
-        size = short_side, int(short_side * width / height)
+    longer = int(short_side * long / short) if short_side else int(long_side)
+    size = (longer, short_side) if width < height else (short_side, longer)
     return max(LEAST_SIDE, size[0]), max(LEAST_SIDE, size[1])
 
 
@@ -84,4 +82,3 @@ def segmenter_pixels(picture: Picture, side: int, stretch: bool = False) -> Any:
     padded = np.zeros((3, side, side), np.float32)
     padded[:, :height, :width] = scaled.transpose(2, 0, 1)
     return torch.from_numpy(padded)[None]
-

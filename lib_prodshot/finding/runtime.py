@@ -7,7 +7,7 @@ import io
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from importlib import import_module
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -122,18 +122,27 @@ def _collect() -> None:
 
 @contextmanager
 def inference() -> Iterator[None]:
-    """No gradients, no autocast from outside, and ordinary tensors although the host may be in `inference_mode`.
+    """No gradients, no autocast or default dtype from outside, and ordinary tensors although the host may be in
+    `inference_mode`.
 
-    The Forge family samples under `inference_mode`; a model or cache made there would be of inference tensors.
+    The Forge family samples under `inference_mode`; a model or cache made there would be of inference tensors. Under
+    a half-precision default the packages' position encodings would be made in half precision.
     """
     import torch
 
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
-        if torch.cuda.is_available():
-            with torch.autocast("cuda", enabled=False):
-                yield
-            return
-        yield
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False), _no_cuda_autocast():
+            yield
+    finally:
+        torch.set_default_dtype(default)
+
+
+def _no_cuda_autocast() -> AbstractContextManager[Any]:
+    import torch
+
+    return torch.autocast("cuda", enabled=False) if torch.cuda.is_available() else nullcontext()
 
 
 @contextmanager
@@ -145,13 +154,8 @@ def building() -> Iterator[None]:
     """
     import torch
 
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        with inference(), torch.device("cpu"), redirect_stdout(io.StringIO()), _quiet_transformers():
-            yield
-    finally:
-        torch.set_default_dtype(default)
+    with inference(), torch.device("cpu"), redirect_stdout(io.StringIO()), _quiet_transformers():
+        yield
 
 
 @contextmanager

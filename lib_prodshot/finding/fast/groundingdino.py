@@ -153,5 +153,3 @@ class RowMlp(Wrapper):
     def forward(self, x: Tensor) -> Tensor:
         """`x`: … × tokens × channels."""
         return in_rows(lambda rows: self.plain.fc2(self.plain.act(self.plain.fc1(rows))), x)
-
-

