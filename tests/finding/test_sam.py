@@ -1,0 +1,161 @@
+"""Segment Anything through the package's own parts: a tiny random model, odd pictures, bad files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("segment_anything")
+
+from benchmarks.random_models import VIT_B  # noqa: E402 - the packages may be missing
+from lib_prodshot.errors import FinderError, FinderUnavailable, WeightsError  # noqa: E402
+from lib_prodshot.finding import sam  # noqa: E402
+from lib_prodshot.finding.architecture import segmenter_shape  # noqa: E402
+from lib_prodshot.finding.checkpoint import read_weights  # noqa: E402
+from lib_prodshot.finding.interface import Box  # noqa: E402
+from lib_prodshot.finding.prompted import BoxSegmenter, PromptedModel  # noqa: E402
+from lib_prodshot.finding.runtime import Slot  # noqa: E402
+from tests.finding import tiny  # noqa: E402
+
+BOXES = [Box(0, 0.9, (20.0, 30.0, 200.0, 250.0)), Box(1, 0.8, (150.0, 10.0, 390.0, 290.0))]
+
+
+@pytest.fixture(scope="module")
+def plain(segmenter_file: Path) -> PromptedModel:
+    """The tiny model as the package built it."""
+    return sam.load(segmenter_file, reference=True)
+
+
+@pytest.fixture(scope="module")
+def fast(segmenter_file: Path) -> PromptedModel:
+    """The tiny model with the fast layers."""
+    return sam.load(segmenter_file)
+
+
+def segmenter_of(model: PromptedModel, multimask: bool = False) -> BoxSegmenter:
+    return BoxSegmenter("sam", Slot(lambda: model, "cpu"), multimask)
+
+
+def counting(model: PromptedModel, error: Exception | None = None, times: int = 0) -> Any:
+    """The model with its encodings and decodings counted; the first `times` encodings raise `error`."""
+    calls = {"encode": 0, "decode": 0}
+
+    def encode(pixels: Any) -> Any:
+        calls["encode"] += 1
+        if error is not None and calls["encode"] <= times:
+            raise error
+        return model.encode(pixels)
+
+    def decode(embedding: Any, boxes: Any, multimask: bool) -> Any:
+        calls["decode"] += 1
+        return model.decode(embedding, boxes, multimask)
+
+    return PromptedModel(model.module, model.side, encode, decode), calls
+
+
+@pytest.mark.parametrize("multimask", [False, True])
+@pytest.mark.parametrize("reference", [False, True])
+def test_equal_to_the_packages_own_predictor(
+    plain: PromptedModel, fast: PromptedModel, reference: bool, multimask: bool
+) -> None:
+    from segment_anything import SamPredictor
+
+    predictor = SamPredictor(plain.module)
+    picture = tiny.picture()
+    predictor.set_image(picture)
+    masks = segmenter_of(plain if reference else fast, multimask).segment(picture, BOXES)
+    for box, soft in zip(BOXES, masks, strict=True):
+        answers, qualities, _ = predictor.predict(box=np.array(box.corners), multimask_output=multimask)
+        expected, found = answers[qualities.argmax()], soft >= 128
+        assert soft.shape == picture.shape[:2] and soft.dtype == np.uint8
+        assert 0.02 < expected.mean() < 0.98, "a mask that says something"
+        assert (found & expected).sum() / (found | expected).sum() >= 0.999
+
+
+def test_a_picture_is_encoded_once_and_its_boxes_decoded_singly(fast: PromptedModel) -> None:
+    model, calls = counting(fast)
+    assert len(segmenter_of(model).segment(tiny.picture(), BOXES * 3)) == 6
+    assert calls == {"encode": 1, "decode": 6}
+
+
+def test_without_boxes_the_model_is_not_even_loaded() -> None:
+    def never() -> PromptedModel:
+        raise AssertionError("loaded for nothing")
+
+    assert BoxSegmenter("sam", Slot(never, "cpu")).segment(tiny.picture(), []) == []
+
+
+def test_decoding_several_boxes_at_once_gives_the_same(fast: PromptedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    singly = segmenter_of(fast).segment(tiny.picture(), BOXES * 2)
+    monkeypatch.setitem(__import__("lib_prodshot.finding.prompted", fromlist=["x"]).BOXES_AT_ONCE, "cpu", 3)
+    together = segmenter_of(fast).segment(tiny.picture(), BOXES * 2)
+    for one, other in zip(singly, together, strict=True):
+        assert np.abs(one.astype(int) - other).max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 700, 3), (900, 2, 3), (40, 50), (40, 50, 4), (3000, 2000, 3)])
+def test_odd_pictures(fast: PromptedModel, shape: tuple[int, ...]) -> None:
+    picture = np.full(shape, 90, np.uint8)
+    (mask,) = segmenter_of(fast).segment(picture, [Box(0, 0.5, (0.0, 0.0, float(shape[1]), float(shape[0])))])
+    assert mask.shape == shape[:2]
+
+
+def test_out_of_memory_is_tried_once_more_then_told(fast: PromptedModel) -> None:
+    full = RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+    model, calls = counting(fast, full, times=1)
+    assert len(segmenter_of(model).segment(tiny.picture(), BOXES)) == 2
+    assert calls["encode"] == 2
+    model, calls = counting(fast, full, times=9)
+    with pytest.raises(FinderError, match="segmenter ran out of memory twice"):
+        segmenter_of(model).segment(tiny.picture(), BOXES)
+    assert calls["encode"] == 2
+
+
+def test_masks_that_are_not_numbers_are_a_failure(segmenter_file: Path, tmp_path: Path) -> None:
+    state = read_weights(segmenter_file)
+    state["image_encoder.pos_embed"][0, 0, 0, 0] = float("nan")
+    torch.save(state, tmp_path / "nan.pth")
+    with pytest.raises(FinderError, match="not finite"):
+        sam.segmenter(tmp_path / "nan.pth", device="cpu").segment(tiny.picture(), BOXES)
+
+
+def test_bad_files_are_named(segmenter_file: Path, tmp_path: Path) -> None:
+    whole = segmenter_file.read_bytes()
+    (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(WeightsError, match=r"cut\.pth is damaged or cut short"):
+        sam.load(tmp_path / "cut.pth")
+    state = read_weights(segmenter_file)
+    state.pop("mask_decoder.iou_token.weight")
+    torch.save(state, tmp_path / "lacking.pth")
+    with pytest.raises(WeightsError, match=r"lacking\.pth is of another architecture.*iou_token"):
+        sam.load(tmp_path / "lacking.pth")
+    torch.save({"transformer.level_embed": torch.zeros(2)}, tmp_path / "dino.pth")
+    with pytest.raises(WeightsError, match=r"dino\.pth does not hold a Segment Anything model"):
+        sam.load(tmp_path / "dino.pth")
+
+
+def test_mobile_sam_without_its_package_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    if __import__("importlib.util", fromlist=["x"]).find_spec("mobile_sam"):
+        pytest.skip("mobile_sam is installed")
+    torch.save({"image_encoder.patch_embed.seq.0.c.weight": torch.zeros(2)}, tmp_path / "mobile_sam.pt")
+    with pytest.raises(FinderUnavailable, match="mobile_sam is missing"):
+        sam.load(tmp_path / "mobile_sam.pt")
+
+
+@pytest.mark.parametrize("name", ["vit_b", "vit_l", "vit_h"])
+def test_the_published_models_are_recognised_by_their_weights(name: str) -> None:
+    from segment_anything import sam_model_registry
+
+    with torch.device("meta"):
+        published = sam_model_registry[name]().state_dict()
+        shape = segmenter_shape(published, name)
+        rebuilt = sam.build(shape).state_dict()
+    assert shape.name == name
+    assert {key: tensor.shape for key, tensor in rebuilt.items()} == {key: t.shape for key, t in published.items()}
+    if name == "vit_b":
+        assert shape == VIT_B
