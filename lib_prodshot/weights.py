@@ -146,9 +146,7 @@ def search_folders(models_dir: Path | None = None) -> tuple[Path, ...]:
     return tuple(dict.fromkeys([*given, *_HOSTS, cache_folder()]))
 
 
-def look_for(
-    entry: Weights, models_dir: Path | None = None, report: Report = silent, anew: bool = False
-) -> Search:
+def look_for(entry: Weights, models_dir: Path | None = None, report: Report = silent, anew: bool = False) -> Search:
     """Search all folders for a verified file; a wrong one in a folder of ours is renamed to `FILE.wrong`.
 
     Reads a whole file only when its size or time has changed since it was last verified, or when asked to, `anew`.

@@ -134,7 +134,9 @@ def _facts(line: Mapping[str, Any]) -> list[str]:
     audit = line.get("audit")
     if audit:
         facts.append(f"audit: {audit['changed_outside']} pixels changed outside the mask")
-        facts.append(f"colour shift inside: ΔE {audit['delta_e_mean']:.2f} mean, {audit['delta_e_p95']:.2f} 95th pct.")
+        facts.append(
+            f"colour shift inside: mean dE2000 {audit['delta_e_mean']:.2f}, {audit['delta_e_p95']:.2f} 95th pct."
+        )
     seconds = line.get("seconds") or {}
     if seconds:
         facts.append(f"finder: {line.get('finder')}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import RequestError
+from lib_prodshot.hosts import parts
 from lib_prodshot.hosts.arguments import OVERRIDES
 from lib_prodshot.request import Setting, check, setting_named
 from lib_prodshot.webui.fields import caption
@@ -51,8 +52,7 @@ def add_axes() -> None:
 
 def _plot() -> Any:
     """The module of the WebUI's X/Y/Z plot; None where the user has removed it."""
-    from modules import scripts
-
+    scripts = parts.loaded_scripts()
     found = (data.module for data in scripts.scripts_data if Path(data.path).name == "xyz_grid.py")
     return next(found, None)
 

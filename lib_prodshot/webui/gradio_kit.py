@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
+
+from lib_prodshot.hosts import parts
 
 GRADIO_4 = int(gr.__version__.split(".")[0]) >= 4
 
@@ -45,18 +47,10 @@ def small_button(text: str, elem_id: str) -> Any:
 @contextmanager
 def input_accordion(label: str, elem_id: str) -> Iterator[Any]:
     """An accordion that is a checkbox too, closed and off; yields the checkbox. The WebUI's own where there is one."""
-    make = _host_accordion()
+    make = parts.input_accordion()
     if make is not None:
         with make(False, label=label, elem_id=elem_id) as enabled:
             yield enabled
         return
     with gr.Accordion(label, open=False, elem_id=elem_id):
         yield gr.Checkbox(False, label=f"Enable {label}", elem_id=f"{elem_id}-checkbox")
-
-
-def _host_accordion() -> Callable[..., Any] | None:
-    try:
-        from modules.ui_components import InputAccordion
-    except ImportError:
-        return None
-    return InputAccordion  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from lib_prodshot.errors import ProdshotError
+from lib_prodshot.hosts import parts
 from lib_prodshot.hosts.current import host
 from lib_prodshot.request import setting_named, settings
 from lib_prodshot.webui.presets import Shelf
@@ -22,8 +23,7 @@ API_MEGABYTES = 64
 
 def add_options() -> None:
     """Add our page to the WebUI's settings (its `on_ui_settings` callback)."""
-    from modules import shared
-
+    shared = parts.shared()
     for key, info in _options(shared.OptionInfo).items():
         info.section = SECTION
         shared.opts.add_option(key, info)

@@ -373,6 +373,7 @@ def test_a_bad_file_is_named_and_never_run(detector_file: Path, vocabulary: Path
 
 
 def test_code_in_a_new_style_file_is_refused_too(vocabulary: Path, tmp_path: Path) -> None:
+    pytest.importorskip("groundingdino")
     torch.save({"model": Harmless()}, tmp_path / "code.pth")
     with pytest.raises(WeightsError, match="code.pth was refused"):
         groundingdino.load(tmp_path / "code.pth", vocabulary)
@@ -433,6 +434,7 @@ def test_the_webuis_own_torch_load_refusing_a_file(
 
 def test_the_shapes_of_the_published_models_are_those_of_the_packages_configurations(vocabulary: Path) -> None:
     """SwinT and SwinB, built without memory: reading a checkpoint's shape and building it gives its names and sizes."""
+    pytest.importorskip("groundingdino")
     from importlib.resources import files
 
     from groundingdino.util.slconfig import SLConfig

@@ -17,6 +17,9 @@ _SAME_OBJECT = 0.6
 _WITHIN = 0.8
 """A region with this share inside another one is part of it (a watch's dial, a car's wheel)."""
 
+_MOSTLY = 0.5
+"""A region with this share inside a better one of its class shows the same thing off its middle."""
+
 _COVERED = 0.75
 """Instances that cover this share of a region together are what it is made of (the two shoes of a pair)."""
 
@@ -100,7 +103,9 @@ def _means_the_same(box: Box, better: Box) -> bool:
         return True
     if box.class_index != better.class_index:
         return False
-    return max(boxes.inside(box.corners, better.corners), boxes.inside(better.corners, box.corners)) > _WITHIN
+    if boxes.inside(box.corners, better.corners) > _MOSTLY:
+        return True
+    return boxes.inside(better.corners, box.corners) > _WITHIN
 
 
 def _in_picture(box: Box, evidence: Evidence, picture: Picture) -> Box:

@@ -39,6 +39,11 @@ _EVEN_ODDS = np.log(0.3 / 0.7)
 _DETECTORS_ONLY = (1.2, -1.6)
 """Slope and shift of the detectors' logit where ImageNet has no class: their word must then be clearer."""
 
+UNNAMED = frozenset({"suitcase"})
+DOUBT_FROM, DOUBT_SLOPE = 0.15, 2.5
+"""Of a thing that ImageNet has no name for the classifier is never sure: where its best guess passes this share
+(a belt's buckle .94, a handbag's purse .61; suitcases stay below .1), the detectors' logit falls with this slope."""
+
 OPERATING_POINT = -1.25
 OPERATING_POINTS = {"bottle": -0.5, "box": 0.0, "suitcase": -0.25, "book": 0.0, "table": 0.0, "desk": 0.0}
 """The logit that stands for the calibrated score 0.3; higher where false finds on photographs of other things are
@@ -66,7 +71,14 @@ def fits(regions: Sequence[Region]) -> Table:
     votes = _logit(coco, FLOOR) + _logit(openimages, FLOOR) - 2 * _logit(np.float64(0), FLOOR)
     slope, shift = _DETECTORS_ONLY
     only_detectors = slope * _logit(np.maximum(coco, openimages), 0.02) + shift
+    only_detectors -= _doubt(regions)[:, None] * np.array([concept.name in UNNAMED for concept in CONCEPTS])
     return np.where(in_imagenet, _logit(odds, 0.002) + DETECTOR_WEIGHT / 2 * votes, only_detectors)
+
+
+def _doubt(regions: Sequence[Region]) -> Table:
+    """How much the classifier's certainty about something else speaks against a thing it has no name for."""
+    surest = np.array([float(region.probabilities.max()) for region in regions])
+    return np.asarray(DOUBT_SLOPE * np.maximum(_logit(surest, 0.002) - np.log(DOUBT_FROM / (1 - DOUBT_FROM)), 0))
 
 
 def _logit(probability: npt.ArrayLike, floor: float) -> Table:
