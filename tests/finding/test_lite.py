@@ -64,6 +64,13 @@ def test_no_word_stands_for_two_products() -> None:
     assert all(concept_of(name).name == name for name in known_names())  # type: ignore[union-attr]
 
 
+def test_a_confident_guess_at_something_else_speaks_against_a_thing_imagenet_has_no_name_for() -> None:
+    flat = region(coco_suitcase=0.95, imagenet_vacuum=0.05)
+    bag = region(coco_suitcase=0.95, imagenet_mailbag=0.6)
+    score, doubted = judge.calibrated([flat, bag], [concept("suitcase")])[:, 0]
+    assert score >= 0.3 > doubted
+
+
 def test_an_unknown_product_is_named_with_its_neighbours_and_the_finder_to_use() -> None:
     (product,) = parse_products("handbagg")
     with pytest.raises(UnknownProduct, match="'handbagg'.*handbag.*langsam") as caught:
