@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lib_prodshot.bounds import bounding_box
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.finding.interface import Box, Find, SoftMask
 from lib_prodshot.request import Request
@@ -120,7 +121,7 @@ def share_in_pixels(box: Box, share: float) -> int:
 
 def _region_around(mask: Mask, margin: int) -> Region:
     """The rectangle around all that is not 0, widened by `margin` pixels inside the picture; empty if it is."""
-    x, y, width, height = cv2.boundingRect(mask)
+    x, y, width, height = bounding_box(mask)
     if not width:
         return slice(0, 0), slice(0, 0)
     return slice(max(0, y - margin), y + height + margin), slice(max(0, x - margin), x + width + margin)

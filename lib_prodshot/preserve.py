@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lib_prodshot.bounds import bounding_box
 from lib_prodshot.outcome import Audit
 from lib_prodshot.pictures.loaded import LoadedPicture, Native, RestoredPicture
 
@@ -25,7 +26,7 @@ def composite(original: Rgb, new: Rgb, alpha: Alpha) -> Rgb:
     """Blend two H×W×3 pictures by an H×W mask: exactly `original` where alpha is 0, exactly `new` where it is 255,
     in between (original · (255 − alpha) + new · alpha) / 255, rounded to the nearest level."""
     result = original.copy()
-    x, y, width, height = cv2.boundingRect(alpha)
+    x, y, width, height = bounding_box(alpha)
     for top in range(y, y + height, _ROWS):
         part = (slice(top, min(top + _ROWS, y + height)), slice(x, x + width))
         result[part] = _blend(original[part], new[part], alpha[part])
@@ -103,7 +104,7 @@ def summary(shift: npt.NDArray[np.float64]) -> tuple[float, float]:
 def sample_inside(alpha: Alpha) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Rows and columns of the pixels with alpha above 0, in reading order; of more than `SAMPLE` one out of every k,
     at a place that jumps about within each k (so that no pattern in the picture can hide) but is always the same."""
-    x, y, width, height = cv2.boundingRect(alpha)
+    x, y, width, height = bounding_box(alpha)
     wanted = _places(cv2.countNonZero(alpha))
     rows: list[npt.NDArray[np.intp]] = [np.empty(0, np.intp)]
     columns: list[npt.NDArray[np.intp]] = [np.empty(0, np.intp)]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from lib_prodshot import masks
+from lib_prodshot.bounds import bounding_box
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.finding.interface import Box, Find
 from lib_prodshot.request import Request
@@ -262,3 +263,20 @@ def test_the_inputs_stay_as_they_were() -> None:
     before = soft.copy()
     masks.build_mask([find(soft)], request(grow=2, fill_holes=1.0, drop_specks=0.1, feather=3.0, invert=True))
     np.testing.assert_array_equal(soft, before)
+
+
+@settings(deadline=None)
+@given(binary)
+def test_bounding_box_is_the_smallest_rectangle(mask: np.ndarray) -> None:
+    x, y, width, height = bounding_box(mask)
+    assert cv2.countNonZero(mask[y : y + height, x : x + width]) == cv2.countNonZero(mask)
+    if mask.any():
+        inside = mask[y : y + height, x : x + width]
+        assert inside[0].any() and inside[-1].any() and inside[:, 0].any() and inside[:, -1].any()
+    else:
+        assert (x, y, width, height) == (0, 0, 0, 0)
+
+
+def test_bounding_box_of_a_mask_that_opencv_4_9_gets_wrong() -> None:
+    mask = np.array([[123, 0], [158, 176], [193, 0], [0, 0], [0, 0]], np.uint8)
+    assert bounding_box(mask) == (0, 0, 2, 3)

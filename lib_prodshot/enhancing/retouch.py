@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib_prodshot import preserve
+from lib_prodshot.bounds import bounding_box
 from lib_prodshot.enhancing import tone
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.errors import EnhanceError
@@ -84,7 +85,7 @@ class _Crop:
 
     @classmethod
     def around(cls, task: Task) -> _Crop | None:
-        x, y, width, height = cv2.boundingRect(task.alpha)
+        x, y, width, height = bounding_box(task.alpha)
         if not width or not task.mask.any():
             return None
         region = (slice(y, y + height), slice(x, x + width))

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from lib_prodshot.bounds import bounding_box
 from lib_prodshot.pictures.loaded import (
     DEEP_MODES,
     Grey,
@@ -76,7 +77,7 @@ def restore(loaded: LoadedPicture, new_rgb: Rgb, alpha_mask: Grey) -> RestoredPi
     CMYK keeps its black where it can; grey is the new colour's luma; bilevel its nearer side of the middle.
     """
     native = loaded.native.copy()
-    x, y, width, height = cv2.boundingRect(alpha_mask)
+    x, y, width, height = bounding_box(alpha_mask)
     for top in range(y, y + height, _ROWS):
         part = (slice(top, min(top + _ROWS, y + height)), slice(x, x + width))
         if loaded.mode == "RGB" and loaded.key is None:
