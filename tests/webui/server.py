@@ -243,7 +243,8 @@ def start(installation: Installation, data: Path, *flags: str, wait: float = 300
     port, log = _free_port(), data / "webui.log"
     common = [flag for flag in COMMON_FLAGS if flag not in NOT_KNOWN.get(installation.host, ())]
     command = [str(installation.python), "launch.py", *common, *FLAGS[installation.host]]
-    command += [f"--port={port}", f"--data-dir={data}", *flags]
+    # gradio 4 serves nothing from outside of the data folder by itself, not even the WebUI's own scripts
+    command += [f"--port={port}", f"--data-dir={data}", f"--gradio-allowed-path={installation.folder}", *flags]
     with log.open("wb") as file:
         process = subprocess.Popen(
             command,
