@@ -9,7 +9,7 @@ import numpy.typing as npt
 def bounding_box(mask: npt.NDArray[np.uint8]) -> tuple[int, int, int, int]:
     """x, y, width and height of the smallest rectangle around all of an H×W mask that is not 0; 0, 0, 0, 0 of nothing.
 
-    As fast as `cv2.boundingRect`, which up to OpenCV 4.9 now and then misses a column of small masks (a test knows one).
+    As fast as `cv2.boundingRect`, which up to OpenCV 4.9 now and then misses a column of small masks (a test has one).
     """
     rows = np.flatnonzero(mask.max(axis=1, initial=0))
     if not len(rows):

@@ -29,7 +29,13 @@ TORCH = Environment(
 
 _SHARES_TORCH = sys.executable == _PINS_PYTHON
 
-TESTS = Environment("tests", extras=("lite", "test"), layers=(TORCH,) if _SHARES_TORCH else ())
+TESTS = Environment(
+    "tests",
+    extras=("lite", "test"),
+    # the last numpy for Python 3.10, which mypy checks for: it cannot read the type hints of newer ones
+    requirements=("numpy<2.3",),
+    layers=(TORCH,) if _SHARES_TORCH else (),
+)
 
 _FINDERS = ("groundingdino-py==0.4.0", "segment-anything==1.0", "onnxruntime>=1.17")
 _RUNNER = ("pytest>=8", "hypothesis>=6", "tqdm>=4.66")

@@ -119,6 +119,7 @@ def cases() -> dict[str, tuple[bytes, str, str, str]]:
         "tga-rgba": (encoded(rgba, "TGA"), ".tga", "RGBA", ".tga"),
         "tga-p": (encoded(indexed, "TGA"), ".tga", "P", ".tga"),
         "gif": (encoded(indexed, "GIF"), ".gif", "P", ".png"),
+        "gif-grey-clear": (encoded(grey, "GIF", transparency=grey.getpixel((30, 20))), ".gif", "L", ".png"),
         "gif-clear": (encoded(indexed, "GIF", transparency=7), ".gif", "P", ".png"),
     }
 

@@ -115,10 +115,10 @@ def _decode(file: BinaryIO, image: Image.Image, suffix: str) -> LoadedPicture:
     kind = image.format or ""
     orientation = _orientation(image)
     tags = tiff.read_tags(image) if kind == "TIFF" else {}
-    # before Pillow decodes: libtiff moves the file's position behind Python's back
-    deep = _deep_samples(file) if _is_deep_colour(file, image) else None
+    # read before Pillow decodes, as libtiff moves the file's position behind Python's back
+    deep = _whole(file) if _is_deep_colour(file, image) else b""
     image.load()
-    pixels = _pixels(image) if deep is None else _held_against(deep, image)
+    pixels = _deep_pixels(deep, image) if deep else _pixels(image)
     metadata = _metadata(file, image, tags)
     # Pillow and OpenCV turn TIFFs by themselves, and nothing else
     native = np.ascontiguousarray(pixels.stored) if kind == "TIFF" else to_display(pixels.stored, orientation)
@@ -179,21 +179,19 @@ def _ppm_maximum(file: BinaryIO) -> int:
     return int(header[3])
 
 
-def _deep_samples(file: BinaryIO) -> tuple[Native | None, bool]:
-    """What OpenCV decodes (channels in its own order), and whether the file is a PNG of grey with alpha."""
+def _whole(file: BinaryIO) -> bytes:
     place = file.tell()
     file.seek(0)
     data = file.read()
     file.seek(place)
+    return data
+
+
+def _deep_pixels(data: bytes, image: Image.Image) -> _Pixels:
+    """16-bit samples by OpenCV, in Pillow's order of channels, if Pillow read the same picture in 8 bits."""
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    return decoded, data.startswith(png.SIGNATURE) and data[25] == 4
-
-
-def _held_against(deep: tuple[Native | None, bool], image: Image.Image) -> _Pixels:
-    """OpenCV's 16-bit samples in Pillow's order of channels, if Pillow read the same picture in 8 bits."""
-    decoded, is_grey = deep
-    # Pillow opens 16-bit grey with alpha as LA or as RGBA, depending on its version
-    mode = "LA" if is_grey else image.mode
+    # Pillow opens 16-bit grey with alpha (colour type 4) as LA or as RGBA, depending on its version
+    mode = "LA" if image.format == "PNG" and data[25] == 4 else image.mode
     channels = {"LA": [0, 3], "RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3]}.get(mode)
     if channels is None or decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3:
         raise PictureError(_UNKEPT.format(mode))
@@ -209,9 +207,9 @@ def _held_against(deep: tuple[Native | None, bool], image: Image.Image) -> _Pixe
 
 
 def _key(image: Image.Image, mode: str) -> tuple[int, ...] | None:
-    """The one colour that stands for transparent in PNGs without an alpha channel."""
+    """The one colour that stands for transparent in PNGs and grey GIFs without an alpha channel."""
     transparent = image.info.get("transparency")
-    if mode not in ("1", "L", "RGB", "I;16", "RGB;16") or transparent is None or image.format == "GIF":
+    if mode not in ("1", "L", "RGB", "I;16", "RGB;16") or transparent is None:
         return None
     if isinstance(transparent, int):
         return (transparent,)

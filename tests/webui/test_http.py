@@ -288,3 +288,78 @@ def test_the_script_s_arguments_are_described(clean: Server) -> None:
     }
     accordion_info = next(info for info in infos if info["is_alwayson"])
     assert accordion_info["args"][0]["value"] is False
+
+
+BREAKING = {
+    "overlay_inpaint": False,
+    "img2img_color_correction": True,
+    "upscaler_for_img2img": "Lanczos",
+    "return_mask": True,
+    "return_mask_composite": True,
+    "save_mask": True,
+    "save_mask_composite": True,
+    "save_init_img": True,
+    "img2img_background_color": "#ff0000",
+}
+"""Settings under which a plain inpaint of the WebUI would change or add to the picture."""
+
+
+def test_settings_that_would_break_the_promise_are_overridden(clean: Server, seed_dir: Path) -> None:
+    picture = seed_picture(seed_dir, "car")
+    settings = {**CAR, **none_module(clean)}
+    plain, files = img2img(clean, picture, settings), clean.outputs()
+    before = clean.post("/harness/options", BREAKING)
+    try:
+        odd = img2img(clean, picture, settings)
+        soft = {"soft inpainting": {"args": [True, 1.0, 0.5, 4.0, 0.0, 0.5, 2.0]}}
+        softened = img2img(clean, picture, settings, alwayson_scripts=soft)
+    finally:
+        clean.post("/harness/options", before)
+    for answer in (odd, softened):
+        assert len(answer.images) == 1 and answer.outcomes[0]["audit"]["changed_outside"] == 0
+        assert np.array_equal(answer.pixels(), plain.pixels())
+    assert clean.outputs() == files
+
+
+def test_a_picture_enlarged_by_hires_fix(clean: Server) -> None:
+    values: dict[str, Any] = {"enable_hr": True, "hr_scale": 2, "hr_upscaler": "Latent", "denoising_strength": 0.5}
+    plain = txt2img(clean, **values)
+    looked = txt2img(clean, **values, **accordion(True, {**CAR, **BARE, **ALWAYS, "save_masks": True}))
+    assert looked.images[0].size == plain.images[0].size == (384, 384)
+    (outcome,) = looked.outcomes
+    assert outcome["status"] in ("found", "skipped")
+    changed = (looked.pixels() != plain.pixels()).any(axis=2)
+    inside = np.asarray(looked.images[1]) == 255 if outcome["status"] == "found" else np.zeros((384, 384), bool)
+    assert not (changed & ~_dilate(inside, 10)).any()
+
+
+def test_the_checkpoint_may_have_been_unloaded(clean: Server, seed_dir: Path) -> None:
+    clean.post("/sdapi/v1/unload-checkpoint", {})
+    answer = img2img(clean, seed_picture(seed_dir, "car"), {**CAR, **none_module(clean)})
+    assert answer.outcomes[0]["status"] == "found"
+    clean.post("/sdapi/v1/unload-checkpoint", {})
+    before = clean.counts()
+    moon = img2img(clean, seed_picture(seed_dir, "unknown"), CAR)
+    assert moon.outcomes[0]["status"] == "skipped" and clean.counts()["samplings"] == before["samplings"]
+    assert txt2img(clean).images
+
+
+def test_a_parent_with_controlnet_of_its_own(clean: Server, seed_dir: Path) -> None:
+    """Each batch of the parent is held by its own unit, although our passes come between."""
+    models = clean.get("/controlnet/model_list")["model_list"]
+    none = "none" if clean.installation.host == "a1111" else "None"
+    unit = {"enabled": True, "module": none, "model": models[0], "weight": 1.0, "processor_res": 192}
+    picture = encode(seed_picture(seed_dir, "car").convert("RGB").resize((192, 192)))
+    own = {"controlnet": {"args": [{**unit, "image": picture, "save_detected_map": False}]}}
+    bare = txt2img(clean, n_iter=3)
+    held = txt2img(clean, n_iter=3, alwayson_scripts=own)
+    settings = {**CAR, **none_module(clean), **ALWAYS, "save_masks": True}
+    looked = txt2img(clean, n_iter=3, alwayson_scripts={**own, **accordion(True, settings)["alwayson_scripts"]})
+    assert "found" in [outcome["status"] for outcome in looked.outcomes]
+    masks = iter(looked.images[3:])
+    for number, outcome in enumerate(looked.outcomes):
+        assert not np.array_equal(bare.pixels(number), held.pixels(number))
+        mask = next(masks) if outcome["status"] == "found" else Image.new("L", (192, 192))
+        outside = ~_dilate(np.asarray(mask) == 255, 10)
+        assert np.array_equal(looked.pixels(number)[outside], held.pixels(number)[outside])
+    assert clean.get("/harness/state")["hooked"] is False
