@@ -39,10 +39,11 @@ def run(arguments: argparse.Namespace) -> int:
     from lib_prodshot.commands import weights as weights_command
     from lib_prodshot.jobs.contact_sheet import write_contact_sheet
     from lib_prodshot.jobs.report import read_report
-    from lib_prodshot.weights import select
+    from lib_prodshot.weights import look_for, select
 
     photographs = find_photographs()
-    weights_command.fetch_weights(select(["lite"]), arguments.models_dir)
+    missing = [entry for entry in select(["lite"]) if look_for(entry, arguments.models_dir).path is None]
+    weights_command.fetch_weights(missing, arguments.models_dir)
     print(f"looking for {PRODUCTS} in {len(photographs)} photographs", flush=True)
     code = _enhance(photographs, arguments)
     title = f"Prodshot demo: {PRODUCTS}"

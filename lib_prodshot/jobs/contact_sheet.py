@@ -135,7 +135,7 @@ def _facts(line: Mapping[str, Any]) -> list[str]:
     if audit:
         facts.append(f"audit: {audit['changed_outside']} pixels changed outside the mask")
         facts.append(
-            f"colour shift inside: mean dE2000 {audit['delta_e_mean']:.2f}, {audit['delta_e_p95']:.2f} 95th pct."
+            f"colour shift inside: dE2000 {audit['delta_e_mean']:.2f} mean, {audit['delta_e_p95']:.2f} 95th pct."
         )
     seconds = line.get("seconds") or {}
     if seconds:
@@ -145,51 +145,67 @@ def _facts(line: Mapping[str, Any]) -> list[str]:
 
 
 def _sheet(rows: Sequence[_Row], total: int, title: str, side: int) -> Image.Image:
-    """The PNG: a heading and one band for each row."""
-    margin, band, text_width = 16, side + 24, 420
+    """The PNG: a heading and one band for each row, as high as its pictures and its facts need."""
+    margin, text_width = 16, 420
+    bands = [_Band(row, side) for row in rows]
     width = 3 * (side + margin) + margin + text_width
-    sheet = Image.new("RGB", (width, 64 + band * len(rows) + margin), "white")
+    sheet = Image.new("RGB", (width, 72 + sum(band.height + margin for band in bands)), "white")
     draw = ImageDraw.Draw(sheet)
     shown = f"{total} pictures" if total == len(rows) else f"the first {len(rows)} of {total} pictures"
     _write(draw, (margin, 12), title, _font(22), (0, 0, 0))
-    _write(draw, (margin, 40), f"before | boxes and mask | after; {shown}", _font(13), (90, 90, 90))
-    for number, row in enumerate(rows):
-        _draw_row(sheet, draw, row, 64 + number * band, side, margin)
+    _write(draw, (margin, 42), f"before | boxes and mask | after; {shown}", _font(13), (90, 90, 90))
+    top = 72
+    for band in bands:
+        band.draw(sheet, draw, top, margin)
+        top += band.height + margin
     return sheet
 
 
-def _draw_row(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: _Row, top: int, side: int, margin: int) -> None:
-    status = str(row.line.get("status"))
-    words = ("cannot be shown", "no product" if status == "skipped" else "no mask", "untouched")
-    for column, picture in enumerate((row.pictures.before, row.pictures.overlay, row.pictures.after)):
-        left = margin + column * (side + margin)
-        if picture is None:
-            draw.rectangle((left, top, left + side - 1, top + side - 1), fill=PAPER)
-            instead = "not made" if status == "failed" and column == 2 else words[column]
-            _write(draw, (left + 12, top + side / 2 - 8), instead, _font(14), (120, 120, 120))
-            continue
-        sheet.paste(picture, (left + (side - picture.width) // 2, top + (side - picture.height) // 2))
-    left, fact_font = margin + 3 * (side + margin), _font(13)
-    _write(draw, (left, top), Path(str(row.line.get("file"))).name[:48], _font(16), (0, 0, 0))
-    _write(draw, (left, top + 24), status, _font(16), _STATUS_COLOURS.get(status, (0, 0, 0)))
-    space = (side - 52) // 18
-    for number, text in enumerate(_wrapped(_facts(row.line), fact_font, draw)[:space]):
-        _write(draw, (left, top + 50 + 18 * number), text, fact_font, (50, 50, 50))
+class _Band:
+    """One row of the PNG."""
+
+    _LINE = 18
+    _HEAD = 50
+
+    def __init__(self, row: _Row, side: int) -> None:
+        self.row = row
+        self.side = side
+        self.pictures = (row.pictures.before, row.pictures.overlay, row.pictures.after)
+        self.facts = _wrapped(_facts(row.line), _font(13))
+        highest = max((picture.height for picture in self.pictures if picture), default=side // 3)
+        self.height = max(highest, self._HEAD + self._LINE * len(self.facts))
+
+    def draw(self, sheet: Image.Image, draw: ImageDraw.ImageDraw, top: int, margin: int) -> None:
+        """Put the row on the sheet, its upper edge at `top`."""
+        status = str(self.row.line.get("status"))
+        instead = ("cannot be shown", "no product", "untouched") if status == "skipped" else ("cannot be shown", "", "")
+        for column, picture in enumerate(self.pictures):
+            left = margin + column * (self.side + margin)
+            if picture is not None:
+                sheet.paste(picture, (left + (self.side - picture.width) // 2, top))
+                continue
+            draw.rectangle((left, top, left + self.side - 1, top + self.height - 1), fill=PAPER)
+            _write(draw, (left + 12, top + 12), instead[column], _font(14), (120, 120, 120))
+        left = margin + 3 * (self.side + margin)
+        _write(draw, (left, top), Path(str(self.row.line.get("file"))).name[:48], _font(16), (0, 0, 0))
+        _write(draw, (left, top + 24), status, _font(16), _STATUS_COLOURS.get(status, (0, 0, 0)))
+        for number, text in enumerate(self.facts):
+            _write(draw, (left, top + self._HEAD + self._LINE * number), text, _font(13), (50, 50, 50))
 
 
-def _wrapped(facts: Sequence[str], font: _Font, draw: ImageDraw.ImageDraw, width: int = 400) -> list[str]:
-    """Facts broken into lines that fit `width` pixels."""
+def _wrapped(facts: Sequence[str], font: _Font, width: int = 400, most: int = 12) -> list[str]:
+    """Facts broken into lines that fit `width` pixels; `most` lines at most, the page has them all."""
     lines: list[str] = []
     for fact in facts:
         line = ""
         for word in fact.split():
             longer = _writable(f"{line} {word}".strip(), font)
-            if line and draw.textlength(longer, font=font) > width:
+            if line and font.getlength(longer) > width:
                 lines.append(line)
                 longer = word
             line = longer[:80]
         lines.append(line)
-    return lines
+    return lines[:most]
 
 
 def _font(size: int) -> _Font:
