@@ -31,7 +31,7 @@ _SHARES_TORCH = sys.executable == _PINS_PYTHON
 
 TESTS = Environment(
     "tests",
-    extras=("lite", "test"),
+    extras=("lite", "train", "test"),
     # the last numpy for Python 3.10, which mypy checks for: it cannot read the type hints of newer ones
     requirements=("numpy<2.3",),
     layers=(TORCH,) if _SHARES_TORCH else (),
