@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.webui.conftest import Answer, accordion, img2img, none_module, seed_picture, txt2img
+from tests.webui.conftest import Answer, accordion, img2img, none_module, own_unit, seed_picture, txt2img
 from tests.webui.server import Server, encode
 
 CAR = {"products": "car", "finder": "lite"}
@@ -323,6 +323,8 @@ def test_settings_that_would_break_the_promise_are_overridden(clean: Server, see
 
 def test_a_picture_enlarged_by_hires_fix(clean: Server) -> None:
     values: dict[str, Any] = {"enable_hr": True, "hr_scale": 2, "hr_upscaler": "Latent", "denoising_strength": 0.5}
+    if clean.installation.host == "forge":
+        values["hr_additional_modules"] = ["Use same choices"]
     plain = txt2img(clean, **values)
     looked = txt2img(clean, **values, **accordion(True, {**CAR, **BARE, **ALWAYS, "save_masks": True}))
     assert looked.images[0].size == plain.images[0].size == (384, 384)
@@ -346,11 +348,8 @@ def test_the_checkpoint_may_have_been_unloaded(clean: Server, seed_dir: Path) ->
 
 def test_a_parent_with_controlnet_of_its_own(clean: Server, seed_dir: Path) -> None:
     """Each batch of the parent is held by its own unit, although our passes come between."""
-    models = clean.get("/controlnet/model_list")["model_list"]
-    none = "none" if clean.installation.host == "a1111" else "None"
-    unit = {"enabled": True, "module": none, "model": models[0], "weight": 1.0, "processor_res": 192}
     picture = encode(seed_picture(seed_dir, "car").convert("RGB").resize((192, 192)))
-    own = {"controlnet": {"args": [{**unit, "image": picture, "save_detected_map": False}]}}
+    own = {"controlnet": {"args": [{**own_unit(clean), "image": picture}]}}
     bare = txt2img(clean, n_iter=3)
     held = txt2img(clean, n_iter=3, alwayson_scripts=own)
     settings = {**CAR, **none_module(clean), **ALWAYS, "save_masks": True}

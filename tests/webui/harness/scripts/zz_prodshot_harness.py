@@ -119,8 +119,12 @@ def add_routes(_demo, app):
     def options(wanted: dict):
         from modules import shared
 
-        before = {key: shared.opts.data.get(key) for key in wanted}
-        shared.opts.data.update(wanted)
+        data = shared.opts.data
+        before = {key: data.get(key) for key in wanted}
+        data.update(wanted)
+        # an option that was never touched is not among the data, and None stands for that
+        for key in [key for key, value in wanted.items() if value is None]:
+            del data[key]
         return before
 
     @app.get("/harness/state")
