@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lib_prodshot.finding.interface import Find, Finder, Findings, Picture
 from lib_prodshot.finding.registry import choose
-from lib_prodshot.hosts.memory import FINDER_BYTES, Memory
+from lib_prodshot.hosts.memory import FINDER_BYTES, Memory, on_gpu
 from lib_prodshot.request import ProductClass
 
 _KEPT: dict[tuple[str, Path | None], Finder] = {}
@@ -24,8 +24,9 @@ _GUARD = threading.Lock()
 
 @dataclass(frozen=True)
 class HostFinder(Finder):
-    """A finder that makes room for itself each time it looks, and whose models are ordinary ones although a host may
-    load them while it samples (the Forge family does so under `inference_mode`)."""
+    """A finder that makes room for itself each time it looks and leaves the GPU afterwards, for the WebUI is about to
+    sample; its models are ordinary ones although a host may load them while it samples (the Forge family does so under
+    `inference_mode`)."""
 
     memory: Memory | None = None
     said: Callable[[str], None] = lambda text: None
@@ -39,9 +40,15 @@ class HostFinder(Finder):
     ) -> Findings:
         """As `Finder.find`."""
         self.said(f"Prodshot: looking for {', '.join(product.name for product in classes)}")
-        room = self.memory.make_room(FINDER_BYTES) if self.memory else nullcontext()
+        movable = [part for part in (self.detector, self.segmenter) if hasattr(part, "offload")]
+        room = self.memory.make_room(FINDER_BYTES) if self.memory and movable else nullcontext()
         with room, ordinary_tensors():
-            return super().find(picture, classes, text_threshold, clock)
+            try:
+                return super().find(picture, classes, text_threshold, clock)
+            finally:
+                if on_gpu():
+                    for part in movable:
+                        part.offload()
 
 
 @contextmanager

@@ -33,12 +33,12 @@ class ManagedMemory:
     @contextmanager
     def make_room(self, wanted: int) -> Iterator[None]:
         """Have the host free `wanted` bytes; nothing needs to be given back."""
-        if _on_gpu():
+        if on_gpu():
             self._manager.free_memory(wanted, self._manager.get_torch_device())
         try:
             yield
         finally:
-            if _on_gpu():
+            if on_gpu():
                 self._manager.soft_empty_cache()
 
 
@@ -72,7 +72,8 @@ def pick_memory() -> Memory:
     return PlainMemory()
 
 
-def _on_gpu() -> bool:
+def on_gpu() -> bool:
+    """Whether there is a GPU that models may be on; torch is not imported to find out."""
     torch = sys.modules.get("torch")
     return bool(torch is not None and torch.cuda.is_available())
 
