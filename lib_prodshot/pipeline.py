@@ -75,7 +75,7 @@ def _go(
 ) -> None:
     outcome = walk.outcome
     with walk.stage("find"):
-        findings = finder.find(loaded.rgb, classes, request.text_threshold)
+        findings = finder.find(loaded.seen(), classes, request.text_threshold)
     outcome.seconds.update(findings.seconds)
     outcome.notes += findings.notes
     if not findings.finds:
@@ -102,8 +102,10 @@ def _enhance(walk: _Walk, loaded: LoadedPicture, request: Request, built: BuiltM
         enhanced = enhancer.enhance(task)
     outcome.notes += enhanced.notes
     with walk.stage("preserve"):
-        outcome.picture = preserve.composite(loaded.rgb, enhanced.rgb, built.alpha)
-        outcome.result = pictures.restore(loaded, outcome.picture, built.alpha)
+        composed = preserve.composite(loaded.rgb, enhanced.rgb, built.alpha)
+        outcome.result = pictures.restore(loaded, composed, built.alpha)
+        # what a palette or a grey mode made of the colours, for that is what will be seen and measured
+        outcome.picture = outcome.result.rgb
         outcome.audit = preserve.audit(loaded, outcome.result, outcome.picture, built.alpha)
     _refuse_leak(outcome.audit)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.errors import EnhanceError, FinderError, UnknownProduct
 from lib_prodshot.finding.interface import Finder
-from lib_prodshot.pictures import LoadedPicture
+from lib_prodshot.pictures import LoadedPicture, read
 from lib_prodshot.pipeline import run
 from lib_prodshot.request import Request
 from tests.finders import BoxSegmenter, FixedDetector, fixed_finder
@@ -124,3 +127,41 @@ def _raise(error: Exception):  # type: ignore[no-untyped-def]
         raise error
 
     return detect
+
+
+def test_the_finder_sees_what_a_viewer_shows_not_what_lies_under_transparency() -> None:
+    pixels = np.zeros((40, 40, 4), np.uint8)  # black, and wholly transparent: a viewer shows white
+    loaded = read(_png(Image.fromarray(pixels)))
+    seen: list[float] = []
+    detector = FixedDetector()
+    original = detector.detect
+
+    def detect(picture, classes, text_threshold):  # type: ignore[no-untyped-def]
+        seen.append(float(picture.mean()))
+        return original(picture, classes, text_threshold)
+
+    detector.detect = detect  # type: ignore[method-assign]
+    run(loaded, REQUEST, Finder("fixed", detector, BoxSegmenter()), None)
+    assert seen == [255.0]
+
+
+def test_the_outcome_shows_and_measures_what_the_mode_can_hold() -> None:
+    grey = np.random.default_rng(2).integers(0, 255, (40, 60), np.uint8)
+    loaded = read(_png(Image.fromarray(grey)))
+
+    class Red:
+        name = "red"
+
+        def enhance(self, task: Task) -> Enhanced:
+            return Enhanced(np.full_like(task.picture, (200, 20, 20)))
+
+    outcome = run(loaded, REQUEST, fixed_finder(), Red())
+    assert outcome.picture is not None and outcome.result is not None
+    assert np.array_equal(outcome.picture, outcome.result.rgb)
+    assert (outcome.picture.max(axis=2) == outcome.picture.min(axis=2)).all(), "a grey picture stays grey"
+
+
+def _png(image: Image.Image) -> bytes:
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    return data.getvalue()
