@@ -137,7 +137,7 @@ def _check_text(known: Setting, value: Any) -> str:
 def _check_number(known: Setting, value: Any) -> float | int:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{value!r} is not a number")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{value!r} is not a finite number")
     if known.kind == "integer" and value != int(value):
         raise ValueError(f"{value!r} is not a whole number")

@@ -129,3 +129,9 @@ def test_every_setting_can_be_drawn_by_a_door() -> None:
         if known.kind == "choice":
             assert known.default in known.choices, known.name
     assert len({known.infotext for known in settings()}) == len(settings())
+
+
+@pytest.mark.parametrize("name", ["grow", "box_threshold"])
+def test_numbers_beyond_every_float_are_out_of_range(name: str) -> None:
+    assert problem_fields(**{name: 10**400}) == [name]
+    assert problem_fields(**{name: -(10**400)}) == [name]
