@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from time import perf_counter
 
@@ -119,11 +120,16 @@ def output_stems(sources: Sequence[Path]) -> list[str]:
     taken: set[str] = set()
     stems: list[str] = []
     for source in sources:
-        candidates = [source.stem, source.name, *(f"{source.name}-{number}" for number in range(2, len(sources) + 2))]
-        stem = next(candidate for candidate in candidates if not taken & _claims(candidate))
+        stem = next(candidate for candidate in _candidates(source) if not taken & _claims(candidate))
         taken |= _claims(stem)
         stems.append(stem)
     return stems
+
+
+def _candidates(source: Path) -> Iterator[str]:
+    yield source.stem
+    yield source.name
+    yield from (f"{source.name}-{number}" for number in count(2))
 
 
 def _claims(stem: str) -> set[str]:
