@@ -1,0 +1,107 @@
+"""Captions as text: reading them as sd-scripts does, and the tags in them.
+
+A caption is a list of parts between commas; an activation tag is a part, and stands first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# what CLIP's tokenizer splits a text into before it looks for known pieces; every match is one token or more
+_PIECES = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[^\W\d_]+|\d|[^\s\w]+|_+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A caption file: its text as sd-scripts takes it (the first line), and what is wrong with the file.
+
+    `fatal` problems end a training run with a traceback; the others train something else than is written. `rest`
+    are the lines after the first, `marked` says that a byte order mark stands before it.
+    """
+
+    text: str
+    fatal: str = ""
+    problem: str = ""
+    rest: str = ""
+    marked: bool = False
+
+
+def read_caption(path: Path) -> Caption:
+    """Read a caption file. Raises OSError."""
+    data = path.read_bytes()
+    if not data:
+        return Caption("", fatal="the caption file is empty")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return Caption("", fatal=f"the caption is not UTF-8 (byte {error.start}): save it as UTF-8")
+    first, _, rest = text.partition("\n")
+    marked = first.startswith("\ufeff")
+    first = first.lstrip("\ufeff").strip()
+    if marked:
+        return Caption(
+            first, problem="it begins with a byte order mark: save it as plain UTF-8", rest=rest, marked=True
+        )
+    if not first:
+        words = "its first line is empty" if rest.strip() else "it holds nothing but space"
+        return Caption("", problem=f"{words}, so it trains as an empty caption", rest=rest)
+    if rest.strip():
+        return Caption(first, problem="the caption has several lines, of which only the first counts", rest=rest)
+    return Caption(first)
+
+
+def count_tokens(text: str) -> int:
+    """The least number of CLIP tokens that a caption has: words, digits and runs of signs; rare words have more."""
+    return len(_PIECES.findall(text))
+
+
+def split_tags(text: str) -> list[str]:
+    """The parts between commas, without empty ones."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+@dataclass(frozen=True)
+class TagEdit:
+    """What to do to every caption, in this order: remove tags, replace tags, put activation tags first.
+
+    `search` tags (any of them, or all with `need_all`) are replaced by `replacement`; with `new_first` those that are
+    new stand first instead of last. Source: the seed's notebook, "Curate your tags".
+    """
+
+    first: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    replacement: tuple[str, ...] = ()
+    need_all: bool = False
+    new_first: bool = False
+
+    def apply(self, text: str) -> str:
+        """The caption after the edit; applying it twice changes nothing more."""
+        tags = _without(split_tags(text), self.remove)
+        if self._matches(tags):
+            tags = self._replace(tags)
+        return ", ".join(_put_first(tags, self.first))
+
+    def _matches(self, tags: Sequence[str]) -> bool:
+        if not self.search:
+            return False
+        return all(tag in tags for tag in self.search) if self.need_all else any(tag in tags for tag in self.search)
+
+    def _replace(self, tags: Sequence[str]) -> list[str]:
+        kept = _without(tags, self.search)
+        again = [tag for tag in self.replacement if tag in self.search]
+        new = [tag for tag in self.replacement if tag not in self.search]
+        kept += _without(again, kept)
+        return _put_first(kept, new) if self.new_first else [*kept, *_without(new, kept)]
+
+
+def _without(tags: Iterable[str], unwanted: Iterable[str]) -> list[str]:
+    refused = set(unwanted)
+    return [tag for tag in tags if tag not in refused]
+
+
+def _put_first(tags: Iterable[str], first: Sequence[str]) -> list[str]:
+    return [*first, *_without(tags, first)]

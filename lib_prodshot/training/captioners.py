@@ -1,0 +1,195 @@
+"""Where captions come from: BLIP through transformers, a running WebUI's interrogator, or files already written."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lib_prodshot.errors import FieldProblem, PictureError, ProdshotError, RequestError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from lib_prodshot.hosts.remote import RemoteWebUI
+
+BLIP_MODEL = "Salesforce/blip-image-captioning-large"
+"""The large captioning BLIP, the one sd-scripts' make_captions.py uses, as transformers loads it."""
+
+MIN_TOKENS, MAX_TOKENS, BATCH, BEAMS = 10, 75, 8, 1
+"""The seed's values; `--beam_search` there leaves the number of beams at 1."""
+
+SENT_SIDE = 768
+"""Longest side in pixels of what is sent to a WebUI; its BLIP scales to 384 anyhow."""
+
+# a word that this model makes up for animals and people ("arafed", "araffe")
+_MADE_UP = re.compile(r"\baraf+\w*\s*", re.IGNORECASE)
+
+
+class CaptionerError(ProdshotError):
+    """A captioner that cannot run here or gave no caption."""
+
+
+class Captioner(Protocol):
+    """Writes captions for photographs."""
+
+    def caption(self, photographs: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+        """Each photograph with its caption, as they are done; photographs it has none for are left out.
+
+        Raises `CaptionerError`.
+        """
+
+
+class BlipCaptioner:
+    """BLIP (Li et al. 2022, https://arxiv.org/abs/2201.12086) through transformers, loaded at the first caption.
+
+    `model` is a hub name or a folder; `device` a torch device, empty for the best there is.
+    """
+
+    def __init__(
+        self,
+        model: str = BLIP_MODEL,
+        device: str = "",
+        batch: int = BATCH,
+        beams: int = BEAMS,
+        lengths: tuple[int, int] = (MIN_TOKENS, MAX_TOKENS),
+    ) -> None:
+        self.model = model
+        self.device = device
+        self.batch = batch
+        self.beams = beams
+        self.lengths = lengths
+        self._loaded: tuple[Any, Any] | None = None
+
+    def caption(self, photographs: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+        """Each photograph with its caption, a batch at a time. Raises `CaptionerError`, `PictureError`."""
+        for start in range(0, len(photographs), self.batch):
+            some = photographs[start : start + self.batch]
+            yield from zip(some, self._describe([open_upright(path) for path in some]))
+
+    def _describe(self, images: list[Image.Image]) -> list[str]:
+        import torch
+
+        processor, model = self._load()
+        inputs = processor(images=images, return_tensors="pt").to(model.device, model.dtype)
+        with torch.inference_mode():
+            tokens = model.generate(
+                **inputs, num_beams=self.beams, do_sample=False, min_length=self.lengths[0], max_length=self.lengths[1]
+            )
+        return [clean(text) for text in processor.batch_decode(tokens, skip_special_tokens=True)]
+
+    def _load(self) -> tuple[Any, Any]:
+        if self._loaded is None:
+            self._loaded = self._read_model()
+        return self._loaded
+
+    def _read_model(self) -> tuple[Any, Any]:
+        try:
+            import torch
+            from transformers import BlipForConditionalGeneration, BlipProcessor
+        except ImportError as error:
+            advice = "pip install 'sd-webui-prodshot[blip]', or use --captioner webui or file"
+            raise CaptionerError(f"BLIP needs torch and transformers ({error.name} is missing): {advice}") from error
+        device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        try:
+            processor = BlipProcessor.from_pretrained(self.model)
+            model = BlipForConditionalGeneration.from_pretrained(self.model)
+        except (OSError, ValueError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise CaptionerError(f"the BLIP model {self.model} cannot be loaded: {first}") from error
+        half = device.type == "cuda"
+        return processor, model.to(device, torch.float16 if half else torch.float32).eval()
+
+
+class WebuiCaptioner:
+    """The interrogator of a running WebUI (`--api`). Of its answer only the BLIP caption is taken: the phrases that
+    CLIP adds after it (artists, styles) are no description of the photograph."""
+
+    def __init__(self, webui: RemoteWebUI) -> None:
+        self.webui = webui
+
+    def caption(self, photographs: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+        """Each photograph with its caption, one at a time. Raises `CaptionerError`, `PictureError`, `RemoteError`."""
+        for path in photographs:
+            told = self.webui.post("/sdapi/v1/interrogate", {"image": _encode(path), "model": "clip"})
+            text = str(told.get("caption", "")).partition(",")[0]
+            if not text.strip() or "<error>" in text:
+                raise CaptionerError(f"{self.webui.address} has no caption for {path}: look into the WebUI's console")
+            yield path, clean(text)
+
+
+class FileCaptioner:
+    """Captions that stand in a JSON object, a CSV file with the columns file and caption, or a folder of text files.
+
+    They belong to a photograph by its file name or its name without extension.
+    """
+
+    def __init__(self, source: Path) -> None:
+        self.source = source
+
+    def caption(self, photographs: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+        """Each photograph that the file has a caption for. Raises `RequestError` for a file of no known form."""
+        known = self._read()
+        for path in photographs:
+            text = known.get(path.name, known.get(path.stem, ""))
+            if text.strip():
+                yield path, " ".join(text.split())
+
+    def _read(self) -> Mapping[str, str]:
+        try:
+            if self.source.is_dir():
+                return {path.stem: path.read_text(encoding="utf-8-sig") for path in self.source.glob("*.txt")}
+            text = self.source.read_text(encoding="utf-8-sig")
+            return _from_csv(text) if self.source.suffix.lower() == ".csv" else _from_json(text)
+        except OSError as error:
+            raise _wrong_file(f"{self.source} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise _wrong_file(f"{self.source} holds no captions: {error}") from error
+
+
+def clean(text: str) -> str:
+    """A model's caption as one line without its made-up words and closing dot."""
+    return " ".join(_MADE_UP.sub("", text).split()).strip(" .,")
+
+
+def open_upright(path: Path) -> Image.Image:
+    """A photograph as RGB, turned as a viewer shows it. Raises `PictureError`."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (SENT_SIDE, SENT_SIDE))
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except Exception as error:  # decoders raise whatever their format's code raises
+        raise PictureError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def _encode(path: Path) -> str:
+    image = open_upright(path)
+    image.thumbnail((SENT_SIDE, SENT_SIDE))
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    return base64.b64encode(data.getvalue()).decode()
+
+
+def _from_json(text: str) -> dict[str, str]:
+    told = json.loads(text)
+    if not isinstance(told, dict) or not all(isinstance(value, str) for value in told.values()):
+        raise ValueError("not an object of file names and captions")
+    return told
+
+
+def _from_csv(text: str) -> dict[str, str]:
+    rows = csv.DictReader(io.StringIO(text))
+    if not rows.fieldnames or not {"file", "caption"} <= set(rows.fieldnames):
+        raise ValueError("its first line does not name the columns file and caption")
+    return {row["file"]: row["caption"] or "" for row in rows}
+
+
+def _wrong_file(message: str) -> RequestError:
+    return RequestError([FieldProblem("captions", message, "a JSON object, a CSV file, or a folder of .txt files")])

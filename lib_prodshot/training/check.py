@@ -1,0 +1,261 @@
+"""Looks a training folder over before anything starts: every picture, every caption, the buckets and the steps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lib_prodshot.training import buckets, caption_texts, photographs
+from lib_prodshot.training.buckets import BucketRules, BucketTable
+from lib_prodshot.training.folder import Listing, caption_file, list_folder
+from lib_prodshot.training.photographs import Photograph
+from lib_prodshot.training.recipe import Recipe, Subset
+
+Level = Literal["error", "warning"]
+
+LARGEST_ENLARGEMENT = 4.0
+"""A photograph that must be enlarged more than this to fill its bucket has nothing to teach."""
+
+SLIGHT_ENLARGEMENT = 1.05
+"""Enlargements up to this are not worth a word."""
+
+LARGE_CROP = 0.25
+"""A share cut off above this changes what the photograph shows."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: an error ends or spoils the training, a warning makes it worse than it could be."""
+
+    level: Level
+    kind: str
+    file: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.file + ': ' if self.file else ''}{self.message}"
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a training folder holds and what training on it would cost."""
+
+    photographs: int
+    with_repeats: int
+    table: BucketTable
+    steps_per_epoch: int
+    epochs: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.steps_per_epoch * self.epochs
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems that training must not start with."""
+        return tuple(problem for problem in self.problems if problem.level == "error")
+
+    def to_json(self) -> dict[str, Any]:
+        """The report for programs and the HTTP API."""
+        return {
+            "photographs": self.photographs,
+            "with_repeats": self.with_repeats,
+            "buckets": [asdict(bucket) for bucket in self.table.buckets],
+            "mean_aspect_error": round(self.table.mean_aspect_error, 6),
+            "steps_per_epoch": self.steps_per_epoch,
+            "epochs": self.epochs,
+            "total_steps": self.total_steps,
+            "problems": [asdict(problem) for problem in self.problems],
+        }
+
+    def to_text(self) -> str:
+        """The report for people."""
+        lines = [f"{self.photographs} photographs, {self.with_repeats} with repeats"]
+        if self.table.buckets:
+            lines += ["", "bucket       photographs  with repeats  batches"]
+        for bucket in self.table.buckets:
+            size = f"{bucket.size[0]}×{bucket.size[1]}"
+            lines.append(f"{size:<12} {bucket.photographs:>11}  {bucket.with_repeats:>12}  {bucket.batches:>7}")
+        lines += ["", f"{self.steps_per_epoch} steps an epoch × {self.epochs} epochs = {self.total_steps} steps", ""]
+        lines += [str(problem) for problem in self.problems]
+        counts = Counter(problem.level for problem in self.problems)
+        lines.append(f"{_count(counts['error'], 'error')}, {_count(counts['warning'], 'warning')}")
+        return "\n".join(lines)
+
+
+def check(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, total: None) -> CheckReport:
+    """Look over every folder of a recipe. `progress` is told how many pictures of how many are done.
+
+    Raises `PictureError` when a folder cannot be read.
+    """
+    listings = [
+        (subset, list_folder(Path(subset.image_dir), recipe.caption_extension)) for subset in recipe.all_subsets
+    ]
+    paths = [path for _, listing in listings for path in listing.photographs]
+    seen = {one.path: one for one in photographs.look_at_all(paths, progress)} if paths else {}
+    rules = BucketRules.of(recipe)
+    problems: list[Problem] = []
+    for subset, listing in listings:
+        problems += _listing_problems(subset, listing)
+        for path in listing.photographs:
+            problems += _photograph_problems(seen[path], rules)
+            problems += _caption_problems(path, recipe, subset)
+    problems += _double_problems(
+        [seen[path] for subset, listing in listings if not subset.is_reg for path in listing.photographs]
+    )
+    sizes = _sizes_with_repeats(listings, seen, rules)
+    table = buckets.fill(sizes, rules, recipe.train_batch_size)
+    steps = buckets.steps_per_epoch(table.batches, recipe)
+    problems += _recipe_problems(recipe, steps * recipe.max_train_epochs)
+    return CheckReport(
+        photographs=len(paths),
+        with_repeats=sum(repeats for _, repeats in sizes),
+        table=table,
+        steps_per_epoch=steps,
+        epochs=recipe.max_train_epochs,
+        problems=tuple(sorted(problems, key=lambda problem: problem.level)),
+    )
+
+
+def _sizes_with_repeats(
+    listings: Sequence[tuple[Subset, Listing]], seen: dict[Path, Photograph], rules: BucketRules
+) -> list[tuple[buckets.Size, int]]:
+    """Size and repeats of every photograph that can be placed, with regularisation pictures balanced."""
+    given = [
+        (seen[path], subset)
+        for subset, listing in listings
+        for path in listing.photographs
+        if _can_be_placed(seen[path], rules)
+    ]
+    sizes = [(one.size, subset.num_repeats) for one, subset in given if not subset.is_reg]
+    regularisation = [(one.size, subset.num_repeats) for one, subset in given if subset.is_reg]
+    balanced = buckets.balance([repeats for _, repeats in sizes], [repeats for _, repeats in regularisation])
+    return sizes + [(size, repeats) for (size, _), repeats in zip(regularisation, balanced) if repeats]
+
+
+def _can_be_placed(photograph: Photograph, rules: BucketRules) -> bool:
+    if photograph.complaint:
+        return False
+    try:
+        buckets.place(photograph.size, rules)
+    except ValueError:
+        return False
+    return True
+
+
+def _listing_problems(subset: Subset, listing: Listing) -> Iterator[Problem]:
+    if not listing.photographs:
+        yield Problem(
+            "error", "empty_folder", subset.image_dir, "there is no photograph in it: sd-scripts would end at once"
+        )
+    for path, why in listing.missed:
+        yield Problem("warning", "missed", str(path), f"it would not be used: {why}")
+    for path in listing.strays:
+        yield Problem("warning", "stray", str(path), "only photographs and captions belong in the folder")
+    stems = Counter(path.with_suffix("") for path in listing.photographs)
+    for stem in (stem for stem, number in stems.items() if number > 1):
+        yield Problem(
+            "warning", "same_stem", str(stem), "photographs of one name with different extensions share one caption"
+        )
+
+
+def _photograph_problems(photograph: Photograph, rules: BucketRules) -> Iterator[Problem]:
+    file = str(photograph.path)
+    if photograph.complaint:
+        yield Problem("error", "truncated" if photograph.truncated else "unreadable", file, photograph.complaint)
+        return
+    if photograph.turned:
+        message = "viewers turn it by its EXIF tag, sd-scripts does not: it would train lying down; turn its pixels"
+        yield Problem("warning", "turned", file, message)
+    if photograph.transparent:
+        yield Problem(
+            "warning", "transparent", file, "its transparency is dropped and shows what lies beneath, often black"
+        )
+    try:
+        placement = buckets.place(photograph.size, rules)
+    except ValueError as error:
+        yield Problem("error", "tiny", file, str(error))
+        return
+    size = f"{photograph.size[0]}×{photograph.size[1]}"
+    if placement.scale > LARGEST_ENLARGEMENT:
+        yield Problem(
+            "error", "tiny", file, f"its {size} pixels would be enlarged {placement.scale:.1f} times: take it out"
+        )
+    elif placement.scale > SLIGHT_ENLARGEMENT:
+        yield Problem(
+            "warning", "small", file, f"its {size} pixels are enlarged {placement.scale:.2f} times: it trains blurred"
+        )
+    if placement.cropped > LARGE_CROP:
+        yield Problem("warning", "cropped", file, f"{placement.cropped:.0%} of it are cut off: crop it to what matters")
+
+
+def _caption_problems(photograph: Path, recipe: Recipe, subset: Subset) -> Iterator[Problem]:
+    path = caption_file(photograph, recipe.caption_extension)
+    if path is None:
+        if not subset.class_tokens:
+            yield Problem("warning", "caption_missing", str(photograph), "it has no caption and trains as an empty one")
+        return
+    try:
+        caption = caption_texts.read_caption(path)
+    except OSError as error:
+        yield Problem("error", "caption_unreadable", str(path), f"the caption cannot be read: {error.strerror}")
+        return
+    if caption.fatal:
+        yield Problem("error", "caption_broken", str(path), caption.fatal)
+        return
+    if caption.problem:
+        yield Problem("warning", "caption_odd", str(path), caption.problem)
+    tokens = caption_texts.count_tokens(caption.text)
+    if tokens > recipe.max_token_length:
+        message = f"the caption has {tokens} tokens or more, of which {recipe.max_token_length} count"
+        yield Problem("warning", "caption_long", str(path), message)
+    if not subset.is_reg:
+        yield from _tag_problems(path, caption.text, recipe)
+
+
+def _tag_problems(path: Path, text: str, recipe: Recipe) -> Iterator[Problem]:
+    tags = caption_texts.split_tags(text)
+    missing = [tag for tag in recipe.tags if tag not in tags]
+    if missing:
+        yield Problem("warning", "tag_missing", str(path), f"the caption lacks the activation tag {', '.join(missing)}")
+    elif tuple(tags[: len(recipe.tags)]) != recipe.tags:
+        yield Problem(
+            "warning", "tag_not_first", str(path), f"the activation tag {recipe.activation_tag} does not stand first"
+        )
+
+
+def _double_problems(seen: Sequence[Photograph]) -> Iterator[Problem]:
+    same: set[frozenset[Path]] = set()
+    for group in photographs.same_files(seen):
+        same |= {frozenset((one.path, other.path)) for one in group for other in group}
+        names = ", ".join(one.path.name for one in group[1:])
+        yield Problem("warning", "duplicate", str(group[0].path), f"the same file again as {names}: it weighs double")
+    for one, other, bits in photographs.near_pairs(seen):
+        if frozenset((one.path, other.path)) not in same:
+            message = f"nearly the same picture as {other.path.name} ({bits} of 256 bits differ)"
+            yield Problem("warning", "near_duplicate", str(one.path), message)
+
+
+def _recipe_problems(recipe: Recipe, total_steps: int) -> Iterator[Problem]:
+    if len({Path(subset.image_dir).resolve() for subset in recipe.all_subsets}) < len(recipe.all_subsets):
+        yield Problem(
+            "error", "same_folder", "", "one folder is named twice, and sd-scripts uses it once: raise its repeats"
+        )
+    if recipe.shuffle_caption and len(recipe.tags) > recipe.keep_tokens:
+        message = (
+            f"{len(recipe.tags)} activation tags, but keep_tokens is {recipe.keep_tokens}: the others are shuffled"
+        )
+        yield Problem("warning", "keep_tokens", "", message)
+    if recipe.step_limit and total_steps > recipe.step_limit:
+        advice = "fewer repeats or epochs, or a higher step_limit"
+        message = f"{total_steps} steps are more than the limit of {recipe.step_limit}: {advice}"
+        yield Problem("error", "too_many_steps", "", message)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number or 'no'} {word}{'' if number == 1 else 's'}"

@@ -1,0 +1,132 @@
+"""The two TOML files that sd-scripts reads, as the seed's notebook wrote them.
+
+What belongs to one start of the program and not to the training (states, resume, sample pictures) goes on its command
+line instead, so that the files are the same at every start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lib_prodshot.training.recipe import Recipe, Subset
+
+OUTPUT_FOLDER = "output"
+"""LoRAs, states and samples within the run's folder."""
+
+LOG_FOLDER = "logs"
+"""TensorBoard's files within the run's folder."""
+
+_ATTENTION = {"sdpa": {"sdpa": True}, "xformers": {"xformers": True}, "plain": {}}
+
+
+def dataset_config(recipe: Recipe) -> dict[str, Any]:
+    """The dataset's file: folders, repeats, resolution and buckets."""
+    shortest, longest = recipe.bucket_limits
+    return {
+        "general": {
+            "resolution": recipe.resolution,
+            "shuffle_caption": recipe.shuffle_caption,
+            "keep_tokens": recipe.keep_tokens,
+            "flip_aug": recipe.flip_aug,
+            "caption_extension": recipe.caption_extension,
+            "enable_bucket": recipe.enable_bucket,
+            "bucket_reso_steps": recipe.bucket_reso_steps,
+            "bucket_no_upscale": recipe.bucket_no_upscale,
+            "min_bucket_reso": shortest,
+            "max_bucket_reso": longest,
+        },
+        "datasets": [{"subsets": [_subset(one) for one in recipe.all_subsets]}],
+    }
+
+
+def training_config(recipe: Recipe, steps: int) -> dict[str, Any]:
+    """The training's file; `steps` are those of the whole run, of which the warm-up is a share."""
+    run = recipe.run_dir
+    sections: dict[str, dict[str, Any]] = {
+        "additional_network_arguments": {
+            "unet_lr": recipe.unet_lr,
+            "text_encoder_lr": recipe.text_encoder_lr,
+            "network_dim": recipe.network_dim,
+            "network_alpha": recipe.network_alpha,
+            "network_module": recipe.network_module,
+            "network_args": list(recipe.network_args) or None,
+            "network_train_unet_only": True if recipe.text_encoder_lr == 0 else None,
+            "network_train_text_encoder_only": True if recipe.unet_lr == 0 else None,
+            "network_weights": _path(recipe.network_weights),
+        },
+        "optimizer_arguments": {
+            "learning_rate": recipe.unet_lr or recipe.text_encoder_lr,
+            "lr_scheduler": recipe.lr_scheduler,
+            "lr_scheduler_num_cycles": _if(
+                recipe.lr_scheduler == "cosine_with_restarts", recipe.lr_scheduler_num_cycles
+            ),
+            "lr_scheduler_power": _if(recipe.lr_scheduler == "polynomial", recipe.lr_scheduler_power),
+            "lr_warmup_steps": _if(recipe.lr_scheduler != "constant", int(steps * recipe.lr_warmup_ratio)),
+            "optimizer_type": recipe.optimizer_type,
+            "optimizer_args": list(recipe.optimizer_args) or None,
+        },
+        "training_arguments": {
+            "max_train_epochs": recipe.max_train_epochs,
+            "save_every_n_epochs": recipe.save_every_n_epochs,
+            "save_last_n_epochs": recipe.save_last_n_epochs,
+            "train_batch_size": recipe.train_batch_size,
+            "noise_offset": recipe.noise_offset or None,
+            "clip_skip": recipe.clip_skip or None,
+            "min_snr_gamma": recipe.min_snr_gamma or None,
+            "weighted_captions": recipe.weighted_captions,
+            "seed": recipe.seed,
+            "max_token_length": _if(recipe.max_token_length > 75, recipe.max_token_length),
+            **_ATTENTION[recipe.attention],
+            "lowram": recipe.lowram,
+            "gradient_checkpointing": True if recipe.gradient_checkpointing else None,
+            "gradient_accumulation_steps": _if(
+                recipe.gradient_accumulation_steps > 1, recipe.gradient_accumulation_steps
+            ),
+            "max_data_loader_n_workers": recipe.max_data_loader_n_workers,
+            "persistent_data_loader_workers": recipe.persistent_data_loader_workers,
+            "save_precision": recipe.save_precision,
+            "mixed_precision": recipe.mixed_precision,
+            "output_dir": (run / OUTPUT_FOLDER).as_posix(),
+            "logging_dir": (run / LOG_FOLDER).as_posix(),
+            "output_name": recipe.output_name,
+            "log_prefix": recipe.output_name,
+        },
+        "model_arguments": {
+            "pretrained_model_name_or_path": _path(recipe.pretrained_model_name_or_path),
+            "vae": _path(recipe.vae),
+            "v2": recipe.v2,
+            "v_parameterization": True if recipe.v_parameterization else None,
+            "tokenizer_cache_dir": _path(recipe.tokenizer_cache_dir),
+        },
+        "saving_arguments": {"save_model_as": "safetensors"},
+        "dreambooth_arguments": {"prior_loss_weight": recipe.prior_loss_weight},
+        "dataset_arguments": {"cache_latents": recipe.cache_latents},
+        "extra_arguments": dict(recipe.extra),
+    }
+    told = {name: {key: value for key, value in table.items() if value is not None} for name, table in sections.items()}
+    return {name: table for name, table in told.items() if table}
+
+
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """All keys of a training file in one table, as sd-scripts joins its sections."""
+    return {key: value for table in config.values() for key, value in table.items()}
+
+
+def _subset(subset: Subset) -> dict[str, Any]:
+    told: dict[str, Any] = {"num_repeats": subset.num_repeats, "image_dir": Path(subset.image_dir).as_posix()}
+    if subset.is_reg:
+        told["is_reg"] = True
+    if subset.class_tokens:
+        told["class_tokens"] = subset.class_tokens
+    return told
+
+
+def _path(text: str) -> str | None:
+    """A path with slashes that need no escape; a hub's name as it is."""
+    return Path(text).as_posix() if text else None
+
+
+def _if(wanted: bool, value: Any) -> Any:
+    return value if wanted else None

@@ -1,0 +1,134 @@
+"""Each photograph of a training folder, looked at: its size, whether it decodes to its end, its perceptual hash.
+
+JPEGs are decoded as grey pictures of an eighth of the size. Every byte of the file is still read to its end, so the
+same damage shows as in a full decode (`benchmarks/training.py` measures it), at a quarter of the cost.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from PIL import Image
+
+HASH_SIDE = 16
+"""Side of the perceptual hash: 256 bits."""
+
+NEAR = 48
+"""Up to so many differing bits of 256 two photographs count as nearly the same. Measured on the seed's photographs:
+different ones are 100 bits and more apart; saved smaller, brighter or at quality 40, or cut by 2 %, at most 44."""
+
+_REDUCED = 8
+_ORIENTATION = 274
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """What was seen of one file. `size` is width and height in pixels as stored, which is what sd-scripts trains on;
+    `complaint` says why it cannot be used (empty: it can); `turned` that a viewer would turn it by its EXIF tag."""
+
+    path: Path
+    size: tuple[int, int] = (0, 0)
+    complaint: str = ""
+    truncated: bool = False
+    turned: bool = False
+    transparent: bool = False
+    fingerprint: npt.NDArray[np.bool_] | None = None
+
+
+def look_at_all(
+    paths: Sequence[Path], progress: Callable[[int, int], None] = lambda done, total: None
+) -> list[Photograph]:
+    """Look at every file, several at a time: Pillow decodes outside Python's lock, so threads are enough."""
+    import imagehash  # noqa: F401 - once, before the threads would wait for each other's import of it
+    import scipy.fftpack  # noqa: F401
+
+    seen: list[Photograph] = []
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
+        for photograph in pool.map(look_at, paths):
+            seen.append(photograph)
+            progress(len(seen), len(paths))
+    return seen
+
+
+def look_at(path: Path) -> Photograph:
+    """Look at one file. Whatever is wrong with it is in the `complaint`."""
+    from PIL import Image, UnidentifiedImageError
+
+    with warnings.catch_warnings():
+        # a picture of over 89 megapixels is unusual and trains all the same; over 179 Pillow refuses
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            with Image.open(path) as image:
+                return _decode(path, image)
+        except UnidentifiedImageError:
+            return Photograph(path, complaint="it is not a picture, whatever its name says")
+        except Image.DecompressionBombError:
+            return Photograph(path, complaint="it has over 179 megapixels, which Pillow refuses: save it smaller")
+        except Exception as error:  # decoders raise whatever their format's code raises
+            truncated = "truncated" in str(error).lower()
+            words = "it ends before its last pixel" if truncated else f"it cannot be decoded: {error}"
+            return Photograph(path, complaint=words, truncated=truncated)
+
+
+def same_files(photographs: Iterable[Photograph]) -> list[list[Photograph]]:
+    """Groups of files with the same bytes."""
+    from lib_prodshot.downloads import sha256_of
+
+    by_length: dict[int, list[Photograph]] = {}
+    for photograph in photographs:
+        by_length.setdefault(photograph.path.stat().st_size, []).append(photograph)
+    groups: dict[str, list[Photograph]] = {}
+    for alike in by_length.values():
+        if len(alike) > 1:
+            for photograph in alike:
+                groups.setdefault(sha256_of(photograph.path), []).append(photograph)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def near_pairs(photographs: Sequence[Photograph], limit: int = NEAR) -> list[tuple[Photograph, Photograph, int]]:
+    """Pairs that look nearly the same, with the number of bits in which their hashes differ."""
+    import numpy as np
+
+    usable = [one for one in photographs if one.fingerprint is not None]
+    if len(usable) < 2:
+        return []
+    bits = np.array([one.fingerprint for one in usable], dtype=np.float32)
+    ones = bits.sum(axis=1)
+    pairs = []
+    for index in range(len(usable) - 1):
+        # differing bits of two vectors of 0 and 1: ones of both less twice the common ones
+        rest = bits[index + 1 :]
+        apart = ones[index] + ones[index + 1 :] - 2 * (rest @ bits[index])
+        near = np.flatnonzero(apart <= limit)
+        pairs += [(usable[index], usable[index + 1 + int(other)], int(apart[other])) for other in near]
+    return pairs
+
+
+def _decode(path: Path, image: Image.Image) -> Photograph:
+    import imagehash
+
+    size = image.size
+    turned = _is_turned(image)
+    transparent = "A" in image.getbands() or "transparency" in image.info
+    if image.format in ("JPEG", "MPO"):
+        image.draft("L", (max(1, size[0] // _REDUCED), max(1, size[1] // _REDUCED)))
+    image.load()
+    small = image.reduce(max(1, min(image.size) // 256)) if image.mode in ("L", "RGB") else image
+    fingerprint = imagehash.phash(small.convert("L"), HASH_SIDE).hash.flatten()
+    return Photograph(path, size, turned=turned, transparent=transparent, fingerprint=fingerprint)
+
+
+def _is_turned(image: Image.Image) -> bool:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1)) in range(2, 9)
+    except Exception:  # a broken EXIF block turns nothing
+        return False

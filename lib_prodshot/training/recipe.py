@@ -1,0 +1,392 @@
+"""The recipe: every setting of a training run with its default, range and help.
+
+The defaults are the seed author's (his notebook for the ppzocketv2 LoRA: 65 photographs × 6 repeats, batch 2, ten
+epochs). Settings that sd-scripts knows have sd-scripts' names, so that its documentation holds for them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.training.settings import RecipeSetting, check_values, setting, settings_of, unknown_name
+
+NAME_REFUSED = re.compile(r"[\s.()\[\]{}\"'\\/:<>|?*\x00-\x1f]")
+"""What an output name may not hold: the notebook's rule (spaces, dots, quotes, brackets, slashes), and what a file
+name or `<lora:NAME:1>` cannot carry."""
+
+SMALL_RESOLUTION = 640
+"""Up to this resolution the seed's buckets run from 256 to 1024 pixels, above it from 320 to 1280."""
+
+OPTIMIZERS = (
+    "AdamW8bit",
+    "AdamW",
+    "PagedAdamW8bit",
+    "Lion",
+    "Lion8bit",
+    "PagedLion8bit",
+    "Prodigy",
+    "AdaFactor",
+    "SGDNesterov",
+    "SGDNesterov8bit",
+)
+SCHEDULERS = ("cosine_with_restarts", "cosine", "linear", "polynomial", "constant", "constant_with_warmup")
+SAMPLERS = ("ddim", "euler", "euler_a", "heun", "dpmsolver", "dpmsolver++", "dpm_2", "dpm_2_a", "pndm", "lms")
+
+
+@dataclass(frozen=True)
+class Subset:
+    """One folder of photographs. Regularisation pictures (`is_reg`) are repeated until they balance the others."""
+
+    image_dir: str
+    num_repeats: int = 6
+    is_reg: bool = False
+    class_tokens: str = ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run. Immutable; make it with `Recipe.of`, which refuses unknown names and wrong values."""
+
+    output_name: str = setting(
+        "",
+        section="saving",
+        required=True,
+        help="Name of the LoRA: NAME-01.safetensors and so on; no spaces, dots, quotes, brackets or slashes.",
+    )
+    image_dir: str = setting(
+        "", section="dataset", path=True, required=True, help="Folder of photographs and captions."
+    )
+    pretrained_model_name_or_path: str = setting(
+        "",
+        section="model",
+        path=True,
+        required=True,
+        help="Checkpoint to train on: a Stable Diffusion 1.x or 2.x file or a diffusers folder (the seed: SD 1.5).",
+    )
+    activation_tag: str = setting(
+        "", section="dataset", help="The word that calls the LoRA, first in every caption; several with commas."
+    )
+    num_repeats: int = setting(
+        6, section="dataset", span=(1, 1000, 1), help="How often each photograph is used an epoch."
+    )
+    max_train_epochs: int = setting(10, section="training", span=(1, 1000, 1), help="How many epochs to train.")
+    train_batch_size: int = setting(
+        2, section="training", span=(1, 64, 1), help="Photographs a step. Larger is faster and needs more memory."
+    )
+    resolution: int = setting(
+        768,
+        section="dataset",
+        span=(64, 2048, 64),
+        unit="pixels",
+        help="Training size: side of the square of same area.",
+    )
+
+    output_dir: str = setting(
+        "prodshot-training", section="saving", path=True, help="Runs are kept here, each in a folder of its name."
+    )
+    save_every_n_epochs: int = setting(1, section="saving", span=(1, 1000, 1), help="Keep a LoRA every so many epochs.")
+    save_last_n_epochs: int = setting(10, section="saving", span=(1, 1000, 1), help="Keep only the last so many LoRAs.")
+    save_last_n_epochs_state: int = setting(
+        2, section="saving", span=(1, 100, 1), help="Keep the last so many states to resume from (some 110 MB each)."
+    )
+    save_precision: str = setting(
+        "fp16", section="saving", choices=("fp16", "bf16", "float"), help="Number format of the saved LoRA."
+    )
+
+    shuffle_caption: bool = setting(True, section="dataset", help="Shuffle the parts of a caption between the commas.")
+    keep_tokens: int = setting(
+        1,
+        section="dataset",
+        span=(0, 20, 1),
+        help="This many first parts of a caption stay in place: the activation tag.",
+    )
+    flip_aug: bool = setting(False, section="dataset", help="Also use mirrored photographs; not where writing shows.")
+    caption_extension: str = setting(
+        ".txt", section="dataset", help="Captions are files of the photograph's name with this."
+    )
+    enable_bucket: bool = setting(
+        True, section="dataset", help="Group photographs by shape instead of cropping squares."
+    )
+    bucket_reso_steps: int = setting(
+        64, section="dataset", span=(64, 256, 64), unit="pixels", help="Bucket sides are multiples of this."
+    )
+    bucket_no_upscale: bool = setting(False, section="dataset", help="Never enlarge a photograph to fill its bucket.")
+    min_bucket_reso: int = setting(
+        0, section="dataset", span=(0, 2048, 64), unit="pixels", help="Shortest bucket side; 0: 320 (256 up to 640)."
+    )
+    max_bucket_reso: int = setting(
+        0, section="dataset", span=(0, 4096, 64), unit="pixels", help="Longest bucket side; 0: 1280 (1024 up to 640)."
+    )
+    cache_latents: bool = setting(True, section="dataset", help="Encode each photograph once before training.")
+    prior_loss_weight: float = setting(
+        1.0, section="dataset", span=(0, 10, 0.1), help="Weight of regularisation pictures."
+    )
+
+    vae: str = setting("", section="model", path=True, help="Another VAE than the checkpoint's own; empty: its own.")
+    v2: bool = setting(False, section="model", help="The checkpoint is a Stable Diffusion 2.x.")
+    v_parameterization: bool = setting(False, section="model", help="The checkpoint predicts v (2.x at 768 pixels).")
+    tokenizer_cache_dir: str = setting(
+        "", section="model", path=True, help="Folder with openai_clip-vit-large-patch14, to train without a network."
+    )
+    clip_skip: int = setting(
+        2, section="model", span=(0, 12, 1), help="Use the text encoder's output of this layer from the end; 0: last."
+    )
+    max_token_length: int = setting(225, section="model", span=(75, 225, 75), unit="tokens", help="Longest caption.")
+
+    network_module: str = setting(
+        "networks.lora", section="network", choices=("networks.lora",), help="Kind of network."
+    )
+    network_dim: int = setting(16, section="network", span=(1, 1024, 1), help="Rank of the LoRA.")
+    network_alpha: float = setting(
+        8.0, section="network", span=(0.01, 1024, 1), help="Scale of the LoRA: alpha / rank."
+    )
+    network_args: tuple[str, ...] = setting(
+        (), section="network", many=True, help="More for the network, 'conv_dim=8' and 'conv_alpha=4' for a LoCon."
+    )
+    network_weights: str = setting("", section="network", path=True, help="Start from this LoRA.")
+
+    unet_lr: float = setting(2e-4, section="optimizer", span=(0, 10, 1e-5), help="Learning rate of the U-Net.")
+    text_encoder_lr: float = setting(
+        4e-5, section="optimizer", span=(0, 10, 1e-5), help="Learning rate of the text encoder; 0: it is not trained."
+    )
+    optimizer_type: str = setting("AdamW8bit", section="optimizer", choices=OPTIMIZERS, help="Optimizer.")
+    optimizer_args: tuple[str, ...] = setting(
+        (), section="optimizer", many=True, help="More for it, 'weight_decay=0.01'."
+    )
+    lr_scheduler: str = setting(
+        "cosine_with_restarts", section="optimizer", choices=SCHEDULERS, help="How the learning rate changes."
+    )
+    lr_scheduler_num_cycles: int = setting(
+        3, section="optimizer", span=(1, 100, 1), help="Cycles of cosine_with_restarts."
+    )
+    lr_scheduler_power: float = setting(1.0, section="optimizer", span=(0.1, 10, 0.1), help="Power of polynomial.")
+    lr_warmup_ratio: float = setting(
+        0.05, section="optimizer", span=(0, 0.5, 0.01), help="Share of the steps to warm up."
+    )
+    min_snr_gamma: float = setting(5.0, section="optimizer", span=(0, 20, 0.5), help="Min-SNR weighting; 0: off.")
+    noise_offset: float = setting(0.0, section="optimizer", span=(0, 1, 0.01), help="Noise offset; 0: off.")
+    weighted_captions: bool = setting(False, section="dataset", help="Read (word:1.2) in captions as weights.")
+
+    gradient_accumulation_steps: int = setting(
+        1, section="training", span=(1, 64, 1), help="Batches gathered into one step: a larger batch in less memory."
+    )
+    gradient_checkpointing: bool = setting(False, section="training", help="Save memory, some 30 % slower.")
+    mixed_precision: str = setting("fp16", section="training", choices=("fp16", "bf16", "no"), help="Number format.")
+    attention: str = setting(
+        "sdpa",
+        section="training",
+        choices=("sdpa", "xformers", "plain"),
+        help="Attention: sdpa is PyTorch's own, as sparing as xformers and nothing more to install.",
+    )
+    seed: int = setting(42, section="training", span=(0, 2**32 - 1, 1), help="Seed of the run.")
+    lowram: bool = setting(True, section="training", help="Load the model straight onto the GPU, past the main memory.")
+    max_data_loader_n_workers: int = setting(
+        8, section="training", span=(0, 64, 1), help="Processes that read pictures."
+    )
+    persistent_data_loader_workers: bool = setting(True, section="training", help="Keep them from epoch to epoch.")
+
+    sample_prompts: tuple[str, ...] = setting(
+        (), section="samples", many=True, help="Make these pictures as training goes ('bag --w 512 --h 512 --d 42')."
+    )
+    sample_every_n_epochs: int = setting(1, section="samples", span=(1, 1000, 1), help="Every so many epochs.")
+    sample_sampler: str = setting("ddim", section="samples", choices=SAMPLERS, help="Sampler of the sample pictures.")
+
+    processes: int = setting(1, section="machines", span=(1, 64, 1), help="GPUs in all, over all machines.")
+    machines: int = setting(1, section="machines", span=(1, 64, 1), help="Machines that train together.")
+    machine_rank: int = setting(0, section="machines", span=(0, 63, 1), help="Which of them this one is; 0 leads.")
+    main_process_ip: str = setting("", section="machines", help="Address of the machine that leads.")
+    main_process_port: int = setting(0, section="machines", span=(0, 65535, 1), help="Its port; 0: accelerate chooses.")
+    num_cpu_threads_per_process: int = setting(1, section="machines", span=(1, 256, 1), help="Threads a process.")
+    step_limit: int = setting(
+        10_000, section="training", span=(0, 1_000_000, 1), help="Refuse longer runs (a slip of the pen); 0: no limit."
+    )
+
+    subsets: tuple[Subset, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], complete: bool = True) -> Recipe:
+        """A recipe from named values; `subsets` is a list of tables, `extra` a table of further sd-scripts options.
+
+        Raises `RequestError` naming every unknown or wrong setting; with `complete`, also those still missing.
+        """
+        plain = {name: value for name, value in values.items() if name not in ("subsets", "extra")}
+        accepted, problems = check_values(SETTINGS, plain)
+        subsets, wrong = _read_subsets(values.get("subsets", ()))
+        problems += wrong
+        extra = values.get("extra", {})
+        if not isinstance(extra, Mapping):
+            problems.append(FieldProblem("extra", "is not a table", "sd-scripts' own options"))
+            extra = {}
+        if problems:
+            raise RequestError(problems)
+        made = cls(**accepted, subsets=subsets, extra=dict(extra))
+        problems = [*made._check_together(), *(made._missing() if complete else ())]
+        if problems:
+            raise RequestError(problems)
+        return made
+
+    def replace(self, **changes: Any) -> Recipe:
+        """A copy with some settings changed, checked like any other."""
+        return Recipe.of({**self.to_dict(), **changes})
+
+    def to_dict(self, only_changed: bool = False) -> dict[str, Any]:
+        """All settings by name as TOML and JSON can hold them; `only_changed` leaves out those at their default."""
+        values: dict[str, Any] = {}
+        for known in SETTINGS:
+            value = getattr(self, known.name)
+            if not only_changed or value != known.default:
+                values[known.name] = list(value) if known.many else value
+        if self.subsets:
+            values["subsets"] = [dataclasses.asdict(subset) for subset in self.subsets]
+        if self.extra:
+            values["extra"] = dict(self.extra)
+        return values
+
+    @property
+    def all_subsets(self) -> tuple[Subset, ...]:
+        """Every folder of photographs: `image_dir` first, then `subsets`."""
+        return (Subset(self.image_dir, self.num_repeats), *self.subsets)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The activation tags, each alone."""
+        return tuple(part.strip() for part in self.activation_tag.split(",") if part.strip())
+
+    @property
+    def bucket_limits(self) -> tuple[int, int]:
+        """Shortest and longest bucket side in pixels, the seed's where they are not set."""
+        small = self.resolution <= SMALL_RESOLUTION
+        return (
+            self.min_bucket_reso or min(256 if small else 320, self.resolution),
+            self.max_bucket_reso or max(1024 if small else 1280, self.resolution),
+        )
+
+    @property
+    def run_dir(self) -> Path:
+        """The folder of this run: recipe, logs, states and LoRAs."""
+        return Path(self.output_dir) / self.output_name
+
+    def _missing(self) -> list[FieldProblem]:
+        return [
+            FieldProblem(one.name, "is not set", one.help)
+            for one in SETTINGS
+            if one.required and not getattr(self, one.name)
+        ]
+
+    def _check_together(self) -> Iterator[FieldProblem]:
+        """Problems that no single value shows."""
+        if NAME_REFUSED.search(self.output_name):
+            yield FieldProblem(
+                "output_name",
+                f"{self.output_name!r} holds a sign that a LoRA's name cannot have",
+                "letters, digits, - and _",
+            )
+        shortest, longest = self.bucket_limits
+        if self.enable_bucket and not shortest <= self.resolution <= longest:
+            yield FieldProblem(
+                "resolution", f"{self.resolution} lies outside the buckets' {shortest} to {longest} pixels"
+            )
+        if not self.caption_extension.startswith("."):
+            yield FieldProblem(
+                "caption_extension", f"{self.caption_extension!r} does not begin with a dot", "such as .txt"
+            )
+        if self.max_token_length % 75:
+            yield FieldProblem("max_token_length", f"{self.max_token_length} is not possible", "75 | 150 | 225")
+        if not self.unet_lr and not self.text_encoder_lr:
+            yield FieldProblem("unet_lr", "both learning rates are 0: nothing would be trained")
+        if self.persistent_data_loader_workers and not self.max_data_loader_n_workers:
+            yield FieldProblem(
+                "persistent_data_loader_workers", "needs at least one data loader worker", "false, or more workers"
+            )
+        if self.machine_rank >= self.machines:
+            yield FieldProblem(
+                "machine_rank",
+                f"{self.machine_rank} is not one of {self.machines} machines",
+                f"0 to {self.machines - 1}",
+            )
+        if self.machines > 1 and not self.main_process_ip:
+            yield FieldProblem(
+                "main_process_ip", "is not set and several machines need it", "the leading machine's address"
+            )
+        if self.processes < self.machines:
+            yield FieldProblem(
+                "processes", f"{self.processes} GPUs for {self.machines} machines", "one or more a machine"
+            )
+        if self.save_every_n_epochs > self.max_train_epochs:
+            yield FieldProblem(
+                "save_every_n_epochs", "is more than the epochs of the run", f"1 to {self.max_train_epochs}"
+            )
+        for name in ("network_args", "optimizer_args"):
+            wrong = [item for item in getattr(self, name) if not re.fullmatch(r"\w+=.+", item)]
+            if wrong:
+                yield FieldProblem(name, f"{wrong[0]!r} is not of the form name=value")
+
+
+SETTINGS: tuple[RecipeSetting, ...] = settings_of(Recipe)
+"""Every setting as a table, for the command line, the panel and the documentation."""
+
+
+def setting_named(name: str) -> RecipeSetting:
+    """One setting of the table. Raises KeyError for an unknown name."""
+    return next(known for known in SETTINGS if known.name == name)
+
+
+def resolve_paths(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The same values with relative paths taken from `folder`. A checkpoint that is nothing there may be a hub name."""
+    paths = [known.name for known in SETTINGS if known.path]
+    found = dict(values)
+    for name in paths:
+        if isinstance(found.get(name), str) and found[name]:
+            found[name] = _resolve(folder, found[name], keep=name == "pretrained_model_name_or_path")
+    if isinstance(found.get("subsets"), list):
+        found["subsets"] = [_resolve_subset(table, folder) for table in found["subsets"]]
+    return found
+
+
+def _resolve(folder: Path, text: str, keep: bool = False) -> str:
+    path = folder / Path(text).expanduser()
+    return text if keep and not path.exists() else str(path)
+
+
+def _resolve_subset(table: Any, folder: Path) -> Any:
+    if not isinstance(table, Mapping) or not isinstance(table.get("image_dir"), str):
+        return table
+    return {**table, "image_dir": _resolve(folder, table["image_dir"])}
+
+
+_SUBSET_SETTINGS = {one.name: one for one in SETTINGS if one.name in ("image_dir", "num_repeats")}
+
+
+def _read_subsets(tables: Any) -> tuple[tuple[Subset, ...], list[FieldProblem]]:
+    if not isinstance(tables, (list, tuple)) or not all(isinstance(table, (Mapping, Subset)) for table in tables):
+        return (), [FieldProblem("subsets", "is not a list of tables", "[[subsets]] with image_dir and num_repeats")]
+    subsets: list[Subset] = []
+    problems: list[FieldProblem] = []
+    for number, table in enumerate(tables, 1):
+        values = dataclasses.asdict(table) if isinstance(table, Subset) else dict(table)
+        wrong = _subset_problems(values)
+        problems += [dataclasses.replace(one, field=f"subsets[{number}].{one.field}") for one in wrong]
+        if not wrong:
+            subsets.append(Subset(**values))
+    return tuple(subsets), problems
+
+
+def _subset_problems(values: Mapping[str, Any]) -> list[FieldProblem]:
+    known = [one.name for one in dataclasses.fields(Subset)]
+    problems = [unknown_name(name, known) for name in values if name not in known]
+    numbers = {name: values[name] for name in _SUBSET_SETTINGS if name in values}
+    problems += check_values(tuple(_SUBSET_SETTINGS.values()), numbers)[1]
+    if not values.get("image_dir"):
+        problems.append(FieldProblem("image_dir", "is not set"))
+    if not isinstance(values.get("is_reg", False), bool):
+        problems.append(FieldProblem("is_reg", f"{values['is_reg']!r} is neither true nor false"))
+    if not isinstance(values.get("class_tokens", ""), str):
+        problems.append(FieldProblem("class_tokens", f"{values['class_tokens']!r} is not text"))
+    return problems

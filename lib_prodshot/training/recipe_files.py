@@ -1,0 +1,84 @@
+"""Recipes on disk: one TOML file, read strictly, written whole."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.training.presets import preset
+from lib_prodshot.training.recipe import SETTINGS, Recipe, resolve_paths
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file's content. Raises `RequestError` when it cannot be read as one."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise RequestError([FieldProblem("recipe", f"{path} cannot be read: {error.strerror}")]) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RequestError([FieldProblem("recipe", f"{path} is not TOML: {error}")]) from error
+
+
+def write_toml(path: Path, values: Mapping[str, Any]) -> None:
+    """Write `values` as TOML, whole or not at all. Raises `OutputError`."""
+    import tomli_w
+
+    from lib_prodshot.jobs.staging import Staging, output_error
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(path.parent, error) from error
+    with Staging(path.parent) as staging:
+        staging.path(path.name).write_text(tomli_w.dumps(values), encoding="utf-8")
+
+
+def compose(
+    file: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    chosen: str = "",
+    complete: bool = True,
+) -> Recipe:
+    """A recipe from, each over the one before: the seed's defaults, a preset, a recipe file, single options.
+
+    The preset is `chosen`, else the file's own `preset`. Paths in the file are relative to its folder, those among the
+    options to the current one. Raises `RequestError`.
+    """
+    told = resolve_paths(read_toml(file), file.resolve().parent) if file else {}
+    wanted = chosen or told.get("preset", "")
+    told.pop("preset", None)
+    values = {**(preset(wanted) if wanted else {}), **told, **resolve_paths(options or {}, Path.cwd())}
+    return Recipe.of({**resolve_paths(Recipe().to_dict(), Path.cwd()), **values}, complete)
+
+
+def save(recipe: Recipe, path: Path, only_changed: bool = False) -> None:
+    """Write a recipe so that `compose(path)` reads the same one again. Raises `OutputError`."""
+    write_toml(path, recipe.to_dict(only_changed))
+
+
+def to_text(recipe: Recipe) -> str:
+    """A recipe as TOML in which every setting is explained, in the schema's sections."""
+    import tomli_w
+
+    values = recipe.to_dict()
+    lines: list[str] = []
+    section = ""
+    for known in sorted(SETTINGS, key=lambda one: SECTIONS.index(one.section)):
+        if known.section != section:
+            section = known.section
+            lines += ["", f"# --- {section} ---"]
+        lines.append(f"# {known.help} [{known.allowed}]")
+        lines.append(tomli_w.dumps({known.name: values[known.name]}).rstrip("\n"))
+    tables: dict[str, Any] = {name: values[name] for name in ("subsets", "extra") if name in values}
+    return "\n".join([*lines[1:], "", tomli_w.dumps(tables)]).rstrip("\n") + "\n"
+
+
+SECTIONS = ("dataset", "model", "network", "optimizer", "training", "saving", "samples", "machines")

@@ -1,0 +1,122 @@
+"""How one setting of a training recipe is declared and checked; the settings themselves stand in `recipe`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from lib_prodshot.errors import FieldProblem
+from lib_prodshot.schema import Kind, Setting, check_value
+
+
+@dataclass(frozen=True)
+class RecipeSetting(Setting):
+    """One setting of a recipe, as the command line, the panel and the TOML file read it.
+
+    `many` values make a list, `path` names a file or folder, a `required` setting has no usable default.
+    """
+
+    many: bool = False
+    path: bool = False
+    required: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """The accepted values in words."""
+        return "a list of texts" if self.many else super().allowed
+
+
+def setting(
+    default: Any,
+    *,
+    help: str,
+    section: str,
+    span: tuple[float, float, float] | None = None,
+    choices: Sequence[str] = (),
+    unit: str = "",
+    many: bool = False,
+    path: bool = False,
+    required: bool = False,
+) -> Any:
+    """Declare one setting of a recipe as a dataclass field. `span` is minimum, maximum and step."""
+    minimum, maximum, step = span or (None, None, None)
+    described = {
+        "kind": _kind_of(default, choices),
+        "help": help,
+        "section": section,
+        "minimum": minimum,
+        "maximum": maximum,
+        "step": step,
+        "choices": tuple(choices),
+        "unit": unit,
+        "many": many,
+        "path": path,
+        "required": required,
+    }
+    return dataclasses.field(default=default, metadata={"setting": described})
+
+
+def settings_of(recipe: type) -> tuple[RecipeSetting, ...]:
+    """The declared settings of a recipe class, in their order."""
+    return tuple(
+        RecipeSetting(
+            name=field.name,
+            default=field.default,
+            label=field.name.replace("_", " ").capitalize(),
+            infotext="",
+            **field.metadata["setting"],
+        )
+        for field in dataclasses.fields(recipe)
+        if "setting" in field.metadata
+    )
+
+
+def check_values(
+    table: Sequence[RecipeSetting], values: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[FieldProblem]]:
+    """The values in their settings' own types, and one problem for each unknown name or wrong value."""
+    known = {one.name: one for one in table}
+    accepted: dict[str, Any] = {}
+    problems: list[FieldProblem] = []
+    for name, value in values.items():
+        if name not in known:
+            problems.append(unknown_name(name, known))
+            continue
+        try:
+            accepted[name] = _check(known[name], value)
+        except ValueError as error:
+            problems.append(FieldProblem(name, str(error), known[name].allowed))
+    return accepted, problems
+
+
+def unknown_name(name: str, known: Iterable[str]) -> FieldProblem:
+    """The problem of a name that does not exist, with the nearest that do."""
+    near = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return FieldProblem(name, "unknown setting" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def _check(known: RecipeSetting, value: Any) -> Any:
+    if not known.many:
+        return check_value(known, value)
+    if isinstance(value, str) or not isinstance(value, (list, tuple)):
+        raise ValueError(f"{value!r} is not a list")
+    return tuple(_check_text(item) for item in value)
+
+
+def _check_text(item: Any) -> str:
+    if not isinstance(item, str) or not item.strip() or "\n" in item:
+        raise ValueError(f"{item!r} in the list is not one line of text")
+    return item
+
+
+def _kind_of(default: Any, choices: Sequence[str]) -> Kind:
+    if choices:
+        return "choice"
+    if isinstance(default, bool):
+        return "flag"
+    if isinstance(default, int):
+        return "integer"
+    return "number" if isinstance(default, float) else "text"
