@@ -11,15 +11,19 @@ from lib_prodshot import weights
 from lib_prodshot.cli import main
 from lib_prodshot.commands import doctor
 from lib_prodshot.finding import registry
+from lib_prodshot.finding.interface import Finder
 from lib_prodshot.finding.registry import Backend
 from lib_prodshot.weights import Url, Weights
+from tests.finders import fixed_finder
 
 GOOD, BAD = b"good bytes", b"evil bytes"
 
 
 def known(name: str, group: str = "lite") -> Weights:
     digest = hashlib.sha256(GOOD).hexdigest()
-    return Weights(name, f"{name}.onnx", len(GOOD), digest, "CC0", f"what {name} is for", group, (Url("http://127.0.0.1:9/"),))
+    return Weights(
+        name, f"{name}.onnx", len(GOOD), digest, "CC0", f"what {name} is for", group, (Url("http://127.0.0.1:9/"),)
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +123,17 @@ def test_another_build_of_a_package_counts(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(doctor, "version", version)
     assert doctor.installed("opencv-python-headless") == "4.11.0"
     assert doctor.installed("numpy") == "missing"
+
+
+def test_the_self_test_compares_the_verdicts_with_those_the_photographs_deserve(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lite_finder: Finder
+) -> None:
+    monkeypatch.setattr(registry, "backends", lambda: (Backend("lite", lambda _: (), lambda _: lite_finder),))
+    assert main(["doctor", "--selftest"]) == 0
+    assert "self-test: all verdicts are right" in capsys.readouterr().out
+    blind = Backend("lite", lambda _: (), lambda _: fixed_finder(darkest=256))
+    monkeypatch.setattr(registry, "backends", lambda: (blind,))
+    assert main(["doctor", "--selftest", "--finder", "lite"]) == 1
+    said = capsys.readouterr().out
+    assert "coffee.png           skipped  WRONG, it should be found" in said
+    assert "self-test: 2 verdicts are wrong" in said

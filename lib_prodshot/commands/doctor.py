@@ -29,17 +29,20 @@ def add_parser(subparsers: Any) -> None:
     """Describe the command."""
     parser = subparsers.add_parser("doctor", help="say what is installed, which finders can run, and what they lack")
     parser.add_argument("--models-dir", type=Path, help="look for weights here first (also: PRODSHOT_MODELS)")
+    parser.add_argument("--selftest", action="store_true", help="look at known photographs and compare the verdicts")
+    parser.add_argument("--finder", default="auto", metavar="NAME", help="with --selftest; default: %(default)s")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the findings; exit code 1 when no finder can run here."""
+    """Print the findings; exit code 1 when no finder can run here, or the self-test finds a wrong verdict."""
     print(f"prodshot {__version__} on Python {platform.python_version()}, {platform.platform()}")
     print(f"this Python: {sys.executable}")
     for purpose, packages in PACKAGES:
         print(f"packages, {purpose}: {', '.join(f'{name} {installed(name)}' for name in packages)}")
     print(f"weights are looked for in: {', '.join(map(str, weights.search_folders(arguments.models_dir)))}")
-    return _finders(arguments.models_dir)
+    code = _finders(arguments.models_dir)
+    return _selftest(arguments.finder, arguments.models_dir) if arguments.selftest else code
 
 
 def _finders(models_dir: Path | None) -> int:
@@ -66,3 +69,27 @@ def installed(package: str) -> str:
         except PackageNotFoundError:
             continue
     return "missing"
+
+
+def _selftest(finder: str, models_dir: Path | None) -> int:
+    """Look for the demo's products in its photographs, those that scikit-image ships, and compare the verdicts.
+
+    Raises `FinderUnavailable` when that finder cannot run here, `PictureError` without the photographs.
+    """
+    from lib_prodshot.commands.demo import PHOTOGRAPHS, PRODUCTS, find_photographs
+    from lib_prodshot.finding.registry import load_finder
+    from lib_prodshot.jobs.one_file import Worker
+    from lib_prodshot.request import Request
+
+    worker = Worker(Request(products=PRODUCTS), load_finder(finder, models_dir))
+    print(f"self-test of the finder {worker.finder.name}: {PRODUCTS}")
+    wrong = 0
+    for photograph in find_photographs():
+        outcome = worker.look(photograph)
+        expected = PHOTOGRAPHS[photograph.name]
+        right = outcome.status == expected
+        wrong += not right
+        told = "right" if right else f"WRONG, it should be {expected}"
+        print(f"  {photograph.name:20} {outcome.status:8} {told} ({outcome.verdict.reason})")
+    print("self-test: all verdicts are right" if not wrong else f"self-test: {wrong} verdicts are wrong")
+    return 1 if wrong else 0
