@@ -6,21 +6,20 @@ forbids the rest. It is written row by row, so that a job of thousands of pictur
 
 from __future__ import annotations
 
-import base64
 import html
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from PIL import Image, ImageDraw, ImageFont
 
 from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.report import read_report
 from lib_prodshot.jobs.staging import Staging
-from lib_prodshot.jobs.thumbnails import PAPER, Thumbnails, thumbnails_of
+from lib_prodshot.jobs.thumbnails import PAPER, Encoded, EncodedThumbnails, Thumbnails, encode, thumbnails_of
 
 PNG_NAME = "contact-sheet.png"
 HTML_NAME = "contact-sheet.html"
@@ -33,7 +32,6 @@ SMALL_SIDE = 160
 MANY_ROWS = 400
 """From this many rows on the page uses the smaller side, some 10 kB a row."""
 
-_WEBP_QUALITY = 72
 _STATUS_COLOURS = {"found": (0, 121, 52), "skipped": (90, 90, 90), "failed": (190, 20, 20)}
 
 
@@ -54,14 +52,38 @@ def write_contact_sheet(folder: Path, title: str = "Prodshot") -> tuple[Path, Pa
     lines = _latest(read_report(folder))
     if not lines:
         raise OutputError(f"the report in {folder} has no line yet")
-    side = SIDE if len(lines) <= MANY_ROWS else SMALL_SIDE
+    side = side_for(len(lines))
     first: list[_Row] = []
     with Staging(folder) as staging:
-        with staging.path(HTML_NAME).open("w", encoding="utf-8", errors="backslashreplace") as page:
-            for text in _page(_rows(lines, folder, side, first), lines, title):
-                page.write(text)
+        _write_page(staging.path(HTML_NAME), _page(_rows(lines, folder, side, first), lines, title))
         _sheet(first, len(lines), title, side).save(staging.path(PNG_NAME), optimize=True)
     return folder / PNG_NAME, folder / HTML_NAME
+
+
+def side_for(rows: int) -> int:
+    """The longer side of the thumbnails of a sheet with so many rows, in pixels."""
+    return SIDE if rows <= MANY_ROWS else SMALL_SIDE
+
+
+def write_job_page(
+    path: Path,
+    lines: Sequence[Mapping[str, Any]],
+    pictures_of: Callable[[Mapping[str, Any]], EncodedThumbnails],
+    title: str,
+) -> None:
+    """Write the page of a folder job: full names, and the thumbnails are links to the results.
+
+    The lines' results are relative to the page's folder. Raises `OutputError`.
+    """
+    rows = (_article(index, line, pictures_of(line), _JobNames(line)) for index, line in enumerate(lines))
+    with Staging(path.parent) as staging:
+        _write_page(staging.path(path.name), _page(rows, lines, title))
+
+
+def _write_page(path: Path, texts: Iterable[str]) -> None:
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as page:
+        for text in texts:
+            page.write(text)
 
 
 def _latest(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -69,16 +91,42 @@ def _latest(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return list({str(line.get("file")): line for line in lines}.values())
 
 
-def _rows(lines: Iterable[Mapping[str, Any]], folder: Path, side: int, first: list[_Row]) -> Iterator[_Row]:
-    """All rows, one at a time; those that fit on the PNG are also kept in `first`."""
-    for line in lines:
+def _rows(lines: Iterable[Mapping[str, Any]], folder: Path, side: int, first: list[_Row]) -> Iterator[str]:
+    """All rows of the page, one at a time; those that fit on the PNG are also kept in `first`."""
+    for index, line in enumerate(lines):
         row = _Row(line, thumbnails_of(line, folder, side))
         if len(first) < PNG_ROWS:
             first.append(row)
-        yield row
+        yield _article(index, line, encode(row.pictures), _Names(line))
 
 
-def _page(rows: Iterable[_Row], lines: Sequence[Mapping[str, Any]], title: str) -> Iterator[str]:
+class _Names:
+    """What a row is called and where its thumbnails lead: the file's own name, and nowhere."""
+
+    def __init__(self, line: Mapping[str, Any]) -> None:
+        self.line = line
+
+    @property
+    def title(self) -> str:
+        return Path(str(self.line.get("file"))).name
+
+    def link(self, key: str) -> str:
+        return ""
+
+
+class _JobNames(_Names):
+    """The name with its sub-folder, and the results beside the page."""
+
+    @property
+    def title(self) -> str:
+        return str(self.line.get("file"))
+
+    def link(self, key: str) -> str:
+        name = self.line.get(key)
+        return "./" + quote(str(name), errors="surrogateescape") if name else ""
+
+
+def _page(rows: Iterable[str], lines: Sequence[Mapping[str, Any]], title: str) -> Iterator[str]:
     """The page's text in pieces. Everything that comes from outside is escaped here and nowhere else."""
     template = files("lib_prodshot.jobs").joinpath("contact_sheet.html").read_text(encoding="utf-8")
     head, _, tail = template.partition("<!-- rows -->")
@@ -87,20 +135,20 @@ def _page(rows: Iterable[_Row], lines: Sequence[Mapping[str, Any]], title: str) 
     for status, count in counts.items():
         head = head.replace("{{" + status + "}}", str(count))
     yield head
-    for index, row in enumerate(rows):
-        yield _article(index, row)
+    yield from rows
     yield tail
 
 
-def _article(index: int, row: _Row) -> str:
-    line, pictures = row.line, row.pictures
+def _article(index: int, line: Mapping[str, Any], pictures: EncodedThumbnails, names: _Names) -> str:
+    before, overlay, after = pictures
     status = str(line.get("status")) if line.get("status") in _STATUS_COLOURS else "failed"
-    name = html.escape(Path(str(line.get("file"))).name)
+    name = html.escape(names.title)
+    no_mask, not_after = ("no product", "untouched") if status == "skipped" else ("no mask", "not made")
     figures = "".join(
         (
-            _figure(pictures.before, f"before: {name}", "cannot be shown"),
-            _figure(pictures.overlay, f"boxes and mask: {name}", "no product" if status == "skipped" else "no mask"),
-            _figure(pictures.after, f"after: {name}", "untouched" if status == "skipped" else "not made"),
+            _figure(before, f"before: {name}", "cannot be shown"),
+            _figure(overlay, f"boxes and mask: {name}", no_mask, names.link("mask")),
+            _figure(after, f"after: {name}", not_after, names.link("output")),
         )
     )
     facts = "".join(f"<p>{html.escape(fact)}</p>" for fact in _facts(line))
@@ -111,16 +159,14 @@ def _article(index: int, row: _Row) -> str:
     )
 
 
-def _figure(picture: Image.Image | None, words: str, instead: str) -> str:
+def _figure(picture: Encoded | None, words: str, instead: str, link: str = "") -> str:
     if picture is None:
         return f'<figure class="none">{instead}</figure>'
-    encoded = io.BytesIO()
-    picture.save(encoded, "WEBP", quality=_WEBP_QUALITY)
-    data = base64.b64encode(encoded.getvalue()).decode("ascii")
-    return (
-        f'<figure><img loading="lazy" decoding="async" width="{picture.width}" height="{picture.height}" '
-        f'alt="{words}" src="data:image/webp;base64,{data}"></figure>'
+    image = (
+        f'<img loading="lazy" decoding="async" width="{picture.width}" height="{picture.height}" '
+        f'alt="{words}" src="data:image/webp;base64,{picture.data}">'
     )
+    return f'<figure><a href="{html.escape(link)}">{image}</a></figure>' if link else f"<figure>{image}</figure>"
 
 
 def _score(line: Mapping[str, Any]) -> float:

@@ -56,17 +56,17 @@ class Report:
             raise output_error(self.folder, problem) from problem
 
     def _write_row(self, cells: list[str]) -> None:
-        self._csv.write(_csv_row(cells))
+        self._csv.write(csv_row(cells))
         self._csv.flush()
 
     def _keep_others(self) -> None:
         """Rewrite both files without the lines that this job makes anew; nothing happens when there is nothing to."""
-        kept_lines = [line for line in _whole_lines(self.folder / JSONL_NAME) if line.get("file") not in self._redone]
+        kept_lines = [line for line in whole_lines(self.folder / JSONL_NAME) if line.get("file") not in self._redone]
         redone_cells = {_as_written(spreadsheet_safe(file)) for file in self._redone}
         kept_rows = [row for row in _whole_rows(self.folder / CSV_NAME) if row[0] not in redone_cells]
         texts = {
             JSONL_NAME: "".join(json.dumps(line) + "\n" for line in kept_lines),
-            CSV_NAME: "".join(_csv_row(row) for row in kept_rows),
+            CSV_NAME: "".join(csv_row(row) for row in kept_rows),
         }
         changed = {name: text for name, text in texts.items() if _text_of(self.folder / name) != text}
         with Staging(self.folder) as staging:
@@ -82,7 +82,7 @@ def read_report(folder: Path) -> list[dict[str, Any]]:
     path = folder / JSONL_NAME
     if not path.is_file():
         raise OutputError(f"{folder} has no {JSONL_NAME}")
-    return _whole_lines(path)
+    return whole_lines(path)
 
 
 def _text_of(path: Path) -> str:
@@ -92,7 +92,8 @@ def _text_of(path: Path) -> str:
         return file.read()
 
 
-def _whole_lines(path: Path) -> list[dict[str, Any]]:
+def whole_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a JSONL file, without what is no JSON object (such as a last line that was cut short)."""
     lines = []
     for text in _text_of(path).splitlines():
         try:
@@ -115,7 +116,8 @@ def _as_written(cell: str) -> str:
     return cell.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _csv_row(cells: list[str]) -> str:
+def csv_row(cells: list[str]) -> str:
+    """One row with its line end, quoted where that is needed."""
     row = io.StringIO(newline="")
     csv.writer(row).writerow(cells)
     return row.getvalue()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,8 @@ from lib_prodshot.overlay import draw_overlay
 PAPER = (238, 238, 238)
 """What shows through transparent pixels."""
 
+_WEBP_QUALITY = 72
+
 _UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError)
 
 
@@ -29,12 +33,40 @@ class Thumbnails:
     after: Image.Image | None = None
 
 
-def thumbnails_of(line: Mapping[str, Any], folder: Path, side: int) -> Thumbnails:
+@dataclass(frozen=True)
+class Encoded:
+    """A small picture as a page holds it: WebP in base64, and its size in pixels."""
+
+    data: str
+    width: int
+    height: int
+
+
+EncodedThumbnails = tuple[Encoded | None, Encoded | None, Encoded | None]
+"""Before, boxes and mask, after; each None where there is nothing to show."""
+
+
+def encode(pictures: Thumbnails) -> EncodedThumbnails:
+    """The pictures as a page holds them, some 3 kB each."""
+    return _encode(pictures.before), _encode(pictures.overlay), _encode(pictures.after)
+
+
+def _encode(picture: Image.Image | None) -> Encoded | None:
+    if picture is None:
+        return None
+    encoded = io.BytesIO()
+    picture.save(encoded, "WEBP", quality=_WEBP_QUALITY)
+    return Encoded(base64.b64encode(encoded.getvalue()).decode("ascii"), picture.width, picture.height)
+
+
+def thumbnails_of(line: Mapping[str, Any], folder: Path, side: int, inputs: Path = Path()) -> Thumbnails:
     """The three small pictures of one report line; its results are looked for in `folder`, else as written.
 
-    A file that is gone or unreadable gives None: the sheet tells the verdict all the same.
+    `inputs` is the folder that the line's file is relative to. A file that is gone or unreadable gives None: the
+    sheet tells the verdict all the same.
     """
-    opened = _open_small(_path(line, "file"), side)
+    source = _path(line, "file")
+    opened = _open_small(source and inputs / source, side)
     if opened is None:
         return Thumbnails()
     before, scale = opened
@@ -51,12 +83,11 @@ def _path(line: Mapping[str, Any], key: str) -> Path | None:
 
 
 def _result(line: Mapping[str, Any], key: str, folder: Path) -> Path | None:
-    """A result stands in the job's own folder, also after that was moved or is read from elsewhere."""
+    """A result stands in the job's own folder or a sub-folder of it, also after that was moved."""
     written = _path(line, key)
     if written is None:
         return None
-    moved = folder / written.name
-    return moved if moved.is_file() else written
+    return next((path for path in (folder / written, folder / written.name) if path.is_file()), written)
 
 
 def _open_small(path: Path | None, side: int) -> tuple[Image.Image, tuple[float, float]] | None:
