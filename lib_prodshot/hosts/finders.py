@@ -89,14 +89,6 @@ def _loaded(name: str, models_dir: Path | None, said: Callable[[str], None]) -> 
         return _KEPT[key]
 
 
-def unload_all() -> None:
-    """Give back every finder's memory (the WebUI reloads, or the extension is switched off)."""
-    with _GUARD:
-        for finder in _KEPT.values():
-            finder.unload()
-        _KEPT.clear()
-
-
 Answer = tuple[Picture, Sequence[ProductClass], Findings]
 
 

@@ -6,7 +6,7 @@ a `Painter` only.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -194,15 +194,8 @@ class Host(Protocol):
         """What runs inpaint passes within the generation `parent` (the host's processing object), for its picture
         number `index`; without a parent from the defaults of `PassDefaults`."""
 
-    def save(
-        self, picture: Image.Image, parent: Any, index: int, infotext: str, suffix: str = "", folder: Path | None = None
-    ) -> Saved:
+    def save(self, picture: Image.Image, parent: Any, index: int, infotext: str, suffix: str = "") -> Saved:
         """Write a picture next to the host's own, with its naming and format. Raises `OutputError`."""
 
     def lossy_format(self) -> str:
         """The format of the WebUI's files and answers where it changes pixels ('jpg'); empty where it does not."""
-
-
-def full_names(names: Sequence[str]) -> dict[str, str]:
-    """Names by their stem in lower case: 'control_v11f1p_sd15_depth [cfd03158]' is found as the name without hash."""
-    return {name.rsplit(" [", 1)[0].lower(): name for name in names}

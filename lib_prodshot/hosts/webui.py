@@ -144,12 +144,10 @@ class WebUI:
         defaults = PassDefaults() if parent is None else defaults_of(parent, index)
         return LocalPainter(parent, defaults, pick_controlnet())
 
-    def save(
-        self, picture: Image.Image, parent: Any, index: int, infotext: str, suffix: str = "", folder: Path | None = None
-    ) -> Saved:
+    def save(self, picture: Image.Image, parent: Any, index: int, infotext: str, suffix: str = "") -> Saved:
         """Write a picture next to the host's own, with its naming and format. Raises `OutputError`."""
         defaults = defaults_of(parent, index)
-        target = str(folder) if folder is not None else parent.outpath_samples
+        target = parent.outpath_samples
         kind = self.option("samples_format", "png")
         # what is written may be changed on the way, by other extensions and by forks
         written = picture.copy()

@@ -238,3 +238,15 @@ def test_the_defaults_of_script_and_api_are_the_same(webui: Double) -> None:
     assert [component.value for component in webui.script(False, "Prodshot", True).ui(False)][1:] == [
         getattr(Request(engine="inpaint"), known) for known in Request(engine="inpaint").to_dict()
     ]
+
+
+@pytest.mark.parametrize(("show", "accordion", "script"), [("script", False, True), ("accordion", True, False)])
+def test_what_the_settings_page_hides_is_not_drawn(webui: Double, show: str, accordion: bool, script: bool) -> None:
+    webui.shared.opts.data["prodshot_show"] = show
+    always_on, selectable = webui.script(False, "Prodshot", True), webui.script(False, "Prodshot", False)
+    assert always_on.show(False) is webui.scripts.AlwaysVisible
+    assert bool(always_on.ui(False)) is accordion
+    assert selectable.show(False) is script
+    # its hooks serve the script all the same
+    looked = webui.run_script("handbag", is_img2img=False)
+    assert parameters(webui, looked)["Prodshot"] == "found handbag 0.80"

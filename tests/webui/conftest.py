@@ -15,7 +15,7 @@ from PIL import Image
 from tests.webui import server as servers
 from tests.webui.server import Installation, Server, decode, encode
 
-HOSTS = {"a1111": "PRODSHOT_WEBUI", "forge": "PRODSHOT_FORGE"}
+HOSTS = {"a1111": "PRODSHOT_WEBUI", "forge": "PRODSHOT_FORGE", "reforge": "PRODSHOT_REFORGE"}
 
 
 def installation_of(host: str) -> Installation:

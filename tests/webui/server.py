@@ -37,6 +37,7 @@ COMMON_FLAGS = (
 FLAGS = {
     "a1111": ("--use-cpu=all", "--no-half", "--precision=full", "--opt-sdp-attention", "--do-not-download-clip"),
     "forge": ("--always-cpu", "--all-in-fp32", "--attention-pytorch"),
+    "reforge": ("--always-cpu", "--all-in-fp32", "--attention-pytorch"),
 }
 NOT_KNOWN = {"a1111": ("--skip-python-version-check",)}
 """Common flags that a host's argument parser refuses."""
@@ -214,6 +215,10 @@ def lay_out(installation: Installation, data: Path, models: Path, finder_models:
             _link(extensions / Path(extra).name, Path(extra))
     if ours:
         _link(extensions / "sd-webui-prodshot", ROOT)
+    previews = installation.folder / "models" / "VAE-approx"
+    if previews.is_dir():
+        # reForge fetches them at every call where they are missing
+        _link(data / "models" / "VAE-approx", previews)
     if finder_models is not None:
         _link(data / "models" / "prodshot", finder_models)
     (data / "config.json").write_text(json.dumps(SETTINGS))

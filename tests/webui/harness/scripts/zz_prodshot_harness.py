@@ -1,11 +1,9 @@
-"""A test-only extension for the real WebUI: lets it load the tiny models, counts samplings, breaks things on demand.
+"""A test-only extension for the real WebUI: counts samplings, breaks things on demand, tells the state.
 
 It never runs outside of the end-to-end tests, and Prodshot does not know of it.
 """
 
-import os
 import sys
-from contextlib import suppress
 
 from modules import processing, script_callbacks, scripts
 
@@ -15,37 +13,6 @@ FAULTS = {}
 
 HEAVY = ("onnxruntime", "groundingdino", "segment_anything", "ai_edge_litert")
 """Packages that a finder needs and nobody else in a bare WebUI loads."""
-
-
-def fit_tiny_controlnet(*_):
-    """The extension hard-codes the width of SD1's UNet for the ControlNets it builds."""
-    guess = sys.modules.get("scripts.controlnet_model_guess")
-    if guess is not None:
-        guess.controlnet_default_config.update(model_channels=32, num_heads=1)
-
-
-def fit_tiny_checkpoint():
-    """Forge recognises a checkpoint by its widths."""
-    folder = os.environ.get("PRODSHOT_TINY_FORGE_CONFIG", "")
-    if not folder:
-        return
-    with suppress(ImportError):
-        from huggingface_guess import model_list
-
-        class TinySD15(model_list.SD15):
-            huggingface_repo = folder
-
-        TinySD15.unet_config = dict(model_list.SD15.unet_config, context_dim=64, model_channels=32)
-        TinySD15.unet_extra_config = {"num_heads": 1, "num_head_channels": -1}
-        model_list.models.insert(0, TinySD15)
-
-
-def fix_vae_posterior():
-    """Forge's VAE draws its posterior from the global generator; its mean makes equal requests equal pictures."""
-    with suppress(ImportError):
-        from backend.nn import vae
-
-        vae.DiagonalGaussianDistribution.sample = lambda self: self.mean
 
 
 class Breaker(scripts.Script):
@@ -143,9 +110,6 @@ def add_routes(_demo, app):
         }
 
 
-fit_tiny_checkpoint()
-fix_vae_posterior()
 wrap_process_images()
-script_callbacks.on_before_ui(fit_tiny_controlnet)
 script_callbacks.on_app_started(add_routes)
 script_callbacks.on_cfg_denoiser(count_step)
