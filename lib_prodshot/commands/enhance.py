@@ -10,7 +10,10 @@ from typing import Any
 from tqdm import tqdm
 
 from lib_prodshot.commands.options import add_request_options, request_from
+from lib_prodshot.enhancing.interface import Enhancer
+from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.jobs.report import Report
+from lib_prodshot.request import Request
 
 
 def add_parser(subparsers: Any) -> None:
@@ -18,21 +21,22 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("enhance", help="enhance the products, skip pictures without them")
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture files")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results and the report")
-    add_request_options(parser, ("find", "mask", "enhance"))
+    parser.add_argument("--webui", metavar="URL", help="the WebUI that runs the engine 'inpaint' (started with --api)")
+    add_request_options(parser, ("find", "mask", "enhance", "inpaint", "control"))
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Take every picture through the house; exit code 1 when any failed."""
-    from lib_prodshot.enhancing import load_enhancer
     from lib_prodshot.finding.registry import load_finder
     from lib_prodshot.jobs.one_file import Worker, make_folder, output_stems
 
     request = request_from(arguments)
+    enhancer = _enhancer(request, arguments.webui)
     make_folder(arguments.out)
     inputs = frozenset(path.resolve() for path in arguments.paths)
     finder = load_finder(request.finder, arguments.models_dir)
-    worker = Worker(request, finder, load_enhancer(request.engine), inputs)
+    worker = Worker(request, finder, enhancer, inputs)
     failed = 0
     stems = output_stems(arguments.paths)
     with Report(arguments.out, redone=[str(path) for path in arguments.paths]) as report:
@@ -43,3 +47,26 @@ def run(arguments: argparse.Namespace) -> int:
                 failed += 1
                 tqdm.write(f"prodshot: {path}: {outcome.verdict.reason}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _enhancer(request: Request, webui: str | None) -> Enhancer:
+    """The engine that the request names, in this process or on a WebUI.
+
+    Raises `RequestError` when the two options do not go together, `ProdshotError` for a WebUI that does not answer
+    or lacks what is asked for.
+    """
+    if request.engine != "inpaint":
+        from lib_prodshot.enhancing import load_enhancer
+
+        if webui:
+            raise RequestError([FieldProblem("engine", "only the engine 'inpaint' uses a WebUI: add --engine inpaint")])
+        return load_enhancer(request.engine)
+    if not webui:
+        raise RequestError([FieldProblem("webui", "the engine 'inpaint' needs a WebUI: add --webui http://host:port")])
+    from lib_prodshot.enhancing.inpaint import InpaintEnhancer
+    from lib_prodshot.hosts.remote import RemoteWebUI
+    from lib_prodshot.hosts.remote_painter import RemotePainter
+
+    painter = RemotePainter(RemoteWebUI(webui))
+    painter.check(request.sampler, request.scheduler, request.checkpoint)
+    return InpaintEnhancer(painter)

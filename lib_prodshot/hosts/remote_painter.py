@@ -70,7 +70,8 @@ class RemotePainter:
         """What ControlNet offers over there; None: it is not installed."""
         try:
             models = self._once("/controlnet/model_list")["model_list"]
-            modules = self._once("/controlnet/module_list")["module_list"]
+            # the names that people and units use (depth_midas); without the question A1111 tells its own (depth)
+            modules = self._once("/controlnet/module_list?alias_names=true")["module_list"]
         except RemoteError as error:
             if error.status == 404:
                 return None

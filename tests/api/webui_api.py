@@ -187,10 +187,12 @@ def _control_models() -> dict[str, Sequence[str]]:
     return {"model_list": list(MODELS)}
 
 
-def _control_modules() -> dict[str, Sequence[str]]:
+def _control_modules(alias_names: bool = False) -> dict[str, Sequence[str]]:
+    """As Mikubill's ControlNet: names as people know them only when asked for."""
     from tests.double.controlnet import PREPROCESSORS
 
-    return {"module_list": list(PREPROCESSORS)}
+    inner = {"depth_midas": "depth"}
+    return {"module_list": [name if alias_names else inner.get(name, name) for name in PREPROCESSORS]}
 
 
 def _control_version() -> dict[str, int]:
