@@ -1,0 +1,54 @@
+"""The engines of a folder job: an enhancer in this process, or one in a WebUI somewhere, which may go away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from lib_prodshot.enhancing.interface import Enhanced, Enhancer, Task
+
+RESTS = (5.0, 10.0, 20.0, 40.0)
+"""Seconds before an engine that did not answer is tried again, the first time, the second …; then it is given up."""
+
+
+class EngineGone(Exception):
+    """The engine did not answer; the picture is as it was and may go to another one."""
+
+
+class Engine(Protocol):
+    """Enhances one picture at a time. `address` is where it is, '' for this process."""
+
+    address: str
+
+    @property
+    def name(self) -> str:
+        """The enhancer's name."""
+
+    def enhance(self, task: Task) -> Enhanced:
+        """As `Enhancer.enhance`. Raises `EngineGone` as well."""
+
+    def interrupt(self) -> None:
+        """Ask it to give up what it is doing; it may take no notice."""
+
+
+@dataclass(eq=False)
+class LocalEngine:
+    """An enhancer in this process."""
+
+    enhancer: Enhancer
+    address: str = ""
+    on_interrupt: Callable[[], None] = lambda: None
+
+    @property
+    def name(self) -> str:
+        """See `Engine`."""
+        return self.enhancer.name
+
+    def enhance(self, task: Task) -> Enhanced:
+        """See `Engine`."""
+        return self.enhancer.enhance(task)
+
+    def interrupt(self) -> None:
+        """See `Engine`."""
+        self.on_interrupt()

@@ -1,0 +1,126 @@
+"""What a folder job finds of an earlier run: which pictures are done, and what has to go before they are done again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from lib_prodshot.jobs.ledger import Line
+from lib_prodshot.jobs.staging import output_error
+from lib_prodshot.jobs.work_list import READABLE, Entry
+from lib_prodshot.request import Request, settings
+
+_SECTIONS = {
+    "": ("find", "mask"),
+    "retouch": ("find", "mask", "enhance"),
+    "inpaint": ("find", "mask", "enhance", "inpaint", "control"),
+}
+"""The sections of the schema that decide what comes out, by engine; none in a dry run."""
+
+
+def fingerprint(request: Request, finder: str, dry_run: bool) -> str:
+    """A short text that changes when, and only when, a setting that matters does. `finder` is the one that runs."""
+    sections = _SECTIONS["" if dry_run else request.engine]
+    values = {known.name: getattr(request, known.name) for known in settings() if known.section in sections}
+    values["products"] = [product.as_text() for product in request.classes]
+    values["finder"] = finder
+    values["dry_run"] = dry_run
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def is_done(line: Line, entry: Entry, content: str, known_settings: str, out: Path) -> bool:
+    """Whether the picture needs no more work: the same file (SHA-256 `content`), the same settings, and all that its
+    line speaks of is still there, under the names that it would get today."""
+    if (line.get("sha256"), line.get("settings")) != (content, known_settings) or line.get("retry"):
+        return False
+    named = {key: line[key] for key in ("output", "mask") if line.get(key)}
+    if named.get("mask", _beside(entry, f"{entry.stem}.mask.png")) != _beside(entry, f"{entry.stem}.mask.png"):
+        return False
+    if "output" in named and PurePosixPath(named["output"]).stem != entry.stem:
+        return False
+    return all((out / name).is_file() for name in _files_of(line))
+
+
+def remove_results(line: Line, out: Path, inputs: Collection[Path]) -> None:
+    """Delete the files that a line speaks of, so that a new verdict leaves nothing of the old one behind.
+
+    Only files inside `out`, and none of `inputs` (resolved paths). Raises `OutputError`.
+    """
+    root = out.resolve()
+    for name in _files_of(line):
+        path = (root / name).resolve()
+        if root not in path.parents or path in inputs:
+            continue
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as problem:
+            raise output_error(path.parent, problem) from problem
+
+
+class Begun:
+    """Remembers which pictures are being worked on, so that what a killed run wrote without a report line is found.
+
+    The file is gone when a run begins, and when one has come to its end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def note(self, entry: Entry) -> None:
+        """Results of this picture may be on disk from now on."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry.name) + "\n")
+
+    def clear(self, entries: Iterable[Entry], done: Collection[str], out: Path, inputs: Collection[Path]) -> None:
+        """Remove what killed runs may have left of pictures that are not `done`. Raises `OutputError`."""
+        if not self._path.exists():
+            return
+        begun = set(self._path.read_text(encoding="utf-8").splitlines())
+        for entry in entries:
+            if json.dumps(entry.name) in begun and entry.name not in done:
+                for suffix in READABLE | {PurePosixPath(entry.name).suffix}:
+                    output, mask = (_beside(entry, entry.stem + end) for end in (suffix, ".mask.png"))
+                    remove_results({"output": output, "mask": mask}, out, inputs)
+        self.forget()
+
+    def forget(self) -> None:
+        """Every picture that was begun has its line."""
+        self._path.unlink(missing_ok=True)
+
+
+def sweep(folders: Iterable[Path]) -> None:
+    """Remove the temporary files of processes that were killed. Only under the job's lock, before any work."""
+    for folder in folders:
+        for leftover in folder.glob(".prodshot-*-*"):
+            process = leftover.name.split("-")[1]
+            if process.isdigit() and leftover.is_file() and not _is_another_running(int(process)):
+                leftover.unlink(missing_ok=True)
+
+
+def _is_another_running(process: int) -> bool:
+    if process == os.getpid() or os.name == "nt":  # Windows has no signal 0
+        return process != os.getpid()
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _beside(entry: Entry, name: str) -> str:
+    return f"{entry.folder}/{name}" if entry.folder else name
+
+
+def _files_of(line: Line) -> Iterator[str]:
+    """Everything that a line says is on disk; the feathered mask stands beside the mask."""
+    for key in ("output", "mask"):
+        if line.get(key):
+            yield str(line[key])
+    mask = str(line.get("mask") or "")
+    if mask.endswith(".mask.png"):
+        yield mask.removesuffix(".mask.png") + ".alpha.png"

@@ -1,0 +1,84 @@
+"""What a folder job came to: counts, classes, time per stage, who did what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lib_prodshot.jobs.ledger import Line
+
+STAGES = ("read", "find", "mask", "enhance", "preserve", "write")
+"""The stages of one picture, in their order; 'detect' and 'segment' are parts of 'find'."""
+
+
+@dataclass
+class Summary:
+    """Totals over report lines. `seconds` are summed over all pictures by stage, without waiting; `before` pictures
+    were already done when this run began; `listed` are those that the job is about."""
+
+    listed: int
+    before: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    pictures: Counter[str] = field(default_factory=Counter)
+    detections: Counter[str] = field(default_factory=Counter)
+    workers: Counter[str] = field(default_factory=Counter)
+    seconds: Counter[str] = field(default_factory=Counter)
+    timed: Counter[str] = field(default_factory=Counter)
+    notes: tuple[str, ...] = ()
+
+    def add(self, lines: Iterable[Line]) -> Summary:
+        """Count these lines in; returns itself."""
+        for line in lines:
+            self.statuses[str(line["status"])] += 1
+            self.workers[str(line.get("worker"))] += 1
+            labels = [str(found["label"]) for found in line.get("detections") or []]
+            if line["status"] == "found":
+                self.pictures.update(set(labels))
+                self.detections.update(labels)
+            for stage, spent in (line.get("seconds") or {}).items():
+                self.seconds[stage] += spent
+                self.timed[stage] += 1
+        return self
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every picture of the job has its line."""
+        return sum(self.statuses.values()) == self.listed
+
+    def to_json(self) -> dict[str, Any]:
+        """As `summary.json` and a job's result hold it."""
+        return {
+            "pictures": self.listed,
+            "done": sum(self.statuses.values()),
+            "done_before": self.before,
+            **{status: self.statuses[status] for status in ("found", "skipped", "failed")},
+            "classes": {
+                name: {"pictures": count, "detections": self.detections[name]}
+                for name, count in sorted(self.pictures.items())
+            },
+            "workers": dict(sorted(self.workers.items())),
+            "seconds": {stage: round(spent, 3) for stage, spent in self.seconds.items()},
+            "notes": list(self.notes),
+        }
+
+    def to_text(self) -> str:
+        """Some lines for the console."""
+        done = sum(self.statuses.values())
+        counts = ", ".join(f"{self.statuses[status]} {status}" for status in ("found", "skipped", "failed"))
+        lines = [f"{done} of {self.listed} pictures: {counts}" + (f" ({self.before} before)" if self.before else "")]
+        for name, count in sorted(self.pictures.items()):
+            lines.append(f"  {name}: in {counted(count, 'picture')}, {counted(self.detections[name], 'detection')}")
+        spent = [f"{stage} {self.seconds[stage] / self.timed[stage]:.3f} s" for stage in STAGES if self.timed[stage]]
+        if spent:
+            lines.append(f"  mean time per picture: {', '.join(spent)}")
+        if len(self.workers) > 1:
+            shares = (f"{name} {count}" for name, count in sorted(self.workers.items()))
+            lines.append(f"  who did what: {', '.join(shares)}")
+        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+
+
+def counted(number: int, noun: str) -> str:
+    """'1 picture', '2 pictures'."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

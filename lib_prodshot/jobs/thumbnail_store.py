@@ -1,0 +1,130 @@
+"""Thumbnails kept from when each picture was done, so that the contact sheet of a long job is written in seconds.
+
+One JSON line for each picture, appended as the job goes. Nothing here is needed: what is missing, torn or out of date
+is drawn again from the pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from lib_prodshot.jobs.ledger import Line
+from lib_prodshot.jobs.staging import Staging, output_error
+from lib_prodshot.jobs.thumbnails import Encoded, EncodedThumbnails, encode, thumbnails_of
+
+FILE_NAME = "thumbnails.jsonl"
+
+
+class ThumbnailStore:
+    """The thumbnails of the job in `out`, at most `side` pixels high and wide; for any number of threads.
+
+    Raises `OutputError` when the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, out: Path, inputs: Path, side: int) -> None:
+        self._path = folder / FILE_NAME
+        self._out = out
+        self._inputs = inputs
+        self._side = side
+        self._places: dict[str, tuple[str, int]] = {}
+        self._guard = threading.Lock()
+        try:
+            self._find_places()
+            self._file = self._path.open("ab")
+        except OSError as problem:
+            raise output_error(folder, problem) from problem
+
+    def draw(self, line: Line) -> EncodedThumbnails:
+        """Thumbnails of a picture that is done, from its files."""
+        return encode(thumbnails_of(line, self._out, self._side, self._inputs))
+
+    def add(self, line: Line, pictures: EncodedThumbnails) -> None:
+        """Keep them."""
+        name, state = str(line.get("file")), _state_of(line, self._side)
+        kept = {"file": name, "of": state, "pictures": [_plain(one) for one in pictures]}
+        with self._guard:
+            try:
+                place = self._file.tell()
+                self._file.write(json.dumps(kept).encode() + b"\n")
+                self._file.flush()
+            except OSError as problem:
+                raise output_error(self._path.parent, problem) from problem
+            self._places[name] = (state, place)
+
+    def get(self, line: Line) -> EncodedThumbnails:
+        """Those kept, else drawn now."""
+        with self._guard:
+            state, place = self._places.get(str(line.get("file")), ("", 0))
+        if state == _state_of(line, self._side):
+            with self._path.open("rb") as file:
+                file.seek(place)
+                first, second, third = json.loads(file.readline())["pictures"]
+            return _encoded(first), _encoded(second), _encoded(third)
+        pictures = self.draw(line)
+        self.add(line, pictures)
+        return pictures
+
+    def close(self) -> None:
+        """Nothing more will be added."""
+        self._file.close()
+
+    def _find_places(self) -> None:
+        """Where each picture's last line begins; a file that is mostly out of date is written anew."""
+        lines, place = 0, 0
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                for data in file:
+                    lines += 1
+                    kept = _read(data)
+                    if kept is not None:
+                        self._places[kept["file"]] = (kept["of"], place)
+                    place += len(data)
+        if lines <= 2 * len(self._places) and _ends_well(self._path):
+            return
+        with Staging(self._path.parent) as staging, staging.path(FILE_NAME).open("wb") as fresh:
+            self._copy_kept(fresh)
+
+    def _copy_kept(self, fresh: Any) -> None:
+        moved: dict[str, tuple[str, int]] = {}
+        if self._places:
+            with self._path.open("rb") as file:
+                for name, (state, place) in self._places.items():
+                    file.seek(place)
+                    moved[name] = (state, fresh.tell())
+                    fresh.write(file.readline())
+        self._places = moved
+
+
+def _read(data: bytes) -> dict[str, Any] | None:
+    """A line that is whole."""
+    try:
+        kept = json.loads(data)
+    except ValueError:
+        return None
+    whole = isinstance(kept, dict) and isinstance(kept.get("file"), str) and len(kept.get("pictures", ())) == 3
+    return kept if whole and data.endswith(b"\n") else None
+
+
+def _ends_well(path: Path) -> bool:
+    if not path.exists() or not path.stat().st_size:
+        return path.exists()
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read() == b"\n"
+
+
+def _state_of(line: Line, side: int) -> str:
+    """Changes whenever the thumbnails do."""
+    return f"{line.get('sha256')} {line.get('settings')} {line.get('status')} {side}"
+
+
+def _plain(picture: Encoded | None) -> list[Any] | None:
+    return None if picture is None else list(astuple(picture))
+
+
+def _encoded(plain: list[Any] | None) -> Encoded | None:
+    return None if plain is None else Encoded(*plain)
