@@ -1,0 +1,100 @@
+"""Why a run failed, in words, from what sd-scripts printed last. Its exit code alone tells nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from lib_prodshot.training.recipe import Recipe
+
+_CHECK = "`prodshot train check` names it"
+_NO_TOKENIZER = (
+    "the CLIP tokenizer is not here and the model hub cannot be reached: name a tokenizer_cache_dir that holds "
+    "openai_clip-vit-large-patch14"
+)
+_LOOK_AT_MODEL = "look at pretrained_model_name_or_path"
+
+_KNOWN: tuple[tuple[str, str], ...] = (
+    (r"No data found\.|0 train images with repeats", "sd-scripts found no photographs: is the folder empty or moved?"),
+    (r"No space left on device", "the disk is full: free some space and run the same command again"),
+    (r"caption file is empty", f"a caption file is empty: {_CHECK}"),
+    (r"UnicodeDecodeError|illegal char in file", f"a caption is not UTF-8: {_CHECK}"),
+    (
+        r"image file is truncated|cannot identify image file|broken data stream|Error loading file",
+        f"a photograph cannot be decoded: {_CHECK}",
+    ),
+    (r"No bitsandbytes", "the optimizer needs bitsandbytes, which the trainer's environment lacks: choose AdamW"),
+    (r"No xformers|xformers is not available", "the trainer's environment has no xformers: set attention to sdpa"),
+    (r"No module named '?([\w.]+)", "the trainer's environment lacks {0}: run `prodshot train setup` again"),
+    (r"(?:fp16|bf16) mixed precision requires", "half precision needs a CUDA GPU: use the preset cpu"),
+    (r"Can't load tokenizer|We couldn't connect to|couldn't connect to .*hugging ?face", _NO_TOKENIZER),
+    (r"model is not found as a file or in Hugging Face", f"the checkpoint cannot be found: {_LOOK_AT_MODEL}"),
+    (
+        r"Error while deserializing header|HeaderTooLarge|invalid load key|PytorchStreamReader failed",
+        f"the checkpoint is damaged or no checkpoint: {_LOOK_AT_MODEL}",
+    ),
+    (
+        r"Error\(s\) in loading state_dict|size mismatch for",
+        "the checkpoint is of another kind than the recipe says: v2?",
+    ),
+    (r"Address already in use|EADDRINUSE", "another distributed run uses the port: set main_process_port"),
+    (
+        r"CUDA driver version is insufficient|no kernel image is available",
+        "the trainer's PyTorch does not fit this GPU or its driver: `prodshot train setup --torch` has others",
+    ),
+)
+
+_OUT_OF_MEMORY = re.compile(
+    r"OutOfMemoryError|CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|DefaultCPUAllocator: (?:can't|not enough)|"
+    r"not enough memory|Unable to allocate|std::bad_alloc|Cannot allocate memory"
+)
+_ERROR_LINE = re.compile(r"^[\w.]*(?:Error|Exception|Interrupt)\b.*")
+
+
+def why_failed(said: Sequence[str], code: int, recipe: Recipe) -> str:
+    """One sentence saying why the program failed and what to do; `said` are its last lines, `code` its exit code."""
+    text = "\n".join(said)
+    if _OUT_OF_MEMORY.search(text):
+        return out_of_memory(recipe)
+    for pattern, words in _KNOWN:
+        found = re.search(pattern, text, re.IGNORECASE)
+        if found:
+            return words.format(*found.groups())
+    if code in (-9, 137):
+        return "the system ended it, most often for lack of main memory: " + _savings(recipe)
+    errors = [line.strip() for line in said if _ERROR_LINE.match(line.strip())]
+    reason = errors[-1] if errors else f"exit code {code}"
+    return f"sd-scripts ended with {reason}; all it said is in training.log"
+
+
+def out_of_memory(recipe: Recipe) -> str:
+    """What to do about memory, cheapest first, with what the recipe has not done yet."""
+    return "out of memory: " + _savings(recipe)
+
+
+def diverged(recipe: Recipe, step: int) -> str:
+    """What to do about a loss that is no number any more."""
+    advice = [f"lower unet_lr ({recipe.unet_lr:g}) and text_encoder_lr ({recipe.text_encoder_lr:g})"]
+    if recipe.mixed_precision == "fp16":
+        advice.append("set mixed_precision to bf16 or no")
+    if not recipe.vae:
+        advice.append("name a VAE that half precision does not break (extra: no_half_vae = true)")
+    return f"the loss became NaN at step {step}, and a LoRA of NaN is worthless: {', or '.join(advice)}"
+
+
+def _savings(recipe: Recipe) -> str:
+    advice = []
+    if not recipe.gradient_checkpointing:
+        advice.append("set gradient_checkpointing")
+    if recipe.train_batch_size > 1:
+        batch = max(1, recipe.train_batch_size // 2)
+        gathered = recipe.gradient_accumulation_steps * recipe.train_batch_size // batch
+        advice.append(f"set train_batch_size to {batch} and gradient_accumulation_steps to {gathered}")
+    if recipe.resolution > 512:
+        advice.append(f"lower the resolution ({recipe.resolution}) to 512")
+    if not recipe.optimizer_type.lower().endswith("8bit") and recipe.mixed_precision != "no":
+        advice.append("use the optimizer AdamW8bit")
+    if not recipe.cache_latents:
+        advice.append("set cache_latents")
+    advice.append("end other programs that use the GPU" if recipe.mixed_precision != "no" else "end other programs")
+    return ", or ".join(advice)

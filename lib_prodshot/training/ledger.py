@@ -1,0 +1,153 @@
+"""What a run has done so far, in a file of its own: sd-scripts' saved states count steps from their own start only."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from lib_prodshot.jobs.staging import Staging
+from lib_prodshot.training import lora
+from lib_prodshot.training.errors import TrainingError
+from lib_prodshot.training.recipe import Recipe
+
+LEDGER = "ledger.json"
+VERSION = 1
+
+MAY_CHANGE = frozenset(
+    (
+        *("max_train_epochs", "save_last_n_epochs", "save_last_n_epochs_state", "step_limit", "output_dir"),
+        *("sample_prompts", "sample_every_n_epochs", "sample_sampler", "activation_tag", "tokenizer_cache_dir"),
+        *("max_data_loader_n_workers", "persistent_data_loader_workers", "lowram", "num_cpu_threads_per_process"),
+        *("machine_rank", "main_process_ip", "main_process_port", "gradient_checkpointing", "attention"),
+    )
+)
+"""Settings that a run may go on with changed; any other would make it another training."""
+
+
+@dataclass
+class Start:
+    """One start of the program. `outcome` is empty while it runs, then finished, stopped or failed."""
+
+    started: str
+    after_epoch: int
+    pid: int = 0
+    created: float = 0.0
+    ended: str = ""
+    outcome: str = ""
+    reason: str = ""
+
+
+@dataclass
+class SavedEpoch:
+    """One LoRA: its file, all steps up to it, the loss at its end."""
+
+    file: str
+    step: int
+    loss: float | None
+    saved: str
+
+
+@dataclass
+class Ledger:
+    """The book of one run folder."""
+
+    recipe: dict[str, Any]
+    epochs: int
+    steps_per_epoch: int
+    starts: list[Start] = field(default_factory=list)
+    saved: dict[int, SavedEpoch] = field(default_factory=dict)
+    published: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last start came to the run's end."""
+        return bool(self.starts) and self.starts[-1].outcome == "finished"
+
+    def changed_settings(self, recipe: Recipe) -> list[str]:
+        """The settings in which `recipe` differs from the run's so that it cannot go on: 'unet_lr: 0.0002 → 0.001'."""
+        now = recipe.to_dict()
+        names = [name for name in sorted({*now, *self.recipe}) if name not in MAY_CHANGE]
+        return [
+            f"{name}: {self.recipe.get(name)} → {now.get(name)}"
+            for name in names
+            if self.recipe.get(name) != now.get(name)
+        ]
+
+    def write(self, folder: Path) -> None:
+        """Write the book, whole. Raises `OutputError`."""
+        told = {"version": VERSION, **asdict(self)}
+        with Staging(folder) as staging:
+            staging.path(LEDGER).write_text(json.dumps(told, indent=1), encoding="utf-8")
+
+
+def read(folder: Path) -> Ledger | None:
+    """The book of a run folder, None where there is none. Raises `TrainingError` for one that cannot be read."""
+    path = folder / LEDGER
+    if not path.exists():
+        return None
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return Ledger(
+            recipe=told["recipe"],
+            epochs=told["epochs"],
+            steps_per_epoch=told["steps_per_epoch"],
+            starts=[Start(**start) for start in told["starts"]],
+            saved={int(epoch): SavedEpoch(**saved) for epoch, saved in told["saved"].items()},
+            published=told["published"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TrainingError(f"{path} cannot be read ({error}): begin anew with --fresh") from error
+
+
+def now() -> str:
+    """The time as the book notes it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def epoch_file(output: Path, name: str, epoch: int, epochs: int) -> Path:
+    """Where sd-scripts saves the LoRA of an epoch: numbered, but for the last."""
+    return output / (f"{name}.safetensors" if epoch == epochs else f"{name}-{epoch:06d}.safetensors")
+
+
+def state_folder(output: Path, name: str, epoch: int, epochs: int) -> Path:
+    """Where sd-scripts saves what it can resume from."""
+    return output / (f"{name}-state" if epoch == epochs else f"{name}-{epoch:06d}-state")
+
+
+def last_state(output: Path, name: str, epochs: int) -> int:
+    """The last epoch up to `epochs` whose saved state is whole, 0 when there is none."""
+    return next(
+        (epoch for epoch in range(epochs, 0, -1) if is_whole_state(state_folder(output, name, epoch, epochs), epoch)), 0
+    )
+
+
+def is_whole_state(folder: Path, epoch: int) -> bool:
+    """Whether a saved state is complete and of that epoch.
+
+    accelerate writes the random states last, and torch's files are ZIP archives, whose directory stands at their end.
+    """
+    needed = ("model.safetensors", "optimizer.bin", "scheduler.bin", "random_states_0.pkl")
+    if not all((folder / name).is_file() for name in needed):
+        return False
+    archives = [path for path in folder.iterdir() if path.suffix in (".bin", ".pkl", ".pt")]
+    if not lora.is_whole(folder / "model.safetensors") or not all(zipfile.is_zipfile(path) for path in archives):
+        return False
+    try:
+        told: Mapping[str, Any] = json.loads((folder / "train_state.json").read_text(encoding="utf-8"))
+        return bool(told["current_epoch"] == epoch)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def number_the_last(output: Path, name: str, epochs: int) -> None:
+    """Give the last LoRA and state of a finished run their epoch's number, so that more epochs can follow."""
+    for path in (epoch_file, state_folder):
+        last = path(output, name, epochs, epochs)
+        numbered = path(output, name, epochs, epochs + 1)
+        if last.exists() and not numbered.exists():
+            last.rename(numbered)

@@ -1,0 +1,104 @@
+"""Reads LoRA files without torch: is the file whole, are its numbers numbers, did anything learn.
+
+Format: https://github.com/huggingface/safetensors (8 bytes length, a JSON header, the tensors one after another).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+MAX_HEADER = 100_000_000
+_DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2"}
+
+
+class LoraError(Exception):
+    """A file that is no whole LoRA. The text is half a sentence: 'it is cut off'."""
+
+
+@dataclass(frozen=True)
+class Lora:
+    """What a LoRA file holds. `modules` have three keys each (down, up, alpha); `ranks` and `alphas` are all that
+    occur; `learned` is how many up matrices are not all zero, as they are before the first step."""
+
+    keys: int
+    modules: int
+    ranks: frozenset[int]
+    alphas: frozenset[float]
+    finite: bool
+    learned: int
+    metadata: dict[str, str]
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that sd-scripts wrote into it, 0 where it did not."""
+        text = self.metadata.get("ss_epoch", "")
+        return int(text) if text.isdigit() else 0
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file whose tensors are all there. Raises `LoraError`."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or not 2 <= length <= min(size - 8, MAX_HEADER):
+                raise LoraError("it is cut off, or not a safetensors file")
+            header = json.loads(file.read(length))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    except OSError as error:
+        raise LoraError(f"it cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise LoraError("its header is damaged") from error
+    if size != 8 + length + max(ends, default=0):
+        raise LoraError("it is cut off")
+    return header
+
+
+def inspect(path: Path) -> Lora:
+    """Look at every number of a LoRA file. Raises `LoraError` for one that is not whole."""
+    import numpy as np
+
+    header = read_header(path)
+    metadata = header.pop("__metadata__", {})
+    start = path.stat().st_size - max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    data = np.memmap(path, mode="r")
+    ranks, alphas, modules, learned, finite = set(), set(), set(), 0, True
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        values = _numbers(data[start + begin : start + end], entry["dtype"])
+        finite = finite and bool(np.isfinite(values).all())
+        module, _, part = name.partition(".")
+        modules.add(module)
+        if part == "alpha":
+            alphas.add(float(values[0]))
+        elif part.startswith("lora_down"):
+            ranks.add(int(entry["shape"][0]))
+        elif part.startswith("lora_up"):
+            learned += bool(values.any())
+    return Lora(len(header), len(modules), frozenset(ranks), frozenset(alphas), finite, learned, metadata)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the file is there with all its tensors."""
+    try:
+        read_header(path)
+    except LoraError:
+        return False
+    return True
+
+
+def _numbers(raw: npt.NDArray[np.uint8], dtype: str) -> npt.NDArray[Any]:
+    import numpy as np
+
+    if dtype not in _DTYPES:
+        raise LoraError(f"it holds numbers of the kind {dtype}")
+    values = np.frombuffer(raw.tobytes(), dtype=_DTYPES[dtype])
+    # bfloat16 is the upper half of a float32
+    return (values.astype(np.uint32) << 16).view(np.float32) if dtype == "BF16" else values

@@ -1,0 +1,121 @@
+"""The program itself: sd-scripts as a subprocess, its output read as it comes, ended with all its children."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from lib_prodshot.training.errors import TrainerError
+from lib_prodshot.training.recipe import Recipe
+from lib_prodshot.training.sd_scripts import Trainer
+
+CHUNK = 1 << 16
+PATIENCE = 10.0
+"""Seconds that a process gets to end by itself before it is killed."""
+
+_LINE_ENDS = re.compile(r"(\r\n|\r|\n)")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of output; `final` is false for a state of a progress bar that the next one overwrites."""
+
+    text: str
+    final: bool
+
+
+class Program:
+    """A running program and everything it started. Raises `TrainerError` when it cannot be started."""
+
+    def __init__(self, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+        try:
+            self._process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                # a Ctrl-C in the terminal is for us, and we end the program in our own way
+                start_new_session=os.name != "nt",
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            )
+        except OSError as error:
+            raise TrainerError(f"{command[0]} does not start: {error}") from error
+        self.pid = self._process.pid
+        self.created = created(self.pid)
+
+    def lines(self) -> Iterator[Line]:
+        """Every line until the program has closed its output."""
+        assert self._process.stdout is not None
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        left = ""
+        while chunk := os.read(self._process.stdout.fileno(), CHUNK):
+            parts = _LINE_ENDS.split(left + decoder.decode(chunk))
+            left = parts.pop()
+            for text, end in zip(parts[::2], parts[1::2]):
+                yield Line(text, final=end != "\r")
+        if left:
+            yield Line(left, final=True)
+
+    def wait(self) -> int:
+        """The exit code, once the program has ended; negative for the signal that ended it."""
+        return self._process.wait()
+
+    def end(self) -> None:
+        """End the program and its children (data loaders, the processes of other GPUs), gently first."""
+        with suppress(psutil.NoSuchProcess):
+            family = [*psutil.Process(self.pid).children(recursive=True), psutil.Process(self.pid)]
+            for member in family:
+                with suppress(psutil.NoSuchProcess):
+                    member.terminate()
+            _, alive = psutil.wait_procs(family, timeout=PATIENCE)
+            for member in alive:
+                with suppress(psutil.NoSuchProcess):
+                    member.kill()
+
+
+def created(pid: int) -> float:
+    """When a process was created, 0 when there is none: with the number it names one process for good."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+def is_alive(pid: int, born: float) -> bool:
+    """Whether that very process still runs."""
+    return bool(pid) and abs(created(pid) - born) < 1.0 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def command(trainer: Trainer, recipe: Recipe, configs: tuple[Path, Path], options: Sequence[str]) -> list[str]:
+    """The command line: both files, what belongs to this start; several processes go through `accelerate launch`."""
+    training, dataset = configs
+    script = [str(trainer.script), "--config_file", str(training), "--dataset_config", str(dataset), *options]
+    if recipe.processes == 1 and recipe.machines == 1:
+        return [str(trainer.python), *script]
+    return [str(trainer.python), "-m", "accelerate.commands.launch", *launch_options(recipe), *script]
+
+
+def launch_options(recipe: Recipe) -> list[str]:
+    """What `accelerate launch` is told, every choice in full so that no default file of the user's changes it."""
+    told = {
+        "num_processes": recipe.processes,
+        "num_machines": recipe.machines,
+        "machine_rank": recipe.machine_rank,
+        "mixed_precision": recipe.mixed_precision,
+        "dynamo_backend": "no",
+        "num_cpu_threads_per_process": recipe.num_cpu_threads_per_process,
+        "main_process_ip": recipe.main_process_ip or None,
+        "main_process_port": recipe.main_process_port,
+    }
+    given = [part for name, value in told.items() if value is not None for part in (f"--{name}", str(value))]
+    return ["--multi_gpu", *given]

@@ -1,0 +1,69 @@
+"""What a run has left on disk, and whether it is what was asked for."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+from lib_prodshot.training import lora
+from lib_prodshot.training.configs import OUTPUT_FOLDER
+from lib_prodshot.training.errors import TrainingError
+from lib_prodshot.training.ledger import epoch_file
+from lib_prodshot.training.recipe import Recipe
+
+
+def expected_epochs(recipe: Recipe) -> list[int]:
+    """The epochs whose LoRA is there after a whole run: every so many, of those the last so many, and the last one."""
+    every, last = recipe.save_every_n_epochs, recipe.max_train_epochs
+    numbered = list(range(every, last, every))
+    return [*numbered[-recipe.save_last_n_epochs :], last]
+
+
+def whole_loras(recipe: Recipe) -> dict[int, Path]:
+    """Every LoRA of the run that is there with all its tensors, by epoch."""
+    output, name, last = recipe.run_dir / OUTPUT_FOLDER, recipe.output_name, recipe.max_train_epochs
+    files = {epoch: epoch_file(output, name, epoch, last) for epoch in range(1, last + 1)}
+    return {epoch: path for epoch, path in files.items() if path.is_file() and lora.is_whole(path)}
+
+
+def what_is_wrong(recipe: Recipe) -> str:
+    """Why the files of a run that says it is done are not what was asked for; empty when they are."""
+    output, last = recipe.run_dir / OUTPUT_FOLDER, recipe.max_train_epochs
+    for epoch in expected_epochs(recipe):
+        path = epoch_file(output, recipe.output_name, epoch, last)
+        if not path.is_file():
+            return f"the LoRA of epoch {epoch} was not written"
+        try:
+            found = lora.inspect(path)
+        except lora.LoraError as error:
+            return f"{path.name} is not usable: {error}"
+        wrong = _wrong_numbers(found, recipe, epoch)
+        if wrong:
+            return f"{path.name} {wrong}"
+    return ""
+
+
+def samples(output: Path) -> list[Path]:
+    """The sample pictures of a run, oldest first."""
+    return sorted((output / "sample").glob("*.png"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def set_aside(folder: Path) -> Path:
+    """Give a run folder another name, so that nothing of it is lost. Raises `TrainingError`."""
+    target = next(path for number in count(1) if not (path := folder.with_name(f"{folder.name}.{number}")).exists())
+    try:
+        return folder.rename(target)
+    except OSError as error:
+        raise TrainingError(f"{folder} cannot be set aside as {target.name}: {error.strerror}") from error
+
+
+def _wrong_numbers(found: lora.Lora, recipe: Recipe, epoch: int) -> str:
+    if not found.finite:
+        return "holds NaN or infinite numbers"
+    if not found.learned:
+        return "has learned nothing: all its up matrices are zero"
+    if found.epoch and found.epoch != epoch:
+        return f"says it is of epoch {found.epoch} and should be of epoch {epoch}"
+    if not recipe.network_args and found.ranks != {recipe.network_dim}:
+        return f"has rank {', '.join(map(str, sorted(found.ranks)))} instead of {recipe.network_dim}"
+    return ""

@@ -1,0 +1,67 @@
+"""Run by the trainer's own Python (`python trainer_probe.py CHECKOUT`): tells as JSON what it has. Imports no Prodshot.
+
+The last line of the output is the marker below and the JSON; whatever the imports print comes before it.
+"""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+MARKER = "prodshot-probe:"
+PACKAGES = (
+    "accelerate",
+    "bitsandbytes",
+    "diffusers",
+    "prodigyopt",
+    "lion_pytorch",
+    "tensorboard",
+    "transformers",
+    "xformers",
+)
+
+
+def probe(checkout: str) -> dict[str, Any]:
+    """What this Python and this checkout of sd-scripts offer."""
+    os.chdir(checkout)
+    sys.path.insert(0, checkout)
+    import torch
+    import train_network
+
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    return {
+        "python": "{}.{}.{}".format(*sys.version_info[:3]),
+        "torch": torch.__version__,
+        "gpus": [_gpu(torch.cuda.get_device_properties(index)) for index in gpus],
+        "packages": {name: _version(name) for name in PACKAGES if importlib.util.find_spec(name)},
+        "options": {action.dest: _option(action) for action in train_network.setup_parser()._actions},
+    }
+
+
+def _gpu(properties: Any) -> dict[str, Any]:
+    return {"name": properties.name, "bytes": properties.total_memory}
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name.replace("_", "-"))
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _option(action: argparse.Action) -> dict[str, Any]:
+    kind = action.type if isinstance(action.type, type) else str
+    return {
+        "flag": action.nargs == 0,
+        "many": action.nargs in ("*", "+"),
+        "type": kind.__name__,
+        "choices": list(action.choices) if action.choices else [],
+    }
+
+
+if __name__ == "__main__":
+    print("\n" + MARKER + json.dumps(probe(str(Path(sys.argv[1]).resolve()))))
