@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.finding.interface import Box, Boxes, Picture
 from lib_prodshot.finding.lite import boxes, judge
 from lib_prodshot.finding.lite.concepts import Concept
 from lib_prodshot.finding.lite.evidence import Evidence, Eyes
 from lib_prodshot.finding.lite.vocabulary import concepts_of
+from lib_prodshot.finding.pixels import as_rgb
 from lib_prodshot.request import ProductClass
 
 _SAME_OBJECT = 0.6
@@ -41,9 +43,13 @@ class LiteDetector:
     def detect(self, picture: Picture, classes: Sequence[ProductClass], text_threshold: float) -> Boxes:
         """See `Detector`. `text_threshold` has no meaning for a closed vocabulary.
 
-        Raises `UnknownProduct` for a class of which no phrase is known, `FinderError` when a model fails.
+        Raises `RequestError` without classes, `UnknownProduct` for a class of which no phrase is known,
+        `FinderError` when a model fails.
         """
+        if not classes:
+            raise RequestError([FieldProblem("products", "no product is named", "such as 'handbag, shoe'")])
         known = [concepts_of(item) for item in classes]
+        picture = as_rgb(picture)
         evidence = self._eyes.look(picture)
         scores = np.stack([_class_scores(evidence, concepts) for concepts, _ in known], axis=1)
         notes = tuple(note for _, said in known for note in said)

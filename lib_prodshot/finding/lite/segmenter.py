@@ -16,6 +16,7 @@ from lib_prodshot.finding.lite import boxes, views
 from lib_prodshot.finding.lite.boxes import Corners
 from lib_prodshot.finding.lite.edges import follow_edges
 from lib_prodshot.finding.lite.evidence import Eyes, salient_pieces
+from lib_prodshot.finding.pixels import as_rgb
 
 Floats = npt.NDArray[np.float32]
 
@@ -42,6 +43,7 @@ class LiteSegmenter:
 
         Raises `FinderError` when the model fails.
         """
+        picture = as_rgb(picture)
         work, factor = views.working_copy(picture)
         pieces = [_scaled(piece, 1 / factor) for piece in salient_pieces(self._eyes.saliency(work))]
         corners = [_clamped(box.corners, picture) for box in boxes]
