@@ -1,0 +1,154 @@
+"""`prodshot batch`: a whole folder, with a report; stopped and taken up again at will, on one machine or several."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from lib_prodshot.commands.options import add_request_options, request_from
+from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.request import Request
+
+if TYPE_CHECKING:
+    from lib_prodshot.jobs.runner import Crew, Progress, Runner
+
+LOCAL_CLUSTER = "local"
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser("batch", help="a whole folder: enhance, skip, report; goes on where it was stopped")
+    parser.add_argument("folder", type=Path, metavar="IN", help="folder with pictures")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results and the report")
+    parser.add_argument("--recursive", action="store_true", help="also the pictures in sub-folders, which are kept")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N pictures of the folder")
+    parser.add_argument("--dry-run", action="store_true", help="only find: a report and a sheet, no results")
+    spread = parser.add_argument_group("spread")
+    spread.add_argument(
+        "--webui",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="a WebUI that runs the inpaint passes (http://user:password@host:port); again for each further one",
+    )
+    spread.add_argument(
+        "--ray",
+        nargs="?",
+        const=LOCAL_CLUSTER,
+        metavar="ADDRESS",
+        help="work on a Ray cluster; without an address on one made on this machine for the occasion",
+    )
+    spread.add_argument("--workers", type=_positive, metavar="N", help="with --ray: how many pictures at a time find")
+    add_request_options(parser, ("find", "mask", "enhance", "inpaint", "control"))
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do the job; exit code 1 when any picture failed, 130 when it was interrupted."""
+    from lib_prodshot.jobs.runner import FolderJob, Runner
+
+    request = request_from(arguments)
+    _check(arguments, request)
+    job = FolderJob(arguments.folder, arguments.out, request, arguments.recursive, arguments.limit, arguments.dry_run)
+    runner = Runner(job, _crew(arguments, request))
+    runner.start()
+    with _interruptible(runner):
+        _watch(runner)
+    summary = runner.result()
+    print(summary.to_text())
+    print(f"report: {runner.report} (and .csv); contact sheet: {runner.page}")
+    if runner.progress.state == "stopped":
+        _say("interrupted; the same command goes on from here")
+        return 130
+    return 1 if summary.statuses["failed"] else 0
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _check(arguments: argparse.Namespace, request: Request) -> None:
+    """What goes together. Raises `RequestError`."""
+    if request.engine == "inpaint" and not arguments.webui and not arguments.dry_run:
+        raise RequestError([FieldProblem("webui", "the engine 'inpaint' needs a WebUI: add --webui http://host:port")])
+    if request.engine != "inpaint" and arguments.webui:
+        raise RequestError([FieldProblem("engine", "only the engine 'inpaint' uses a WebUI: add --engine inpaint")])
+    if arguments.workers and arguments.ray is None:
+        raise RequestError([FieldProblem("workers", "workers are those of a Ray cluster: add --ray")])
+
+
+def _crew(arguments: argparse.Namespace, request: Request) -> Crew:
+    if arguments.ray is None:
+        from lib_prodshot.jobs.crews import local_crew
+
+        return local_crew(
+            request, models_dir=arguments.models_dir, webuis=arguments.webui, dry_run=arguments.dry_run, say=_say
+        )
+    from lib_prodshot.jobs.cluster import ray_crew
+
+    return ray_crew(
+        request,
+        address=None if arguments.ray == LOCAL_CLUSTER else arguments.ray,
+        workers=arguments.workers,
+        models_dir=arguments.models_dir,
+        webuis=arguments.webui,
+        dry_run=arguments.dry_run,
+        say=_say,
+    )
+
+
+def _watch(runner: Runner) -> None:
+    """A progress line until the job is over."""
+    with tqdm(unit="picture", disable=None, file=sys.stderr) as bar:
+        while not runner.wait(0.2):
+            _show(bar, runner.progress)
+        _show(bar, runner.progress)
+
+
+def _show(bar: tqdm[Any], progress: Progress) -> None:
+    if progress.total and bar.total != progress.total:
+        bar.reset(progress.total)
+        bar.initial = progress.before
+    bar.n = progress.done
+    words = f"{progress.found} found, {progress.skipped} skipped, {progress.failed} failed"
+    bar.set_postfix_str(words if progress.state != "preparing" else "looking what is done")
+
+
+@contextmanager
+def _interruptible(runner: Runner) -> Iterator[None]:
+    """Ctrl-C (or SIGTERM) finishes the pictures at hand; a second one ends the process now."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        if runner.progress.state == "stopping":
+            _say("stopped; the same command goes on from here")
+            runner.stop(now=True)
+            runner.wait(2)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            # threads may hang in a request to a WebUI; all that is on disk is whole
+            os._exit(130)
+        _say("finishing the pictures at hand; Ctrl-C again stops at once")
+        runner.stop()
+
+    former = {which: signal.signal(which, interrupt) for which in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for which, handler in former.items():
+            signal.signal(which, handler)
+
+
+def _say(text: str) -> None:
+    tqdm.write(f"prodshot: {text}", file=sys.stderr)
