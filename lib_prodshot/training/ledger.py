@@ -15,6 +15,7 @@ from lib_prodshot.training import lora
 from lib_prodshot.training.errors import TrainingError
 from lib_prodshot.training.recipe import Recipe
 
+RECIPE = "recipe.toml"
 LEDGER = "ledger.json"
 VERSION = 1
 

@@ -21,8 +21,12 @@ def expected_epochs(recipe: Recipe) -> list[int]:
 
 def whole_loras(recipe: Recipe) -> dict[int, Path]:
     """Every LoRA of the run that is there with all its tensors, by epoch."""
-    output, name, last = recipe.run_dir / OUTPUT_FOLDER, recipe.output_name, recipe.max_train_epochs
-    files = {epoch: epoch_file(output, name, epoch, last) for epoch in range(1, last + 1)}
+    return loras_in(recipe.run_dir / OUTPUT_FOLDER, recipe.output_name, recipe.max_train_epochs)
+
+
+def loras_in(output: Path, name: str, epochs: int) -> dict[int, Path]:
+    """Every LoRA in an output folder that is there with all its tensors, by epoch."""
+    files = {epoch: epoch_file(output, name, epoch, epochs) for epoch in range(1, epochs + 1)}
     return {epoch: path for epoch, path in files.items() if path.is_file() and lora.is_whole(path)}
 
 
@@ -46,6 +50,11 @@ def what_is_wrong(recipe: Recipe) -> str:
 def samples(output: Path) -> list[Path]:
     """The sample pictures of a run, oldest first."""
     return sorted((output / "sample").glob("*.png"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def sample_of(output: Path, epoch: int) -> Path | None:
+    """The newest sample picture of an epoch's first prompt, None where none was made."""
+    return next((path for path in reversed(samples(output)) if f"_e{epoch:06d}_00_" in path.name), None)
 
 
 def set_aside(folder: Path) -> Path:

@@ -18,13 +18,13 @@ from lib_prodshot.errors import RequestError
 from lib_prodshot.training import check, diagnosis, ledger, recipe_files, results, sd_scripts
 from lib_prodshot.training.configs import OUTPUT_FOLDER, dataset_config, training_config
 from lib_prodshot.training.errors import TrainingError
-from lib_prodshot.training.ledger import Ledger, SavedEpoch, Start
+from lib_prodshot.training.ledger import RECIPE, Ledger, SavedEpoch, Start
 from lib_prodshot.training.program import Line, Program, command, is_alive
 from lib_prodshot.training.progress import Progress, Reader
 from lib_prodshot.training.recipe import Recipe
 from lib_prodshot.training.sd_scripts import Trainer, variables
 
-RECIPE, TRAINING, DATASET, PROMPTS = "recipe.toml", "training.toml", "dataset.toml", "samples.txt"
+TRAINING, DATASET, PROMPTS = "training.toml", "dataset.toml", "samples.txt"
 LOG, LOSSES = "training.log", "loss.csv"
 
 TAIL = 200
