@@ -1,8 +1,8 @@
 """The folder job on a Ray cluster: actors with a finder each, and WebUIs of their own where the engine needs them.
 
-Ray places the actors, restarts those that die and repeats what they were at. The pictures stay with the process that
-runs the job: it sends each to an actor that is free, and writes results and report itself. So the machines share no
-file system, and the report is the same whatever their number.
+Ray places the actors and restarts those that die. The pictures stay with the process that runs the job: it sends each
+to an actor that is free, and writes results and report itself. So the machines share no file system, and the report is
+the same whatever their number.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, sleep
 from typing import Any, cast
 
 from lib_prodshot import __version__
@@ -20,7 +20,7 @@ from lib_prodshot.errors import OutputError, ProdshotError
 from lib_prodshot.finding.interface import Finder
 from lib_prodshot.jobs.bench import Bench, Kit, Parcel, Ready, Trouble
 from lib_prodshot.jobs.hands import AHEAD, Done, HandGone, Order
-from lib_prodshot.jobs.pools import Dismissed
+from lib_prodshot.jobs.pools import Dismissed, Room
 from lib_prodshot.jobs.staging import Staging
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.request import Request
@@ -34,7 +34,8 @@ OPEN_PATIENCE = 600.0
 PATIENCE = 3600.0
 """Seconds after which an actor that says nothing of its picture is given up."""
 
-RESTARTS = 3
+RESTART_PATIENCE = 180.0
+"""Seconds that Ray has to bring an actor back that died."""
 
 ChooseFinder = Callable[[], tuple[str, Callable[[], Finder]]]
 """Gives the finder's name and how to load it. Runs on the actor's machine. Raises `FinderUnavailable`."""
@@ -148,8 +149,8 @@ class RayCrew:
         ]
 
     def _actor(self, ray: Any, kit: Kit) -> Any:
-        # room for one thread that says stop; a task is repeated once when its actor died under it
-        options = {"num_cpus": 1, "max_concurrency": 64, "max_restarts": RESTARTS, "max_task_retries": 1}
+        # more threads than places, so that one is left to say stop
+        options = {"num_cpus": 1, "max_concurrency": 64, "max_restarts": -1, "max_task_retries": 0}
         return ray.remote(**options)(Bench).remote(kit)
 
     def _agree(self, answers: Sequence[Ready | Trouble]) -> str:
@@ -183,13 +184,14 @@ class RayHand:
         self._request = request
         self._finder = finder
         self._inputs = inputs
+        self._places = Room(places)
         self._let_go = threading.Event()
 
     def process(self, order: Order) -> Done:
         """See `Hand`."""
         try:
             data = order.source.read_bytes()
-            answer = self._ask(order, data)
+            answer = self._ask_again(order, data)
         except (OSError, _Crash) as error:
             return self._failed(order, str(error))
         if isinstance(answer, Trouble):
@@ -207,9 +209,20 @@ class RayHand:
 
     def stop(self, now: bool) -> None:
         """See `Hand`."""
+        self._places.close()
         self._actor.stop.remote(now)
         if now:
             self._let_go.set()
+
+    def _ask_again(self, order: Order, data: bytes) -> Parcel | Trouble:
+        """The actor's answer; when it dies over several pictures, each of them gets a second try alone, so that only
+        the guilty one fails. Raises `_Crash` for that one, and what `_ask` raises."""
+        try:
+            with self._places.of(1):
+                return self._ask(order, data)
+        except _Crash:
+            with self._places.of(self.places):
+                return self._ask(order, data)
 
     def _ask(self, order: Order, data: bytes) -> Parcel | Trouble:
         """The actor's answer. Raises `_Crash` when it died over the picture and works again, `HandGone` when not."""
@@ -225,11 +238,21 @@ class RayHand:
             return cast("Parcel | Trouble", ray.get(pending))
         except ray.exceptions.RayError as error:
             reason = _in_a_line(error)
-        try:
-            ray.get(self._actor.open.remote(), timeout=OPEN_PATIENCE)
-        except ray.exceptions.RayError as error:
-            raise HandGone(f"a worker of the cluster is gone: {_in_a_line(error)}") from error
+        self._await_restart(ray)
         raise _Crash(f"the worker died over this picture: {reason}")
+
+    def _await_restart(self, ray: Any) -> None:
+        """Until Ray has brought the actor back. Raises `HandGone` when it cannot."""
+        begun = monotonic()
+        while not self._let_go.is_set():
+            try:
+                ray.get(self._actor.open.remote(), timeout=RESTART_PATIENCE)
+                return
+            except ray.exceptions.RayError as error:
+                if monotonic() - begun > RESTART_PATIENCE:
+                    raise HandGone(f"a worker of the cluster is gone: {_in_a_line(error)}") from error
+            sleep(0.5)
+        raise Dismissed
 
     def _write(self, order: Order, parcel: Parcel) -> None:
         """Put the results in place. Raises `OutputError`."""

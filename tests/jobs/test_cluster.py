@@ -1,0 +1,187 @@
+"""The folder job on a Ray cluster of this machine: the same files and the same report as without one."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lib_prodshot.errors import FinderUnavailable, ProdshotError, RequestError, UnknownProduct
+from lib_prodshot.jobs.bench import Bench, Kit, Parcel, Trouble
+from lib_prodshot.jobs.cluster import RayCrew, _share
+from lib_prodshot.jobs.crews import LocalCrew, engines_for
+from lib_prodshot.jobs.hands import HandGone
+from lib_prodshot.jobs.pools import Dismissed
+from lib_prodshot.jobs.runner import Runner
+from tests.jobs.tools import REQUEST, SlowDetector, all_of, choose_finder, finder, job, lines_of
+
+ray = pytest.importorskip("ray", reason="the folder job on a cluster needs Ray (extra 'cluster')")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[object]:
+    """One cluster for all tests: starting it takes seconds."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    ray.init(num_cpus=4, _node_ip_address="127.0.0.1", **quiet)
+    yield ray
+    ray.shutdown()
+
+
+def run(photos: Path, out: Path, workers: int, choose: object = choose_finder, **options: object) -> Runner:
+    crew = RayCrew(REQUEST, choose, workers=workers, **options)  # type: ignore[arg-type]
+    runner = Runner(job(photos, out), crew)
+    runner.start()
+    runner.wait()
+    return runner
+
+
+@pytest.fixture(scope="module")
+def without(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same job without a cluster, with the retouch that its workers have."""
+    out = tmp_path_factory.mktemp("without") / "done"
+    crew = LocalCrew(REQUEST, "fixed", finder, lambda: engines_for(REQUEST, (), False, lambda text: None))
+    runner = Runner(job(photos, out), crew)
+    runner.start()
+    runner.result()
+    return out
+
+
+def test_two_workers_make_the_same_report(cluster: object, photos: Path, without: Path, tmp_path: Path) -> None:
+    runner = run(photos, tmp_path / "out", 2)
+    assert runner.result().is_complete
+    assert all_of(tmp_path / "out") == all_of(without)
+    workers = {line["worker"].split(" on ")[0] for line in lines_of(tmp_path / "out")}
+    assert workers == {"ray 0", "ray 1"}
+
+
+class Fatal(SlowDetector):
+    """Takes its process down with it over pictures of one size."""
+
+    size = (0, 0)
+
+    def detect(self, *arguments: object) -> object:
+        if arguments[0].shape[:2] == self.size:  # type: ignore[attr-defined]
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().detect(*arguments)
+
+
+def fatal_finder(size: tuple[int, int]) -> object:
+    detector = Fatal()
+    detector.size = size
+    return "fixed", lambda: replace(finder(), detector=detector)
+
+
+def test_a_picture_that_kills_its_worker_fails_alone(
+    cluster: object, photos: Path, without: Path, tmp_path: Path
+) -> None:
+    inputs = Path(shutil.copytree(photos, tmp_path / "photos"))
+    Image.new("RGB", (37, 23), (200, 200, 200)).save(inputs / "IMG_0002 deadly.png")
+    runner = run(inputs, tmp_path / "out", 1, partial(fatal_finder, (23, 37)))
+    assert runner.result().is_complete
+    lines = lines_of(tmp_path / "out")
+    (deadly,) = (line for line in lines if line["retry"])
+    assert deadly["file"] == "IMG_0002 deadly.png" and "the worker died" in deadly["reason"]
+    known = {line["file"]: line["status"] for line in lines_of(without)}
+    assert {line["file"]: line["status"] for line in lines if line is not deadly} == known
+
+
+def no_finder() -> object:
+    raise FinderUnavailable("onnxruntime is missing: pip install onnxruntime")
+
+
+def test_a_worker_that_cannot_start_says_why(cluster: object, photos: Path, tmp_path: Path) -> None:
+    runner = run(photos, tmp_path / "out", 2, no_finder)
+    with pytest.raises(ProdshotError, match="pip install onnxruntime"):
+        runner.result()
+
+
+class Ignorant(SlowDetector):
+    def detect(self, *arguments: object) -> object:
+        raise UnknownProduct("mug", "fixed", ["cup"], "write cup")
+
+
+def ignorant_finder() -> object:
+    return "fixed", lambda: replace(finder(), detector=Ignorant())
+
+
+def test_a_request_that_fits_no_picture_ends_the_job(cluster: object, photos: Path, tmp_path: Path) -> None:
+    runner = run(photos, tmp_path / "out", 2, ignorant_finder)
+    with pytest.raises(RequestError, match="does not know 'mug'") as refused:
+        runner.result()
+    assert refused.value.problems[0].field == "products"
+
+
+def test_stop_ends_a_cluster_job_and_another_crew_goes_on(
+    cluster: object, photos: Path, without: Path, tmp_path: Path
+) -> None:
+    crew = RayCrew(REQUEST, slow_choice, workers=2)
+    runner = Runner(job(photos, tmp_path / "out"), crew)
+    runner.start()
+    while not runner.progress.done:
+        assert not runner.wait(0.02)
+    runner.stop()
+    assert not runner.result().is_complete and runner.progress.state == "stopped"
+    done = len(lines_of(tmp_path / "out"))
+    assert run(photos, tmp_path / "out", 1).result().before == done
+    assert all_of(tmp_path / "out") == all_of(without)
+
+
+def slow_choice() -> object:
+    return "fixed", partial(finder, 0.1)
+
+
+def test_two_webuis_are_dealt_out_among_the_workers(cluster: object, photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("httpx", reason="the client for WebUIs needs httpx (extra 'cluster')")
+    from tests.jobs.test_webuis import REQUEST as INPAINT
+    from tests.jobs.test_webuis import double, seen
+    from tests.jobs.test_webuis import run as run_here
+
+    with double(0.02) as first, double(0.02) as second:
+        crew = RayCrew(INPAINT, choose_finder, webuis=[first, second])
+        runner = Runner(job(photos, tmp_path / "out", INPAINT), crew)
+        runner.start()
+        assert runner.result().is_complete
+        lines = lines_of(tmp_path / "out")
+        for address in (first, second):
+            assert sorted(seen(address)) == sorted(line["seed"] for line in lines if line["worker"] == address) != []
+        run_here(photos, tmp_path / "here", first)
+    assert all_of(tmp_path / "out") == all_of(tmp_path / "here")
+
+
+def test_shares() -> None:
+    assert [_share(("a", "b", "c"), place, 2) for place in range(2)] == [("a", "c"), ("b",)]
+    assert [_share(("a", "b"), place, 3) for place in range(3)] == [("a",), ("b",), ("a",)]
+    assert _share((), 0, 2) == ()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "raised"),
+    [
+        (Trouble("no weights"), ProdshotError),
+        (Trouble("away", gone=True), HandGone),
+        (Trouble(dismissed=True), Dismissed),
+        (Trouble("x", (("products", "unknown", "shoe"),)), RequestError),
+    ],
+)
+def test_errors_survive_the_way_home(trouble: Trouble, raised: type[BaseException]) -> None:
+    with pytest.raises(raised):
+        pickle.loads(pickle.dumps(trouble)).raise_here()
+
+
+def test_a_bench_needs_no_file_of_its_customer(photos: Path) -> None:
+    bench = Bench(Kit(0, REQUEST.to_dict(), choose_finder))
+    name = next(line for line in sorted(photos.rglob("*.png")) if line.stat().st_size > 2000)
+    parcel = pickle.loads(pickle.dumps(bench.process("/nowhere/at all/shot.png", "shot", None, name.read_bytes())))
+    assert isinstance(parcel, Parcel) and parcel.outcome.status != "failed"
+    assert {Path(file).stem.split(".")[0] for file in parcel.files} == {"shot"}
+    broken = bench.process("/nowhere/bad.png", "bad", None, b"junk")
+    assert isinstance(broken, Parcel) and broken.outcome.verdict.reason.startswith("/nowhere/bad.png is not a picture")
