@@ -14,7 +14,7 @@ from importlib import import_module
 from lib_prodshot import __version__
 from lib_prodshot.errors import ProdshotError, RequestError
 
-COMMANDS = ("detect", "enhance", "batch", "demo", "weights", "doctor")
+COMMANDS = ("detect", "enhance", "batch", "train", "demo", "weights", "doctor")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -128,7 +128,7 @@ def last_state(output: Path, name: str, epochs: int) -> int:
 
 
 def is_whole_state(folder: Path, epoch: int) -> bool:
-    """Whether a saved state is complete and of that epoch.
+    """Whether a saved state is complete, of that epoch, and worth going on from: a diverged run saves NaN as well.
 
     accelerate writes the random states last, and torch's files are ZIP archives, whose directory stands at their end.
     """
@@ -136,7 +136,7 @@ def is_whole_state(folder: Path, epoch: int) -> bool:
     if not all((folder / name).is_file() for name in needed):
         return False
     archives = [path for path in folder.iterdir() if path.suffix in (".bin", ".pkl", ".pt")]
-    if not lora.is_whole(folder / "model.safetensors") or not all(zipfile.is_zipfile(path) for path in archives):
+    if not lora.is_finite(folder / "model.safetensors") or not all(zipfile.is_zipfile(path) for path in archives):
         return False
     try:
         told: Mapping[str, Any] = json.loads((folder / "train_state.json").read_text(encoding="utf-8"))

@@ -94,6 +94,14 @@ def is_whole(path: Path) -> bool:
     return True
 
 
+def is_finite(path: Path) -> bool:
+    """Whether the file is whole and no number in it is NaN or infinite."""
+    try:
+        return inspect(path).finite
+    except LoraError:
+        return False
+
+
 def _numbers(raw: npt.NDArray[np.uint8], dtype: str) -> npt.NDArray[Any]:
     import numpy as np
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lib_prodshot import __version__
 from lib_prodshot.errors import FieldProblem, RequestError
@@ -23,6 +23,9 @@ from lib_prodshot.training.configs import OUTPUT_FOLDER
 from lib_prodshot.training.errors import PublishError
 from lib_prodshot.training.ledger import RECIPE, Ledger
 from lib_prodshot.training.recipe import NAME_REFUSED, Recipe
+
+if TYPE_CHECKING:
+    from lib_prodshot.hosts.remote import RemoteWebUI
 
 SCENE = "[class], stylish, studio photography, product photography, ultra realistic"
 """What the seed author asked for beside the activation tag and the LoRA; [class] stands for the product."""
@@ -128,6 +131,19 @@ def find_lora_folder(chosen: Path) -> Path:
     """The folder of LoRAs that a user means who names it, a WebUI's `models` folder, or the WebUI itself."""
     inside = (chosen / "models" / "Lora", chosen / "Lora")
     return next((path for path in inside if path.is_dir()), chosen)
+
+
+def ask_for_lora_folder(webui: RemoteWebUI) -> Path:
+    """The folder of LoRAs of a WebUI that runs on this machine. Raises `PublishError`, `RemoteError`."""
+    told = webui.get("/sdapi/v1/cmd-flags").get("lora_dir", "")
+    if not told or not Path(told).is_dir():
+        raise PublishError(f"{webui.address} keeps its LoRAs where this machine has no folder: name one with --to")
+    return Path(told)
+
+
+def refresh(webui: RemoteWebUI) -> None:
+    """Have a running WebUI look at its folder of LoRAs again. Raises `RemoteError`."""
+    webui.post("/sdapi/v1/refresh-loras", {})
 
 
 def _items(run: Path, recipe: Recipe, book: Ledger, wanted: Wanted) -> Iterator[_Item]:

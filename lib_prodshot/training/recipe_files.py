@@ -27,6 +27,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise RequestError([FieldProblem("recipe", f"{path} is not TOML: {error}")]) from error
 
 
+def parse_value(text: str) -> Any:
+    """One value as TOML writes it. Raises ValueError."""
+    return tomllib.loads(f"value = {text}")["value"]
+
+
 def write_toml(path: Path, values: Mapping[str, Any]) -> None:
     """Write `values` as TOML, whole or not at all. Raises `OutputError`."""
     import tomli_w
@@ -55,7 +60,10 @@ def compose(
     told = resolve_paths(read_toml(file), file.resolve().parent) if file else {}
     wanted = chosen or told.get("preset", "")
     told.pop("preset", None)
-    values = {**(preset(wanted) if wanted else {}), **told, **resolve_paths(options or {}, Path.cwd())}
+    given = resolve_paths(options or {}, Path.cwd())
+    values = {**(preset(wanted) if wanted else {}), **told, **given}
+    if isinstance(told.get("extra"), dict) and isinstance(given.get("extra"), dict):
+        values["extra"] = {**told["extra"], **given["extra"]}
     return Recipe.of({**resolve_paths(Recipe().to_dict(), Path.cwd()), **values}, complete)
 
 

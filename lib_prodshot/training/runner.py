@@ -80,17 +80,22 @@ class TrainingJob:
         self._program: Program | None = None
         self._plan = _Plan(0, 0, Ledger({}, 0, 0))
 
+    def prepare(self) -> check.CheckReport:
+        """Check all that `start` checks, and change nothing. Raises what `start` raises."""
+        self._check_trainer()
+        report = check.check(self.recipe)
+        self._refuse(report)
+        self._plan = self._plan_start(report, self._earlier_book())
+        return report
+
     def start(self) -> None:
         """Check everything, then start the program; it is watched from a thread of its own.
 
         Raises `RequestError`, `TrainingError`, `TrainerError`, `PictureError` or `OutputError` before anything is
         started, and then nothing was changed but the run's own folder.
         """
-        self._check_trainer()
-        report = check.check(self.recipe)
-        self._refuse(report)
-        earlier = self._earlier_book()
-        self._plan = self._plan_start(report, earlier)
+        report = self.prepare()
+        self._make_way()
         self._write_files(report)
         configs = (self.folder / TRAINING, self.folder / DATASET)
         line = command(self.trainer, self.recipe, configs, self._options())
@@ -147,16 +152,22 @@ class TrainingJob:
             raise TrainingError(f"{str(report.errors[0]).removeprefix('error: ')}{others}")
 
     def _earlier_book(self) -> Ledger | None:
-        book = ledger.read(self.folder) if not self._fresh else None
-        if self._fresh and self.folder.exists():
-            results.set_aside(self.folder)
-        if book is None and self.folder.exists() and any(self.folder.iterdir()):
+        """The book of an earlier start, None to begin anew. Raises `TrainingError` where neither is possible."""
+        if not self.folder.exists() or not any(self.folder.iterdir()):
+            return None
+        if not any((self.folder / name).exists() for name in (ledger.LEDGER, RECIPE)):
             raise TrainingError(f"{self.folder} holds something else than a training run: name another output_dir")
+        try:
+            book = ledger.read(self.folder)
+        except TrainingError:
+            if self._fresh:
+                return None
+            raise
         if book and book.starts and not book.starts[-1].outcome:
             last = book.starts[-1]
             if is_alive(last.pid, last.created):
                 raise TrainingError(f"this training is running already (process {last.pid}); stop it there first")
-        return book
+        return None if self._fresh else book
 
     def _plan_start(self, report: check.CheckReport, book: Ledger | None) -> _Plan:
         """Decide from which epoch to go on. Raises `TrainingError` where the earlier run was another training."""
@@ -177,11 +188,16 @@ class TrainingJob:
         if recipe.max_train_epochs <= done:
             advice = f"publish it, set max_train_epochs above {done}, or begin anew with --fresh"
             raise TrainingError(f"this training has its {done} epochs already: {advice}")
-        if recipe.max_train_epochs != book.epochs:
-            ledger.number_the_last(self.output, recipe.output_name, book.epochs)
-            book.epochs = recipe.max_train_epochs
-        book.recipe = recipe.to_dict()
         return _Plan(done, steps, book)
+
+    def _make_way(self) -> None:
+        """Set an earlier run aside, or ready it for more epochs than it had."""
+        recipe, book = self.recipe, self._plan.book
+        if self._fresh and self.folder.exists():
+            results.set_aside(self.folder)
+        if self._plan.after_epoch and recipe.max_train_epochs != book.epochs:
+            ledger.number_the_last(self.output, recipe.output_name, book.epochs)
+        book.epochs, book.recipe = recipe.max_train_epochs, recipe.to_dict()
 
     def _write_files(self, report: check.CheckReport) -> None:
         recipe = self.recipe

@@ -1,0 +1,363 @@
+"""`prodshot train check|caption|setup|run|publish`: from a folder of photographs to a LoRA in the WebUI."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from lib_prodshot.bootstrap import ROOT
+from lib_prodshot.commands.recipe_options import add_recipe_options, recipe_from
+from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from lib_prodshot.training.captioners import Captioner
+    from lib_prodshot.training.progress import Progress
+    from lib_prodshot.training.publish import Published
+    from lib_prodshot.training.recipe import Recipe
+    from lib_prodshot.training.runner import TrainingJob, TrainingResult
+
+TORCHES = ("auto", "cu124", "cu128", "cpu", "pip")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describe the command and its actions."""
+    parser = subparsers.add_parser("train", help="train a LoRA on your photographs with kohya's sd-scripts")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for add in (_add_check, _add_caption, _add_setup, _add_run, _add_publish):
+        add(actions)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do one action; exit code 1 when the folder has errors or the training failed, 130 when it was stopped."""
+    return int(_ACTIONS[arguments.action](arguments))
+
+
+def _add_check(actions: Any) -> None:
+    check = actions.add_parser("check", help="look a folder over: pictures, captions, buckets, steps")
+    check.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="photographs and captions")
+    check.add_argument("--json", action="store_true", help="the report as JSON")
+    add_recipe_options(check)
+    check.set_defaults(run=run)
+
+
+def _add_caption(actions: Any) -> None:
+    caption = actions.add_parser("caption", help="write missing captions, put the activation tag first in all")
+    caption.add_argument("folder", type=Path, metavar="FOLDER", help="photographs and captions")
+    caption.add_argument("--tag", "--activation-tag", default="", metavar="TAGS", help="put first, with commas")
+    caption.add_argument(
+        "--captioner",
+        choices=("blip", "webui", "file"),
+        help="where missing captions come from: BLIP here, a WebUI's interrogator, or a file; without: nowhere",
+    )
+    caption.add_argument("--webui", metavar="URL", help="with --captioner webui: http://user:password@host:port")
+    caption.add_argument("--captions", type=Path, metavar="PATH", help="with --captioner file: .json, .csv or a folder")
+    caption.add_argument("--blip-model", metavar="NAME", help="with --captioner blip: a model folder or hub name")
+    caption.add_argument("--device", default="", help="with --captioner blip: cuda, cpu; default: the best there is")
+    caption.add_argument("--anew", action="store_true", help="describe photographs that have a caption, too")
+    caption.add_argument("--caption-extension", default=".txt", metavar="TEXT", help="default: %(default)s")
+    caption.add_argument("--dry-run", action="store_true", help="show what would change; write nothing")
+    edit = caption.add_argument_group("tags (lists with commas)")
+    edit.add_argument("--remove", default="", metavar="TAGS", help="take these out of every caption")
+    edit.add_argument("--search", default="", metavar="TAGS", help="in captions with any of these, replace them")
+    edit.add_argument("--need-all", action="store_true", help="with --search: only in captions with all of them")
+    edit.add_argument("--replacement", default="", metavar="TAGS", help="with --search: by these")
+    edit.add_argument("--new-first", action="store_true", help="with --search: new tags stand first, not last")
+    caption.set_defaults(run=run)
+
+
+def _add_setup(actions: Any) -> None:
+    setup = actions.add_parser("setup", help="get sd-scripts and make a Python environment for it alone")
+    setup.add_argument("--sd-scripts", type=Path, metavar="DIR", help="a checkout that you have, instead of getting it")
+    setup.add_argument("--torch", choices=TORCHES, default="auto", help="which PyTorch; default: what the GPU needs")
+    setup.add_argument("--folder", type=Path, metavar="DIR", help="make it here (also: PRODSHOT_TRAINER)")
+    setup.add_argument("--dry-run", action="store_true", help="only say what it would do and how large it is")
+    setup.set_defaults(run=run)
+
+
+def _add_run(actions: Any) -> None:
+    train = actions.add_parser("run", help="train; the same command goes on after the last saved epoch")
+    train.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="photographs and captions")
+    train.add_argument("--sd-scripts", type=Path, metavar="DIR", help="its checkout (also: PRODSHOT_SD_SCRIPTS)")
+    train.add_argument(
+        "--python", type=Path, metavar="FILE", help="the Python that runs it (also: PRODSHOT_SD_SCRIPTS_PYTHON)"
+    )
+    train.add_argument("--fresh", action="store_true", help="begin anew; an earlier run is set aside, not deleted")
+    train.add_argument("--force", action="store_true", help="start in spite of errors that the check finds")
+    train.add_argument("--dry-run", action="store_true", help="check everything and start nothing")
+    train.add_argument("--save-recipe", type=Path, metavar="FILE", help="write the recipe, explained; start nothing")
+    add_recipe_options(train)
+    train.set_defaults(run=run)
+
+
+def _add_publish(actions: Any) -> None:
+    publish = actions.add_parser("publish", help="put a run's LoRAs among the WebUI's, as NAME-01, NAME-02, …")
+    publish.add_argument("training", type=Path, metavar="RUN", help="the run's folder: output_dir/output_name")
+    publish.add_argument("--to", type=Path, metavar="DIR", help="a WebUI, or its models/Lora")
+    publish.add_argument("--webui", metavar="URL", help="a running WebUI to tell; on this machine it also says where")
+    publish.add_argument("--epoch", type=int, action="append", metavar="N", help="only this one; again for more")
+    publish.add_argument("--name", default="", help="another name than the run's")
+    publish.add_argument("--weight", type=float, default=1.0, help="the preferred weight; default: %(default)s")
+    publish.add_argument("--description", default="", metavar="TEXT", help="shown in the WebUI")
+    publish.set_defaults(run=run)
+
+
+def check_folder(arguments: argparse.Namespace) -> int:
+    """Print the report; exit code 1 when it has errors."""
+    from lib_prodshot.training import check
+
+    recipe = _recipe(arguments, complete=False)
+    if not recipe.image_dir:
+        raise RequestError([FieldProblem("image_dir", "no folder is named", "prodshot train check FOLDER")])
+    with _bar("photograph") as bar:
+        report = check.check(recipe, lambda done, total: _advance(bar, done, total))
+    print(json.dumps(report.to_json(), ensure_ascii=False) if arguments.json else report.to_text())
+    return 1 if report.errors else 0
+
+
+def caption_folder(arguments: argparse.Namespace) -> int:
+    """Write captions; exit code 1 when a photograph got none."""
+    from lib_prodshot.training.caption import CaptionJob
+    from lib_prodshot.training.caption_texts import TagEdit
+
+    edit = TagEdit(
+        first=_tags(arguments.tag),
+        remove=_tags(arguments.remove),
+        search=_tags(arguments.search),
+        replacement=_tags(arguments.replacement),
+        need_all=arguments.need_all,
+        new_first=arguments.new_first,
+    )
+    captioner = _captioner(arguments)
+    job = CaptionJob(arguments.folder, edit, captioner, arguments.caption_extension, arguments.anew, arguments.dry_run)
+    written = problems = 0
+    total = job.count()
+    with _bar("caption") as bar:
+        for done, one in enumerate(job.run(), 1):
+            written += one.rewritten
+            problems += bool(one.problem)
+            _advance(bar, done, total)
+            if one.problem:
+                _say(str(one))
+            elif one.rewritten:
+                bar.write(str(one), file=sys.stdout)
+    verb = "would be written" if arguments.dry_run else "written"
+    print(f"{written} of {total} captions {verb}, {total - written - problems} kept, {problems} missing")
+    return 1 if problems else 0
+
+
+def set_up(arguments: argparse.Namespace) -> int:
+    """Say what it takes, then make the trainer."""
+    from lib_prodshot.training import setup
+
+    plan = setup.plan(arguments.sd_scripts, arguments.torch, arguments.folder)
+    print(plan.to_text(), flush=True)
+    if arguments.dry_run:
+        return 0
+    trainer, facts = setup.carry_out(plan, _say)
+    gpus = ", ".join(f"{gpu['name']} ({gpu['bytes'] / 1e9:.0f} GB)" for gpu in facts.gpus) or "none: the CPU trains"
+    print(f"ready: {trainer.checkout} with Python {facts.python}, PyTorch {facts.torch}; GPUs: {gpus}")
+    return 0
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train to the end, or to the second Ctrl-C. Raises `TrainingError` with the reason of a failure."""
+    if arguments.save_recipe:
+        return _save_recipe(_recipe(arguments, complete=False), arguments.save_recipe)
+    recipe = _recipe(arguments)
+    from lib_prodshot.training import sd_scripts
+    from lib_prodshot.training.runner import TrainingJob
+
+    trainer = sd_scripts.find(arguments.sd_scripts, arguments.python)
+    job = TrainingJob(recipe, trainer, fresh=arguments.fresh, force=arguments.force)
+    if arguments.dry_run:
+        print(job.prepare().to_text())
+        return 0
+    job.start()
+    _say(f"training {recipe.output_name} in {job.folder}; Ctrl-C ends it after the epoch at hand")
+    with _interruptible(job):
+        result = _watch(job)
+    return _tell(job, result)
+
+
+def publish_run(arguments: argparse.Namespace) -> int:
+    """Publish, then tell the WebUI. Raises `PublishError` before anything was changed."""
+    from lib_prodshot.hosts.remote import RemoteWebUI
+    from lib_prodshot.training import publish
+
+    wanted = publish.Wanted(arguments.name, tuple(arguments.epoch or ()), arguments.weight, arguments.description)
+    if not arguments.webui:
+        _list(publish.publish(arguments.training, _lora_folder(arguments.to), wanted))
+        return 0
+    with RemoteWebUI(arguments.webui) as webui:
+        folder = _lora_folder(arguments.to) if arguments.to else publish.ask_for_lora_folder(webui)
+        _list(publish.publish(arguments.training, folder, wanted))
+        publish.refresh(webui)
+        _say(f"{webui.address} knows them now")
+    return 0
+
+
+_ACTIONS = {
+    "check": check_folder,
+    "caption": caption_folder,
+    "setup": set_up,
+    "run": train,
+    "publish": publish_run,
+}
+
+
+def _recipe(arguments: argparse.Namespace, complete: bool = True) -> Recipe:
+    told = {"image_dir": str(arguments.folder)} if arguments.folder else {}
+    return recipe_from(arguments, complete, **told)
+
+
+def _save_recipe(recipe: Recipe, path: Path) -> int:
+    from lib_prodshot.jobs.staging import Staging
+    from lib_prodshot.training import recipe_files
+
+    if path.exists():
+        raise RequestError([FieldProblem("save_recipe", f"{path} exists and stays as it is", "another name")])
+    with Staging(path.parent) as staging:
+        staging.path(path.name).write_text(recipe_files.to_text(recipe), encoding="utf-8")
+    print(path)
+    return 0
+
+
+def _captioner(arguments: argparse.Namespace) -> Captioner | None:
+    """The captioner that the options choose. Raises `RequestError` for options that do not go together."""
+    from lib_prodshot.training import captioners
+
+    needs = {"webui": arguments.webui, "file": arguments.captions}
+    option = {"webui": "webui", "file": "captions"}
+    for kind, given in needs.items():
+        if given and arguments.captioner != kind:
+            raise RequestError([FieldProblem(option[kind], f"is only for --captioner {kind}")])
+        if arguments.captioner == kind and not given:
+            raise RequestError([FieldProblem(option[kind], f"is needed for --captioner {kind}")])
+    if arguments.captioner == "blip":
+        return captioners.BlipCaptioner(arguments.blip_model or captioners.BLIP_MODEL, arguments.device)
+    if arguments.captioner == "webui":
+        from lib_prodshot.hosts.remote import RemoteWebUI
+
+        return captioners.WebuiCaptioner(RemoteWebUI(arguments.webui))
+    return captioners.FileCaptioner(arguments.captions) if arguments.captioner else None
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    from lib_prodshot.training.caption_texts import split_tags
+
+    return tuple(split_tags(text))
+
+
+def _lora_folder(chosen: Path | None) -> Path:
+    """Where to publish: the folder named, else that of the WebUI whose extension this checkout is."""
+    from lib_prodshot.training.publish import find_lora_folder
+
+    if chosen is not None:
+        return find_lora_folder(chosen)
+    webui = ROOT.parent.parent
+    if ROOT.parent.name == "extensions" and (webui / "models").is_dir():
+        return webui / "models" / "Lora"
+    raise RequestError([FieldProblem("to", "where to publish is not said", "--to DIR or --webui URL")])
+
+
+def _list(published: Sequence[Published]) -> None:
+    for one in published:
+        print(f"{one.file}{' (was there)' if one.was_there else ''}")
+    print(f"prompt: {published[-1].prompt}")
+
+
+def _watch(job: TrainingJob) -> TrainingResult:
+    """A bar on a terminal, and everywhere a line for each epoch and each saved LoRA."""
+    shown = job.progress()
+    with _bar("step") as bar:
+        while (result := job.wait(0.2)) is None:
+            now = job.progress()
+            for line in _news(shown, now):
+                _say(line)
+            _advance(bar, now.step, now.total_steps)
+            bar.set_postfix_str(f"{now.stage} {now.detail}".rstrip() if now.stage != "training" else _loss(now))
+            shown = now
+        for line in _news(shown, job.progress()):
+            _say(line)
+    return result
+
+
+def _news(before: Progress, now: Progress) -> Iterator[str]:
+    yield from (f"saved {name}" for name in now.saved[len(before.saved) :])
+    if now.epoch != before.epoch:
+        yield now.to_text()
+    elif not now.epoch and now.stage != before.stage and now.stage != "done":
+        yield now.stage
+
+
+def _loss(now: Progress) -> str:
+    return "" if now.loss is None else f"epoch {now.epoch}/{now.epochs}, loss {now.loss:.4g}"
+
+
+def _tell(job: TrainingJob, result: TrainingResult) -> int:
+    from lib_prodshot.training.runner import describe, read_losses
+
+    if result.outcome == "failed":
+        kept = f"; {len(result.loras)} saved LoRAs stay in {job.output}" if result.loras else ""
+        raise TrainingError(f"{result.reason}{kept}")
+    for path in result.loras:
+        print(path)
+    print(f"epochs: {result.epochs_done} of {job.recipe.max_train_epochs}, steps: {result.steps_done}")
+    print(f"loss at each epoch's end: {describe(read_losses(job.folder))}")
+    if result.outcome == "stopped":
+        _say(result.reason)
+        return 130
+    _say(f"`prodshot train publish {job.folder} --to DIR` puts them among a WebUI's LoRAs")
+    return 0
+
+
+@contextmanager
+def _interruptible(job: TrainingJob) -> Iterator[None]:
+    """Ctrl-C ends the run once the epoch at hand is saved; a second one, or SIGTERM, ends it now."""
+    asked = 0
+
+    def interrupt(which: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked += 1
+        if which == signal.SIGINT and asked == 1:
+            _say("stopping when this epoch is saved; Ctrl-C again stops now and loses it")
+            job.stop(after_epoch=True)
+            return
+        _say("stopping")
+        job.stop()
+
+    former = {which: signal.signal(which, interrupt) for which in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for which, handler in former.items():
+            signal.signal(which, handler)
+
+
+def _bar(unit: str) -> tqdm[Any]:
+    from tqdm import tqdm
+
+    # disable=None: on only where standard error is a terminal
+    return tqdm(unit=unit, disable=None, file=sys.stderr, leave=False, delay=0.3)
+
+
+def _advance(bar: tqdm[Any], done: int, total: int) -> None:
+    if bar.total != total:
+        bar.reset(total)
+    bar.update(done - bar.n)
+
+
+def _say(text: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(f"prodshot: {text}", file=sys.stderr)
