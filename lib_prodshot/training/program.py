@@ -72,15 +72,21 @@ class Program:
 
     def end(self) -> None:
         """End the program and its children (data loaders, the processes of other GPUs), gently first."""
+        children: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):
-            family = [*psutil.Process(self.pid).children(recursive=True), psutil.Process(self.pid)]
-            for member in family:
-                with suppress(psutil.NoSuchProcess):
-                    member.terminate()
-            _, alive = psutil.wait_procs(family, timeout=PATIENCE)
-            for member in alive:
-                with suppress(psutil.NoSuchProcess):
-                    member.kill()
+            children = psutil.Process(self.pid).children(recursive=True)
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.terminate()
+        self._process.terminate()
+        # only subprocess may wait for our own child: if psutil did, its exit code would be lost
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(PATIENCE)
+        _, alive = psutil.wait_procs(children, timeout=PATIENCE if children else 0)
+        for child in alive:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        self._process.kill()
 
 
 def created(pid: int) -> float:

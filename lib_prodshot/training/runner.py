@@ -314,11 +314,11 @@ class TrainingJob:
         """Success is what the files say: every expected LoRA whole, all numbers finite, something learned."""
         if self._ended_because:
             return self._failed(self._ended_because)
-        if code and self._asked_to_stop:
+        wrong = results.what_is_wrong(self.recipe) if self.recipe.machine_rank == 0 else ""
+        if self._asked_to_stop and (code or wrong):
             return self._result_of("stopped", "stopped; the same command goes on after the last saved epoch")
         if code:
             return self._failed(diagnosis.why_failed(self._tail, code, self.recipe))
-        wrong = results.what_is_wrong(self.recipe) if self.recipe.machine_rank == 0 else ""
         if wrong:
             known = diagnosis.why_failed(self._tail, code, self.recipe)
             return self._failed(wrong if "exit code 0" in known else f"{known} ({wrong})")
