@@ -1,6 +1,6 @@
 """Run by the WebUI at each start: brings what the finders need and nothing else. Standard library only.
 
-Promises (docs/install.md, tests/test_install.py): nothing missing → no network and under 300 ms; every package by an
+Promises (tests/test_install.py): nothing missing → no network and under 300 ms; every package by an
 exact version with --no-deps, so none of the WebUI's own packages is moved; no compiler; never torch, transformers,
 numpy, Pillow, gradio, pydantic or opencv. A failure prints what is missing and how to get it, and the WebUI starts all
 the same with that finder marked unavailable.

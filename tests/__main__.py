@@ -15,6 +15,9 @@ refuse_wrong_python()
 from lib_prodshot.bootstrap import ROOT, BootstrapError, prepare, run_in  # noqa: E402 - an old Python cannot read it
 from tests import environments  # noqa: E402
 
+WORKERS = ["-n", str(max(2, min(4, os.cpu_count() or 1))), "--dist", "loadgroup", "--no-loadscope-reorder"]
+"""For the whole suite: much of it waits for processes of its own, so two workers pay on any machine."""
+
 
 def main() -> int:
     """Run everything; returns the exit code of the first step that failed."""
@@ -35,7 +38,7 @@ def _run(arguments: list[str]) -> int:
     steps = [["-m", "lib_prodshot", "weights", "fetch", "lite"]]
     if not arguments:
         steps += [["-m", "ruff", "check", "."], ["-m", "mypy"]]
-    steps.append(["-m", "pytest", *arguments])
+    steps.append(["-m", "pytest", *(arguments or WORKERS)])
     for step in steps:
         print("tests:", " ".join(step[1:]), flush=True)
         code = run_in(environments.TESTS, step)

@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 SEED = ROOT.parent / "shared" / "seed"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers: the tests of one file stay together, those under one set of pins too and begin first."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        pins = getattr(item, "callspec", None) and item.callspec.params.get("pins")  # type: ignore[attr-defined]
+        item.add_marker(pytest.mark.xdist_group(pins or str(item.path)))
+    items.sort(key=lambda item: "_under_the_pins" not in item.name)
+
+
 @pytest.fixture(scope="session")
 def models_dir() -> Path:
     """The folder of the lite weights: PRODSHOT_MODELS if set, else the user's cache; fetched when it lacks them."""

@@ -1,7 +1,8 @@
 """The environments of the test suite. Standard library only: `python3 -m tests` reads this on a bare machine.
 
-`TESTS` runs the suite. `A1111_PINS` and `FORGE_PINS` hold what a WebUI pins (the versions of its
-requirements_versions.txt), for tests that start a Python of theirs; both stand on one torch, installed once.
+`TESTS` runs the suite. `A1111_HOST` and `FORGE_HOST` hold what a WebUI pins (the versions of its
+requirements_versions.txt), both on one torch, installed once; `A1111_PINS` and `FORGE_PINS` add what install.py brings,
+for tests that start a Python of theirs.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import install
 from lib_prodshot.bootstrap import ROOT, Environment, clean_variables, find_python, is_whole
 
 PINS_PYTHONS = ("3.11", "3.10")
@@ -37,45 +39,65 @@ TESTS = Environment(
     layers=(TORCH,) if _SHARES_TORCH else (),
 )
 
-_FINDERS = ("groundingdino-py==0.4.0", "segment-anything==1.0", "onnxruntime>=1.17")
 _RUNNER = ("pytest>=8", "hypothesis>=6", "tqdm>=4.66")
+_CLIENTS = ("httpx==0.24.1", "requests", "webuiapi==0.9.17", "jsonschema", "playwright")
+"""What speaks to our routes and pages in the tests of `tests/api` and `tests/panel`."""
 
-A1111_PINS = Environment(
-    "a1111-pins",
+A1111_HOST = Environment(
+    "a1111-host",
     requirements=(
         "numpy==1.26.2",
         "Pillow==9.5.0",
         "transformers==4.30.2",
         "safetensors==0.4.2",
+        "gradio==3.41.2",
         "fastapi==0.94.0",
         "pydantic<2",
         "protobuf==3.20.0",
         "scikit-image==0.21.0",
-        "timm==0.9.2",
         "opencv-python<4.12",
-        *_FINDERS,
-        *_RUNNER,
+        "httpx==0.24.1",
     ),
     layers=(TORCH,),
     python=_PINS_PYTHON or sys.executable,
 )
 
-FORGE_PINS = Environment(
-    "forge-pins",
+FORGE_HOST = Environment(
+    "forge-host",
     requirements=(
         "numpy==1.26.2",
         "Pillow==9.5.0",
         "transformers==4.57.6",
+        "gradio==4.40.0",
         "fastapi==0.104.1",
         "pydantic==2.8.2",
+        "protobuf==3.20.0",
         "scikit-image==0.21.0",
         "opencv-python<4.12",
-        *_FINDERS,
-        *_RUNNER,
+        "httpx==0.24.1",
     ),
     layers=(TORCH,),
     python=_PINS_PYTHON or sys.executable,
 )
+
+HOSTS = {"a1111": A1111_HOST, "forge": FORGE_HOST}
+"""What a WebUI brings before Prodshot is installed into it."""
+
+
+def _with_prodshot(name: str, host: Environment) -> Environment:
+    """A host's environment after install.py has run in it, and what our tests need."""
+    brought = tuple(f"{package.name}=={package.version}" for package in _everything((*install.LITE, *install.LANGSAM)))
+    return Environment(
+        name, requirements=(*_RUNNER, *_CLIENTS), alone=brought, layers=(host, *host.layers), python=host.python
+    )
+
+
+def _everything(packages: Sequence[install.Package]) -> list[install.Package]:
+    return [item for package in packages for item in (*_everything(package.brings), package)]
+
+
+A1111_PINS = _with_prodshot("a1111-pins", A1111_HOST)
+FORGE_PINS = _with_prodshot("forge-pins", FORGE_HOST)
 
 PINS = {"a1111": A1111_PINS, "forge": FORGE_PINS}
 

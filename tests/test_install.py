@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 
 import install
-from lib_prodshot.bootstrap import ROOT
+from lib_prodshot.bootstrap import ROOT, Environment, clean_variables, site_packages
+from tests.environments import HOSTS, python_of
 
 RUNS = 5
+RECORD = ROOT.parent / "shared" / "hosts-contract.json"
 FORBIDDEN = {"torch", "torchvision", "transformers", "numpy", "pillow", "gradio", "pydantic", "opencv-python"}
 
 
@@ -86,3 +89,88 @@ def test_nothing_to_do_costs_under_300_ms_and_no_network(tmp_path: Path) -> None
         spent.append(used or time.perf_counter() - start)
     print(f"install.py with nothing to do: {statistics.median(spent) * 1000:.0f} ms")
     assert statistics.median(spent) < 0.300
+
+
+@pytest.mark.parametrize("pins", HOSTS)
+def test_an_environment_with_a_webui_s_pins_only_gains_packages_under_the_pins(pins: str, tmp_path: Path) -> None:
+    """`pip list` and `pip check` before and after install.py, on a layer over an environment with the host's pins."""
+    host = HOSTS[pins]
+    host_python, reason = python_of(host)
+    if host_python is None:
+        pytest.skip(reason)
+    python = _layer_over(host, host_python, tmp_path / "layer")
+    before, complaints = _packages(python), _complaints(python)
+    assert "installed; no other package was changed" in _run_install(python)
+    after = _packages(python)
+    gained = {name: version for name, version in after.items() if name not in before}
+    print(f"{pins}: {len(before)} packages before, gained {gained}")
+    assert {name: after.get(name) for name in before} == before
+    assert gained["groundingdino-py"] == "0.4.0" and gained["segment-anything"] == "1.0"
+    assert _complaints(python) <= complaints
+    assert _run_install(python) == ""
+
+
+@pytest.mark.parametrize("host", ["a1111", "forge", "reforge", "classic", "neo"])
+def test_no_host_s_pinned_version_is_moved(host: str, tmp_path: Path) -> None:
+    """Packages that only say their name and version stand for all that a host pins; pip and install.py are real."""
+    if not RECORD.exists():
+        pytest.skip("the record of the hosts' requirements is not beside this checkout")
+    pins = _pins(host)
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / host)], check=True)
+    (packages_folder,) = (tmp_path / host).glob("lib/python*/site-packages")
+    for name, number in pins.items():
+        _pretend(packages_folder, name, number)
+    python = tmp_path / host / "bin" / "python"
+    before = _packages(python)
+    assert set(pins.items()) <= {(name.lower(), number) for name, number in before.items()}
+    assert "installed; no other package was changed" in _run_install(python)
+    after = _packages(python)
+    assert {name: after.get(name) for name in before} == before
+    assert after["groundingdino-py"] == "0.4.0" and after["onnxruntime"] == "1.23.2"
+    assert _run_install(python) == ""
+
+
+def _pins(host: str) -> dict[str, str]:
+    """What a host's requirements pin, by lower-case name."""
+    listed = json.loads(RECORD.read_text(encoding="utf-8"))["hosts"][host]["pins"]
+    exact = {name.lower(): pin.split(";")[0] for name, pin in listed.items() if pin.startswith("==")}
+    return {name: pin.removeprefix("==") for name, pin in exact.items() if name != "setuptools"}
+
+
+def _pretend(folder: Path, name: str, number: str) -> None:
+    """Let a package be installed as far as its metadata tells, and its module be found."""
+    there = folder / f"{name.replace('-', '_')}-{number}.dist-info"
+    there.mkdir()
+    (there / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n", encoding="utf-8")
+    (there / "RECORD").write_text("", encoding="utf-8")
+    for package in packages((*install.LITE, *install.LANGSAM)):
+        if package.name == name:
+            (folder / f"{package.module}.py").write_text("", encoding="utf-8")
+
+
+def _run_install(python: Path) -> str:
+    command = [str(python), str(ROOT / "install.py")]
+    return subprocess.run(command, capture_output=True, text=True, env=clean_variables(), check=True).stdout
+
+
+def _layer_over(host: Environment, host_python: Path, folder: Path) -> Path:
+    """An empty environment that sees the host's packages behind its own; pip itself is the host's."""
+    subprocess.run([str(host_python), "-m", "venv", "--without-pip", str(folder)], check=True)
+    layers = [site_packages(layer, ROOT) for layer in (host, *host.layers)]
+    (own,) = folder.glob("lib/python*/site-packages")
+    (own / "host.pth").write_text("".join(f"{layer}\n" for layer in layers), encoding="utf-8")
+    return folder / "bin" / "python"
+
+
+def _packages(python: Path) -> dict[str, str]:
+    said = _pip(python, "list", "--format=freeze")
+    return dict(line.split("==") for line in said.splitlines() if "==" in line)
+
+
+def _complaints(python: Path) -> set[str]:
+    return {line for line in _pip(python, "check").splitlines() if "has requirement" in line or "requires" in line}
+
+
+def _pip(python: Path, *arguments: str) -> str:
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=clean_variables(), check=False).stdout

@@ -1,4 +1,4 @@
-"""The core under what the WebUIs pin: old Pillow, numpy and scikit-image, pydantic 1 and 2.
+"""Core, panel and routes under what the WebUIs pin: old Pillow, numpy, scikit-image; gradio and pydantic old and new.
 
 Each set of pins is an environment of its own (`tests.environments`), so these tests start its Python.
 """
@@ -21,6 +21,8 @@ CORE = (
     "tests/test_report.py",
 )
 
+WEBUI = ("tests/api", "tests/panel", "tests/hosts")
+
 VERSIONS = """
 import importlib.metadata as m
 for name in ("numpy", "Pillow", "transformers", "pydantic", "torch", "torchvision"): print(name, m.version(name))
@@ -30,15 +32,26 @@ print("boxes kept", torchvision.ops.nms(torch.tensor([[0., 0., 9., 9.], [0., 0.,
 
 
 @pytest.mark.parametrize("pins", PINS)
+def test_panel_and_routes_work_under_the_pins(pins: str) -> None:
+    """Under gradio 3.41.2 with pydantic 1 and gradio 4.40.0 with pydantic 2."""
+    assert passed_under(pins, WEBUI) > 500
+
+
+@pytest.mark.parametrize("pins", PINS)
 def test_the_core_works_under_the_pins(pins: str) -> None:
+    assert passed_under(pins, CORE) > 300
+
+
+def passed_under(pins: str, paths: tuple[str, ...]) -> int:
+    """How many of our tests in `paths` pass with the Python of these pins; any that fails fails this one."""
     _, reason = python_of(PINS[pins])
     if reason:
         pytest.skip(reason)
-    done = run_pytest(PINS[pins], CORE)
+    done = run_pytest(PINS[pins], paths)
     closing = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr
     print(f"{pins}: {closing}")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    assert int(re.findall(r"(\d+) passed", closing)[0]) > 100
+    return int(re.findall(r"(\d+) passed", closing)[0])
 
 
 @pytest.mark.parametrize("pins", PINS)
