@@ -184,6 +184,9 @@ class Host(Protocol):
     def interrupted(self) -> bool:
         """Whether the user asked to interrupt, skip or stop."""
 
+    def interrupt(self) -> None:
+        """Have what is being sampled now end; only for what runs for us."""
+
     def lend_finder(self, name: str = "auto") -> AbstractContextManager[Finder]:
         """A finder, loaded once and kept; memory is freed for it before, and it leaves the GPU after.
 

@@ -129,6 +129,10 @@ class WebUI:
         state = self._shared.state
         return bool(state.interrupted or state.skipped or state.stopping_generation)
 
+    def interrupt(self) -> None:
+        """Have what is being sampled now end."""
+        self._shared.state.interrupt()
+
     def models_dir(self) -> Path:
         """Where finders' weights are: the settings page's folder, else ours in the WebUI's models folder."""
         text = str(self.option("prodshot_models_dir", "") or "").strip()

@@ -130,12 +130,13 @@ class LocalHand:
 class _QueuedFinder(Finder):
     """A finder that waits for its turn; `waited` holds the seconds."""
 
+    inner: Finder
     turns: Pool[str]
     waited: list[float]
 
     @classmethod
     def around(cls, finder: Finder, turns: Pool[str]) -> _QueuedFinder:
-        return cls(finder.name, finder.detector, finder.segmenter, turns, [0.0])
+        return cls(finder.name, finder.detector, finder.segmenter, finder, turns, [0.0])
 
     def find(
         self,
@@ -149,7 +150,7 @@ class _QueuedFinder(Finder):
         turn = self.turns.take()
         self.waited[0] = perf_counter() - start
         try:
-            return super().find(picture, classes, text_threshold, clock)
+            return self.inner.find(picture, classes, text_threshold, clock)
         finally:
             self.turns.give_back(turn)
 

@@ -1,4 +1,4 @@
-"""What we hang into the WebUI besides the script itself: settings page, X/Y/Z axes, HTTP routes."""
+"""What we hang into the WebUI besides the script itself: settings page, X/Y/Z axes, tabs, kinds of jobs, routes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from typing import Any
 def register() -> None:
     """Register every callback. Called once, when the WebUI loads `scripts/prodshot.py`."""
     from lib_prodshot.hosts.registering import register as hang
-    from lib_prodshot.webui import axes, options
+    from lib_prodshot.webui import axes, job_kinds, options, tabs
 
+    job_kinds.register()
     hang("ui_settings", options.add_options, __file__)
     hang("before_ui", axes.add_axes, __file__)
+    hang("ui_tabs", tabs.draw_tabs, __file__)
     hang("app_started", serve, __file__)
 
 
 def serve(_demo: Any, app: Any) -> None:
-    """Add our routes to the WebUI's server where its owner has switched the API on (`--api`, `--nowebui`)."""
+    """Add our routes to the WebUI's server where its owner has switched the API on (`--api`, `--nowebui`); what a job
+    wrote can be read from the page without it."""
     from lib_prodshot.hosts.current import host
+    from lib_prodshot.webui import job_files
 
+    job_files.add_page_door(app)
     if not (host().flag("api", False) or host().flag("nowebui", False)):
         return
     from lib_prodshot.webui import routes

@@ -12,9 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from lib_prodshot.errors import FieldProblem, ProdshotError, RequestError
+from lib_prodshot.jobs.work_list import READABLE
 from lib_prodshot.webui.answers import without_paths
 
 _LOG = logging.getLogger("prodshot")
@@ -25,6 +27,9 @@ KEPT = 100
 """Finished jobs that can still be asked for."""
 
 MAX_QUEUED = 20
+
+SERVED = READABLE | {".html", ".json", ".jsonl", ".csv", ".txt", ".toml"}
+"""Endings of files that may be read out of a job's folder."""
 
 
 class JobCancelled(Exception):
@@ -42,11 +47,26 @@ class Control:
         """Whether the job is to end soon."""
         return self._job.cancel_asked.is_set()
 
-    def report(self, done: int, total: int, text: str = "") -> None:
-        """Tell how far the work is. Raises `JobCancelled`."""
+    @property
+    def hurried(self) -> bool:
+        """Whether it was asked again: the job is to let go of what it is at."""
+        return self._job.hurry_asked.is_set()
+
+    def tell(self, done: int, total: int, text: str = "", figures: Mapping[str, Any] | None = None) -> None:
+        """Tell how far the work is; `figures` are the kind's own (JSON), such as counts by verdict."""
         self._job.done, self._job.total, self._job.text = done, total, text
+        self._job.figures = dict(figures or {})
+
+    def report(self, done: int, total: int, text: str = "", figures: Mapping[str, Any] | None = None) -> None:
+        """Tell how far the work is. Raises `JobCancelled`."""
+        self.tell(done, total, text, figures)
         if self.cancelled:
             raise JobCancelled
+
+    def offer(self, folder: Path, **files: str) -> None:
+        """Let whoever may see the job read what is in `folder`; `files` are the telling ones, by what they are
+        (`report="index.html"`), relative to it. They need not be there yet."""
+        self._job.folder, self._job.files = folder, files
 
 
 Work = Callable[[Control], Mapping[str, Any]]
@@ -58,7 +78,10 @@ Kind = Callable[[Mapping[str, Any]], Work]
 
 @dataclass
 class Job:
-    """One job from its first minute on; `done` of `total` are of the kind's own unit (pictures, steps)."""
+    """One job from its first minute on; `done` of `total` are of the kind's own unit (pictures, steps).
+
+    `key` opens the job's files to the page that started it, where no API is (`files` of `Control.offer`).
+    """
 
     kind: str
     work: Work
@@ -67,16 +90,31 @@ class Job:
     done: int = 0
     total: int = 0
     text: str = ""
+    figures: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     result: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     created: float = field(default_factory=time.time)
     finished: float = 0.0
     cancel_asked: threading.Event = field(default_factory=threading.Event)
+    hurry_asked: threading.Event = field(default_factory=threading.Event)
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more will come of it."""
         return self.state in ("done", "failed", "cancelled")
+
+    def file(self, name: str) -> Path | None:
+        """The file of this name (with '/') in the job's folder; None where none may be read."""
+        parts = PurePosixPath(name).parts
+        if self.folder is None or "\0" in name or any(part.startswith((".", "/")) for part in parts):
+            return None
+        root = self.folder.resolve()
+        path = root.joinpath(*parts).resolve()
+        is_ours = root in path.parents and path.suffix.lower() in SERVED
+        return path if is_ours and path.is_file() else None
 
     def to_json(self) -> dict[str, Any]:
         """The job as our routes show it."""
@@ -88,7 +126,10 @@ class Job:
             "total": self.total,
             "text": self.text,
             "created": round(self.created, 3),
+            "files": {what: name for what, name in self.files.items() if self.file(name)},
         }
+        if self.figures:
+            shown["figures"] = self.figures
         if self.is_over:
             shown["finished"] = round(self.finished, 3)
         if self.state == "failed":
@@ -122,7 +163,11 @@ class JobTable:
         if kind not in self._kinds:
             allowed = ", ".join(self.kinds) or "none on this server yet"
             raise RequestError([FieldProblem("kind", f"there is no kind of job called {kind!r}", allowed)])
-        job = Job(kind, self._kinds[kind](settings))
+        return self.put(kind, self._kinds[kind](settings))
+
+    def put(self, kind: str, work: Work) -> Job:
+        """Put work in the queue whose settings have been checked. Raises `RequestError` for a full queue."""
+        job = Job(kind, work)
         with self._guard:
             if sum(not known.is_over for known in self._jobs.values()) >= MAX_QUEUED:
                 raise RequestError([FieldProblem("kind", f"{MAX_QUEUED} jobs are waiting; cancel one or wait")])
@@ -138,17 +183,24 @@ class JobTable:
         """One job; None when there is none of that id."""
         return self._jobs.get(job_id)
 
+    def with_key(self, key: str) -> Job | None:
+        """The job that this key opens; None when there is none."""
+        found = (job for job in self.list() if secrets.compare_digest(job.key.encode(), key.encode()))
+        return next(found, None)
+
     def list(self) -> list[Job]:
         """All jobs, the oldest first."""
         with self._guard:
             return list(self._jobs.values())
 
     def cancel(self, job_id: str) -> Job | None:
-        """Ask a job to end; one that waits ends at once, one that is over stays as it is."""
+        """Ask a job to end; one that waits ends at once, one that is over stays as it is. Asked again it hurries."""
         job = self.get(job_id)
         if job is None:
             return None
         with self._guard:
+            if job.cancel_asked.is_set():
+                job.hurry_asked.set()
             job.cancel_asked.set()
             if job.state == "queued":
                 _end(job, "cancelled")

@@ -20,7 +20,8 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True)
 class Route:
-    """One route: method, path below `PREFIX`, what it is for, what it takes and what it answers."""
+    """One route: method, path below `PREFIX`, what it is for, what it takes and what it answers; `is_file`: a file as
+    it is, not JSON."""
 
     method: str
     path: str
@@ -31,13 +32,14 @@ class Route:
     description: str = ""
     parameters: tuple[Schema, ...] = ()
     errors: tuple[int, ...] = ()
+    is_file: bool = False
 
 
 _ERRORS = {
     400: "The body is damaged: neither JSON nor multipart as its content type says.",
     401: "User and password of the server's API are needed.",
     403: "The request comes from a foreign web page.",
-    404: "There is no such job.",
+    404: "There is no such job, or no such file of it.",
     413: "The request is larger than this server accepts.",
     415: "The body is neither application/json nor multipart/form-data.",
     422: "Something in the request cannot be accepted; `detail` names each field and what it allows.",
@@ -135,8 +137,9 @@ _JOB = _object(
         "total": _COUNT,
         "text": _TEXT,
         "created": _NUMBER,
+        "files": {"type": "object", "additionalProperties": _TEXT},
     },
-    {"finished": _NUMBER, "error": _TEXT, "result": {"type": "object"}},
+    {"figures": {"type": "object"}, "finished": _NUMBER, "error": _TEXT, "result": {"type": "object"}},
 )
 _JOB_REQUEST: Schema = {
     "type": "object",
@@ -166,6 +169,13 @@ _STATUS = _object(
     }
 )
 _JOB_ID: Schema = {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+_FILE_NAME: Schema = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1},
+    "description": "With '/' for sub-folders; the telling ones stand in the job's `files`.",
+}
 
 _PICTURES_IN = (
     "Send JSON, or multipart/form-data with one part `images` for each file and the settings as parts of their names. "
@@ -209,8 +219,18 @@ ROUTES = (
         "/jobs/{job_id}",
         "Cancel a job; what it has written stays",
         _JOB,
+        description="It finishes what it is at (a picture, a step); called again it lets go of that too.",
         parameters=(_JOB_ID,),
         errors=(403, 404),
+    ),
+    Route(
+        "GET",
+        "/jobs/{job_id}/files/{name}",
+        "A file that a job wrote: its report, a result",
+        {},
+        parameters=(_JOB_ID, _FILE_NAME),
+        errors=(404,),
+        is_file=True,
     ),
 )
 """Every route there is; `routes` serves exactly these."""
@@ -222,7 +242,7 @@ def operation(route: Route) -> Schema:
         "tags": ["prodshot"],
         "summary": route.summary,
         "operationId": f"prodshot_{route.method.lower()}{route.path.translate(_AS_NAME)}",
-        "responses": {"200": _content("Done.", route.answer)},
+        "responses": {"200": {"description": "The file."} if route.is_file else _content("Done.", route.answer)},
     }
     if route.description:
         described["description"] = route.description

@@ -14,14 +14,14 @@ from importlib import metadata
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from lib_prodshot import __version__, weights
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.finding import registry
 from lib_prodshot.hosts.current import host
 from lib_prodshot.request import WEBUI_BASE, Request, Setting, settings
-from lib_prodshot.webui import answers, api_pictures, bodies, openapi, options, service
+from lib_prodshot.webui import answers, api_pictures, bodies, job_files, openapi, options, service
 from lib_prodshot.webui.answers import Refusal, as_json, without_paths
 from lib_prodshot.webui.api_pictures import SentPicture
 from lib_prodshot.webui.guard import check_caller
@@ -64,7 +64,8 @@ def add_routes(app: Any) -> None:
     """Add every route of `openapi.ROUTES` to a FastAPI application; a second call (a reload of the UI) does nothing."""
     present = {(path, method) for route in app.routes for path, method in _served_by(route)}
     for route in openapi.ROUTES:
-        path = f"{PREFIX}{route.path}"
+        # a file's name may hold '/', which only Starlette's own notation says
+        path = f"{PREFIX}{route.path}".replace("{name}", "{name:path}")
         if (path, route.method) in present:
             continue
         app.add_api_route(
@@ -72,6 +73,7 @@ def add_routes(app: Any) -> None:
             _guarded(_HANDLERS[route.method, route.path]),
             methods=[route.method],
             response_model=None,
+            response_class=Response if route.is_file else JSONResponse,
             openapi_extra=openapi.operation(route),
             name=f"prodshot_{route.method.lower()}_{route.path.strip('/')}",
         )
@@ -182,7 +184,7 @@ async def _with_pictures(request: HttpRequest, default: Sequence[str], work: Wor
         bodies.refuse_long(body.values)
         wanted = Request.from_arguments([bodies.typed(body, body.values)], base=WEBUI_BASE)
         _ = wanted.classes
-        _refuse_unready(wanted.finder)
+        service.refuse_unready(wanted.finder)
         read = await GATE.work(api_pictures.read_all, sent)
         lines = [await GATE.work(_take_through, picture, wanted, included, work) for picture in read]
     counts = {status: sum(line["status"] == status for line in lines) for status in ("found", "skipped", "failed")}
@@ -191,17 +193,6 @@ async def _with_pictures(request: HttpRequest, default: Sequence[str], work: Wor
 
 def _limit() -> int:
     return int(host().option("prodshot_api_megabytes", options.API_MEGABYTES)) * 1_000_000
-
-
-def _refuse_unready(finder: str) -> None:
-    """A finder asked for by name that this server lacks is the request's fault, not the server's."""
-    if finder == "auto":
-        return
-    backend = next(known for known in registry.backends() if known.name == finder)
-    lacking = backend.lacking(options.models_dir())
-    if lacking:
-        ready = ", ".join(known.name for known in registry.backends() if not known.lacking(options.models_dir()))
-        raise RequestError([FieldProblem("finder", f"not ready on this server: {' '.join(lacking)}", f"auto, {ready}")])
 
 
 def _take_through(sent: SentPicture, wanted: Request, included: Sequence[str], work: Work) -> dict[str, Any]:
@@ -254,6 +245,11 @@ async def delete_job(request: HttpRequest) -> Response:
     return as_json(_known(JOBS.cancel(request.path_params["job_id"])).to_json())
 
 
+async def get_job_file(request: HttpRequest) -> Response:
+    """A file of one job."""
+    return job_files.answer(JOBS.get(request.path_params["job_id"]), request.path_params["name"])
+
+
 def _known(job: Job | None) -> Job:
     if job is None:
         raise Refusal(404, "there is no such job")
@@ -270,4 +266,5 @@ _HANDLERS: dict[tuple[str, str], Handler] = {
     ("POST", "/jobs"): post_job,
     ("GET", "/jobs/{job_id}"): get_job,
     ("DELETE", "/jobs/{job_id}"): delete_job,
+    ("GET", "/jobs/{job_id}/files/{name}"): get_job_file,
 }

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from PIL import Image
 
 from lib_prodshot import pictures, pipeline
-from lib_prodshot.errors import PictureError
+from lib_prodshot.errors import FieldProblem, PictureError, RequestError
+from lib_prodshot.finding import registry
 from lib_prodshot.hosts.current import host
 from lib_prodshot.hosts.results import outcome_parameters, request_parameters
 from lib_prodshot.hosts.session import enhancer_for
 from lib_prodshot.outcome import Outcome
 from lib_prodshot.pictures import LoadedPicture
 from lib_prodshot.request import Request
+from lib_prodshot.webui import options
 
 MAX_PIXELS = 64_000_000
 """Pictures that come over the network may not have more; a file of a few kilobytes can claim any number."""
@@ -40,6 +42,18 @@ def _refuse_bomb(data: bytes) -> None:
     if width * height > MAX_PIXELS:
         limit = f"at most {MAX_PIXELS // 1_000_000} megapixels are accepted here"
         raise PictureError(f"the picture is too large: {width}×{height} pixels, {limit}")
+
+
+def refuse_unready(finder: str) -> None:
+    """A finder asked for by name that this server lacks is the request's fault, not the server's. Raises
+    `RequestError`."""
+    if finder == "auto":
+        return
+    backend = next(known for known in registry.backends() if known.name == finder)
+    lacking = backend.lacking(options.models_dir())
+    if lacking:
+        ready = ", ".join(known.name for known in registry.backends() if not known.lacking(options.models_dir()))
+        raise RequestError([FieldProblem("finder", f"not ready on this server: {' '.join(lacking)}", f"auto, {ready}")])
 
 
 def look(loaded: LoadedPicture, request: Request) -> Outcome:

@@ -55,6 +55,7 @@ class LocalHost:
         self.credentials: dict[str, str] = {}
         self.warnings: list[str] = []
         self.jobs: list[str] = []
+        self.interrupts = 0
         self.lock = threading.Lock()
 
     def models_path(self) -> Path:
@@ -95,6 +96,9 @@ class LocalHost:
 
     def interrupted(self) -> bool:
         return False
+
+    def interrupt(self) -> None:
+        self.interrupts += 1
 
     @contextmanager
     def lend_finder(self, name: str = "auto") -> Iterator[Finder]:

@@ -24,7 +24,7 @@ from tests.api.tools import WebUI, dark, noise
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```(sh|python|js)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 NEEDED = {"sh": ("bash", "curl", "jq", "base64"), "python": (), "js": ("node",)}
-SAID = {"grow": "grow", "detect": "found", "outcomes": "found", "finders": "lite", "kinds": "[]"}
+SAID = {"grow": "grow", "detect": "found", "outcomes": "found", "finders": "lite", "kinds": "folder"}
 """What the output of an example must hold, by a word of the example."""
 
 

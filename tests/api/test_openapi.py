@@ -33,7 +33,7 @@ def test_the_servers_page_and_our_own_document_agree(client: Any) -> None:
     for key, operation in ours.items():
         assert operation.get("requestBody") == theirs[key].get("requestBody")
         for status, response in operation["responses"].items():
-            assert theirs[key]["responses"][status]["content"] == response["content"]
+            assert theirs[key]["responses"][status].get("content") == response.get("content")
 
 
 def test_every_setting_is_described_with_its_range() -> None:

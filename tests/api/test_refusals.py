@@ -230,7 +230,10 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 
 def calls() -> list[tuple[str, str]]:
-    return [(route.method, openapi.PREFIX + route.path.replace("{job_id}", "0")) for route in openapi.ROUTES]
+    def given(path: str) -> str:
+        return path.replace("{job_id}", "0").replace("{name}", "report.csv")
+
+    return [(route.method, openapi.PREFIX + given(route.path)) for route in openapi.ROUTES]
 
 
 @pytest.mark.parametrize(("method", "path"), calls())

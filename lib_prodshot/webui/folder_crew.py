@@ -1,0 +1,114 @@
+"""Who does a folder job's work inside the WebUI: its finder, and its own inpaint passes, one picture at a time between
+whatever the user generates meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib_prodshot.enhancing import load_enhancer
+from lib_prodshot.enhancing.inpaint import InpaintEnhancer
+from lib_prodshot.enhancing.interface import Enhanced, Task
+from lib_prodshot.finding import registry
+from lib_prodshot.finding.interface import Finder, Findings, Picture
+from lib_prodshot.hosts.interface import Host
+from lib_prodshot.jobs.engines import Engine, LocalEngine
+from lib_prodshot.jobs.hands import LocalHand
+from lib_prodshot.jobs.pools import Dismissed
+from lib_prodshot.request import ProductClass, Request
+from lib_prodshot.webui import options
+
+WORKER = "this WebUI"
+"""The `worker` of pictures whose passes the WebUI around us ran."""
+
+
+class HostCrew:
+    """One hand in the WebUI's process. Loads nothing before the first picture."""
+
+    def __init__(self, host: Host, request: Request, dry_run: bool) -> None:
+        self.hands: tuple[LocalHand, ...] = ()
+        self._host = host
+        self._request = request
+        self._dry_run = dry_run
+        self._held = ExitStack()
+
+    def finder(self) -> str:
+        """See `Crew`."""
+        return registry.choose(self._request.finder, options.models_dir()).backend.name
+
+    def open(self, inputs: frozenset[Path]) -> None:
+        """See `Crew`. Raises `EnhanceError` for what the WebUI lacks."""
+        self.hands = (LocalHand(self._request, self._lent_finder, self._engines(), inputs),)
+
+    def close(self) -> None:
+        """See `Crew`."""
+        self._held.close()
+
+    def _engines(self) -> Sequence[Engine] | None:
+        if self._dry_run:
+            return None
+        if self._request.engine != "inpaint":
+            return [LocalEngine(load_enhancer(self._request.engine))]
+        self._host.painter().check(self._request.sampler, self._request.scheduler, self._request.checkpoint)
+        return [HostEngine(self._host)]
+
+    def _lent_finder(self) -> Finder:
+        lent = self._held.enter_context(self._host.lend_finder(self._request.finder))
+        return HostsFinder(lent.name, lent.detector, lent.segmenter, self._host, lent)
+
+
+@dataclass(frozen=True)
+class HostsFinder(Finder):
+    """The WebUI's finder. Where its models share the GPU with the checkpoint it waits for its turn in the WebUI's
+    queue, as every generation does; a finder that needs no GPU goes on beside them."""
+
+    host: Host
+    lent: Finder
+
+    def find(
+        self,
+        picture: Picture,
+        classes: Sequence[ProductClass],
+        text_threshold: float = 0.25,
+        clock: Callable[[], float] | None = None,
+    ) -> Findings:
+        """As `Finder.find`."""
+        shares = any(hasattr(part, "offload") for part in (self.lent.detector, self.lent.segmenter))
+        with self.host.job("Prodshot: find") if shares else nullcontext():
+            return self.lent.find(picture, classes, text_threshold, clock)
+
+
+class HostEngine:
+    """The engine 'inpaint', its passes run by the WebUI around us, each in its turn of the WebUI's queue."""
+
+    address = WORKER
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._is_stopped = threading.Event()
+        self._is_at_work = threading.Event()
+
+    @property
+    def name(self) -> str:
+        """See `Engine`."""
+        return InpaintEnhancer(self._host.painter()).name
+
+    def enhance(self, task: Task) -> Enhanced:
+        """See `Engine`. Raises `Dismissed` when the job was stopped while it waited for its turn."""
+        with self._host.job("Prodshot: folder"):
+            if self._is_stopped.is_set():
+                raise Dismissed
+            self._is_at_work.set()
+            try:
+                return InpaintEnhancer(self._host.painter()).enhance(task)
+            finally:
+                self._is_at_work.clear()
+
+    def interrupt(self) -> None:
+        """See `Engine`. Interrupts only what runs for us."""
+        self._is_stopped.set()
+        if self._is_at_work.is_set():
+            self._host.interrupt()

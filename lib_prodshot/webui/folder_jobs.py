@@ -1,0 +1,123 @@
+"""Jobs of the kind 'folder': what a client or the page asks for, checked, and run by the same runner as
+`prodshot batch`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.hosts.current import host
+from lib_prodshot.jobs.job_settings import SETTINGS
+from lib_prodshot.jobs.report import CSV_NAME, JSONL_NAME
+from lib_prodshot.jobs.runner import PAGE_NAME, SUMMARY_NAME, FolderJob, Progress, Runner
+from lib_prodshot.request import WEBUI_BASE, Request
+from lib_prodshot.schema import check_value
+from lib_prodshot.webui import bodies, service
+from lib_prodshot.webui.folder_crew import HostCrew
+from lib_prodshot.webui.job_table import Control, JobCancelled, Work
+from lib_prodshot.webui.server_paths import check_folder
+
+FILES = {"report": PAGE_NAME, "lines": JSONL_NAME, "table": CSV_NAME, "summary": SUMMARY_NAME}
+
+TELL_EVERY = 0.3
+"""Seconds between two looks at a job's progress."""
+
+
+OpenFolder = Callable[[str, object], Path]
+"""Gives the folder that a field names. Raises `RequestError` where the caller may not have it."""
+
+
+def work_from(settings: Mapping[str, Any], open_folder: OpenFolder = check_folder) -> Work:
+    """The work that these settings describe: those of `job_settings`, and the request's own. Raises `RequestError`."""
+    job = _job(settings, open_folder)
+    return _FolderWork(job)
+
+
+def _job(settings: Mapping[str, Any], open_folder: OpenFolder) -> FolderJob:
+    own, problems = _own(settings)
+    rest = {name: value for name, value in settings.items() if name not in own}
+    bodies.refuse_long({**settings})
+    if problems:
+        raise RequestError(problems)
+    folder, out = (_opened(name, own[name], open_folder) for name in ("folder", "out"))
+    if not folder.is_dir():
+        raise RequestError([FieldProblem("folder", "there is no such folder")])
+    if folder == out:
+        raise RequestError([FieldProblem("out", "this is the pictures' own folder; choose another")])
+    request = Request.from_arguments([rest], base=WEBUI_BASE)
+    _ = request.classes
+    service.refuse_unready(request.finder)
+    return FolderJob(folder, out, request, own["recursive"], own["limit"] or None, own["dry_run"])
+
+
+def _own(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldProblem]]:
+    """The job's own settings in their types, and what is wrong with them."""
+    values, problems = {}, []
+    for known in SETTINGS:
+        value = settings.get(known.name, known.default)
+        try:
+            values[known.name] = check_value(known, value)
+        except ValueError as error:
+            values[known.name] = known.default
+            problems.append(FieldProblem(known.name, str(error), known.allowed))
+    return values, problems
+
+
+def _opened(name: str, text: str, open_folder: OpenFolder) -> Path:
+    if not text.strip():
+        raise RequestError([FieldProblem(name, "a folder is needed")])
+    return open_folder(name, text)
+
+
+@dataclass(frozen=True)
+class _FolderWork:
+    """A job whose settings are right; called when its turn comes."""
+
+    job: FolderJob
+
+    def __call__(self, control: Control) -> Mapping[str, Any]:
+        """Run it. Raises `JobCancelled` and whatever ends the job."""
+        control.offer(self.job.out, **FILES)
+        runner = Runner(self.job, HostCrew(host(), self.job.request, self.job.dry_run))
+        runner.start()
+        stops = 0
+        while not runner.wait(TELL_EVERY):
+            _tell(control, runner.progress)
+            wanted = control.cancelled + control.hurried
+            while stops < wanted:
+                stops += 1
+                runner.stop(now=stops > 1)
+        _tell(control, runner.progress)
+        summary = runner.result()
+        if runner.progress.state == "stopped":
+            raise JobCancelled
+        return summary.to_json()
+
+
+def _tell(control: Control, progress: Progress) -> None:
+    words = "looking what is done" if progress.state == "preparing" else _words(progress)
+    figures: dict[str, Any] = {"found": progress.found, "skipped": progress.skipped, "failed": progress.failed}
+    figures["done_before"] = progress.before
+    if progress.eta is not None:
+        figures |= {
+            "seconds_left": round(progress.eta, 1),
+            "pictures_per_second": round(progress.pictures_per_second, 3),
+        }
+    control.tell(progress.done, progress.total, words, figures)
+
+
+def _words(progress: Progress) -> str:
+    counts = f"{progress.done} of {progress.total} pictures: "
+    counts += f"{progress.found} found, {progress.skipped} skipped, {progress.failed} failed"
+    return counts if progress.eta is None or progress.is_over else f"{counts}; {_time(progress.eta)} to go"
+
+
+def _time(seconds: float) -> str:
+    """'45 s', '12 min', '3 h 05 min'."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"

@@ -1,0 +1,26 @@
+"""The kinds of jobs there are, each in a file of its own that is imported when the first one of it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from lib_prodshot.webui.job_table import JOBS, Kind, Work
+
+KINDS = {"folder": "lib_prodshot.webui.folder_jobs"}
+"""By name: the module whose `work_from` is the kind."""
+
+
+def register() -> None:
+    """Make all of them known. Imports none."""
+    for name, module in KINDS.items():
+        JOBS.register(name, _imported(module))
+
+
+def _imported(module: str) -> Kind:
+    def kind(settings: Mapping[str, Any]) -> Work:
+        work: Work = import_module(module).work_from(settings)
+        return work
+
+    return kind
