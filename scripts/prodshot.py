@@ -36,6 +36,10 @@ class ProdshotAccordion(scripts.Script):  # type: ignore[misc]
         """A generation begins."""
         hooks.before(p, args)
 
+    def post_sample(self, p: Any, ps: Any, *args: Any) -> None:
+        """Sampling has ended."""
+        hooks.sampled(p)
+
     def postprocess_image_after_composite(self, p: Any, pp: Any, *args: Any) -> None:
         """A picture is finished and about to be saved."""
         hooks.each_picture(p, pp)

@@ -1,9 +1,13 @@
-"""Inpaint passes on a WebUI somewhere else, through its own img2img route: it needs no Prodshot over there."""
+"""Inpaint passes on a WebUI somewhere else, through its own img2img route.
+
+It needs no Prodshot over there; where there is one, it watches ControlNet for us.
+"""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection, Sequence
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
@@ -17,6 +21,7 @@ from PIL import Image
 
 from lib_prodshot import control
 from lib_prodshot.errors import EnhanceError
+from lib_prodshot.hosts.hooks import CONTROL, REPORT_CONTROL
 from lib_prodshot.hosts.interface import ControlLists, Family, InpaintPass, PassDefaults, PassInterrupted, PassResult
 from lib_prodshot.hosts.remote import RemoteError, RemoteWebUI
 
@@ -107,12 +112,16 @@ class RemotePainter:
         images = reply.get("images") or []
         if not images:
             raise PassInterrupted("interrupted")
-        ran = None if plan.control is None else self._control_ran(len(images) - 1)
+        ran = None if plan.control is None else self._control_ran(reply, len(images) - 1)
         return PassResult(_decode(images[0], plan), ran, _lossy_note(images[0]))
 
-    def _control_ran(self, maps: int) -> bool | None:
-        """Whether ControlNet took part, told by the maps it adds to an answer. The Forge family adds them before it
-        loads the model: there, one that is missing tells, and one that is there does not."""
+    def _control_ran(self, reply: Mapping[str, Any], maps: int) -> bool | None:
+        """Whether ControlNet took part: what Prodshot over there saw, else by the maps that ControlNet adds to an
+        answer. The Forge family adds them before it loads the model: there, one that is missing tells, and one that
+        is there does not."""
+        seen = _seen_over_there(reply)
+        if seen is not None:
+            return seen
         if maps < 1:
             return False
         with suppress(RemoteError):
@@ -166,8 +175,17 @@ class RemotePainter:
             body["scheduler"] = scheduler
         if plan.control is not None:
             unit = {**plan.control, "save_detected_map": True}
-            body["alwayson_scripts"] = {"controlnet": {"args": [unit]}}
+            body["alwayson_scripts"] = {"controlnet": {"args": [unit]}, **self._watcher()}
         return body
+
+    def _watcher(self) -> dict[str, Any]:
+        """Prodshot's accordion over there, switched off, with the wish to be told what ControlNet did; nothing where
+        it is not installed or not shown, for a WebUI refuses an unknown script."""
+        with suppress(RemoteError, KeyError, TypeError):
+            for script in self._once("/sdapi/v1/script-info"):
+                if (script["name"], script["is_alwayson"], script["is_img2img"]) == ("prodshot", True, True):
+                    return {"prodshot": {"args": [False, {REPORT_CONTROL: True}]}}
+        return {}
 
     def _sampling(self, sampler: str, scheduler: str) -> tuple[str, str]:
         known = [str(item["name"]) for item in self._once("/sdapi/v1/samplers")]
@@ -192,6 +210,13 @@ class RemotePainter:
         if path not in self._seen:
             self._seen[path] = self.webui.get(path)
         return self._seen[path]
+
+
+def _seen_over_there(reply: Mapping[str, Any]) -> bool | None:
+    with suppress(KeyError, TypeError, ValueError):
+        told = json.loads(reply["info"])["extra_generation_params"][CONTROL]
+        return told if isinstance(told, bool) else None
+    return None
 
 
 def _named(what: str, name: str, known: Sequence[str]) -> str:

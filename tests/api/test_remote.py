@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -226,18 +227,52 @@ def test_control_takes_part_or_not(webui: WebUI) -> None:
         assert painter.paint(plan(control={**UNIT, "model": "gone"})).control_ran is False
 
 
-def test_the_forge_familys_maps_prove_nothing() -> None:
-    picture = as_code(as_file(noise(1, (64, 96))))
+def forge(scripts: list[Any], told: Mapping[str, Any]) -> tuple[RemotePainter, list[Any]]:
+    """A painter on a WebUI of the Forge family, whose maps prove nothing; the passes that it was sent."""
+    picture, sent = as_code(as_file(noise(1, (64, 96)))), []
 
     def answer(request: Any) -> Any:
         if request.url.path == "/controlnet/version":
             return httpx.Response(404, json={"detail": "Not Found"})
+        if request.url.path.endswith("/script-info"):
+            return httpx.Response(200, json=scripts)
         if request.url.path.endswith("/img2img"):
-            return ok(images=[picture, picture])
+            sent.append(json.loads(request.content))
+            return ok(images=[picture, picture], info=json.dumps({"extra_generation_params": told}))
         return httpx.Response(200, json=[{"name": "Euler", "label": "Karras"}])
 
-    client = RemoteWebUI("http://shop", transport=httpx.MockTransport(answer))
-    assert RemotePainter(client).paint(plan(control=UNIT)).control_ran is None
+    return RemotePainter(RemoteWebUI("http://shop", transport=httpx.MockTransport(answer))), sent
+
+
+def test_the_forge_familys_maps_prove_nothing() -> None:
+    painter, sent = forge([], {})
+    assert painter.paint(plan(control=UNIT)).control_ran is None
+    assert list(sent[0]["alwayson_scripts"]) == ["controlnet"]
+
+
+@pytest.mark.parametrize("saw", [True, False])
+def test_prodshot_over_there_sees_what_maps_do_not_tell(saw: bool) -> None:
+    painter, sent = forge([{"name": "prodshot", "is_alwayson": True, "is_img2img": True}], {"Prodshot control": saw})
+    assert painter.paint(plan(control=UNIT)).control_ran is saw
+    switch, wish = sent[0]["alwayson_scripts"]["prodshot"]["args"]
+    assert switch is False and wish == {"report_control": True}
+
+
+@pytest.mark.parametrize(("model", "took_part"), [(UNIT["model"], True), ("gone", False)])
+def test_the_accordion_reports_control_though_it_is_off(webui: WebUI, model: str, took_part: bool) -> None:
+    body = {
+        "init_images": [as_code(as_file(noise(1, (64, 96))))],
+        "alwayson_scripts": {
+            "controlnet": {"args": [{**UNIT, "model": model}]},
+            "prodshot": {"args": [False, {"report_control": True}]},
+        },
+    }
+    with RemoteWebUI(webui.address) as remote:
+        told = json.loads(remote.post("/sdapi/v1/img2img", body)["info"])["extra_generation_params"]
+        del body["alwayson_scripts"]
+        silent = json.loads(remote.post("/sdapi/v1/img2img", body)["info"])["extra_generation_params"]
+    assert told["Prodshot control"] is took_part
+    assert not [key for key in silent if key.startswith("Prodshot")]
 
 
 def test_the_lists(webui: WebUI) -> None:

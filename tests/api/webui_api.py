@@ -177,6 +177,18 @@ def _loras() -> list[dict[str, str]]:
     return [{"name": "ppzocketv2-10", "alias": "ppzocketv2", "path": ""}]
 
 
+def _script_infos() -> list[dict[str, Any]]:
+    """Names and kinds only; a script that drew nothing is not among them."""
+    from modules import scripts
+
+    return [
+        {"name": one.title().lower(), "is_alwayson": one.alwayson, "is_img2img": one.is_img2img, "args": []}
+        for runner in (scripts.scripts_txt2img, scripts.scripts_img2img)
+        for one in runner.scripts
+        if one.args_to > one.args_from
+    ]
+
+
 def _progress() -> dict[str, float]:
     return {"progress": 0.5, "eta_relative": 0.0}
 
@@ -213,6 +225,7 @@ _LISTS = {
     "/sdapi/v1/options": _options,
     "/sdapi/v1/loras": _loras,
     "/sdapi/v1/progress": _progress,
+    "/sdapi/v1/script-info": _script_infos,
     "/controlnet/model_list": _control_models,
     "/controlnet/module_list": _control_modules,
     "/controlnet/version": _control_version,
