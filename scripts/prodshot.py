@@ -8,8 +8,9 @@ from modules import scripts
 
 from lib_prodshot.hosts import hooks
 from lib_prodshot.hosts.current import host
+from lib_prodshot.hosts.interface import HostUnavailable
 from lib_prodshot.webui import callbacks, options
-from lib_prodshot.webui.panel import TITLE, draw_panel
+from lib_prodshot.webui.panel import TITLE, draw_hidden, draw_panel
 
 
 class ProdshotAccordion(scripts.Script):  # type: ignore[misc]
@@ -26,10 +27,10 @@ class ProdshotAccordion(scripts.Script):  # type: ignore[misc]
         """Always there, for its hooks; whether it is drawn is another matter."""
         return scripts.AlwaysVisible
 
-    def ui(self, is_img2img: bool) -> list[Any] | None:
-        """The panel behind a checkbox; nothing where the settings page hides it."""
+    def ui(self, is_img2img: bool) -> list[Any]:
+        """The panel behind a checkbox; where the settings page hides it, arguments for the API's callers only."""
         if not _shows("accordion"):
-            return None
+            return draw_hidden(is_img2img, self.elem_id)
         return _draw(self, is_img2img, with_enabled=True)
 
     def before_process(self, p: Any, *args: Any) -> None:
@@ -70,7 +71,11 @@ class ProdshotScript(scripts.Script):  # type: ignore[misc]
 
 
 def _shows(part: str) -> bool:
-    return part in str(host().option("prodshot_show", options.SHOW[0]))
+    try:
+        return part in str(host().option("prodshot_show", options.SHOW[0]))
+    except HostUnavailable:
+        # the panel says why
+        return True
 
 
 def _draw(script: scripts.Script, is_img2img: bool, with_enabled: bool) -> list[Any]:

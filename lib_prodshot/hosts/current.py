@@ -32,5 +32,26 @@ def _pick() -> Host:
 
         return WebUI()
     except (ImportError, AttributeError) as error:
-        message = f"this WebUI's interface is not the one Prodshot knows ({error}); please report it with its version"
-        raise HostUnavailable(message) from error
+        raise HostUnavailable(_moved(error)) from error
+
+
+def why_unfit() -> str:
+    """Why Prodshot cannot work in this WebUI, for its user to read; empty where it can.
+
+    Asks for whatever the panel is drawn from: an interface that moved is to be told there, not by a page that breaks.
+    """
+    try:
+        here = host()
+        here.option("prodshot_show")
+        here.names()
+        here.lacks()
+    except HostUnavailable as error:
+        return str(error)
+    except Exception as error:
+        return _moved(error)
+    return ""
+
+
+def _moved(error: Exception) -> str:
+    told = " ".join(str(error).split()) or type(error).__name__
+    return f"this WebUI's interface is not the one Prodshot knows ({told}); please report it with the WebUI's version"

@@ -21,4 +21,12 @@ def register(kind: Kind, callback: Callable[..., Any], file: str) -> None:
         callbacks.add_callback(known, callback, category=kind, filename=file)
     except (AttributeError, TypeError):
         # no such function, or one without these arguments: the public way
-        getattr(callbacks, f"on_{kind}")(callback)
+        _register_publicly(callbacks, kind, callback)
+
+
+def _register_publicly(callbacks: Any, kind: Kind, callback: Callable[..., Any]) -> None:
+    take = getattr(callbacks, f"on_{kind}", None)
+    if take is None:
+        print(f"Prodshot: this WebUI has no callback {kind}; what hangs on it is missing. Please report its version.")
+        return
+    take(callback)

@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from lib_prodshot.errors import PictureError, ProdshotError
+from lib_prodshot.hosts.current import host
 from lib_prodshot.request import Request
 from lib_prodshot.webui.finder_state import FETCHING, FinderState, state_of
 from lib_prodshot.webui.gradio_kit import javascript, small_button, unsaved, upload_only
@@ -97,7 +98,16 @@ def show_state(finder: str) -> tuple[str, Any]:
     except Exception:
         _LOG.exception("the finder's state cannot be told")
         state = FinderState("missing", "The finder's state cannot be told; the console has the reason.")
-    return _state_line(state), gr.update(value=state.button, visible=bool(state.button))
+    return _state_line(state, _lacks()), gr.update(value=state.button, visible=bool(state.button))
+
+
+def _lacks() -> tuple[str, ...]:
+    """What the WebUI itself cannot do for us."""
+    try:
+        return host().lacks()
+    except Exception:
+        _LOG.exception("what the WebUI lacks cannot be told")
+        return ()
 
 
 def fetch_or_stop(finder: str) -> tuple[str, Any]:
@@ -110,9 +120,10 @@ def fetch_or_stop(finder: str) -> tuple[str, Any]:
     return show_state(finder)
 
 
-def _state_line(state: FinderState) -> str:
+def _state_line(state: FinderState, lacks: Sequence[str] = ()) -> str:
     bar = f"<progress max='1' value='{state.share:.3f}'></progress>" if state.level == "working" else ""
-    return f"<span class='prodshot-dot prodshot-{state.level}'></span><span>{html.escape(state.text)}</span>{bar}"
+    line = f"<span class='prodshot-dot prodshot-{state.level}'></span><span>{html.escape(state.text)}</span>{bar}"
+    return line + "".join(f"<div class='prodshot-lack'>{html.escape(lack)}</div>" for lack in lacks)
 
 
 def find(picture: Any, given: str, *values: Any) -> tuple[str, Any, Any]:

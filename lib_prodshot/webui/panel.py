@@ -9,12 +9,13 @@ from typing import Any
 
 import gradio as gr
 
-from lib_prodshot.hosts.current import host
+from lib_prodshot.hosts.current import host, why_unfit
 from lib_prodshot.hosts.interface import Names
 from lib_prodshot.request import WEBUI_BASE, Setting, setting_named, settings
 from lib_prodshot.webui import fields, find_box, layout, options, preset_box
-from lib_prodshot.webui.gradio_kit import in_page, input_accordion
+from lib_prodshot.webui.gradio_kit import in_page, input_accordion, unsaved
 from lib_prodshot.webui.infotext import Pasted, is_enabled
+from lib_prodshot.webui.preset_box import said
 
 TITLE = "Prodshot"
 
@@ -36,8 +37,12 @@ def draw_panel(is_img2img: bool, elem_id: Callable[[str], str], with_enabled: bo
     """Draw the panel into the current gradio context; `with_enabled` makes it the always-on accordion.
 
     `elem_id` is the script's own. Also called outside of the page (the API asks for defaults): cheap, re-entrant,
-    and then every component stands at the defaults of the WebUI's doors, whatever the settings page says.
+    and then every component stands at the defaults of the WebUI's doors, whatever the settings page says. In a WebUI
+    that Prodshot cannot work in, the panel says why and has no components.
     """
+    why = why_unfit()
+    if why:
+        return _draw_reason(why, with_enabled)
     # script and accordion share a title, and with it the ids that the WebUI makes of it
     named = (lambda item: elem_id(f"accordion_{item}")) if with_enabled else elem_id
     drawing = _Drawing(named, _start_values(), host().names())
@@ -50,6 +55,21 @@ def draw_panel(is_img2img: bool, elem_id: Callable[[str], str], with_enabled: bo
     if enabled is None:
         return Panel(components, list(pasted), names)
     return Panel([enabled, *components], [(enabled, is_enabled), *pasted], names)
+
+
+def draw_hidden(is_img2img: bool, elem_id: Callable[[str], str]) -> list[Any]:
+    """The accordion's components where the settings page hides it: the API still takes its arguments, for a WebUI
+    drops what has no component. Nothing is pasted into them or remembered, so that nobody switches it on unseen."""
+    with gr.Column(visible=False):
+        enabled = gr.Checkbox(False, label=TITLE, elem_id=elem_id("accordion_enabled"))
+        panel = draw_panel(is_img2img, lambda item: elem_id(f"accordion_{item}"), with_enabled=False)
+    return [unsaved(component) for component in (enabled, *panel.components)]
+
+
+def _draw_reason(why: str, with_enabled: bool) -> Panel:
+    with gr.Accordion(TITLE, open=False) if with_enabled else nullcontext():
+        gr.HTML(said(why, is_error=True), elem_classes=["prodshot"])
+    return Panel([], [], [])
 
 
 def _start_values() -> dict[str, Any]:

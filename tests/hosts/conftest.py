@@ -142,6 +142,7 @@ def _load_door(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     options.SHOW = ("script and accordion", "script", "accordion")  # type: ignore[attr-defined]
     panel.TITLE = "Prodshot"  # type: ignore[attr-defined]
     panel.draw_panel = _no_panel  # type: ignore[attr-defined]
+    panel.draw_hidden = lambda is_img2img, elem_id: ["hidden"]  # type: ignore[attr-defined]
     callbacks.register = lambda: None  # type: ignore[attr-defined]
     package = ModuleType("lib_prodshot.webui")
     package.panel, package.callbacks, package.options = panel, callbacks, options  # type: ignore[attr-defined]

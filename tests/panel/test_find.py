@@ -217,6 +217,15 @@ def test_one_fetch_at_a_time(host: LocalHost, shelf: Shelf) -> None:
     shelf.fetching.wait(10)
 
 
+def test_what_the_webui_lacks_stands_in_the_state_line(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "lacks", lambda: ("ControlNet is not <installed>.",))
+    line, _ = find_box.show_state("lite")
+    assert "ControlNet is not &lt;installed&gt;." in line
+    monkeypatch.setattr(host, "lacks", lambda: 1 / 0)
+    line, _ = find_box.show_state("lite")
+    assert "Lite finder" in line
+
+
 def test_a_state_that_cannot_be_told(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(find_box, "state_of", lambda _: 1 / 0)
     line, button = find_box.show_state("auto")

@@ -15,8 +15,9 @@ import gradio as gr
 
 from lib_prodshot.request import WEBUI_BASE, Request, check, settings
 from lib_prodshot.webui import fields, layout
+from lib_prodshot.webui.panel import draw_hidden, draw_panel
 from tests.api.local_host import LocalHost
-from tests.panel.drawing import draw_bare, draw_page
+from tests.panel.drawing import draw_bare, draw_page, elem_id
 
 TABLE = settings(WEBUI_BASE)
 
@@ -35,6 +36,29 @@ def test_the_accordion_has_its_switch_first_and_off(host: LocalHost) -> None:
     enabled, *components = draw_bare(with_enabled=True).components
     assert isinstance(enabled, gr.Checkbox) and enabled.value is False
     assert [component.value for component in components] == [component.value for component in draw_bare().components]
+
+
+def test_the_hidden_accordion_takes_arguments_all_the_same(host: LocalHost) -> None:
+    with gr.Blocks():
+        enabled, *components = draw_hidden(True, elem_id("img2img"))
+    assert enabled.value is False and enabled.elem_id == "script_img2img_prodshot_accordion_enabled"
+    assert [component.value for component in components] == [known.default for known in TABLE]
+    assert all(component.do_not_save_to_config for component in (enabled, *components))
+
+
+@pytest.mark.parametrize("with_enabled", [True, False])
+def test_a_host_that_moved_is_told_instead_of_drawn(
+    host: LocalHost, monkeypatch: pytest.MonkeyPatch, with_enabled: bool
+) -> None:
+    def moved() -> Any:
+        raise AttributeError("module 'modules.sd_models' has no attribute 'checkpoints_list'")
+
+    monkeypatch.setattr(host, "names", moved)
+    with gr.Blocks() as page:
+        panel = draw_panel(True, elem_id("img2img"), with_enabled)
+    assert panel.components == [] and panel.infotext_fields == []
+    (told,) = [block.value for block in page.blocks.values() if isinstance(block, gr.HTML)]
+    assert "no attribute &#x27;checkpoints_list&#x27;" in told and "please report it" in told
 
 
 def test_the_values_are_a_request(host: LocalHost) -> None:
