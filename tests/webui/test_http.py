@@ -362,3 +362,16 @@ def test_a_parent_with_controlnet_of_its_own(clean: Server, seed_dir: Path) -> N
         outside = ~_dilate(np.asarray(mask) == 255, 10)
         assert np.array_equal(looked.pixels(number)[outside], held.pixels(number)[outside])
     assert clean.get("/harness/state")["hooked"] is False
+
+
+def test_xyz_plot_sweeps_our_settings(clean: Server) -> None:
+    infos = clean.get("/sdapi/v1/script-info")
+    known = next(info["args"] for info in infos if info["name"] == "x/y/z plot" and not info["is_img2img"])
+    arguments = [argument["value"] for argument in known]
+    arguments[0], arguments[1] = known[0]["choices"].index("[Prodshot] Box threshold"), "0.0, 0.99"
+    arguments[3] = arguments[6] = 0
+    plot = {"script_name": "X/Y/Z plot", "script_args": arguments}
+    answer = txt2img(clean, **plot, **accordion(True, {**CAR, **BARE, "instances": "best"}))
+    told = [parameters(text) for text in answer.infotexts[-2:]]
+    assert [each["Prodshot box threshold"] for each in told] == ["0.0", "0.99"]
+    assert "threshold 0.99" in told[1]["Prodshot"]
