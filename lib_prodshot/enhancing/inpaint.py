@@ -171,4 +171,5 @@ def describe(plan: InpaintPass, choice: ControlChoice, result: PassResult) -> st
     line = f"{width}x{height}, {plan.steps} steps {sampling}, CFG {plan.cfg_scale:g}, seed {plan.seed}"
     if choice.unit is None or result.control_ran is False:
         return f"{line}, no ControlNet"
-    return f"{line}, {choice.unit['module']} {choice.unit['model']} weight {choice.unit['weight']:g}"
+    unsure = " (not confirmed by the WebUI)" if result.control_ran is None else ""
+    return f"{line}, {choice.unit['module']} {choice.unit['model']} weight {choice.unit['weight']:g}{unsure}"
