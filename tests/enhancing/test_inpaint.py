@@ -161,7 +161,8 @@ def test_control_that_did_not_run() -> None:
     with pytest.raises(EnhanceError, match="did not take part"):
         run(Recorder(control_ran=False), control="required")
     # a host that cannot tell is believed
-    assert run(Recorder(control_ran=None), control="required")[3].ran[0].endswith("weight 1 (not confirmed by the WebUI)")
+    believed = run(Recorder(control_ran=None), control="required")[3].ran[0]
+    assert believed.endswith("weight 1 (not confirmed by the WebUI)")
 
 
 def test_a_product_too_small_to_be_seen_is_said() -> None:
