@@ -62,6 +62,8 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     names = (os.environ.get("PRODSHOT_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
     path = next((found for name in names if name and (found := shutil.which(name))), None)
+    if path is None and os.environ.get("CI"):
+        pytest.fail("no Chromium on this machine: in CI the panel is tried in a real browser, and .ci/run installs one")
     if path is None:
         pytest.skip("no Chromium on this machine; PRODSHOT_CHROMIUM names one")
     with playwright.sync_playwright() as engine:
