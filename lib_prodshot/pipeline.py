@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
 from lib_prodshot import masks, pictures, preserve
-from lib_prodshot.enhancing.interface import Enhancer, Task
+from lib_prodshot.enhancing.interface import Enhanced, Enhancer, Task
 from lib_prodshot.errors import EnhanceError, ProdshotError, RequestError
 from lib_prodshot.finding.interface import Finder, Findings
 from lib_prodshot.masks import BuiltMask
 from lib_prodshot.outcome import Audit, Detection, Outcome, Verdict
 from lib_prodshot.pictures import LoadedPicture
 from lib_prodshot.request import ProductClass, Request
+
+_LOG = logging.getLogger("prodshot")
 
 Progress = Callable[[str], None]
 """Told the name of each stage as it begins: find, mask, enhance, preserve."""
@@ -30,7 +33,8 @@ def run(
     """Take one picture through the house. Without an `enhancer` it stops at the mask (a dry run).
 
     Absent products give a 'skipped' outcome and no later stage runs. Anything that goes wrong gives 'failed' with
-    the reason, and no result: the caller keeps the picture it has.
+    the reason, and no result: the caller keeps the picture it has. What nobody foresaw is logged as well, for a bug
+    report needs more than its name.
 
     Raises `RequestError` (`UnknownProduct` among them): a request that fits no picture is not the picture's fault.
     """
@@ -43,9 +47,21 @@ def run(
         raise
     except ProdshotError as error:
         walk.outcome.fail(str(error))
-    except MemoryError:
-        walk.outcome.fail("out of memory; use a smaller picture or fewer instances")
+    except Exception as error:  # one picture must never stop the others, whatever library stumbled over it
+        walk.outcome.fail(_in_words(error))
+        _LOG.error("a picture failed", exc_info=error)
     return walk.outcome
+
+
+def _in_words(error: Exception) -> str:
+    """What a library raised, in one sentence. Torch, ONNX Runtime and OpenCV run out of memory in words of their own."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or any(words in text.lower() for words in _OUT_OF_MEMORY):
+        return "out of memory; use a smaller picture or fewer instances"
+    return f"unexpected {type(error).__name__}: {text}" if text else f"unexpected {type(error).__name__}"
+
+
+_OUT_OF_MEMORY = ("out of memory", "insufficient memory", "failed to allocate", "bad allocation", "bad_alloc")
 
 
 @dataclass
@@ -100,6 +116,7 @@ def _enhance(walk: _Walk, loaded: LoadedPicture, request: Request, built: BuiltM
     task = Task(loaded.rgb, built.mask, built.alpha, outcome.detections, request, pieces=built.pieces)
     with walk.stage("enhance"):
         enhanced = enhancer.enhance(task)
+        _refuse_misfit(enhancer.name, enhanced, task)
     outcome.notes += enhanced.notes
     with walk.stage("preserve"):
         composed = preserve.composite(loaded.rgb, enhanced.rgb, built.alpha)
@@ -108,6 +125,14 @@ def _enhance(walk: _Walk, loaded: LoadedPicture, request: Request, built: BuiltM
         outcome.picture = outcome.result.rgb
         outcome.audit = preserve.audit(loaded, outcome.result, outcome.picture, built.alpha)
     _refuse_leak(outcome.audit)
+
+
+def _refuse_misfit(engine: str, enhanced: Enhanced, task: Task) -> None:
+    """An engine's answer that cannot be laid over the picture, such as one of floats, is no result."""
+    rgb = getattr(enhanced, "rgb", None)
+    if rgb is None or rgb.shape != task.picture.shape or rgb.dtype != task.picture.dtype:
+        told = "nothing" if rgb is None else f"{rgb.dtype} values of shape {rgb.shape}"
+        raise EnhanceError(f"the engine {engine} gave {told} for a picture of shape {task.picture.shape}")
 
 
 def _refuse_leak(audit: Audit) -> None:

@@ -110,17 +110,23 @@ class Finder:
     ) -> Findings:
         """Boxes, then masks for the boxes that survived; the segmenter is not touched when there are none.
 
-        `picture` is H×W×3 uint8 RGB. Raises what the detector and the segmenter raise.
+        `picture` is H×W×3 uint8 RGB. Raises what the detector and the segmenter raise, and `FinderError` for answers
+        that are none.
         """
         from time import perf_counter
+
+        from lib_prodshot.finding.answers import checked_boxes, checked_masks
 
         clock = clock or perf_counter
         start = clock()
         answer = self.detector.detect(picture, classes, text_threshold)
+        answer = checked_boxes(self.detector.name, answer, picture, len(classes))
         detected = clock()
         if not answer.boxes:
             return Findings((), answer.best_scores, answer.notes, {"detect": detected - start})
-        masks = self.segmenter.segment(picture, answer.boxes)
+        masks = checked_masks(
+            self.segmenter.name, self.segmenter.segment(picture, answer.boxes), picture, len(answer.boxes)
+        )
         finds = tuple(Find(box, mask) for box, mask in zip(answer.boxes, masks, strict=True))
         seconds = {"detect": detected - start, "segment": clock() - detected}
         return Findings(finds, answer.best_scores, answer.notes, seconds)
