@@ -154,11 +154,13 @@ class Runner:
         return self._over.wait(seconds)
 
     def result(self) -> Summary:
-        """What the job came to. Raises what ended it, if anything did; being stopped is no error."""
+        """What the job came to. Raises what ended it, if anything did; being stopped is no error. Raises `Dismissed`
+        when it was let go of, for then nobody has looked what was done."""
         self.wait()
         if self._error is not None:
             raise self._error
-        assert self._summary is not None
+        if self._summary is None:
+            raise Dismissed
         return self._summary
 
     def stop(self, now: bool = False) -> None:

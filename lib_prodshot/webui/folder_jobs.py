@@ -91,10 +91,9 @@ class _FolderWork:
                 stops += 1
                 runner.stop(now=stops > 1)
         _tell(control, runner.progress)
-        summary = runner.result()
         if runner.progress.state == "stopped":
             raise JobCancelled
-        return summary.to_json()
+        return runner.result().to_json()
 
 
 def _tell(control: Control, progress: Progress) -> None:

@@ -1,0 +1,360 @@
+"""Folder jobs over HTTP: the command line's runner, with the WebUI's finder, painter and queue."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+
+from lib_prodshot.finding.interface import Finder
+from lib_prodshot.hosts.interface import InpaintPass, PassInterrupted, PassResult
+from lib_prodshot.webui import folder_jobs, job_files, job_kinds, job_table, routes
+from lib_prodshot.webui.folder_crew import WORKER
+from lib_prodshot.webui.job_table import Job, JobTable
+from tests.api.local_host import InvertingPainter, LocalHost
+from tests.api.test_jobs import JOBS, until
+from tests.api.tools import dark, noise
+from tests.finders import BoxSegmenter, FixedDetector
+from tests.jobs.tools import digests, lines_of, timeless
+
+COUNTS = {"found": 4, "skipped": 2, "failed": 1}
+"""What `shop` holds, sub-folders included."""
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> JobTable:
+    fresh = JobTable()
+    for module in (routes, job_kinds, job_files, job_table):
+        monkeypatch.setattr(module, "JOBS", fresh)
+    monkeypatch.setattr(folder_jobs, "TELL_EVERY", 0.02)
+    job_kinds.register()
+    return fresh
+
+
+@pytest.fixture
+def shop(tmp_path: Path, host: LocalHost, table: JobTable) -> Path:
+    """An allowed folder with pictures in `shop/in`; what it must not open is beside it."""
+    folder = tmp_path / "shop"
+    host.flags["prodshot_allow_dir"] = [str(folder)]
+    host.lend_finder = lend_anew  # type: ignore[method-assign]
+    for number, name in enumerate(("a.png", "b.png", "new/c.png", "new/bags & shoes/d.png")):
+        save(folder / "in" / name, noise(number))
+    save(folder / "in" / "e.png", dark())
+    save(folder / "in" / "new" / "f.png", dark())
+    (folder / "in" / "g.jpg").write_bytes(b"this is no picture")
+    (tmp_path / "secret.png").write_bytes((folder / "in" / "a.png").read_bytes())
+    return folder
+
+
+@contextmanager
+def lend_anew(name: str = "auto") -> Iterator[Finder]:
+    yield Finder("lite", FixedDetector(darkest=20), BoxSegmenter())
+
+
+def save(path: Path, samples: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(samples).save(path)
+
+
+def start(client: Any, **settings: Any) -> str:
+    given = {"folder": "in", "out": "done", "recursive": True, "products": "handbag", **settings}
+    reply = client.post(JOBS, json={"kind": "folder", "settings": given})
+    assert reply.status_code == 200, reply.text
+    return str(reply.json()["id"])
+
+
+def counts(job: dict[str, Any]) -> dict[str, int]:
+    return {status: job["result"][status] for status in COUNTS}
+
+
+def test_a_folder_through_the_webui(client: Any, shop: Path, host: LocalHost) -> None:
+    before = digests(shop / "in")
+    job = until(client, start(client), "done", 60)
+    assert counts(job) == COUNTS and job["done"] == job["total"] == 7
+    assert {status: job["figures"][status] for status in COUNTS} == COUNTS
+    assert digests(shop / "in") == before
+    lines = {line["file"]: line for line in lines_of(shop / "done")}
+    assert {line["worker"] for line in lines.values() if line["status"] == "found"} == {WORKER}
+    assert all(line["audit"]["changed_outside"] == 0 for line in lines.values() if line["audit"])
+    after = np.asarray(Image.open(shop / "done" / lines["new/bags & shoes/d.png"]["output"]).convert("RGB"))
+    inside = np.asarray(Image.open(shop / "in" / "new/bags & shoes/d.png"))[20:28, 28:36]
+    assert (np.abs(after[20:28, 28:36].astype(int) - (255 - inside.astype(int))) < 60).all()
+    assert (shop / "done" / "e.png").read_bytes() == (shop / "in" / "e.png").read_bytes()
+    assert host.jobs.count("Prodshot: folder") == COUNTS["found"]
+    assert str(shop) not in json.dumps(job)
+
+
+def test_every_pass_takes_its_turn_in_the_queue(
+    client: Any, shop: Path, host: LocalHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painted = []
+
+    def paint(self: InvertingPainter, plan: InpaintPass) -> PassResult:
+        painted.append(host.lock.locked())
+        return PassResult(255 - plan.picture)
+
+    monkeypatch.setattr(InvertingPainter, "paint", paint)
+    with host.lock:
+        job_id = start(client, control="off")
+        time.sleep(0.5)
+        job = client.get(f"{JOBS}/{job_id}").json()
+        assert job["state"] == "running" and job["figures"]["found"] == 0 and not painted
+    assert counts(until(client, job_id, "done", 60)) == COUNTS
+    assert painted == [True] * COUNTS["found"] and not host.lock.locked()
+
+
+@pytest.mark.parametrize("settings", [{"engine": "retouch"}, {"dry_run": True}])
+def test_without_passes_the_queue_is_left_to_others(
+    client: Any, shop: Path, host: LocalHost, settings: dict[str, Any]
+) -> None:
+    with host.lock:
+        job = until(client, start(client, **settings), "done", 60)
+    assert counts(job) == COUNTS and not host.jobs
+    assert (shop / "done" / "a.png").exists() == ("engine" in settings)
+
+
+class Movable(FixedDetector):
+    """A detector that shares the GPU with the checkpoint."""
+
+    def offload(self) -> None:
+        pass
+
+
+def test_a_finder_that_shares_the_gpu_waits_for_its_turn(client: Any, shop: Path, host: LocalHost) -> None:
+    @contextmanager
+    def lend(name: str = "auto") -> Iterator[Finder]:
+        yield Finder("lite", Movable(darkest=20), BoxSegmenter())
+
+    host.lend_finder = lend  # type: ignore[method-assign]
+    with host.lock:
+        job_id = start(client, dry_run=True)
+        time.sleep(0.4)
+        assert client.get(f"{JOBS}/{job_id}").json()["figures"]["found"] == 0
+    until(client, job_id, "done", 60)
+    assert host.jobs == ["Prodshot: find"] * 6
+
+
+def test_it_is_the_command_lines_job(client: Any, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same report line for line, so that one can go on where the other stopped."""
+    from lib_prodshot.cli import main
+    from lib_prodshot.finding import registry
+
+    backend = registry.Backend(
+        "lite", lambda _: (), lambda _: Finder("lite", FixedDetector(darkest=20), BoxSegmenter())
+    )
+    until(client, start(client, engine="retouch"), "done", 60)
+    monkeypatch.setattr(registry, "backends", lambda: (backend,))
+    options = ["--out", str(shop / "other"), "--recursive", "--products", "handbag"]
+    assert main(["batch", str(shop / "in"), *options]) == 1
+    ours, theirs = ([timeless(line) for line in lines_of(shop / name)] for name in ("done", "other"))
+    assert ours == theirs
+    options[1] = str(shop / "done")
+    said = main(["batch", str(shop / "in"), *options])
+    assert said == 1 and [timeless(line) for line in lines_of(shop / "done")] == ours
+    assert json.loads((shop / "done" / "summary.json").read_text())["done_before"] == 7
+
+
+def test_again_it_goes_on(client: Any, shop: Path, host: LocalHost) -> None:
+    until(client, start(client, limit=3), "done", 60)
+    passes = host.jobs.count("Prodshot: folder")
+    job = until(client, start(client), "done", 60)
+    assert job["result"]["done_before"] == 3 and counts(job) == COUNTS
+    assert host.jobs.count("Prodshot: folder") == COUNTS["found"] and 0 < passes < COUNTS["found"]
+
+
+class Waiting:
+    """Passes that wait to be let through, or to be interrupted."""
+
+    def __init__(self, host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.go, self.stop = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
+        waiting = self
+
+        def paint(self: InvertingPainter, plan: InpaintPass) -> PassResult:
+            waiting.begun.release()
+            while not waiting.go.acquire(timeout=0.02):
+                if waiting.stop.is_set():
+                    raise PassInterrupted("interrupted")
+            return PassResult(255 - plan.picture)
+
+        monkeypatch.setattr(InvertingPainter, "paint", paint)
+        host.interrupt = self.stop.set  # type: ignore[method-assign]
+
+
+def test_cancelled_once_it_finishes_the_pictures_at_hand(
+    client: Any, shop: Path, host: LocalHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = Waiting(host, monkeypatch)
+    job_id = start(client)
+    assert passes.begun.acquire(timeout=30)
+    client.delete(f"{JOBS}/{job_id}")
+    time.sleep(0.2)
+    assert client.get(f"{JOBS}/{job_id}").json()["state"] == "running"
+    passes.go.release(10)
+    until(client, job_id, "cancelled", 30)
+    assert not passes.stop.is_set()
+    done = [line["file"] for line in lines_of(shop / "done")]
+    assert 1 <= len(done) < 7
+    job = until(client, start(client), "done", 60)
+    assert counts(job) == COUNTS and job["result"]["done_before"] >= len([name for name in done if name != "g.jpg"])
+
+
+def test_cancelled_twice_it_lets_go(client: Any, shop: Path, host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = Waiting(host, monkeypatch)
+    job_id = start(client)
+    assert passes.begun.acquire(timeout=30)
+    client.delete(f"{JOBS}/{job_id}")
+    client.delete(f"{JOBS}/{job_id}")
+    until(client, job_id, "cancelled", 30)
+    assert passes.stop.is_set()
+    passes.stop.clear()
+    passes.go.release(10)
+    assert counts(until(client, start(client), "done", 60)) == COUNTS
+
+
+def test_a_pass_that_the_user_interrupts_is_tried_again_next_time(
+    client: Any, shop: Path, host: LocalHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = Waiting(host, monkeypatch)
+    passes.stop.set()
+    job = until(client, start(client), "done", 60)
+    assert counts(job) == {"found": 0, "skipped": 2, "failed": 5}
+    passes.stop.clear()
+    passes.go.release(10)
+    job = until(client, start(client), "done", 60)
+    assert counts(job) == COUNTS and job["result"]["done_before"] == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"folder": ""}, "folder"),
+        ({"folder": "nowhere"}, "folder"),
+        ({"folder": "/etc"}, "folder"),
+        ({"folder": 5}, "folder"),
+        ({"out": " "}, "out"),
+        ({"out": "../out"}, "out"),
+        ({"out": "in"}, "out"),
+        ({"recursive": "yes"}, "recursive"),
+        ({"limit": -1}, "limit"),
+        ({"limit": 1.5}, "limit"),
+        ({"dry_run": 1}, "dry_run"),
+        ({"products": ""}, "products"),
+        ({"products": "b" * 30_000}, "products"),
+        ({"grow": 9999}, "grow"),
+        ({"finder": "langsam"}, "finder"),
+        ({"webui": "http://10.0.0.1"}, "webui"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(client: Any, shop: Path, changes: dict[str, Any], field: str) -> None:
+    given = {"folder": "in", "out": "done", "products": "handbag", **changes}
+    reply = client.post(JOBS, json={"kind": "folder", "settings": given})
+    assert reply.status_code == 422, reply.text
+    assert field in [problem["field"] for problem in reply.json()["detail"]]
+    assert str(shop.parent) not in reply.text and not (shop / "done").exists()
+
+
+def test_without_allowed_folders_none_is_opened(client: Any, shop: Path, host: LocalHost) -> None:
+    host.flags["prodshot_allow_dir"] = []
+    given = {"folder": str(shop / "in"), "out": str(shop / "done"), "products": "handbag"}
+    reply = client.post(JOBS, json={"kind": "folder", "settings": given})
+    assert reply.status_code == 422 and "--prodshot-allow-dir" in reply.text
+
+
+def test_what_ends_the_job_is_told(client: Any, shop: Path) -> None:
+    (shop / "done").write_text("a file")
+    job = until(client, start(client), "failed", 30)
+    assert "folder" in job["error"] and str(shop) not in job["error"]
+
+
+# --- what it wrote, to be read ----------------------------------------------------------------------------------------
+
+
+def test_the_report_can_be_read(client: Any, shop: Path) -> None:
+    job_id = start(client, engine="retouch")
+    job = until(client, job_id, "done", 60)
+    assert job["files"] == {
+        "report": "index.html",
+        "lines": "report.jsonl",
+        "table": "report.csv",
+        "summary": "summary.json",
+    }
+    page = client.get(f"{JOBS}/{job_id}/files/{job['files']['report']}")
+    assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
+    assert page.text.count("<article") == 7 and "./new/bags%20%26%20shoes/d.png" in page.text
+    assert "sandbox" in page.headers["content-security-policy"]
+    assert "allow-same-origin" not in page.headers["content-security-policy"]
+    result = client.get(f"{JOBS}/{job_id}/files/new/bags%20%26%20shoes/d.png")
+    assert result.content == (shop / "done/new/bags & shoes/d.png").read_bytes()
+    assert result.headers["content-type"] == "image/png"
+    assert len(client.get(f"{JOBS}/{job_id}/files/report.jsonl").text.splitlines()) == 7
+
+
+NO_FILES = [
+    "../in/a.png",
+    "%2e%2e/in/a.png",
+    "new/../../in/a.png",
+    "..%2Fin%2Fa.png",
+    ".prodshot/lock",
+    ".prodshot/thumbnails.jsonl",
+    "/etc/passwd",
+    "%2Fetc%2Fpasswd",
+    "way-out.png",
+    "nothing.png",
+    "new",
+    "notes.exe",
+    "a%00.png",
+    "",
+]
+
+
+@pytest.fixture
+def finished(client: Any, shop: Path) -> Iterator[str]:
+    job_id = start(client, engine="retouch")
+    until(client, job_id, "done", 60)
+    (shop / "done" / "way-out.png").symlink_to(shop.parent / "secret.png")
+    (shop / "done" / "notes.exe").write_bytes(b"MZ")
+    yield job_id
+
+
+@pytest.mark.parametrize("name", NO_FILES)
+def test_no_other_file_can_be_read(client: Any, finished: str, table: JobTable, name: str) -> None:
+    job = table.get(finished)
+    assert job is not None
+    job_files.add_page_door(client.app)
+    for place in (f"{JOBS}/{finished}/files/{name}", f"{job_files.PAGE_DOOR}/{job.key}/{name}"):
+        reply = client.get(place)
+        assert reply.status_code == 404, place
+        assert "root:" not in reply.text
+
+
+def test_a_job_without_a_folder_has_no_file() -> None:
+    assert Job("counting", lambda control: {}).file("report.csv") is None
+
+
+def test_the_page_reads_with_the_jobs_key_alone(client: Any, finished: str, host: LocalHost, table: JobTable) -> None:
+    job = table.get(finished)
+    assert job is not None
+    host.credentials = {"seller": "secret"}
+    job_files.add_page_door(client.app)
+    number = len(client.app.routes)
+    job_files.add_page_door(client.app)
+    assert len(client.app.routes) == number
+    assert client.get("/" + job_files.page_link(job, "report")).text.count("<article") == 7
+    for key in ("", "wrong", finished, job.key[:-1]):
+        assert client.get(f"{job_files.PAGE_DOOR}/{key}/index.html").status_code == 404
+    assert client.get(f"{JOBS}/{finished}/files/index.html").status_code == 401
+    code = base64.b64encode(b"seller:secret").decode()
+    reply = client.get(f"{JOBS}/{finished}", headers={"Authorization": f"Basic {code}"})
+    assert reply.status_code == 200 and job.key not in reply.text
