@@ -21,8 +21,14 @@ ATTEMPTS = 5
 FIRST_PAUSE = 0.5
 """Seconds before the second attempt; each further pause is twice as long."""
 
-_RESTING = (502, 503, 504)
-"""HTTP statuses of a server that is starting, busy, or not yet behind its proxy: worth another attempt."""
+_RESTING = (502, 503)
+"""HTTP statuses of a server that is busy, or not up yet behind its proxy: worth another attempt, whatever was asked."""
+
+_LATE = 504
+"""HTTP's status of a proxy that waits no longer: the server behind it may be at work."""
+
+_ONLY_ASKING = ("GET", "DELETE")
+"""Methods that may be sent twice: they begin no work."""
 
 
 class RemoteError(ProdshotError):
@@ -190,7 +196,7 @@ class RemoteWebUI:
                 if attempt == ATTEMPTS or not _never_began(method, error):
                     raise RemoteError(f"{self.address} cannot be reached: {_words(error)}") from error
             else:
-                if response.status_code not in _RESTING or attempt == ATTEMPTS:
+                if attempt == ATTEMPTS or not _is_resting(method, response.status_code):
                     return response
                 pause = max(pause, _retry_after(response))
             self._sleep(pause)
@@ -233,7 +239,11 @@ def _parse(address: str) -> httpx.URL:
 def _never_began(method: str, error: httpx.HTTPError) -> bool:
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)):
         return True
-    return method in ("GET", "DELETE") and isinstance(error, httpx.TransportError)
+    return method in _ONLY_ASKING and isinstance(error, httpx.TransportError)
+
+
+def _is_resting(method: str, status: int) -> bool:
+    return status in _RESTING or (status == _LATE and method in _ONLY_ASKING)
 
 
 def _words(error: httpx.HTTPError) -> str:

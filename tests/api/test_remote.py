@@ -146,16 +146,25 @@ def test_it_gives_up_in_the_end() -> None:
     assert len(requests) == ATTEMPTS
 
 
-@pytest.mark.parametrize("error", [httpx.ReadTimeout("slow"), httpx.ReadError("cut"), httpx.RemoteProtocolError("cut")])
-def test_work_that_may_have_begun_is_not_asked_for_twice(error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        httpx.ReadTimeout("slow"),
+        httpx.ReadError("cut"),
+        httpx.RemoteProtocolError("cut"),
+        httpx.Response(504, text="Gateway Time-out"),
+    ],
+)
+def test_work_that_may_have_begun_is_not_asked_for_twice(error: Any) -> None:
     client, requests, _ = scripted(error, ok())
     with pytest.raises(RemoteError):
         client.enhance([b"x"])
     assert len(requests) == 1
 
 
-def test_looking_is_asked_for_twice() -> None:
-    client, requests, _ = scripted(httpx.ReadError("cut"), ok(settings=[]))
+@pytest.mark.parametrize("trouble", [httpx.ReadError("cut"), httpx.Response(504, text="Gateway Time-out")])
+def test_looking_is_asked_for_twice(trouble: Any) -> None:
+    client, requests, _ = scripted(trouble, ok(settings=[]))
     assert client.schema() == []
     assert len(requests) == 2
 
