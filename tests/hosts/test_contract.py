@@ -1,6 +1,7 @@
 """The double and every call we make, held against the recorded signatures of five hosts, and against real code.
 
-The record is `../shared/hosts-contract.json`; `PRODSHOT_WEBUI_DIR` and `PRODSHOT_FORGE_DIR` name real installations.
+`contract.json` is the record (see `record_contract`); `PRODSHOT_WEBUI_DIR`, `PRODSHOT_FORGE_DIR` and
+`PRODSHOT_REFORGE_DIR` name real installations.
 """
 
 from __future__ import annotations
@@ -8,79 +9,32 @@ from __future__ import annotations
 import ast
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lib_prodshot.bootstrap import ROOT
+from lib_prodshot.control import choose_unit
+from lib_prodshot.hosts.interface import ControlLists
+from lib_prodshot.request import Request, setting_named
+from tests.hosts import record_contract, touched
+from tests.hosts.calls import (
+    CALLS,
+    FORGE_CODE,
+    FORGE_FAMILY,
+    MIKUBILL_CALLS,
+    NAMES_WE_READ,
+    NEVER,
+    PROCESSING,
+    SCRIPTS,
+    STATE,
+)
+from tests.hosts.signatures import HOSTS, Signature, names_in, names_of, refusal, signature_of, signatures_in
 
-RECORD = ROOT.parent / "shared" / "hosts-contract.json"
-HOSTS = ("a1111", "forge", "reforge", "classic", "neo")
 DOUBLE = ROOT / "tests" / "double"
-REAL = {"a1111": "PRODSHOT_WEBUI_DIR", "forge": "PRODSHOT_FORGE_DIR"}
+REAL = {"a1111": "PRODSHOT_WEBUI_DIR", "forge": "PRODSHOT_FORGE_DIR", "reforge": "PRODSHOT_REFORGE_DIR"}
 
-PROCESSING, SCRIPTS, IMAGES = "modules/processing.py", "modules/scripts.py", "modules/images.py"
-MODELS, OPTIONS, STATE = "modules/sd_models.py", "modules/options.py", "modules/shared_state.py"
-BACKEND, LDM = "backend/memory_management.py", "ldm_patched/modules/model_management.py"
-FORGE_CONTROL = "extensions-builtin/sd_forge_controlnet/lib_controlnet/global_state.py"
-CALLBACKS = "modules/script_callbacks.py"
-MIKUBILL = "internal_controlnet/external_code.py"
-
-
-@dataclass(frozen=True)
-class Call:
-    """A call we make: where it goes, how many positional arguments (without self), which keywords, on which hosts."""
-
-    file: str
-    name: str
-    positional: int = 0
-    keywords: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = HOSTS
-
-
-ALL_BUT_A1111 = ("forge", "reforge", "classic", "neo")
-CALLS = (
-    Call(PROCESSING, "process_images", 1),
-    Call(PROCESSING, "fix_seed", 1),
-    Call(PROCESSING, "create_binary_mask", 1),
-    Call(PROCESSING, "create_infotext", 4, ("index", "all_negative_prompts")),
-    Call(PROCESSING, "Processed.__init__", 2, ("seed", "info", "subseed", "infotexts")),
-    Call(PROCESSING, "StableDiffusionProcessing.setup_prompts"),
-    Call(PROCESSING, "StableDiffusionProcessing.save_samples"),
-    Call(PROCESSING, "StableDiffusionProcessing.comment", 1),
-    Call(PROCESSING, "StableDiffusionProcessing.close"),
-    Call(PROCESSING, "StableDiffusionProcessing.get_token_merging_ratio"),
-    Call(IMAGES, "image_grid", 2),
-    Call(IMAGES, "save_image", 6, ("info", "p", "suffix")),
-    Call(IMAGES, "save_image", 6, ("info", "short_filename", "p", "grid")),
-    Call(MODELS, "get_closet_checkpoint_match", 1),
-    Call(MODELS, "apply_token_merging", 2),
-    Call(MODELS, "send_model_to_cpu", 1, hosts=("a1111",)),
-    Call(MODELS, "send_model_to_device", 1, hosts=("a1111",)),
-    Call(OPTIONS, "Options.set", 2, ("is_api", "run_callbacks")),
-    Call(OPTIONS, "Options.get_default", 1),
-    Call(STATE, "State.begin", 0, ("job",)),
-    Call(STATE, "State.end"),
-    Call(BACKEND, "free_memory", 2, hosts=("forge", "neo")),
-    Call(BACKEND, "get_torch_device", hosts=("forge", "neo")),
-    Call(BACKEND, "soft_empty_cache", hosts=("forge", "neo")),
-    Call(LDM, "free_memory", 2, hosts=("reforge", "classic")),
-    Call(LDM, "get_torch_device", hosts=("reforge", "classic")),
-    Call(LDM, "soft_empty_cache", hosts=("reforge", "classic")),
-    Call(FORGE_CONTROL, "update_controlnet_filenames", hosts=ALL_BUT_A1111),
-    Call(FORGE_CONTROL, "get_all_controlnet_names", hosts=ALL_BUT_A1111),
-    Call(FORGE_CONTROL, "get_all_preprocessor_names", hosts=ALL_BUT_A1111),
-)
-CALLS += (
-    Call(CALLBACKS, "add_callback", 2, ("category", "filename"), hosts=("a1111", "forge", "reforge", "neo")),
-    *(Call(CALLBACKS, f"on_{kind}", 1) for kind in ("app_started", "before_ui", "ui_settings")),
-)
-MIKUBILL_CALLS = (
-    Call(MIKUBILL, "get_models", 0, ("update",)),
-    Call(MIKUBILL, "get_modules", 0, ("alias_names",)),
-)
 STATE_FIELDS = ("skipped", "interrupted", "stopping_generation", "job", "job_no", "job_count", "textinfo")
 
 SOMETIMES = {"scheduler": ("classic",), "distilled_cfg_scale": ("a1111", "reforge", "classic")}
@@ -96,66 +50,29 @@ HOOKS_WE_RELY_ON = (
     "run",
 )
 
+OUR_SOURCES = sorted([*(ROOT / "lib_prodshot").rglob("*.py"), *(ROOT / "scripts").glob("*.py")])
+
 
 @pytest.fixture(scope="module")
 def record() -> dict[str, Any]:
-    if not RECORD.is_file():
-        pytest.skip(f"the recorded signatures are not here ({RECORD})")
-    return json.loads(RECORD.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    return json.loads(record_contract.KEPT.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
-Signature = list[str]
-"""Parameters as the record writes them: 'name', 'name=default', '*', '*args', '**kwargs'."""
+def real_folder(host: str) -> Path:
+    folder = os.environ.get(REAL[host], "")
+    if not folder:
+        pytest.skip(f"{REAL[host]} names no {host}")
+    return Path(folder)
 
 
-def signature_of(node: ast.FunctionDef) -> Signature:
-    arguments = node.args
-    plain = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
-    defaults = [None] * (len(plain) - len(arguments.defaults)) + [ast.unparse(value) for value in arguments.defaults]
-    parts = [name if default is None else f"{name}={default}" for name, default in zip(plain, defaults)]
-    if arguments.vararg:
-        parts.append(f"*{arguments.vararg.arg}")
-    elif arguments.kwonlyargs:
-        parts.append("*")
-    parts += [
-        argument.arg if default is None else f"{argument.arg}={ast.unparse(default)}"
-        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults)
-    ]
-    return [*parts, f"**{arguments.kwarg.arg}"] if arguments.kwarg else parts
+def test_the_record_is_the_part_of_the_full_one_that_we_ask_for(record: dict[str, Any]) -> None:
+    if not record_contract.FULL.is_file():
+        pytest.skip(f"the full record is not beside this checkout ({record_contract.FULL})")
+    full = json.loads(record_contract.FULL.read_text(encoding="utf-8"))
+    assert record == record_contract.kept_of(full), "python -m tests.hosts.record_contract writes it anew"
 
 
-def signatures_in(source: str) -> dict[str, Signature]:
-    """Every function and method of a module, methods as Class.name; of two with one name the first."""
-    found: dict[str, Signature] = {}
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.FunctionDef):
-            found.setdefault(node.name, signature_of(node))
-        if isinstance(node, ast.ClassDef):
-            for method in node.body:
-                if isinstance(method, ast.FunctionDef):
-                    found.setdefault(f"{node.name}.{method.name}", signature_of(method))
-    return found
-
-
-def names_of(signature: Signature) -> list[str]:
-    return [part.partition("=")[0] for part in signature]
-
-
-def refusal(call: Call, signature: Signature | None) -> str:
-    """Why a host would refuse the call; empty where it takes it."""
-    if signature is None:
-        return f"{call.file} has no {call.name}"
-    parts = signature[1:] if signature[:1] == ["self"] else list(signature)
-    star = next((place for place, part in enumerate(parts) if part.startswith("*")), len(parts))
-    if call.positional > star and not any(part.startswith("*") and part not in ("*",) for part in parts):
-        return f"{call.name}{parts} takes {star} positional arguments, not {call.positional}"
-    names = [name.lstrip("*") for name in names_of(parts)]
-    unknown = [name for name in call.keywords if name not in names]
-    if unknown and not any(part.startswith("**") for part in parts):
-        return f"{call.name}{parts} does not know {unknown}"
-    given = {*names[: call.positional], *call.keywords}
-    needed = [part for part in parts if "=" not in part and not part.startswith("*") and part not in given]
-    return f"{call.name}{parts} also wants {needed}" if needed else ""
+# ---- our calls
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -170,9 +87,38 @@ def test_mikubill_s_controlnet_takes_our_calls(record: dict[str, Any]) -> None:
     assert not [bad for bad in (refusal(call, modules[call.file].get(call.name)) for call in MIKUBILL_CALLS) if bad]
 
 
-def fields_of(modules: dict[str, Any], *kinds: str) -> set[str]:
+def test_no_name_of_theirs_is_touched_unheld() -> None:
+    """What our source touches, read out of it, is in the tables that these tests go through."""
+    held = {(call.file, call.name.split(".")[0]) for call in (*CALLS, *MIKUBILL_CALLS)}
+    held |= {(file, name) for file, names in NAMES_WE_READ.items() for name in names}
+    found = {(_file_of(module), name) for module, name in touched.touched()}
+    assert found - held - {(FORGE_CODE, "ControlMode")} == set()
+    assert len(found) > 40, "the search has lost its sight"
+
+
+def _file_of(module: str) -> str:
+    file = module.replace(".", "/") + ".py"
+    return f"extensions-builtin/sd_forge_controlnet/{file}" if file.startswith("lib_controlnet") else file
+
+
+def test_nothing_is_said_that_a_host_does_not_bear() -> None:
+    for path in OUR_SOURCES:
+        said = {word for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for word in _words(node)}
+        assert not said & set(NEVER), path
+
+
+def _words(node: ast.AST) -> set[str]:
+    """What a piece of source names: a variable, an attribute, a keyword, a text."""
+    words = [getattr(node, name, None) for name in ("id", "attr", "arg", "value")]
+    return {word for word in words if isinstance(word, str)}
+
+
+# ---- the pass
+
+
+def fields_of(modules: dict[str, Any], *kinds: str, file: str = PROCESSING) -> set[str]:
     """Constructor fields of dataclasses, as the record lists them (those with an annotation)."""
-    lines = [line for kind in kinds for line in modules[PROCESSING][kind]["fields"]]
+    lines = [line for kind in kinds for line in modules[file][kind]["fields"]]
     return {line.partition(":")[0] for line in lines if ":" in line.partition("=")[0] and "init=False" not in line}
 
 
@@ -197,11 +143,48 @@ def test_a_pass_has_a_field_for_each_argument(record: dict[str, Any], host: str)
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_the_state_has_what_we_read(record: dict[str, Any], host: str) -> None:
-    fields = {
-        line.partition("=")[0].partition(":")[0].strip()
-        for line in record["hosts"][host]["modules"][STATE]["State"]["fields"]
-    }
-    assert set(STATE_FIELDS) <= fields
+    lines = record["hosts"][host]["modules"][STATE]["State"]["fields"]
+    assert set(STATE_FIELDS) <= {line.partition("=")[0].partition(":")[0].strip() for line in lines}
+
+
+# ---- the ControlNet unit
+
+
+def our_unit(mode: str = "Balanced") -> dict[str, Any]:
+    lists = ControlLists(("control_v11f1p_sd15_depth",), ("none", "depth_midas"), "none", 3)
+    unit = choose_unit(Request(products="car", control="required", control_mode=mode), "sd15", lists).unit
+    assert unit is not None
+    return dict(unit)
+
+
+def values_of(kind: dict[str, Any]) -> list[str]:
+    """The values of an enum, in its order."""
+    return [ast.literal_eval(line.partition(" = ")[2]) for line in kind["fields"]]
+
+
+@pytest.mark.parametrize("host", FORGE_FAMILY)
+def test_a_unit_fits_the_forge_family(record: dict[str, Any], host: str) -> None:
+    modules = record["hosts"][host]["modules"]
+    assert set(our_unit()) <= fields_of(modules, "ControlNetUnit", file=FORGE_CODE)
+    _assert_words_fit(modules[FORGE_CODE], host)
+
+
+def test_a_unit_fits_mikubill_s(record: dict[str, Any]) -> None:
+    modules = record["mikubill_controlnet"]["modules"]
+    assert set(our_unit()) <= fields_of(modules, "ControlNetUnit", file="internal_controlnet/args.py")
+    _assert_words_fit(modules["scripts/enums.py"], "a1111")
+
+
+def _assert_words_fit(enums: dict[str, Any], host: str) -> None:
+    """Each mode is the host's own string, or the one in the same place of its list (reForge's are other words)."""
+    from lib_prodshot.hosts.controlnet import _mode
+
+    theirs, ours = values_of(enums["ControlMode"]), setting_named("control_mode").choices
+    assert [_mode(theirs, mode) for mode in ours] == theirs, host
+    assert set(setting_named("control_resize_mode").choices) <= set(values_of(enums["ResizeMode"])), host
+
+
+# ---- our hooks
 
 
 def our_hooks() -> dict[str, Signature]:
@@ -266,39 +249,15 @@ def test_the_double_s_passes_take_the_real_fields(record: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("host", REAL)
 def test_real_code_takes_our_calls(host: str) -> None:
-    folder = os.environ.get(REAL[host], "")
-    if not folder:
-        pytest.skip(f"{REAL[host]} names no {host}")
+    folder = real_folder(host)
     for call in (call for call in CALLS if host in call.hosts):
-        found = signatures_in((Path(folder) / call.file).read_text(encoding="utf-8"))
-        # a few live elsewhere in forks and are passed on; what the record has was looked up in the real place
-        assert call.name not in found or not refusal(call, found[call.name])
-        assert call.name in found or call.file in (MODELS,), call.name
+        found = signatures_in((folder / call.file).read_text(encoding="utf-8"))
+        assert not refusal(call, found.get(call.name))
 
 
 @pytest.mark.parametrize("host", REAL)
 def test_real_modules_have_the_names_we_read(host: str) -> None:
-    folder = os.environ.get(REAL[host], "")
-    if not folder:
-        pytest.skip(f"{REAL[host]} names no {host}")
+    folder = real_folder(host)
     for file, names in NAMES_WE_READ.items():
-        source = (Path(folder) / file).read_text(encoding="utf-8")
-        for name in names:
-            assert name in source, f"{file}: {name}"
-
-
-NAMES_WE_READ = {
-    "modules/sd_models.py": ("checkpoints_list", "model_data", "def select_checkpoint", "get_closet_checkpoint_match"),
-    "modules/script_callbacks.py": (
-        "callback_map",
-        "callbacks_app_started",
-        "callbacks_before_ui",
-        "callbacks_ui_settings",
-    ),
-    "modules/sd_samplers.py": ("all_samplers",),
-    "modules/sd_schedulers.py": ("schedulers",),
-    "modules/sd_vae.py": ("def get_loaded_vae_name", "def get_loaded_vae_hash"),
-    "modules/call_queue.py": ("queue_lock",),
-    "modules/paths.py": ("data_path", "models_path"),
-    "modules/errors.py": ("def report",),
-}
+        known = names_in((folder / file).read_text(encoding="utf-8"))
+        assert set(names) <= known, f"{file}: {set(names) - known}"
