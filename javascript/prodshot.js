@@ -1,5 +1,5 @@
-/* What gradio cannot do: hand Find the picture that the tab shows, keep the finder's state line up to date, and let
-   B, M and Escape switch the boxes and the mask of a preview and close it. */
+/* What gradio cannot do: hand Find the picture that the tab shows, keep the finder's state line and the lines of jobs up
+   to date, and let B, M and Escape switch the boxes and the mask of a preview and close it. */
 
 window.prodshot = (function() {
     const page = () => (typeof gradioApp === 'function' ? gradioApp() : document);
@@ -51,6 +51,22 @@ window.prodshot = (function() {
         }
     }
 
+    /* a job's line is asked for when it is first seen, every second while the job goes on, and every ten seconds
+       otherwise: another page, or the API, may have begun one */
+    let seconds = 0;
+
+    function refreshJobs() {
+        seconds += 1;
+        const seen = new Set([...page().querySelectorAll('.prodshot-job[id]')].filter(isShown).map((line) => line.id));
+        for (const id of seen) {
+            const line = page().getElementById(id);
+            const isDue = !line.dataset.prodshotAsked || line.querySelector('[data-over="0"]') || seconds % 10 === 0;
+            if (!isDue) continue;
+            line.dataset.prodshotAsked = '1';
+            page().getElementById(id.replace(/line$/, 'refresh'))?.click();
+        }
+    }
+
     function isTyping(target) {
         return target.isContentEditable || /^(textarea|select)$/i.test(target.tagName) ||
             (target.tagName === 'INPUT' && !/^(checkbox|radio|range|button)$/.test(target.type));
@@ -75,5 +91,6 @@ window.prodshot = (function() {
     document.addEventListener('keydown', onKey);
     document.addEventListener('click', onClick);
     setInterval(refreshStates, 1000);
+    setInterval(refreshJobs, 1000);
     return {find};
 })();

@@ -21,6 +21,39 @@ from lib_prodshot.webui.preset_box import said
 _LOG = logging.getLogger("prodshot")
 
 
+@dataclass(frozen=True)
+class StateLine:
+    """The line that says which finder is ready, the button that fetches what it lacks, and the hidden one that our
+    script presses to bring the line up to date."""
+
+    state: Any
+    fetch: Any
+    refresh: Any
+
+    @classmethod
+    def draw(cls, elem_id: Callable[[str], str]) -> StateLine:
+        """Draw all three."""
+        with gr.Row(elem_classes=["prodshot-state-row"]):
+            state = gr.HTML("", elem_id=elem_id("state"), elem_classes=["prodshot-state"])
+            fetch = small_button("Fetch", elem_id("fetch"))
+            fetch.visible = False
+            refresh = small_button("Refresh", elem_id("refresh"))
+            refresh.elem_classes = [*refresh.elem_classes, "prodshot-hidden"]
+        return cls(state, fetch, refresh)
+
+    @property
+    def shown(self) -> list[Any]:
+        """What `show_state` fills."""
+        return [self.state, self.fetch]
+
+    def connect(self, finder: Any) -> None:
+        """Let the line follow the component of the setting 'finder'."""
+        quiet = {"show_progress": False, "queue": False}
+        self.refresh.click(show_state, [finder], self.shown, **quiet)
+        finder.change(show_state, [finder], self.shown, **quiet)
+        self.fetch.click(fetch_or_stop, [finder], self.shown, **quiet)
+
+
 @dataclass
 class FindBox:
     """Find's components; they are drawn at three places of the panel and tied to the settings' by `connect`."""
@@ -28,21 +61,14 @@ class FindBox:
     elem_id: Callable[[str], str]
     tab: str
     button: Any
-    state: Any = None
-    fetch: Any = None
-    refresh: Any = None
+    line: StateLine | None = None
     result: Any = None
     picture: Any = None
     given: Any = None
 
     def draw_state(self) -> None:
-        """The state line with its button, and the hidden one that our script presses to bring it up to date."""
-        with gr.Row(elem_classes=["prodshot-state-row"]):
-            self.state = gr.HTML("", elem_id=self.elem_id("state"), elem_classes=["prodshot-state"])
-            self.fetch = small_button("Fetch", self.elem_id("fetch"))
-            self.fetch.visible = False
-            self.refresh = small_button("Refresh", self.elem_id("refresh"))
-            self.refresh.elem_classes = [*self.refresh.elem_classes, "prodshot-hidden"]
+        """The finder's state line."""
+        self.line = StateLine.draw(self.elem_id)
 
     def draw_result(self) -> None:
         """Where Find shows what it saw; empty and without height until then."""
@@ -65,20 +91,17 @@ class FindBox:
 
     def connect(self, components: Sequence[Any]) -> None:
         """Let Find read the settings' components (in schema order)."""
+        assert self.line is not None
         products, finder = (self._among(components, name) for name in ("products", "finder"))
-        line = [self.state, self.fetch]
-        quiet = {"show_progress": False, "queue": False}
         for begins in (self.button.click, products.submit):
             begins(
                 find,
                 [self.picture, self.given, *components],
-                [self.result, *line],
+                [self.result, *self.line.shown],
                 queue=False,
                 **javascript(f"(...args) => window.prodshot ? window.prodshot.find('{self.tab}', args) : args"),
             )
-        self.refresh.click(show_state, [finder], line, **quiet)
-        finder.change(show_state, [finder], line, **quiet)
-        self.fetch.click(fetch_or_stop, [finder], line, **quiet)
+        self.line.connect(finder)
 
     def _among(self, components: Sequence[Any], name: str) -> Any:
         return next(known for known in components if known.elem_id == self.elem_id(name))

@@ -1,4 +1,5 @@
-"""Folders of the server that a request may name: only beneath those its owner allowed with `--prodshot-allow-dir`."""
+"""Folders of the server that a request may name: only beneath those its owner allowed with `--prodshot-allow-dir`;
+and those that the user in front of the WebUI's page may name."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.hosts.current import host
 
 FLAG = "prodshot_allow_dir"
+
+_LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 def allowed_folders() -> tuple[Path, ...]:
@@ -39,3 +42,30 @@ def check_folder(field: str, text: object) -> Path:
     if not any(resolved == folder or folder in resolved.parents for folder in allowed):
         raise refused
     return resolved
+
+
+def open_for_page(field: str, text: object) -> Path:
+    """The folder that the page's user names: any of this machine, as in the WebUI's own folder fields; a relative one
+    stands in the WebUI's data folder. It need not exist yet.
+
+    Where the WebUI hides such fields (`--hide-ui-dir-config`), or others can reach it over a network, only what
+    `check_folder` allows. Raises `RequestError`.
+    """
+    if not page_is_trusted():
+        return check_folder(field, text)
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise RequestError([FieldProblem(field, "this is not a folder", "a folder of this machine")])
+    try:
+        return (host().data_path() / Path(text.strip()).expanduser()).resolve()
+    except (OSError, RuntimeError) as error:
+        raise RequestError([FieldProblem(field, "this is not a folder", "a folder of this machine")]) from error
+
+
+def page_is_trusted() -> bool:
+    """Whether whoever sees the page may do what this machine's own user may."""
+    return not (_is_open_to_others() or host().flag("hide_ui_dir_config", False))
+
+
+def _is_open_to_others() -> bool:
+    name = host().flag("server_name")
+    return any(host().flag(flag) for flag in ("listen", "share", "ngrok")) or bool(name and name not in _LOCAL)

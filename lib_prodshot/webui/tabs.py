@@ -23,7 +23,7 @@ from lib_prodshot.webui.preset_box import said
 
 _LOG = logging.getLogger("prodshot")
 
-TABS: tuple[tuple[str, str, str], ...] = ()
+TABS: tuple[tuple[str, str, str], ...] = (("Prodshot folder", "prodshot_folder", "lib_prodshot.webui.folder_tab"),)
 """Title, id, and the module whose `draw()` draws it, in their order."""
 
 
@@ -54,8 +54,9 @@ class JobBox:
     links: tuple[tuple[str, str], ...]
     start: Any = None
     stop: Any = None
-    line: Any = None
     refresh: Any = None
+    message: Any = None
+    line: Any = None
 
     def draw(self, words: str) -> None:
         """Draw the buttons (`words` on the one that starts) and the line."""
@@ -65,23 +66,25 @@ class JobBox:
             self.stop = unsaved(gr.Button("Stop", elem_id=f"{named}_stop"))
             self.refresh = small_button("Refresh", f"{named}_refresh")
             self.refresh.elem_classes = [*self.refresh.elem_classes, "prodshot-hidden"]
+        self.message = unsaved(gr.HTML("", elem_id=f"{named}_message", elem_classes=["prodshot-message"]))
         self.line = unsaved(gr.HTML("", elem_id=f"{named}_line", elem_classes=["prodshot-job"]))
 
     def connect(self, begin: Callable[..., Job], inputs: list[Any]) -> None:
         """`begin` puts the job in the queue, given the values of `inputs`; it may raise `ProdshotError`."""
 
-        def start(*values: Any) -> str:
+        def start(*values: Any) -> tuple[str, Any]:
             try:
-                return self.html_of(begin(*values))
+                begin(*values)
+                return "", self.show()
             except ProdshotError as error:
-                return said(str(error), is_error=True)
+                return said(str(error), is_error=True), gr.update()
             except Exception:
                 _LOG.exception("a job of the kind %s could not be started", self.kind)
                 words = "This failed for a reason nobody foresaw; the console has the details. Please report it."
-                return said(words, is_error=True)
+                return said(words, is_error=True), gr.update()
 
         quiet = {"show_progress": False, "queue": False}
-        self.start.click(start, inputs, [self.line], **quiet)
+        self.start.click(start, inputs, [self.message, self.line], **quiet)
         self.stop.click(self.ask_to_stop, [], [self.line], **quiet)
         self.refresh.click(self.show, [], [self.line], **quiet)
 

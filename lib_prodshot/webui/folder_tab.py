@@ -1,0 +1,84 @@
+"""The tab "Prodshot folder": the folder job of `prodshot batch`, with the panel's settings, in the WebUI."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from lib_prodshot.hosts.current import why_unfit
+from lib_prodshot.jobs.job_settings import SETTINGS, job_setting
+from lib_prodshot.request import setting_named, settings
+from lib_prodshot.webui import fields, layout, preset_box
+from lib_prodshot.webui.find_box import StateLine
+from lib_prodshot.webui.form import Form
+from lib_prodshot.webui.job_table import JOBS, Job
+from lib_prodshot.webui.preset_box import said
+from lib_prodshot.webui.server_paths import open_for_page
+from lib_prodshot.webui.tabs import JobBox
+
+_LINKS = (("report", "Contact sheet"), ("table", "report.csv"), ("lines", "report.jsonl"), ("summary", "summary.json"))
+
+_IDLE = "output"
+"""The section of settings that a folder job has no use for: what it keeps is always the same."""
+
+
+def elem_id(item: str) -> str:
+    """The ids of the tab's components."""
+    return f"prodshot_folder_{item}"
+
+
+def draw() -> None:
+    """Draw the tab into the current gradio context. In a WebUI that Prodshot cannot work in it says why."""
+    why = why_unfit()
+    if why:
+        gr.HTML(said(why, is_error=True))
+        return
+    form = Form.begin(elem_id)
+    own = _draw_own()
+    form.draw_one(setting_named("products"))
+    line = StateLine.draw(elem_id)
+    form.draw_one(setting_named("engine"))
+    with gr.Tabs(elem_id=elem_id("tabs"), elem_classes=["prodshot-tabs"]):
+        for title in filter(_is_used, layout.TABS):
+            with gr.Tab(title, elem_id=elem_id(f"tab_{title.lower()}")):
+                form.draw_tab(title)
+        with gr.Tab("Presets", elem_id=elem_id("tab_presets")):
+            presets = preset_box.draw(elem_id)
+    # unseen, but there: presets hold all settings
+    with gr.Column(visible=False):
+        for title in layout.TABS:
+            if not _is_used(title):
+                form.draw_tab(title)
+    box = JobBox("folder", _LINKS)
+    box.draw("Start")
+    line.connect(form.components["finder"])
+    presets.connect(form.in_order())
+    box.connect(begin, [*own, *form.in_order()])
+
+
+def _draw_own() -> list[Any]:
+    """The job's own settings, folders first."""
+    drawn = []
+    for row in (("folder", "out"), ("recursive", "dry_run", "limit")):
+        with gr.Row(elem_classes=["prodshot-row"]):
+            for known in map(job_setting, row):
+                drawn.append(fields.draw(known, known.default, elem_id(known.name)))
+    return drawn
+
+
+def _is_used(title: str) -> bool:
+    """Whether a folder job has a use for any setting of this tab of the panel."""
+    return any(known.section != _IDLE for known in layout.on_tab(title))
+
+
+def begin(*values: Any) -> Job:
+    """Put the job in the queue that the tab's fields describe: those of `job_settings`, then those of the request.
+
+    Raises `RequestError`.
+    """
+    from lib_prodshot.webui import folder_jobs
+
+    names = [known.name for known in (*SETTINGS, *settings())]
+    given = {name: value for name, value in zip(names, values) if value is not None}
+    return JOBS.put("folder", folder_jobs.work_from(given, open_for_page))
