@@ -22,9 +22,9 @@ from lib_prodshot.hosts.parent import defaults_of
 
 _SAVED_AS = "already_saved_as"
 
-_EXACT_SAVING = {"stealth_pnginfo_option": "None"}
-"""Settings under which a file holds the very pixels: Forge hides the infotext in their lowest bits, even where the
-option was never touched."""
+_EXACT_SAVING = {"stealth_pnginfo_option": "None", "stealth_pnginfo_opt": "None"}
+"""Settings under which a file holds the very pixels: Forge and reForge (each has its own word for it) hide the infotext
+in the lowest bits of colours or transparency, even where the option was never touched."""
 
 _FAMILIES = (
     ("modules_forge.forge_version", "Forge family"),

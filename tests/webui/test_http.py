@@ -370,6 +370,8 @@ def test_xyz_plot_sweeps_our_settings(clean: Server) -> None:
     arguments = [argument["value"] for argument in known]
     arguments[0], arguments[1] = known[0]["choices"].index("[Prodshot] Box threshold"), "0.0, 0.99"
     arguments[3] = arguments[6] = 0
+    # reForge's answer has the grid alone unless it is asked for its parts
+    arguments[[argument["label"] for argument in known].index("Include Sub Images")] = True
     plot = {"script_name": "X/Y/Z plot", "script_args": arguments}
     answer = txt2img(clean, **plot, **accordion(True, {**CAR, **BARE, "instances": "best"}))
     told = [parameters(text) for text in answer.infotexts[-2:]]
