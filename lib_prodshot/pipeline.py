@@ -54,7 +54,7 @@ def run(
 
 
 def _in_words(error: Exception) -> str:
-    """What a library raised, in one sentence. Torch, ONNX Runtime and OpenCV run out of memory in words of their own."""
+    """What a library raised, in one sentence. Torch, ONNX Runtime and OpenCV have their own words for no memory."""
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError) or any(words in text.lower() for words in _OUT_OF_MEMORY):
         return "out of memory; use a smaller picture or fewer instances"

@@ -30,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Take every picture through the house; exit code 1 when any failed."""
     from lib_prodshot.finding.registry import load_finder
     from lib_prodshot.jobs.one_file import Worker, make_folder, output_stems
+    from lib_prodshot.jobs.staging import sole_writer
 
     request = request_from(arguments)
     enhancer = _enhancer(request, arguments.webui)
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     worker = Worker(request, finder, enhancer, inputs)
     failed = 0
     stems = output_stems(arguments.paths)
-    with Report(arguments.out, redone=[str(path) for path in arguments.paths]) as report:
+    with sole_writer(arguments.out), Report(arguments.out, redone=[str(path) for path in arguments.paths]) as report:
         for path, stem in tqdm(list(zip(arguments.paths, stems)), unit="picture", disable=None, file=sys.stderr):
             outcome = worker.process(path, arguments.out, stem)
             report.add(outcome)

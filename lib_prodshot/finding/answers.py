@@ -4,7 +4,6 @@ must never pass for an absent product or end in a mask that nobody asked for."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +19,7 @@ def checked_boxes(detector: str, answer: Boxes, picture: Picture, classes: int) 
     Raises `FinderError`: not a detector's answer, scores that are no numbers, a box of no class or wholly outside.
     """
     if not isinstance(answer, Boxes) or len(answer.best_scores) != classes:
-        raise FinderError(f"the detector {detector} gave no answer for all {classes} products")
+        raise FinderError(f"the detector {detector} gave no answer for the products asked for")
     if not all(math.isfinite(score) for score in (*answer.best_scores, *(box.score for box in answer.boxes))):
         raise FinderError(f"the detector {detector} gave scores that are not numbers (NaN); its weights may be damaged")
     height, width = picture.shape[:2]

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
+from lib_prodshot.jobs.lines import Lines
 from lib_prodshot.jobs.report import CSV_NAME, JSONL_NAME, csv_row, whole_lines
 from lib_prodshot.jobs.staging import Staging, output_error
 from lib_prodshot.outcome import CSV_COLUMNS, spreadsheet_safe
@@ -34,8 +34,8 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._jsonl: IO[str] | None = None
-        self._csv: IO[str] | None = None
+        self._jsonl: Lines | None = None
+        self._csv: Lines | None = None
 
     def __enter__(self) -> Ledger:
         return self
@@ -57,8 +57,7 @@ class Ledger:
         """Make both files whole, without the lines that `keep` refuses, and get ready to add."""
         self._rewrite([line for line in self.lines() if keep(line)])
         try:
-            self._jsonl = (self.folder / JSONL_NAME).open("a", encoding="utf-8", newline="\n")
-            self._csv = (self.folder / CSV_NAME).open("a", encoding="utf-8", newline="", errors="backslashreplace")
+            self._jsonl, self._csv = Lines(self.folder / JSONL_NAME), Lines(self.folder / CSV_NAME)
         except OSError as problem:
             raise output_error(self.folder, problem) from problem
 
@@ -66,11 +65,8 @@ class Ledger:
         """Put one line on disk (fsync); when this returns, the picture is done."""
         assert self._jsonl is not None and self._csv is not None
         try:
-            self._jsonl.write(_as_text(line))
-            self._jsonl.flush()
-            os.fsync(self._jsonl.fileno())
-            self._csv.write(csv_row(cells_of(line)))
-            self._csv.flush()
+            self._jsonl.add(_as_text(line), sync=True)
+            self._csv.add(csv_row(cells_of(line)))
         except OSError as problem:
             raise output_error(self.folder, problem) from problem
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from lib_prodshot.errors import OutputError
+from lib_prodshot.jobs.lines import Lines
 from lib_prodshot.jobs.staging import Staging, output_error
 from lib_prodshot.outcome import CSV_COLUMNS, Outcome, spreadsheet_safe
 
@@ -32,10 +33,9 @@ class Report:
     def __enter__(self) -> Report:
         try:
             self._keep_others()
-            self._jsonl = (self.folder / JSONL_NAME).open("a", encoding="utf-8", newline="\n")
-            self._csv = (self.folder / CSV_NAME).open("a", encoding="utf-8", newline="", errors="backslashreplace")
-            if not self._csv.tell():
-                self._write_row(list(CSV_COLUMNS))
+            self._jsonl, self._csv = Lines(self.folder / JSONL_NAME), Lines(self.folder / CSV_NAME)
+            if self._csv.is_empty:
+                self._csv.add(csv_row(list(CSV_COLUMNS)))
         except OSError as problem:
             raise output_error(self.folder, problem) from problem
         return self
@@ -47,17 +47,16 @@ class Report:
         self._csv.close()
 
     def add(self, outcome: Outcome) -> None:
-        """Write the lines of one outcome. Raises `OutputError`."""
+        """Write the lines of one outcome, into both files or into none. Raises `OutputError`."""
         try:
-            self._jsonl.write(json.dumps(outcome.to_json()) + "\n")
-            self._jsonl.flush()
-            self._write_row(outcome.to_csv())
+            begin = self._jsonl.add(json.dumps(outcome.to_json()) + "\n")
+            try:
+                self._csv.add(csv_row(outcome.to_csv()))
+            except OSError:
+                self._jsonl.take_back(begin)
+                raise
         except OSError as problem:
             raise output_error(self.folder, problem) from problem
-
-    def _write_row(self, cells: list[str]) -> None:
-        self._csv.write(csv_row(cells))
-        self._csv.flush()
 
     def _keep_others(self) -> None:
         """Rewrite both files without the lines that this job makes anew; nothing happens when there is nothing to."""

@@ -32,16 +32,12 @@ from lib_prodshot.jobs.one_file import make_folder
 from lib_prodshot.jobs.pools import Dismissed
 from lib_prodshot.jobs.report import JSONL_NAME
 from lib_prodshot.jobs.seeds import content_of, picture_seed
-from lib_prodshot.jobs.staging import Staging
+from lib_prodshot.jobs.staging import STATE_FOLDER, Staging, sole_writer
 from lib_prodshot.jobs.summary import Summary, counted
 from lib_prodshot.jobs.thumbnail_store import ThumbnailStore
 from lib_prodshot.jobs.work_list import Entry, WorkList, list_pictures
-from lib_prodshot.locks import exclusive
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.request import Request
-
-STATE_FOLDER = ".prodshot"
-"""In the output folder: the lock, and thumbnails for the sheet."""
 
 PAGE_NAME = "index.html"
 SUMMARY_NAME = "summary.json"
@@ -145,7 +141,7 @@ class Runner:
         state = self.job.out / STATE_FOLDER
         make_folder(self.job.out)
         make_folder(state)
-        self._held.enter_context(exclusive(state / "lock", self._refuse))
+        self._held.enter_context(sole_writer(self.job.out))
         self._set(state="preparing")
         threading.Thread(target=self._run, args=(listed,), name="prodshot-folder", daemon=True).start()
 
@@ -173,9 +169,6 @@ class Runner:
             self._guard.notify_all()
         for hand in self._crew.hands:
             hand.stop(now)
-
-    def _refuse(self) -> None:
-        raise OutputError(f"another run is working on {self.job.out}; wait for it or choose another output folder")
 
     def _run(self, listed: WorkList) -> None:
         try:

@@ -1,15 +1,40 @@
-"""Files that appear all together or not at all."""
+"""Files that appear all together or not at all, and one writer in a folder at a time."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 
 from lib_prodshot.errors import OutputError
+from lib_prodshot.locks import exclusive
+
+STATE_FOLDER = ".prodshot"
+"""In an output folder: the lock, and what a folder job keeps for itself."""
 
 _NUMBERS = count()
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Keep every other run out of the output folder while the block runs, for each would drop the other's report
+    lines. Raises `OutputError` when another run is there, or when the folder cannot be written."""
+
+    def refuse() -> None:
+        raise OutputError(f"another run is working on {folder}; wait for it or choose another output folder")
+
+    state = folder / STATE_FOLDER
+    with ExitStack() as held:
+        try:
+            state.mkdir(exist_ok=True)
+            held.enter_context(exclusive(state / "lock", refuse))
+        except OSError as problem:
+            raise output_error(folder, problem) from problem
+        yield
 
 
 class Staging:
@@ -17,7 +42,8 @@ class Staging:
 
     Use as a context manager: write each file to the path that `path(name)` gives. Leaving the block puts every file
     on disk (fsync), then gives it its name (atomic rename on every platform); leaving by an exception removes them,
-    so that nothing half-written remains. Raises `OutputError` when the folder cannot be written.
+    and when one cannot get its name the others lose theirs again, so that nothing half-written remains. Raises
+    `OutputError` when the folder cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -51,9 +77,39 @@ class Staging:
     def _put_in_place(self) -> None:
         for temporary in self._staged:
             _flush(temporary)
-        for temporary, final in self._staged.items():
-            temporary.replace(final)
+        self._give_names()
         _flush_folder(self.folder)
+
+    def _give_names(self) -> None:
+        """Rename all, or none: what stood under a name before is kept until the last file has its own."""
+        former: dict[Path, Path | None] = {}
+        try:
+            for temporary, final in self._staged.items():
+                former[final] = self._kept(final)
+                temporary.replace(final)
+        except OSError:
+            for final, kept in former.items():
+                if kept is not None:
+                    kept.replace(final)
+                else:
+                    final.unlink(missing_ok=True)
+            raise
+        finally:
+            for kept in former.values():
+                if kept is not None:
+                    kept.unlink(missing_ok=True)
+
+    def _kept(self, final: Path) -> Path | None:
+        """A second name for the file that has the name `final`; None when there is none."""
+        second = self.folder / f".prodshot-{os.getpid()}-{next(_NUMBERS)}.former"
+        try:
+            os.link(final, second)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            # a file system without links: a copy does as well
+            shutil.copyfile(final, second)
+        return second
 
 
 def output_error(folder: Path, problem: OSError) -> OutputError:
