@@ -146,10 +146,9 @@ def _outside_batch(script: Any) -> Iterator[None]:
 
 @dataclass
 class Watch:
-    """What a probe saw of a pass."""
+    """What a probe saw of a pass: whether ControlNet took part; None as long as it was not called."""
 
-    sampled: bool = False
-    control_ran: bool = False
+    control_ran: bool | None = None
 
 
 def make_probe(control: ControlNet, script: Any | None, watch: Watch) -> Any:
@@ -170,7 +169,6 @@ def make_probe(control: ControlNet, script: Any | None, watch: Watch) -> Any:
 
         def post_sample(self, p: Any, ps: Any, *args: Any) -> None:
             """Sampling has ended; ControlNet's `postprocess`, which forgets all, comes later."""
-            watch.sampled = True
             watch.control_ran = script is not None and control.took_part(script)
 
     return ProdshotProbe()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from lib_prodshot.hosts.interface import Host, HostUnavailable
+from lib_prodshot.hosts.moved import sentence
 
 _HOST: list[Host] = []
 
@@ -32,7 +33,7 @@ def _pick() -> Host:
 
         return WebUI()
     except (ImportError, AttributeError) as error:
-        raise HostUnavailable(_moved(error)) from error
+        raise HostUnavailable(sentence(error)) from error
 
 
 def why_unfit() -> str:
@@ -48,10 +49,5 @@ def why_unfit() -> str:
     except HostUnavailable as error:
         return str(error)
     except Exception as error:
-        return _moved(error)
+        return sentence(error)
     return ""
-
-
-def _moved(error: Exception) -> str:
-    told = " ".join(str(error).split()) or type(error).__name__
-    return f"this WebUI's interface is not the one Prodshot knows ({told}); please report it with the WebUI's version"

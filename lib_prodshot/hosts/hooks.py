@@ -66,9 +66,14 @@ def after(parent: Any, processed: Any) -> None:
 
 
 def run(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
-    """The script's `run`: on txt2img outputs are looked at, on img2img the input is."""
-    from lib_prodshot.hosts import generation
+    """The script's `run`: on txt2img outputs are looked at, on img2img the input is.
 
-    if hasattr(parent, "init_images"):
-        return generation.run_on_input(parent, script, arguments)
-    return generation.run_on_outputs(parent, script, arguments)
+    Raises `HostUnavailable` on a WebUI whose interface has moved, for the page and the API's caller to read.
+    """
+    from lib_prodshot.hosts import generation
+    from lib_prodshot.hosts.moved import told_if_moved
+
+    with told_if_moved():
+        if hasattr(parent, "init_images"):
+            return generation.run_on_input(parent, script, arguments)
+        return generation.run_on_outputs(parent, script, arguments)

@@ -21,12 +21,14 @@ from lib_prodshot.hosts import installed
 from lib_prodshot.hosts.controlnet import DISABLED, ControlNet, Watch, find_script, make_probe
 from lib_prodshot.hosts.interface import (
     ControlLists,
+    ControlUnavailable,
     Family,
     InpaintPass,
     PassDefaults,
     PassInterrupted,
     PassResult,
 )
+from lib_prodshot.hosts.moved import moved, told_if_moved
 from lib_prodshot.hosts.parent import INNER, kept
 
 _OVERRIDES: dict[str, Any] = {
@@ -55,19 +57,31 @@ class LocalPainter:
         self._parent = parent
         self._control = control
 
+    @told_if_moved()
     def family(self, checkpoint: str = "") -> Family:
         """The family of the named checkpoint; empty: of the one that this generation uses."""
         return installed.family(checkpoint or _parents_checkpoint(self._parent))
 
+    @told_if_moved()
     def control_lists(self) -> ControlLists | None:
-        """What ControlNet offers here; None: it is not installed."""
+        """What ControlNet offers here; None: it is not installed. Raises `ControlUnavailable`."""
         script = find_script(self._runner())
-        return None if script is None else self._control.lists(script.args_to - script.args_from, refresh=True)
+        if script is None:
+            return None
+        try:
+            return self._control.lists(script.args_to - script.args_from, refresh=True)
+        except Exception as error:  # an extension that was loaded by half, or moved
+            words = " ".join(str(error).split())
+            raise ControlUnavailable(
+                f"the WebUI's ControlNet cannot be asked for its models: {type(error).__name__}: {words}"
+            ) from error
 
+    @told_if_moved()
     def missing_loras(self, names: Collection[str]) -> frozenset[str]:
         """Which of these names no installed LoRA file answers to."""
         return installed.missing_loras(names)
 
+    @told_if_moved()
     def check(self, sampler: str, scheduler: str, checkpoint: str) -> None:
         """Raise `EnhanceError` for a sampler, scheduler or checkpoint that is not installed."""
         if sampler:
@@ -77,6 +91,7 @@ class LocalPainter:
         if checkpoint:
             installed.checkpoint(checkpoint)
 
+    @told_if_moved()
     def paint(self, plan: InpaintPass) -> PassResult:
         """Run the pass. Raises `PassInterrupted` and `EnhanceError`; everything is then as before."""
         shared = _shared()
@@ -223,7 +238,7 @@ def _run(inner: Any) -> Any:
     try:
         return import_module("modules.processing").process_images(inner)
     except Exception as error:
-        raise EnhanceError(_in_words(error)) from error
+        raise EnhanceError(moved(error) or _in_words(error)) from error
 
 
 def _in_words(error: Exception) -> str:

@@ -92,9 +92,8 @@ def _restore_patches(parent: Any) -> None:
 
     The Forge family sets both anew before each sampling.
     """
-    hijack: Any = getattr(import_module("modules.sd_hijack"), "model_hijack", None)
-    if hasattr(hijack, "apply_circular"):
-        hijack.apply_circular(bool(parent.tiling))
+    with suppress(ImportError, AttributeError):
+        import_module("modules.sd_hijack").model_hijack.apply_circular(bool(parent.tiling))
     apply: Any = getattr(import_module("modules.sd_models"), "apply_token_merging", None)
     if apply is not None and hasattr(parent.sd_model, "applied_token_merged_ratio"):
         apply(parent.sd_model, parent.get_token_merging_ratio())

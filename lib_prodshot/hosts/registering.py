@@ -15,7 +15,11 @@ Kind = Literal["app_started", "before_ui", "ui_settings", "ui_tabs", "script_unl
 
 def register(kind: Kind, callback: Callable[..., Any], file: str) -> None:
     """Hang `callback` in; `file` is the extension's own file that does so."""
-    callbacks = import_module("modules.script_callbacks")
+    try:
+        callbacks = import_module("modules.script_callbacks")
+    except ImportError as error:
+        _complain(kind, error)
+        return
     known = getattr(callbacks, "callback_map", {}).get(f"callbacks_{kind}")
     try:
         callbacks.add_callback(known, callback, category=kind, filename=file)
@@ -27,6 +31,11 @@ def register(kind: Kind, callback: Callable[..., Any], file: str) -> None:
 def _register_publicly(callbacks: Any, kind: Kind, callback: Callable[..., Any]) -> None:
     take = getattr(callbacks, f"on_{kind}", None)
     if take is None:
-        print(f"Prodshot: this WebUI has no callback {kind}; what hangs on it is missing. Please report its version.")
+        _complain(kind)
         return
     take(callback)
+
+
+def _complain(kind: Kind, error: Exception | None = None) -> None:
+    why = f" ({error})" if error else ""
+    print(f"Prodshot: this WebUI has no callback {kind}{why}; what hangs on it is missing. Please report its version.")

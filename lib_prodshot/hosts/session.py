@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -17,6 +18,7 @@ from lib_prodshot.finding.interface import Finder
 from lib_prodshot.hosts import results
 from lib_prodshot.hosts.hooks import SESSION
 from lib_prodshot.hosts.interface import Host
+from lib_prodshot.hosts.moved import moved
 from lib_prodshot.hosts.pil import image_from, loaded_from
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.request import Request
@@ -105,8 +107,8 @@ class Session:
         except ProdshotError as error:
             seen = self._failed(image, str(error))
         except Exception as error:
-            import_module("modules.errors").report("Prodshot failed on a picture", exc_info=True)
-            seen = self._failed(image, f"{type(error).__name__}: {error}")
+            _report()
+            seen = self._failed(image, moved(error) or f"{type(error).__name__}: {error}")
         light = replace(seen.outcome, result=None, picture=None, mask=None, alpha=None)
         self.records[number] = Record(light, seen.ran)
         self._tell(parent, seen.outcome)
@@ -152,9 +154,13 @@ class Session:
             self.host.warn(outcome.to_infotext())
             comment(parent, outcome.to_infotext())
         for note in outcome.notes:
-            if self._is_news(note):
-                print(f"Prodshot: {note}")
-                comment(parent, note)
+            self.note(parent, note)
+
+    def note(self, parent: Any, text: str) -> None:
+        """Tell something for console and page, once."""
+        if self._is_news(text):
+            print(f"Prodshot: {text}")
+            comment(parent, text)
 
     def _is_news(self, message: str) -> bool:
         known = message in self.told
@@ -166,6 +172,14 @@ class Session:
         results.add_to_gallery(processed, self.gallery)
         self.gallery = []
         results.report_outcomes(processed, [self.records[number].outcome for number in sorted(self.records)])
+
+
+def _report() -> None:
+    """The traceback, where the WebUI's other tracebacks go."""
+    try:
+        import_module("modules.errors").report("Prodshot failed on a picture", exc_info=True)
+    except (ImportError, AttributeError):
+        traceback.print_exc()
 
 
 def comment(parent: Any, text: str) -> None:

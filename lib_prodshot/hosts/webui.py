@@ -26,6 +26,13 @@ _EXACT_SAVING = {"stealth_pnginfo_option": "None", "stealth_pnginfo_opt": "None"
 """Settings under which a file holds the very pixels: Forge and reForge (each has its own word for it) hide the infotext
 in the lowest bits of colours or transparency, even where the option was never touched."""
 
+_HOOKS = {
+    "postprocess_image_after_composite": "This WebUI shows scripts no finished picture: the accordion, and the script "
+    "on txt2img, do nothing; use the script on img2img.",
+    "post_sample": "This WebUI does not tell scripts when it has sampled: whether ControlNet took part cannot be said.",
+}
+"""Hooks that a WebUI must have for all of Prodshot to work, and what is lost without."""
+
 _FAMILIES = (
     ("modules_forge.forge_version", "Forge family"),
     ("modules_forge", "Forge family"),
@@ -81,6 +88,13 @@ class WebUI:
 
     def lacks(self) -> tuple[str, ...]:
         """What cannot be done here."""
+        return (*self._lacks_of_hooks(), *self._lacks_of_control())
+
+    def _lacks_of_hooks(self) -> tuple[str, ...]:
+        base = import_module("modules.scripts").Script
+        return tuple(lack for hook, lack in _HOOKS.items() if not hasattr(base, hook))
+
+    def _lacks_of_control(self) -> tuple[str, ...]:
         lists = self._control_lists(refresh=False)
         if lists is None:
             return ("ControlNet is not installed: product shapes are not held; install sd-webui-controlnet.",)

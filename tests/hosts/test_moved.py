@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 
 from lib_prodshot.hosts import current
-from tests.hosts.conftest import Double
+from lib_prodshot.hosts.interface import HostUnavailable
+from lib_prodshot.hosts.moved import moved
+from tests.hosts.conftest import Double, _load_door, noise_picture, outcomes, pixels
+from tests.hosts.touched import Touch, touched
+
+BAG = {"products": "bag", "box_threshold": 0.3}
 
 
 def test_the_host_we_know_is_fit(webui: Double) -> None:
@@ -36,6 +45,9 @@ def test_a_callback_that_is_gone(
     monkeypatch.delattr(webui.script_callbacks, "on_ui_settings")
     register("ui_settings", print, "/x/prodshot.py")
     assert "ui_settings" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "modules.script_callbacks", None)
+    register("ui_tabs", print, "/x/prodshot.py")
+    assert "ui_tabs" in capsys.readouterr().out
 
 
 def test_generations_go_on_where_we_are_unfit(webui: Double, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,3 +56,100 @@ def test_generations_go_on_where_we_are_unfit(webui: Double, monkeypatch: pytest
     monkeypatch.delattr(webui.sd_samplers, "all_samplers")
     made = webui.generate()
     assert len(made.images) == 1 and "Prodshot" not in made.infotexts[0]
+
+
+@pytest.mark.parametrize(
+    ("hook", "told"), [("postprocess_image_after_composite", "no finished picture"), ("post_sample", "took part")]
+)
+def test_a_hook_that_is_gone_is_said_in_the_state_line(
+    webui: Double, monkeypatch: pytest.MonkeyPatch, hook: str, told: str
+) -> None:
+    assert current.host().lacks() == ()
+    monkeypatch.delattr(webui.scripts.Script, hook)
+    (lack,) = current.host().lacks()
+    assert told in lack
+
+
+# ---- each name that we touch, gone in its turn
+
+
+def without(real: ModuleType, name: str) -> ModuleType:
+    """A module of the WebUI as we see it, lacking a name; the WebUI itself still has it."""
+    seen = ModuleType(real.__name__)
+    vars(seen).update({key: value for key, value in vars(real).items() if key != name})
+    return seen
+
+
+def lacking(monkeypatch: pytest.MonkeyPatch, module: str, name: str) -> None:
+    """Let our rooms see `module` without `name`."""
+
+    def import_module(wanted: str, package: str | None = None) -> ModuleType:
+        found = importlib.import_module(wanted, package)
+        return without(found, name) if wanted == module else found
+
+    for ours in [loaded for loaded in sys.modules if loaded.startswith("lib_prodshot.hosts.")]:
+        if hasattr(sys.modules[ours], "import_module"):
+            monkeypatch.setattr(sys.modules[ours], "import_module", import_module)
+
+
+IN_DOUBLE = sorted(touch for touch in touched() if touch[0] not in ("modules.ui_components",))
+
+
+def test_there_are_names_to_lose() -> None:
+    assert len(IN_DOUBLE) > 30
+
+
+@pytest.mark.parametrize("touch", IN_DOUBLE, ids=".".join)
+def test_a_name_that_is_gone_costs_no_generation(webui: Double, monkeypatch: pytest.MonkeyPatch, touch: Touch) -> None:
+    plain = webui.generate()
+    monkeypatch.setattr(current, "_HOST", [])
+    lacking(monkeypatch, *touch)
+    _load_door(monkeypatch)
+    current.why_unfit()
+    without_us = webui.generate()
+    assert np.array_equal(pixels(without_us.images[0]), pixels(plain.images[0])) and not webui.errors.reported
+    with_us = webui.generate(accordion=(True, BAG))
+    assert len(with_us.images) == 1
+    told = outcomes(with_us) if "Prodshot outcomes" in with_us.extra_generation_params else []
+    if told and told[0]["status"] == "failed":
+        assert np.array_equal(pixels(with_us.images[0]), pixels(plain.images[0]))
+        assert touch[1] in told[0]["reason"] and "please report it" in told[0]["reason"]
+
+
+@pytest.mark.parametrize("touch", IN_DOUBLE, ids=".".join)
+def test_a_name_that_is_gone_is_told_by_the_script(
+    webui: Double, monkeypatch: pytest.MonkeyPatch, touch: Touch
+) -> None:
+    """Its input comes back: enhanced, or as it was with the reason; or the page and the API's caller get the reason."""
+    picture = noise_picture()
+    monkeypatch.setattr(current, "_HOST", [])
+    lacking(monkeypatch, *touch)
+    try:
+        made = webui.run_script(BAG, init_images=[picture])
+    except HostUnavailable as error:
+        assert touch[1] in str(error) and "please report it" in str(error)
+        return
+    (outcome,) = outcomes(made)
+    assert outcome["status"] in ("found", "failed")
+    if outcome["status"] == "failed":
+        assert np.array_equal(pixels(made.images[0]), pixels(picture))
+        assert touch[1] in outcome["reason"] and "please report it" in outcome["reason"]
+
+
+def test_other_arguments_are_told_too(webui: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    def create_infotext(p: Any, texts: Any) -> str:
+        return ""
+
+    monkeypatch.setattr(webui.processing, "create_infotext", create_infotext)
+    with pytest.raises(HostUnavailable, match="create_infotext.*please report it"):
+        webui.run_script(BAG, init_images=[noise_picture()])
+
+
+def test_what_is_raised_within_the_webui_is_no_moved_interface(webui: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    def process_images(p: Any) -> Any:
+        return p.no_such_attribute
+
+    monkeypatch.setattr(webui.processing, "process_images", process_images)
+    (outcome,) = outcomes(webui.run_script(BAG, init_images=[noise_picture()]))
+    assert outcome["reason"].startswith("the inpaint pass failed: AttributeError")
+    assert moved(ImportError("x", name="cv2")) == "" and moved(ValueError("x")) == ""
