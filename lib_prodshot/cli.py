@@ -7,7 +7,6 @@ Exit codes: 0 done (also when pictures were skipped), 1 when any picture failed 
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -31,8 +30,6 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors are one line on standard error, never a traceback."""
     arguments = build_parser().parse_args(argv)
-    # what a log would hold stands in the report; without a handler Python would print tracebacks
-    logging.getLogger("prodshot").addHandler(logging.NullHandler())
     try:
         return int(arguments.run(arguments))
     except ProdshotError as error:

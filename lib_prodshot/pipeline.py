@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ from lib_prodshot.masks import BuiltMask
 from lib_prodshot.outcome import Audit, Detection, Outcome, Verdict
 from lib_prodshot.pictures import LoadedPicture
 from lib_prodshot.request import ProductClass, Request
-
-_LOG = logging.getLogger("prodshot")
 
 Progress = Callable[[str], None]
 """Told the name of each stage as it begins: find, mask, enhance, preserve."""
@@ -33,10 +30,10 @@ def run(
     """Take one picture through the house. Without an `enhancer` it stops at the mask (a dry run).
 
     Absent products give a 'skipped' outcome and no later stage runs. Anything that goes wrong gives 'failed' with
-    the reason, and no result: the caller keeps the picture it has. What nobody foresaw is logged as well, for a bug
-    report needs more than its name.
+    the reason, and no result: the caller keeps the picture it has.
 
-    Raises `RequestError` (`UnknownProduct` among them): a request that fits no picture is not the picture's fault.
+    Raises `RequestError` (`UnknownProduct` among them): a request that fits no picture is not the picture's fault; and
+    whatever nobody foresaw, for only the caller knows where its traceback belongs (`unforeseen` has the words).
     """
     classes = request.classes
     walk = _Walk(progress, Outcome(Verdict("failed", ""), tuple(item.name for item in classes), finder.name))
@@ -47,18 +44,23 @@ def run(
         raise
     except ProdshotError as error:
         walk.outcome.fail(str(error))
-    except Exception as error:  # one picture must never stop the others, whatever library stumbled over it
-        walk.outcome.fail(_in_words(error))
-        _LOG.error("a picture failed", exc_info=error)
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        walk.outcome.fail("out of memory; use a smaller picture or fewer instances")
     return walk.outcome
 
 
-def _in_words(error: Exception) -> str:
-    """What a library raised, in one sentence. Torch, ONNX Runtime and OpenCV have their own words for no memory."""
+def unforeseen(error: Exception) -> str:
+    """The reason of a failure that nobody foresaw: one picture must never stop the others, whatever library stumbled
+    over it."""
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or any(words in text.lower() for words in _OUT_OF_MEMORY):
-        return "out of memory; use a smaller picture or fewer instances"
     return f"unexpected {type(error).__name__}: {text}" if text else f"unexpected {type(error).__name__}"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Torch, ONNX Runtime and OpenCV say it in words of their own."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)
 
 
 _OUT_OF_MEMORY = ("out of memory", "insufficient memory", "failed to allocate", "bad allocation", "bad_alloc")

@@ -19,7 +19,7 @@ from lib_prodshot.enhancing.crop import FINE_GRID, Crop, crop_around
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.enhancing.prompts import fill_template, leave_out_missing
 from lib_prodshot.errors import EnhanceError
-from lib_prodshot.hosts.interface import FILLS, InpaintPass, Painter, PassResult
+from lib_prodshot.hosts.interface import FILLS, ControlUnavailable, InpaintPass, Painter, PassResult
 from lib_prodshot.preserve import composite
 from lib_prodshot.products import clean_phrase
 from lib_prodshot.request import Request
@@ -50,8 +50,7 @@ class InpaintEnhancer:
         self.ran.clear()
         request = task.request
         self.painter.check(request.sampler, request.scheduler, request.checkpoint)
-        family = self.painter.family(request.checkpoint)
-        choice = control.choose_unit(request, family, self.painter.control_lists())
+        choice = self._choose_control(request)
         layers = _Layers(task.picture)
         notes: list[str] = list(choice.notes)
         groups = list(plan_groups(task))
@@ -59,6 +58,14 @@ class InpaintEnhancer:
             task.progress(number / len(groups))
             notes += self._run_pass(layers, group, request, choice, number)
         return Enhanced(layers.content, tuple(dict.fromkeys(notes)))
+
+    def _choose_control(self, request: Request) -> ControlChoice:
+        family = self.painter.family(request.checkpoint)
+        try:
+            lists = self.painter.control_lists()
+        except ControlUnavailable as error:
+            return control.without_control(request, str(error))
+        return control.choose_unit(request, family, lists)
 
     def _run_pass(
         self, layers: _Layers, group: Group, request: Request, choice: ControlChoice, number: int

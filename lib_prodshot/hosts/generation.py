@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 
 from lib_prodshot.enhancing.prompts import CLASS
-from lib_prodshot.errors import PictureError, RequestError
+from lib_prodshot.errors import OutputError, PictureError, RequestError
 from lib_prodshot.finding.interface import Finder
 from lib_prodshot.hosts import results
 from lib_prodshot.hosts.arguments import given, refuse, request_from, split_enabled
@@ -155,7 +155,7 @@ def _run_on_pictures(session: Session, parent: Any, pictures: list[Image.Image])
         image = seen.image.copy()
         image.info = {**seen.image.info, "parameters": infotext} if _writes_infotext() else dict(seen.image.info)
         if parent.save_samples():
-            host().save(image, parent, number, infotext)
+            _save(session, parent, number, image, infotext)
         _keep_extras(session, parent, number, seen, infotext)
         made.append((image, infotext))
     write_params(made[0][1])
@@ -205,8 +205,16 @@ def _keep_extras(session: Session, parent: Any, number: int, seen: Seen, infotex
     """Originals, masks and overlays: into the gallery, and on disk where the WebUI saves its pictures."""
     for extra in seen.extras:
         if parent.save_samples():
-            host().save(extra.image, parent, number, infotext, suffix=f"-prodshot-{extra.kind}")
+            _save(session, parent, number, extra.image, infotext, suffix=f"-prodshot-{extra.kind}")
         session.gallery.append((extra.image, infotext))
+
+
+def _save(session: Session, parent: Any, number: int, image: Image.Image, infotext: str, suffix: str = "") -> None:
+    """A picture that cannot be saved is told, and comes back all the same: it took long to make."""
+    try:
+        host().save(image, parent, number, infotext, suffix)
+    except OutputError as error:
+        session.note(parent, str(error))
 
 
 def _writes_infotext() -> bool:

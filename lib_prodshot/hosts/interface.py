@@ -36,6 +36,10 @@ class PassInterrupted(EnhanceError):
     """The user interrupted or skipped the inpaint pass; the picture stays as it was."""
 
 
+class ControlUnavailable(EnhanceError):
+    """ControlNet is installed and cannot be asked what it offers. Says why."""
+
+
 @dataclass(frozen=True)
 class ControlLists:
     """What the host's ControlNet offers: models and preprocessors as it names them, and how many units it takes."""
@@ -105,7 +109,7 @@ class Painter(Protocol):
         """The family of the named checkpoint; empty: of the one that is loaded."""
 
     def control_lists(self) -> ControlLists | None:
-        """What ControlNet offers here; None: it is not installed."""
+        """What ControlNet offers here; None: it is not installed. Raises `ControlUnavailable`."""
 
     def missing_loras(self, names: Collection[str]) -> frozenset[str]:
         """Which of these names, as `<lora:NAME:1>` writes them, no installed file answers to."""

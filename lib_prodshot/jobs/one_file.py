@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -17,6 +18,8 @@ from lib_prodshot.finding.interface import Finder
 from lib_prodshot.jobs.staging import Staging
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.request import Request
+
+Stamp = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,14 @@ class Worker:
         """
         if folder.resolve() == source.resolve().parent:
             return self._failed(source, f"the output folder {folder} is the input's own; choose another")
+        stamp = stamp_of(source)
         outcome, loaded = self._run(source)
         start = perf_counter()
         try:
             if outcome.status == "found" and loaded is not None:
                 self._write_found(outcome, loaded, folder, stem)
             elif outcome.status == "skipped":
-                self._write_skipped(outcome, source, folder, stem)
+                self._write_skipped(outcome, source, folder, stem, stamp)
         except (OutputError, PictureError) as error:
             return self._failed(source, str(error), outcome)
         outcome.seconds["write"] = perf_counter() - start
@@ -67,8 +71,8 @@ class Worker:
             raise
         except ProdshotError as error:
             return self._failed(source, str(error)), None
-        except Exception as error:  # one bad picture must never stop the others, whatever library stumbled over it
-            return self._failed(source, f"unexpected {type(error).__name__}: {error}"), None
+        except Exception as error:
+            return self._failed(source, pipeline.unforeseen(error)), None
         outcome.file = str(source)
         outcome.seconds = {"read": read, **outcome.seconds}
         return outcome, loaded
@@ -89,19 +93,32 @@ class Worker:
             pictures.write_grey(outcome.alpha, staging.path(alpha))
         outcome.output_file, outcome.mask_file = str(folder / name), str(folder / mask)
 
-    def _write_skipped(self, outcome: Outcome, source: Path, folder: Path, stem: str) -> None:
+    def _write_skipped(self, outcome: Outcome, source: Path, folder: Path, stem: str, stamp: Stamp | None) -> None:
         if self.enhancer is None:
             return
         name = stem + source.suffix
         self._refuse_inputs(folder, name)
         with Staging(folder) as staging:
-            shutil.copyfile(source, staging.path(name))
+            copy = staging.path(name)
+            with suppress(FileNotFoundError):
+                shutil.copyfile(source, copy)
+            if stamp_of(source) != stamp:
+                raise PictureError(f"{source} changed while it was worked on")
         outcome.output_file = str(folder / name)
 
     def _refuse_inputs(self, folder: Path, *names: str) -> None:
         for name in names:
             if (folder / name).resolve() in self.inputs:
                 raise OutputError(f"{folder / name} is itself one of the pictures given; choose another output folder")
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """Size and time of a file, by which a change is seen; None when it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def make_folder(folder: Path) -> None:

@@ -28,7 +28,7 @@ from lib_prodshot.errors import OutputError, ProdshotError
 from lib_prodshot.jobs import contact_sheet, resume
 from lib_prodshot.jobs.hands import Done, Hand, HandGone, Order
 from lib_prodshot.jobs.ledger import Ledger, Line
-from lib_prodshot.jobs.one_file import make_folder
+from lib_prodshot.jobs.one_file import make_folder, stamp_of
 from lib_prodshot.jobs.pools import Dismissed
 from lib_prodshot.jobs.report import JSONL_NAME
 from lib_prodshot.jobs.seeds import content_of, picture_seed
@@ -310,7 +310,7 @@ class Runner:
             raise OutputError(f"the disk of {self.job.out} is full: free some space and give the same command again")
         folder = self.job.out / entry.folder
         try:
-            stamp, content = _stamp(entry.source), content_of(entry.source)
+            stamp, content = stamp_of(entry.source), content_of(entry.source)
         except OSError as problem:
             names = tuple(product.name for product in self.job.request.classes)
             reason = f"{entry.name} cannot be read: {(problem.strerror or str(problem)).lower()}"
@@ -323,7 +323,7 @@ class Runner:
         seed = picture_seed(self.job.request.seed, content) if seeded else None
         done = hand.process(Order(entry.source, folder, entry.stem, seed))
         line = self._line(entry, content, done, seed)
-        if _stamp(entry.source) == stamp:
+        if stamp_of(entry.source) == stamp:
             return line
         resume.remove_results(line, self.job.out, frozenset())
         done.outcome.fail(f"{entry.name} changed while it was worked on")
@@ -399,15 +399,6 @@ class Runner:
     def _set(self, **changes: Any) -> None:
         with self._guard:
             self._progress = replace(self._progress, **changes)
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Size and time of a file, None when it is gone."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 def _notes(listed: WorkList) -> tuple[str, ...]:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from dataclasses import dataclass
 
 from PIL import Image
 
 from lib_prodshot import pictures, pipeline
+from lib_prodshot.enhancing.interface import Enhancer
 from lib_prodshot.errors import FieldProblem, PictureError, RequestError
 from lib_prodshot.finding import registry
+from lib_prodshot.finding.interface import Finder
 from lib_prodshot.hosts.current import host
 from lib_prodshot.hosts.results import outcome_parameters, request_parameters
 from lib_prodshot.hosts.session import enhancer_for
-from lib_prodshot.outcome import Outcome
+from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.pictures import LoadedPicture
 from lib_prodshot.request import Request
 from lib_prodshot.webui import options
+
+_LOG = logging.getLogger("prodshot")
 
 MAX_PIXELS = 64_000_000
 """Pictures that come over the network may not have more; a file of a few kilobytes can claim any number."""
@@ -60,7 +65,7 @@ def look(loaded: LoadedPicture, request: Request) -> Outcome:
     """Find and mask, and stop there. Raises `RequestError`, `FinderUnavailable`, `WeightsError`."""
     _ = request.classes  # a request that fits no picture need not wait in the queue
     with host().job("Prodshot: find"), host().lend_finder(request.finder) as finder:
-        return pipeline.run(loaded, request, finder, None)
+        return _take_through(loaded, request, finder, None)
 
 
 def enhance(loaded: LoadedPicture, request: Request) -> Seen:
@@ -69,8 +74,20 @@ def enhance(loaded: LoadedPicture, request: Request) -> Seen:
     _ = request.classes
     with host().job("Prodshot: enhance"), host().lend_finder(request.finder) as finder:
         enhancer = enhancer_for(host(), request, None, 0)
-        outcome = pipeline.run(loaded, request, finder, enhancer)
+        outcome = _take_through(loaded, request, finder, enhancer)
     return Seen(outcome, tuple(getattr(enhancer, "ran", ())))
+
+
+def _take_through(loaded: LoadedPicture, request: Request, finder: Finder, enhancer: Enhancer | None) -> Outcome:
+    """`pipeline.run`; what nobody foresaw is this picture's failure, and its traceback goes to the console."""
+    try:
+        return pipeline.run(loaded, request, finder, enhancer)
+    except RequestError:
+        raise
+    except Exception as error:
+        _LOG.error("a picture failed", exc_info=error)
+        names = tuple(product.name for product in request.classes)
+        return Outcome(Verdict("failed", pipeline.unforeseen(error)), names, finder.name)
 
 
 @dataclass(frozen=True)

@@ -157,9 +157,7 @@ TROUBLES = [
 
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=str)
-def test_results_that_cannot_be_written(
-    door: CommandLine, monkeypatch: pytest.MonkeyPatch, trouble: Trouble
-) -> None:
+def test_results_that_cannot_be_written(door: CommandLine, monkeypatch: pytest.MonkeyPatch, trouble: Trouble) -> None:
     door.call()
     for path in door.out.rglob("*.png"):
         path.unlink()
@@ -277,8 +275,9 @@ def test_clocks_that_jump_change_nothing(door: CommandLine, monkeypatch: pytest.
 def test_a_second_process_on_the_same_output_is_told_so(door: CommandLine) -> None:
     """One of them would write over the other's lines."""
     door.out.mkdir()
-    ready, done = multiprocessing.Event(), multiprocessing.Event()
-    other = multiprocessing.get_context("spawn").Process(target=_hold, args=(str(door.out), ready, done))
+    spawning = multiprocessing.get_context("spawn")
+    ready, done = spawning.Event(), spawning.Event()
+    other = spawning.Process(target=_hold, args=(str(door.out), ready, done))
     other.start()
     try:
         assert ready.wait(60)
