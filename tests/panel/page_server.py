@@ -28,7 +28,7 @@ def build() -> gr.Blocks:
     script = (ROOT / "javascript" / "prodshot.js").read_text(encoding="utf-8")
     head = f"<script>{script}</script>"
     if not GRADIO_4:
-        _put_into_head(head)
+        put_into_head(head)
     with gr.Blocks(css=style, **({"head": head} if GRADIO_4 else {})) as page:
         with gr.Tabs(elem_id="mode_img2img"), gr.Tab("img2img"):
             gr.Image(type="pil", elem_id="img2img_image", elem_classes=["image-container"], height=100)
@@ -37,8 +37,8 @@ def build() -> gr.Blocks:
     return page
 
 
-def _put_into_head(text: str) -> None:
-    """gradio 3 has no parameter for it; the WebUI does the same."""
+def put_into_head(text: str) -> None:
+    """Put `text` into every page's head: gradio 3 has no parameter for it, and the WebUI does the same."""
     original = gr.routes.templates.TemplateResponse
 
     def respond(*args: Any, **kwargs: Any) -> Any:

@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,57 +14,22 @@ pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: unde
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
 
-from lib_prodshot.bootstrap import ROOT  # noqa: E402
 from tests.api.tools import dark, noise  # noqa: E402
+from tests.panel.served import chromium, served  # noqa: E402
 
 S = "#script_img2img_prodshot_"
-OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync")
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("page")
-    environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
-    command = [sys.executable, "-m", "tests.panel.page_server", str(port), str(folder)]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        _wait(f"http://127.0.0.1:{port}/", process, folder / "log")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    end = time.monotonic() + 120
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            opener.open(url, timeout=5).read()
-            return
-        except OSError:
-            time.sleep(0.3)
-    raise AssertionError(f"the page did not come up: {log.read_text()[-2000:]}")
+    with served("tests.panel.page_server", tmp_path_factory.mktemp("page")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    names = (os.environ.get("PRODSHOT_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-    path = next((found for name in names if name and (found := shutil.which(name))), None)
-    if path is None and os.environ.get("CI"):
-        pytest.fail("no Chromium on this machine: in CI the panel is tried in a real browser, and .ci/run installs one")
-    if path is None:
-        pytest.skip("no Chromium on this machine; PRODSHOT_CHROMIUM names one")
-    with playwright.sync_playwright() as engine:
-        context = engine.chromium.launch_persistent_context(
-            str(tmp_path_factory.mktemp("profile")), executable_path=path, headless=True, args=list(OPTIONS)
-        )
+    with playwright.sync_playwright() as engine, chromium(engine, tmp_path_factory.mktemp("profile")) as context:
         yield context
-        context.close()
 
 
 @pytest.fixture

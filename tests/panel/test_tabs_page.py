@@ -1,0 +1,143 @@
+"""Our tabs in a real browser, under whichever gradio the environment has: a folder job from start to report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
+
+from tests.api.tools import dark, noise  # noqa: E402
+from tests.jobs.tools import digests, lines_of  # noqa: E402
+from tests.panel.served import chromium, served  # noqa: E402
+
+F = "#prodshot_folder_"
+NAMES = ("a.png", "b.png", "new/<img src=x onerror=alert(1)>.png", "new/ü & #1%.png")
+COUNTS = "6 of 6 pictures: 4 found, 1 skipped, 1 failed"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served("tests.panel.tabs_server", tmp_path_factory.mktemp("tabs")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with playwright.sync_playwright() as engine, chromium(engine, tmp_path_factory.mktemp("profile")) as context:
+        yield context
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    made = browser.new_page()
+    made.goto(address, wait_until="domcontentloaded")
+    made.locator("#tabs button", has_text="Prodshot folder").first.click(timeout=60_000)
+    made.wait_for_selector(f"{F}state .prodshot-dot", timeout=60_000)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    for number, name in enumerate(NAMES):
+        path = tmp_path / "shop" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise(number)).save(path)
+    Image.fromarray(dark()).save(tmp_path / "shop" / "dark.png")
+    (tmp_path / "shop" / "torn.jpg").write_bytes(b"\xff\xd8\xff")
+    return tmp_path / "shop"
+
+
+def fill(page: Any, shop: Path, out: Path) -> None:
+    for name, text in (("folder", shop), ("out", out), ("products", "handbag")):
+        page.fill(f"{F}{name} textarea", str(text))
+    page.check(f"{F}recursive input")
+
+
+def wait_for(page: Any, words: str) -> None:
+    page.wait_for_selector(f"{F}job_line :text('{words}')", timeout=60_000)
+
+
+def test_the_finders_state_and_the_hidden_buttons(page: Any) -> None:
+    assert "Lite finder ready" in page.inner_text(f"{F}state")
+    assert page.is_hidden(f"{F}refresh") and page.is_hidden(f"{F}job_refresh")
+
+
+def test_a_job_from_start_to_report(page: Any, shop: Path, tmp_path: Path) -> None:
+    before = digests(shop)
+    fill(page, shop, tmp_path / "done")
+    page.click(f"{F}job_start")
+    page.wait_for_selector(f"{F}job_line progress", timeout=30_000)
+    wait_for(page, COUNTS)
+    assert page.inner_text(f"{F}job_line").startswith("Done") and page.locator(f"{F}job_line progress").count() == 0
+    assert digests(shop) == before
+    assert sorted(line["file"] for line in lines_of(tmp_path / "done")) == sorted([*NAMES, "dark.png", "torn.jpg"])
+    with page.context.expect_page() as opened:
+        page.click(f"{F}job_line a:text('Contact sheet')")
+    sheet = opened.value
+    sheet.on("dialog", lambda dialog: pytest.fail(f"a file's name ran as a script: {dialog.message}"))
+    sheet.wait_for_selector("article", state="attached")
+    assert sheet.locator("article").count() == 6 and sheet.locator("article h2 img").count() == 0
+    sheet.check("input[value=found]")
+    assert sheet.locator("article:visible").count() == 4
+    assert sheet.evaluate("() => { try { return localStorage.length } catch { return 'apart' } }") == "apart"
+    sheet.locator("article", has_text="ü & #1%.png").locator("figure a").last.click()
+    sheet.wait_for_url("**/new/%C3%BC%20%26%20%231%25.png")
+    sheet.close()
+
+
+def test_a_second_page_sees_it_and_stop_stops(page: Any, browser: Any, address: str, tmp_path: Path) -> None:
+    for number in range(60):
+        (tmp_path / "many").mkdir(exist_ok=True)
+        Image.fromarray(noise(number)).save(tmp_path / "many" / f"{number}.png")
+    fill(page, tmp_path / "many", tmp_path / "done")
+    page.click(f"{F}job_start")
+    page.wait_for_selector(f"{F}job_line progress", timeout=30_000)
+    other = browser.new_page()
+    other.goto(address, wait_until="domcontentloaded")
+    other.locator("#tabs button", has_text="Prodshot folder").first.click(timeout=60_000)
+    other.wait_for_selector(f"{F}job_line :text('Running')", timeout=30_000)
+    other.click(f"{F}job_stop")
+    page.wait_for_selector(f"{F}job_line :text('Stopped')", timeout=30_000)
+    other.close()
+    done = len(lines_of(tmp_path / "done"))
+    assert 0 < done < 60
+    page.click(f"{F}job_start")
+    wait_for(page, "60 of 60 pictures: 60 found")
+    assert json.loads((tmp_path / "done" / "summary.json").read_text())["done_before"] == done
+
+
+def test_what_is_wrong_is_said_beside_what_was(page: Any, shop: Path, tmp_path: Path) -> None:
+    fill(page, shop, shop)
+    page.click(f"{F}job_start")
+    page.wait_for_selector(f"{F}job_message :text('choose another')", timeout=30_000)
+    page.fill(f"{F}out textarea", str(tmp_path / "done"))
+    page.check(f"{F}dry_run input")
+    page.click(f"{F}job_start")
+    wait_for(page, COUNTS)
+    assert page.inner_text(f"{F}job_message").strip() == ""
+    assert not list((tmp_path / "done").rglob("*.png"))
+
+
+def test_engines_and_presets_work_as_on_the_panel(page: Any) -> None:
+    page.locator(f"{F}tabs button", has_text="Enhance").first.click()
+    page.locator(f"{F}engine label", has_text="retouch").click()
+    page.wait_for_selector(f"{F}strength", state="visible", timeout=10_000)
+    page.wait_for_selector(f"{F}padding", state="hidden", timeout=10_000)
+    page.fill(f"{F}products textarea", "watch")
+    page.locator(f"{F}tabs button", has_text="Presets").first.click()
+    page.fill(f"{F}preset_name :is(input, textarea)", "Folders")
+    page.click(f"{F}preset_save")
+    page.wait_for_selector(f"{F}preset_message :text('Saved Folders')")
+    page.fill(f"{F}products textarea", "something else")
+    page.click(f"{F}preset_load")
+    page.wait_for_selector(f"{F}preset_message :text('Loaded Folders')")
+    assert page.input_value(f"{F}products textarea") == "watch"
