@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -20,6 +20,9 @@ from lib_prodshot.outcome import Audit, Detection, Outcome, Verdict
 ATTEMPTS = 5
 FIRST_PAUSE = 0.5
 """Seconds before the second attempt; each further pause is twice as long."""
+
+MAX_ANSWER = 2**30
+"""Bytes of an answer; whoever sends more is no WebUI, and must not fill the memory."""
 
 _RESTING = (502, 503)
 """HTTP statuses of a server that is busy, or not up yet behind its proxy: worth another attempt, whatever was asked."""
@@ -110,11 +113,13 @@ class RemoteWebUI:
 
     def schema(self) -> list[dict[str, Any]]:
         """Every setting that the server knows, with default, range and help."""
-        return list(self.get("/prodshot/v1/schema")["settings"])
+        with self._understood():
+            return list(self.get("/prodshot/v1/schema")["settings"])
 
     def status(self) -> dict[str, Any]:
         """Finders, weights and versions of the server."""
-        return dict(self.get("/prodshot/v1/status"))
+        with self._understood():
+            return {**self.get("/prodshot/v1/status")}
 
     def detect(
         self, pictures: Sequence[bytes], include: Sequence[str] = ("mask",), **settings: Any
@@ -130,15 +135,18 @@ class RemoteWebUI:
 
     def start_job(self, kind: str, settings: Mapping[str, Any]) -> RemoteJob:
         """Start long work over there."""
-        return _job(self.post("/prodshot/v1/jobs", {"kind": kind, "settings": dict(settings)}))
+        with self._understood():
+            return _job(self.post("/prodshot/v1/jobs", {"kind": kind, "settings": dict(settings)}))
 
     def job(self, job_id: str) -> RemoteJob:
         """How far a job has come."""
-        return _job(self.get(f"/prodshot/v1/jobs/{job_id}"))
+        with self._understood():
+            return _job(self.get(f"/prodshot/v1/jobs/{job_id}"))
 
     def cancel_job(self, job_id: str) -> RemoteJob:
         """Ask a job to end."""
-        return _job(self._answer("DELETE", f"/prodshot/v1/jobs/{job_id}", None))
+        with self._understood():
+            return _job(self._answer("DELETE", f"/prodshot/v1/jobs/{job_id}", None))
 
     def wait_for_job(
         self, job_id: str, progress: Callable[[RemoteJob], None] = lambda job: None, interval: float = 1.0
@@ -174,7 +182,17 @@ class RemoteWebUI:
         self, path: str, pictures: Sequence[bytes], include: Sequence[str], settings: Mapping[str, Any]
     ) -> list[RemotePicture]:
         sent = {"images": [_encode(data) for data in pictures], "include": list(include), **settings}
-        return [_picture(line) for line in self.post(path, sent)["outcomes"]]
+        with self._understood():
+            return [_picture(line) for line in self.post(path, sent)["outcomes"]]
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Reading an answer of Prodshot's; one that is made otherwise is a `RemoteError`."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            advice = "is its Prodshot of another version?"
+            raise RemoteError(f"{self.address} answered something else than Prodshot does; {advice}") from error
 
     def _answer(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
         response = self._try(method, path, body)
@@ -190,7 +208,7 @@ class RemoteWebUI:
         pause = FIRST_PAUSE
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                response = self._http.request(method, path, json=body, timeout=timeout)
+                response = self._read(method, path, body, timeout)
             except httpx.HTTPError as error:
                 # work that may have begun is not asked for twice
                 if attempt == ATTEMPTS or not _never_began(method, error):
@@ -203,11 +221,24 @@ class RemoteWebUI:
             pause *= 2
         raise AssertionError("the last attempt returns or raises")
 
+    def _read(self, method: str, path: str, body: Mapping[str, Any] | None, timeout: httpx.Timeout) -> httpx.Response:
+        """The whole answer, of which no more than `MAX_ANSWER` bytes are read."""
+        parts, size = [], 0
+        with self._http.stream(method, path, json=body, timeout=timeout) as response:
+            for part in response.iter_bytes():
+                parts.append(part)
+                size += len(part)
+                if size > MAX_ANSWER:
+                    raise RemoteError(f"{self.address} answered too much; is it a WebUI?")
+        kept = {name: response.headers[name] for name in ("retry-after",) if name in response.headers}
+        return httpx.Response(response.status_code, headers=kept, content=b"".join(parts))
+
     def _error(self, path: str, response: httpx.Response) -> ProdshotError:
         status = response.status_code
         told = _told(response)
         problems = told.get("detail")
-        if status == 422 and isinstance(problems, list) and all(isinstance(item, dict) for item in problems):
+        ours = path.startswith("/prodshot/")
+        if ours and status == 422 and isinstance(problems, list) and all(isinstance(item, dict) for item in problems):
             fields = [
                 FieldProblem(str(item.get("field", "")), str(item.get("message", "")), str(item.get("allowed", "")))
                 for item in problems
@@ -216,7 +247,7 @@ class RemoteWebUI:
         if status == 401:
             advice = "write http://user:password@host:port"
             return RemoteError(f"{self.address} wants user and password (--api-auth): {advice}", status)
-        if status == 404 and path.startswith("/prodshot/") and "error" not in told:
+        if status == 404 and ours and "error" not in told:
             advice = "install the extension there and start it with --api"
             return RemoteError(f"{self.address} has no Prodshot API: {advice}", status)
         if status == 404 and path.startswith("/sdapi/"):

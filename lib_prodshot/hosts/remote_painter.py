@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, TypeVar, cast
@@ -24,6 +24,11 @@ from lib_prodshot.errors import EnhanceError
 from lib_prodshot.hosts.hooks import CONTROL, REPORT_CONTROL
 from lib_prodshot.hosts.interface import ControlLists, Family, InpaintPass, PassDefaults, PassInterrupted, PassResult
 from lib_prodshot.hosts.remote import RemoteError, RemoteWebUI
+
+_NO_PICTURE = "the WebUI answered something that is not a picture"
+
+_GRID = 64
+"""A fork may round a pass's size to its own grid of so many pixels."""
 
 Progress = Callable[[float], None]
 """Told the share done, 0..1."""
@@ -68,20 +73,22 @@ class RemotePainter:
                 told = self._once("/prodshot/v1/status").get("family")
                 if told in ("sd15", "sd2", "sdxl"):
                     return cast(Family, told)
-            checkpoint = str(self._once("/sdapi/v1/options").get("sd_model_checkpoint", ""))
+            with self._understood():
+                checkpoint = str(self._once("/sdapi/v1/options").get("sd_model_checkpoint", ""))
         return control.family_of(checkpoint) or "other"
 
     def control_lists(self) -> ControlLists | None:
         """What ControlNet offers over there; None: it is not installed."""
         try:
-            models = self._once("/controlnet/model_list")["model_list"]
-            # the names that people and units use (depth_midas); without the question A1111 tells its own (depth)
-            modules = self._once("/controlnet/module_list?alias_names=true")["module_list"]
+            with self._understood():
+                models = list(self._once("/controlnet/model_list")["model_list"])
+                # the names that people and units use (depth_midas); without the question A1111 tells its own (depth)
+                modules = list(self._once("/controlnet/module_list?alias_names=true")["module_list"])
+                none = next((module for module in modules if module.lower() == "none"), "none")
         except RemoteError as error:
             if error.status == 404:
                 return None
             raise
-        none = next((module for module in modules if module.lower() == "none"), "none")
         known = tuple(model for model in models if model != "None")
         return ControlLists(known, tuple(modules), none, 1)
 
@@ -93,27 +100,42 @@ class RemotePainter:
             if error.status == 404:
                 return frozenset(names)
             raise
-        known = {str(lora.get(key)) for lora in loras for key in ("name", "alias")}
+        with self._understood():
+            known = {str(lora.get(key)) for lora in loras for key in ("name", "alias")}
         return frozenset(names) - known
 
     def check(self, sampler: str, scheduler: str, checkpoint: str) -> None:
         """Raise `EnhanceError` for a sampler, scheduler or checkpoint that is not there."""
-        if sampler or scheduler:
-            self._sampling(sampler or self.defaults.sampler, scheduler)
-        if checkpoint:
-            self._checkpoint(checkpoint)
+        with self._understood():
+            if sampler or scheduler:
+                self._sampling(sampler or self.defaults.sampler, scheduler)
+            if checkpoint:
+                self._checkpoint(checkpoint)
 
     def paint(self, plan: InpaintPass) -> PassResult:
         """Run the pass over there. Raises `PassInterrupted` and `EnhanceError`."""
         try:
-            reply = self._watched(lambda: self.webui.post("/sdapi/v1/img2img", self._body(plan)))
+            with self._understood():
+                body = self._body(plan)
+            reply = self._watched(lambda: self.webui.post("/sdapi/v1/img2img", body))
         except RemoteError as error:
             raise EnhanceError(str(error)) from error
-        images = reply.get("images") or []
+        with self._understood():
+            images = reply.get("images") or []
+            if not isinstance(images, list):
+                raise EnhanceError(_NO_PICTURE)
         if not images:
             raise PassInterrupted("interrupted")
         ran = None if plan.control is None else self._control_ran(reply, len(images) - 1)
         return PassResult(_decode(images[0], plan), ran, _lossy_note(images[0]))
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Reading an answer of the WebUI's; one that is made otherwise is an `EnhanceError`."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise EnhanceError(f"{self.webui.address} answered something else than a WebUI does; is it one?") from error
 
     def _control_ran(self, reply: Mapping[str, Any], maps: int) -> bool | None:
         """Whether ControlNet took part: what Prodshot over there saw, else by the maps that ControlNet adds to an
@@ -229,15 +251,26 @@ def _named(what: str, name: str, known: Sequence[str]) -> str:
 def _decode(code: str, plan: InpaintPass) -> npt.NDArray[np.uint8]:
     height, width = plan.mask.shape
     try:
-        image = Image.open(BytesIO(base64.b64decode(code.rpartition(",")[2]))).convert("RGB")
+        answered = Image.open(BytesIO(base64.b64decode(code.rpartition(",")[2])))
+        # told by the header, before anything is decoded
+        _refuse_another_size(answered.size, (width, height))
+        image = answered.convert("RGB")
+    except EnhanceError:
+        raise
     except Exception as error:  # whatever a decoder raises, the answer is no picture
-        raise EnhanceError("the WebUI answered something that is not a picture") from error
+        raise EnhanceError(_NO_PICTURE) from error
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.LANCZOS)
     picture = np.asarray(image)
     if picture.min() == picture.max():
         raise EnhanceError("the inpaint pass gave an empty picture (NaN); start the WebUI with --no-half-vae")
     return picture
+
+
+def _refuse_another_size(size: tuple[int, int], wanted: tuple[int, int]) -> None:
+    if any(abs(length - asked) > _GRID for length, asked in zip(size, wanted)):
+        told, asked_for = ("×".join(map(str, lengths)) for lengths in (size, wanted))
+        raise EnhanceError(f"the WebUI answered a picture of another size, {told} instead of {asked_for}")
 
 
 def _lossy_note(code: str) -> tuple[str, ...]:
