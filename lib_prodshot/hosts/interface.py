@@ -140,6 +140,29 @@ class Saved:
     infotext: str = field(repr=False, default="")
 
 
+class TrainingHost(Protocol):
+    """What training asks of the WebUI around it."""
+
+    def is_generating(self) -> bool:
+        """Whether the WebUI is at a generation, or at anything else that it uses the GPU for."""
+
+    def leave_gpu(self) -> None:
+        """Have the WebUI's models leave the GPU, once what is being generated is done. They come back by themselves
+        for the next generation."""
+
+    def checkpoint_file(self, name: str) -> Path:
+        """The file of a checkpoint by its name in `Host.names`. Raises `EnhanceError` for an unknown one."""
+
+    def lora_folder(self) -> Path:
+        """Where the WebUI keeps its LoRAs."""
+
+    def refresh_loras(self) -> None:
+        """Have the WebUI look at that folder again."""
+
+    def describe(self, picture: Image.Image) -> str:
+        """What the WebUI's interrogator says of a picture; holds '<error>' where it failed."""
+
+
 class Host(Protocol):
     """The WebUI that this process runs in."""
 
@@ -206,3 +229,6 @@ class Host(Protocol):
 
     def lossy_format(self) -> str:
         """The format of the WebUI's files and answers where it changes pixels ('jpg'); empty where it does not."""
+
+    def training(self) -> TrainingHost:
+        """The WebUI as training sees it."""

@@ -23,6 +23,9 @@ class Memory(Protocol):
         """A context in which at least `wanted` bytes are free if they can be; afterwards all is as sampling needs
         it."""
 
+    def release(self) -> None:
+        """Take every model of the host's off the GPU; each comes back by itself when it is next wanted."""
+
 
 class ManagedMemory:
     """The Forge family: the host moves models by itself; we ask for room, and it loads them again when it samples."""
@@ -40,6 +43,11 @@ class ManagedMemory:
         finally:
             if on_gpu():
                 self._manager.soft_empty_cache()
+
+    def release(self) -> None:
+        """Have the host unload all it has loaded, as its own "unload all models" does."""
+        self._manager.unload_all_models()
+        self._manager.soft_empty_cache()
 
 
 class PlainMemory:
@@ -60,6 +68,19 @@ class PlainMemory:
             if moved and checkpoint is shared.sd_model:
                 sd_models.send_model_to_device(checkpoint)
             import_module("modules.devices").torch_gc()
+
+    def release(self) -> None:
+        """Send the checkpoint to the CPU, and let the WebUI take it for one that is loaded but not in use.
+
+        A checkpoint that is in use and not on the GPU would end the next generation; one that only is loaded is
+        looked up and brought back by it (`sd_models.reuse_model_from_already_loaded`).
+        """
+        sd_models = import_module("modules.sd_models")
+        checkpoint = sd_models.model_data.sd_model
+        if checkpoint is None:
+            return
+        sd_models.send_model_to_cpu(checkpoint)
+        sd_models.model_data.sd_model = None
 
 
 def pick_memory() -> Memory:

@@ -19,6 +19,7 @@ from lib_prodshot.hosts.interface import ControlLists, Names, PassDefaults, Save
 from lib_prodshot.hosts.memory import pick_memory
 from lib_prodshot.hosts.nested import LocalPainter
 from lib_prodshot.hosts.parent import defaults_of
+from lib_prodshot.hosts.training import WebUITraining
 
 _SAVED_AS = "already_saved_as"
 
@@ -161,6 +162,10 @@ class WebUI:
         """What runs inpaint passes within `parent`, for its picture number `index`."""
         defaults = PassDefaults() if parent is None else defaults_of(parent, index)
         return LocalPainter(parent, defaults, pick_controlnet())
+
+    def training(self) -> WebUITraining:
+        """What training asks of the WebUI."""
+        return WebUITraining(self._memory, self.queue_lock())
 
     def save(self, picture: Image.Image, parent: Any, index: int, infotext: str, suffix: str = "") -> Saved:
         """Write a picture next to the host's own, with its naming and format. Raises `OutputError`."""

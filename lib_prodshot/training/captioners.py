@@ -117,10 +117,7 @@ class WebuiCaptioner:
         """Each photograph with its caption, one at a time. Raises `CaptionerError`, `PictureError`, `RemoteError`."""
         for path in photographs:
             told = self.webui.post("/sdapi/v1/interrogate", {"image": _encode(path), "model": "clip"})
-            text = str(told.get("caption", "")).partition(",")[0]
-            if not text.strip() or "<error>" in text:
-                raise CaptionerError(f"{self.webui.address} has no caption for {path}: look into the WebUI's console")
-            yield path, clean(text)
+            yield path, caption_in(str(told.get("caption", "")), self.webui.address, path)
 
 
 class FileCaptioner:
@@ -150,6 +147,15 @@ class FileCaptioner:
             raise _wrong_file(f"{self.source} cannot be read: {error.strerror}") from error
         except ValueError as error:
             raise _wrong_file(f"{self.source} holds no captions: {error}") from error
+
+
+def caption_in(answer: str, who: str, path: Path) -> str:
+    """The caption in the answer of a WebUI's interrogator, which adds CLIP's phrases after it. Raises
+    `CaptionerError` where there is none."""
+    text = answer.partition(",")[0]
+    if not text.strip() or "<error>" in text:
+        raise CaptionerError(f"{who} has no caption for {path}: look into the WebUI's console")
+    return clean(text)
 
 
 def clean(text: str) -> str:

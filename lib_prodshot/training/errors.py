@@ -17,5 +17,9 @@ class TrainingError(ProdshotError):
     """A training run that must not start, or that failed; what it saved before stays."""
 
 
+class FolderRefused(TrainingError):
+    """A folder of photographs that training must not start with."""
+
+
 class PublishError(ProdshotError):
     """A LoRA that was not put among the WebUI's; nothing there was changed."""

@@ -60,13 +60,19 @@ class Recipe:
         help="Name of the LoRA: NAME-01.safetensors and so on; no spaces, dots, quotes, brackets or slashes.",
     )
     image_dir: str = setting(
-        "", section="dataset", path=True, required=True, help="Folder of photographs and captions."
+        "",
+        section="dataset",
+        path=True,
+        required=True,
+        label="Folder",
+        help="Folder of photographs and captions.",
     )
     pretrained_model_name_or_path: str = setting(
         "",
         section="model",
         path=True,
         required=True,
+        label="Checkpoint",
         help="Checkpoint to train on: a Stable Diffusion 1.x or 2.x file or a diffusers folder (the seed: SD 1.5).",
     )
     activation_tag: str = setting(
@@ -151,9 +157,19 @@ class Recipe:
     )
     network_weights: str = setting("", section="network", path=True, help="Start from this LoRA.")
 
-    unet_lr: float = setting(2e-4, section="optimizer", span=(0, 10, 1e-5), help="Learning rate of the U-Net.")
+    unet_lr: float = setting(
+        2e-4,
+        section="optimizer",
+        span=(0, 10, 1e-5),
+        label="U-Net learning rate",
+        help="Learning rate of the U-Net; 0: it is not trained.",
+    )
     text_encoder_lr: float = setting(
-        4e-5, section="optimizer", span=(0, 10, 1e-5), help="Learning rate of the text encoder; 0: it is not trained."
+        4e-5,
+        section="optimizer",
+        span=(0, 10, 1e-5),
+        label="Text encoder learning rate",
+        help="Learning rate of the text encoder; 0: it is not trained.",
     )
     optimizer_type: str = setting("AdamW8bit", section="optimizer", choices=OPTIMIZERS, help="Optimizer.")
     optimizer_args: tuple[str, ...] = setting(

@@ -32,6 +32,21 @@ def parse_value(text: str) -> Any:
     return tomllib.loads(f"value = {text}")["value"]
 
 
+def parse_text(text: str, field: str = "recipe") -> dict[str, Any]:
+    """A text's content as TOML. Raises `RequestError` naming `field`."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RequestError([FieldProblem(field, f"this is not TOML: {error}")]) from error
+
+
+def dump(values: Mapping[str, Any]) -> str:
+    """Values as TOML."""
+    import tomli_w
+
+    return tomli_w.dumps(values)
+
+
 def write_toml(path: Path, values: Mapping[str, Any]) -> None:
     """Write `values` as TOML, whole or not at all. Raises `OutputError`."""
     import tomli_w

@@ -17,7 +17,7 @@ from typing import Any, Literal, TextIO
 from lib_prodshot.errors import RequestError
 from lib_prodshot.training import check, diagnosis, ledger, recipe_files, results, sd_scripts
 from lib_prodshot.training.configs import OUTPUT_FOLDER, dataset_config, training_config
-from lib_prodshot.training.errors import TrainingError
+from lib_prodshot.training.errors import FolderRefused, TrainingError
 from lib_prodshot.training.ledger import RECIPE, Ledger, SavedEpoch, Start
 from lib_prodshot.training.program import Line, Program, command, is_alive
 from lib_prodshot.training.progress import Progress, Reader
@@ -149,7 +149,7 @@ class TrainingJob:
             others = (
                 f" (and {len(report.errors) - 1} more; `prodshot train check` lists them)" if report.errors[1:] else ""
             )
-            raise TrainingError(f"{str(report.errors[0]).removeprefix('error: ')}{others}")
+            raise FolderRefused(f"{str(report.errors[0]).removeprefix('error: ')}{others}")
 
     def _earlier_book(self) -> Ledger | None:
         """The book of an earlier start, None to begin anew. Raises `TrainingError` where neither is possible."""

@@ -40,8 +40,10 @@ def setting(
     many: bool = False,
     path: bool = False,
     required: bool = False,
+    label: str = "",
 ) -> Any:
-    """Declare one setting of a recipe as a dataclass field. `span` is minimum, maximum and step."""
+    """Declare one setting of a recipe as a dataclass field. `span` is minimum, maximum and step; `label` need only be
+    given where it is not the field's name in words."""
     minimum, maximum, step = span or (None, None, None)
     described = {
         "kind": _kind_of(default, choices),
@@ -55,6 +57,7 @@ def setting(
         "many": many,
         "path": path,
         "required": required,
+        "label": label,
     }
     return dataclasses.field(default=default, metadata={"setting": described})
 
@@ -65,12 +68,11 @@ def settings_of(recipe: type) -> tuple[RecipeSetting, ...]:
         RecipeSetting(
             name=field.name,
             default=field.default,
-            label=field.name.replace("_", " ").capitalize(),
             infotext="",
-            **field.metadata["setting"],
+            **{**described, "label": described["label"] or field.name.replace("_", " ").capitalize()},
         )
         for field in dataclasses.fields(recipe)
-        if "setting" in field.metadata
+        if (described := field.metadata.get("setting"))
     )
 
 

@@ -8,7 +8,13 @@ from typing import Any
 
 from lib_prodshot.webui.job_table import JOBS, Kind, Work
 
-KINDS = {"folder": "lib_prodshot.webui.folder_jobs"}
+KINDS = {
+    "folder": "lib_prodshot.webui.folder_jobs",
+    "training": "lib_prodshot.webui.training_jobs",
+    "training_captions": "lib_prodshot.webui.training_captions",
+    "training_check": "lib_prodshot.webui.training_check",
+    "training_publish": "lib_prodshot.webui.training_publishing",
+}
 """By name: the module whose `work_from` is the kind."""
 
 

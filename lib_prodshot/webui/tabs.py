@@ -23,7 +23,10 @@ from lib_prodshot.webui.preset_box import said
 
 _LOG = logging.getLogger("prodshot")
 
-TABS: tuple[tuple[str, str, str], ...] = (("Prodshot folder", "prodshot_folder", "lib_prodshot.webui.folder_tab"),)
+TABS: tuple[tuple[str, str, str], ...] = (
+    ("Prodshot folder", "prodshot_folder", "lib_prodshot.webui.folder_tab"),
+    ("Prodshot training", "prodshot_training", "lib_prodshot.webui.training_tab"),
+)
 """Title, id, and the module whose `draw()` draws it, in their order."""
 
 

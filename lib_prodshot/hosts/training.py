@@ -1,0 +1,53 @@
+"""What training asks of the WebUI around it (see `TrainingHost`): one implementation for A1111 and its forks."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from lib_prodshot.hosts import installed
+from lib_prodshot.hosts.memory import Memory
+
+
+class WebUITraining:
+    """Asks modules that every fork has; `queue_lock` is the WebUI's own."""
+
+    def __init__(self, memory: Memory, queue_lock: AbstractContextManager[Any]) -> None:
+        self._memory = memory
+        self._queue_lock = queue_lock
+        self._shared = import_module("modules.shared")
+
+    def is_generating(self) -> bool:
+        """Whether anything is being generated; the WebUI names what it is at, and counts from -1 at its start."""
+        state = self._shared.state
+        return bool(state.job or state.job_count)
+
+    def leave_gpu(self) -> None:
+        """Have every model of the WebUI's leave the GPU, between two generations. Each comes back by itself."""
+        with self._queue_lock:
+            self._memory.release()
+
+    def checkpoint_file(self, name: str) -> Path:
+        """The file of a checkpoint that the WebUI lists. Raises `EnhanceError` for an unknown one."""
+        return Path(installed.checkpoint(name).filename)
+
+    def lora_folder(self) -> Path:
+        """Where this WebUI keeps its LoRAs."""
+        chosen = getattr(self._shared.cmd_opts, "lora_dir", None)
+        return Path(chosen) if chosen else Path(import_module("modules.paths").models_path) / "Lora"
+
+    def refresh_loras(self) -> None:
+        """Have the built-in Lora extension look at its folder again."""
+        networks = sys.modules.get("networks")
+        if networks is not None and hasattr(networks, "list_available_networks"):
+            networks.list_available_networks()
+
+    def describe(self, picture: Image.Image) -> str:
+        """What the WebUI's interrogator says of a picture."""
+        with self._queue_lock:
+            return str(self._shared.interrogator.interrogate(picture.convert("RGB")))

@@ -1,0 +1,123 @@
+"""The training tab's jobs: sd-scripts' setup, captions, and the run with its loss curve and sample pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from lib_prodshot.errors import ProdshotError
+from lib_prodshot.training import sd_scripts, setup
+from lib_prodshot.training.errors import TrainerError
+from lib_prodshot.webui import training_view
+from lib_prodshot.webui.gradio_kit import unsaved
+from lib_prodshot.webui.job_files import PAGE_DOOR
+from lib_prodshot.webui.job_table import JOBS, Control, Job, JobCancelled
+from lib_prodshot.webui.preset_box import said
+from lib_prodshot.webui.server_paths import page_is_trusted
+from lib_prodshot.webui.tabs import JobBox
+
+_QUIET = {"show_progress": False, "queue": False}
+
+
+class CaptionBox(JobBox):
+    """Shows below its line what the job changed, or would change."""
+
+    def html_of(self, job: Job) -> str:
+        """The line, and the captions once the job is done."""
+        done = training_view.changes(job.result, job.result["dry_run"]) if job.state == "done" else ""
+        return super().html_of(job) + done
+
+
+class RunBox(JobBox):
+    """A training run: beside the line a loss curve and sample pictures, each redrawn only when it has changed."""
+
+    curve: Any = None
+    samples: Any = None
+    seen: Any = None
+
+    def draw_all(self) -> None:
+        """Draw buttons, line, curve and samples."""
+        self.draw("Train")
+        self.curve = unsaved(gr.HTML("", elem_id="prodshot_training_curve", elem_classes=["prodshot-message"]))
+        self.samples = unsaved(gr.HTML("", elem_id="prodshot_training_samples", elem_classes=["prodshot-message"]))
+        self.seen = gr.State(("", 0, 0))
+
+    def connect_all(self, begin: Callable[..., Job], inputs: list[Any]) -> None:
+        """As `connect`; what is shown besides the line comes with the same refresh."""
+        self.connect(begin, inputs)
+        self.refresh.click(self.look, [self.seen], [self.curve, self.samples, self.seen], **_QUIET)
+
+    def look(self, seen: tuple[str, int, int]) -> tuple[Any, Any, Any]:
+        """Curve and samples where they differ from what the page has `seen`: the job, steps, number of samples."""
+        job = self.latest()
+        if job is None:
+            return gr.update(), gr.update(), seen
+        points, names = job.figures.get("losses", []), job.figures.get("samples", [])
+        now = (job.id, points[-1][0] if points else 0, len(names))
+        curve = gr.update() if now[:2] == tuple(seen[:2]) else training_view.curve(points, job.total)
+        has_new = (now[0], now[2]) != (seen[0], seen[2])
+        pictures = training_view.samples(names, lambda name: _address(job, name)) if has_new else gr.update()
+        return curve, pictures, now
+
+
+def _address(job: Job, name: str) -> str:
+    """Where the page reads a file of the job, empty where there is none."""
+    return f"{PAGE_DOOR.lstrip('/')}/{job.key}/{name}" if job.file(name) else ""
+
+
+class SetupBox(JobBox):
+    """Says whether sd-scripts is here, and gets it."""
+
+    state: Any = None
+
+    def __init__(self) -> None:
+        super().__init__("training_setup", ())
+
+    def draw_all(self) -> None:
+        """Draw what is here; the buttons are folded away once it is."""
+        lacking = _lacking()
+        self.state = unsaved(gr.HTML(_told(lacking), elem_id="prodshot_training_trainer"))
+        with gr.Accordion("Set up sd-scripts", open=bool(lacking), elem_id="prodshot_training_setup"):
+            self.draw("Get sd-scripts")
+
+    def connect_all(self) -> None:
+        """Let the button start the setup."""
+        self.connect(self._begin, [])
+        self.refresh.click(lambda: _told(_lacking()), [], [self.state], **_QUIET)
+
+    @staticmethod
+    def _begin() -> Job:
+        if not page_is_trusted():
+            raise TrainerError("this page is open to others: the WebUI's owner runs `prodshot train setup` instead")
+        plan = setup.plan()
+        return JOBS.put("training_setup", lambda control: _set_up(plan, control))
+
+
+def _set_up(plan: setup.SetupPlan, control: Control) -> dict[str, str]:
+    def tell(text: str) -> None:
+        control.tell(0, 0, text)
+        if control.cancelled:
+            raise JobCancelled
+
+    sizes = plan.to_text().splitlines()[0]
+    tell(f"making its environment; {sizes}")
+    _, facts = setup.carry_out(plan, tell)
+    return {"torch": facts.torch}
+
+
+def _lacking() -> str:
+    """Why nothing can be trained here; empty when it can."""
+    try:
+        sd_scripts.find()
+    except ProdshotError as error:
+        return str(error)
+    return ""
+
+
+def _told(lacking: str) -> str:
+    if not lacking:
+        return said(f"sd-scripts {sd_scripts.TAG} is ready.")
+    sizes = "about 3 to 8 GB, in an environment of its own beside Prodshot's model cache"
+    return said(f"{lacking}. The button below does the same: {sizes}.", is_error=True)

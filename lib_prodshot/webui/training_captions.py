@@ -1,0 +1,133 @@
+"""Jobs of the kind 'training_captions': captions for a folder, written by this WebUI's interrogator, BLIP or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib_prodshot.errors import FieldProblem, PictureError, RequestError
+from lib_prodshot.hosts.current import host
+from lib_prodshot.schema import Setting
+from lib_prodshot.training.caption import Captioned, CaptionJob
+from lib_prodshot.training.caption_texts import TagEdit, split_tags
+from lib_prodshot.training.captioners import BlipCaptioner, Captioner, FileCaptioner, caption_in, open_upright
+from lib_prodshot.webui.job_table import Control, Work
+from lib_prodshot.webui.server_paths import check_folder
+from lib_prodshot.webui.training_recipe import OpenPath, read_own
+
+CAPTIONERS = ("none", "webui", "blip", "file")
+
+MAX_CHANGES = 500
+"""Changed captions that a job's result tells in full."""
+
+
+def _text(name: str, label: str, help: str, default: str = "") -> Setting:
+    return Setting(name, "text", default, label, help, section="job", infotext="")
+
+
+def _flag(name: str, label: str, help: str) -> Setting:
+    return Setting(name, "flag", False, label, help, section="job", infotext="")
+
+
+SETTINGS = (
+    _text("image_dir", "Folder", "Folder of photographs and captions."),
+    _text("activation_tag", "Activation tag", "Put first in every caption; several with commas."),
+    _text("caption_extension", "Caption extension", "Captions are files of the photograph's name with this.", ".txt"),
+    Setting(
+        name="captioner",
+        kind="choice",
+        default="none",
+        label="Captioner",
+        help="Who describes photographs without a caption: nobody, this WebUI's interrogator, BLIP-large, or a file.",
+        section="job",
+        infotext="",
+        choices=CAPTIONERS,
+    ),
+    _text(
+        "captions", "Captions from", "With the captioner file: a JSON object, a CSV file, or a folder of text files."
+    ),
+    _text("remove", "Remove tags", "Take these out of every caption; several with commas."),
+    _text("search", "Search tags", "In captions with any of these, replace them; several with commas."),
+    _text("replacement", "Replace by", "What stands instead of the tags searched for; several with commas."),
+    _flag("need_all", "Only with all", "Replace only in captions that have all of the tags searched for."),
+    _flag("new_first", "New tags first", "Put tags that are new at the front instead of the end."),
+    _flag("anew", "Describe all anew", "Describe also photographs that have a caption."),
+    _flag("dry_run", "Only show", "Show what would change and write nothing."),
+)
+"""What a caption job takes."""
+
+
+class HostCaptioner:
+    """The interrogator of the WebUI around us, one photograph at a time between its generations."""
+
+    def caption(self, photographs: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+        """See `Captioner`. Raises `CaptionerError`, `PictureError`."""
+        for path in photographs:
+            answer = host().training().describe(open_upright(path))
+            yield path, caption_in(answer, "this WebUI's interrogator", path)
+
+
+def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -> Work:
+    """The work that these settings describe. Raises `RequestError`."""
+    own, problems = read_own(SETTINGS, settings)
+    problems += [FieldProblem(name, "unknown setting") for name in settings if name not in own]
+    if problems:
+        raise RequestError(problems)
+    captioner = _captioner(own, open_path)
+    job = CaptionJob(
+        folder=open_path("image_dir", own["image_dir"]),
+        edit=_edit(own),
+        captioner=captioner,
+        extension=own["caption_extension"],
+        anew=own["anew"],
+        dry=own["dry_run"],
+    )
+    try:
+        job.count()
+    except PictureError as error:
+        raise RequestError([FieldProblem("image_dir", str(error))]) from error
+    return _CaptionWork(job)
+
+
+def _edit(own: Mapping[str, Any]) -> TagEdit:
+    names = {"activation_tag": "first", "remove": "remove", "search": "search", "replacement": "replacement"}
+    lists = {field: tuple(split_tags(own[name])) for name, field in names.items()}
+    return TagEdit(**lists, need_all=own["need_all"], new_first=own["new_first"])
+
+
+def _captioner(own: Mapping[str, Any], open_path: OpenPath) -> Captioner | None:
+    chosen = own["captioner"]
+    if chosen == "file":
+        return FileCaptioner(open_path("captions", own["captions"]))
+    return {"webui": HostCaptioner, "blip": BlipCaptioner}[chosen]() if chosen in ("webui", "blip") else None
+
+
+@dataclass(frozen=True)
+class _CaptionWork:
+    """A caption job whose settings are right; called when its turn comes."""
+
+    job: CaptionJob
+
+    def __call__(self, control: Control) -> Mapping[str, Any]:
+        """Write them; a cancelled job keeps what it has written."""
+        total, done = self.job.count(), []
+        # BLIP uses the GPU that the WebUI generates on
+        with host().job("Prodshot: captions") if isinstance(self.job.captioner, BlipCaptioner) else nullcontext():
+            for one in self.job.run():
+                done.append(one)
+                control.report(len(done), total, f"{len(done)} of {total} captions")
+        changes = [_told(one) for one in done if one.rewritten or one.problem]
+        return {**_counts(done), "dry_run": self.job.dry, "changes": changes[:MAX_CHANGES]}
+
+
+def _counts(done: Sequence[Captioned]) -> dict[str, int]:
+    written, problems = sum(one.rewritten for one in done), sum(bool(one.problem) for one in done)
+    return {"written": written, "kept": len(done) - written - problems, "missing": problems}
+
+
+def _told(one: Captioned) -> dict[str, Any]:
+    """One caption that changed, or that is missing, by the file's name."""
+    return {"file": one.photograph.name, "before": one.before, "after": one.after, "problem": one.problem}

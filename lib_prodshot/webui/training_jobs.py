@@ -1,0 +1,146 @@
+"""Jobs of the kind 'training': a recipe, trained by the same `TrainingJob` as `prodshot train run`, while the WebUI's
+own models leave the GPU to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lib_prodshot.errors import FieldProblem, PictureError, RequestError
+from lib_prodshot.hosts.current import host
+from lib_prodshot.schema import Setting
+from lib_prodshot.training import sd_scripts
+from lib_prodshot.training.errors import FolderRefused, TrainingError
+from lib_prodshot.training.ledger import RECIPE
+from lib_prodshot.training.runner import LOG, LOSSES, TrainingJob, TrainingResult
+from lib_prodshot.webui.job_table import Control, JobCancelled, Work
+from lib_prodshot.webui.server_paths import check_folder
+from lib_prodshot.webui.training_publishing import publish_here
+from lib_prodshot.webui.training_recipe import OpenPath, read_own, recipe_of
+
+TELL_EVERY = 0.3
+"""Seconds between two looks at a run's progress."""
+
+MAX_POINTS = 200
+"""Points of the loss curve that a job's figures carry; the whole curve stands in `loss.csv`."""
+
+FILES = {"losses": LOSSES, "recipe": RECIPE, "log": LOG}
+
+
+def _flag(name: str, label: str, help: str) -> Setting:
+    return Setting(name, "flag", False, label, help, section="job", infotext="")
+
+
+SETTINGS = (
+    _flag("fresh", "Begin anew", "Begin anew; an earlier run of the name is set aside, not deleted."),
+    _flag("force", "In spite of errors", "Start in spite of errors that the check finds."),
+    _flag(
+        "while_generating",
+        "Even while generating",
+        "Start also while the WebUI is generating, and leave its models on the GPU: where there is room for both.",
+    ),
+    _flag("publish", "Publish at the end", "When it is finished, put every epoch among the WebUI's LoRAs."),
+)
+"""What a training job takes beside the recipe."""
+
+
+def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -> Work:
+    """The work that these settings describe: `SETTINGS`, and the recipe's own.
+
+    Raises `RequestError` naming each wrong field: also for a folder that cannot be trained on, for a run that cannot go
+    on, and while the WebUI is generating. Raises `TrainerMissing` and `TrainerError`.
+    """
+    own, problems = read_own(SETTINGS, settings)
+    if problems:
+        raise RequestError(problems)
+    recipe = recipe_of({name: value for name, value in settings.items() if name not in own}, open_path)
+    if not own["while_generating"]:
+        _refuse_while_generating()
+    job = TrainingJob(recipe, sd_scripts.find(), fresh=own["fresh"], force=own["force"])
+    try:
+        job.prepare()
+    except (FolderRefused, PictureError) as error:
+        raise RequestError([FieldProblem("image_dir", str(error))]) from error
+    except TrainingError as error:
+        raise RequestError([FieldProblem("output_name", str(error))]) from error
+    return _TrainingWork(job, own["while_generating"], own["publish"])
+
+
+def _refuse_while_generating() -> None:
+    """Two at once on one GPU are slow, or out of memory."""
+    if host().training().is_generating():
+        advice = "wait for it, or set this where the GPU has room for both"
+        raise RequestError([FieldProblem("while_generating", f"the WebUI is generating: {advice}", "true | false")])
+
+
+@dataclass(frozen=True)
+class _TrainingWork:
+    """A run that has been checked; called when its turn comes."""
+
+    job: TrainingJob
+    while_generating: bool
+    publish: bool
+
+    def __call__(self, control: Control) -> Mapping[str, Any]:
+        """Train. Raises `JobCancelled` and whatever ends the run."""
+        if not self.while_generating:
+            _wait_for_gpu(control)
+        self.job.start()
+        control.offer(self.job.folder, **FILES)
+        result = self._watch(control)
+        _tell(control, self.job)
+        if result.outcome == "stopped":
+            raise JobCancelled
+        if result.outcome == "failed":
+            kept = f"; {len(result.loras)} saved LoRAs stay" if result.loras else ""
+            raise TrainingError(f"{result.reason}{kept}")
+        return {**_told(result), **(self._publish() if self.publish else {})}
+
+    def _watch(self, control: Control) -> TrainingResult:
+        stops = 0
+        while (result := self.job.wait(TELL_EVERY)) is None:
+            _tell(control, self.job)
+            wanted = control.cancelled + control.hurried
+            while stops < wanted:
+                stops += 1
+                # the first time what was learned since the last saved epoch is not lost
+                self.job.stop(after_epoch=stops == 1)
+        return result
+
+    def _publish(self) -> dict[str, Any]:
+        return {"published": [one.to_json() for one in publish_here(self.job.folder)]}
+
+
+def _wait_for_gpu(control: Control) -> None:
+    """A job that has waited in the queue finds the WebUI generating again: it waits for the end, and then has the
+    WebUI's models leave the GPU. Raises `JobCancelled`."""
+    webui = host().training()
+    while webui.is_generating():
+        control.report(0, 0, "waiting until the WebUI has finished generating")
+        time.sleep(TELL_EVERY)
+    control.report(0, 0, "taking the WebUI's models off the GPU")
+    webui.leave_gpu()
+
+
+def _tell(control: Control, job: TrainingJob) -> None:
+    progress = job.progress()
+    losses = job.losses()
+    figures = {
+        **progress.to_json(),
+        "losses": [[step, epoch, round(loss, 6)] for step, epoch, loss in _thinned(losses)],
+        "samples": [path.relative_to(job.folder).as_posix() for path in job.samples()],
+    }
+    control.tell(progress.step, progress.total_steps, progress.to_text(), figures)
+
+
+def _thinned(points: list[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
+    """At most `MAX_POINTS` of a curve, evenly taken, the last one among them."""
+    stride = -(-len(points) // MAX_POINTS) or 1
+    return points[::-1][::stride][::-1]
+
+
+def _told(result: TrainingResult) -> dict[str, Any]:
+    """The result as clients see it: names of files, not the server's paths."""
+    return {**result.to_json(), "loras": [path.name for path in result.loras]}

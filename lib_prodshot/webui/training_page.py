@@ -1,0 +1,235 @@
+"""The tab "Prodshot training": photographs → captions → recipe → run → publish, on the same objects as the command
+line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+
+from lib_prodshot.errors import ProdshotError
+from lib_prodshot.schema import Setting
+from lib_prodshot.training import recipe_files
+from lib_prodshot.training.presets import PRESETS
+from lib_prodshot.training.recipe import Recipe
+from lib_prodshot.webui import (
+    fields,
+    training_captions,
+    training_check,
+    training_form,
+    training_jobs,
+    training_publishing,
+    training_view,
+)
+from lib_prodshot.webui.gradio_kit import small_button, unsaved
+from lib_prodshot.webui.job_table import JOBS, Job
+from lib_prodshot.webui.preset_box import said
+from lib_prodshot.webui.server_paths import open_for_page
+from lib_prodshot.webui.training_boxes import CaptionBox, RunBox, SetupBox
+from lib_prodshot.webui.training_form import Form, elem_id
+
+_LOG = logging.getLogger("prodshot")
+
+_QUIET = {"show_progress": False, "queue": False}
+
+
+def draw() -> None:
+    """Draw the tab into the current gradio context."""
+    form = Form()
+    setup = SetupBox()
+    setup.draw_all()
+    with gr.Accordion("1. Photographs", open=True, elem_id=elem_id("step_photographs")):
+        check = _draw_photographs(form)
+    with gr.Accordion("2. Captions", open=False, elem_id=elem_id("step_captions")):
+        captions, caption_box = _draw_captions()
+    with gr.Accordion("3. Recipe", open=True, elem_id=elem_id("step_recipe")):
+        recipe = _draw_recipe(form)
+    with gr.Accordion("4. Run", open=True, elem_id=elem_id("step_run")):
+        flags, run_box = _draw_run()
+    with gr.Accordion("5. Publish", open=True, elem_id=elem_id("step_publish")):
+        publishing = _draw_publish()
+    setup.connect_all()
+    check["button"].click(_check, form.components, [check["report"]], **_QUIET)
+    shared = [form.one(name) for name in ("image_dir", "activation_tag", "caption_extension")]
+    caption_box.connect(_begin_captions, [*shared, *captions])
+    _connect_recipe(form, recipe)
+    run_box.connect_all(_begin_run, [*flags, *form.components])
+    publishing["button"].click(
+        _publish,
+        [form.one("output_name"), form.one("output_dir"), *publishing["fields"]],
+        [publishing["done"], publishing["prompt"]],
+        **_QUIET,
+    )
+
+
+def _draw_photographs(form: Form) -> dict[str, Any]:
+    with gr.Row(elem_classes=["prodshot-row"]):
+        form.one("image_dir")
+        form.one("activation_tag")
+        button = unsaved(gr.Button("Check", elem_id=elem_id("check"), elem_classes=["prodshot-find"]))
+    report = unsaved(gr.HTML("", elem_id=elem_id("report"), elem_classes=["prodshot-message"]))
+    return {"button": button, "report": report}
+
+
+def _draw_captions() -> tuple[list[Any], CaptionBox]:
+    own = [known for known in training_captions.SETTINGS if known.name not in _SHARED_WITH_RECIPE]
+    components = _draw_settings(own, "caption")
+    box = CaptionBox("training_captions", ())
+    box.draw("Write captions")
+    return components, box
+
+
+_SHARED_WITH_RECIPE = ("image_dir", "activation_tag", "caption_extension")
+
+
+def _draw_recipe(form: Form) -> dict[str, Any]:
+    with gr.Row(elem_classes=["prodshot-row"]):
+        preset = unsaved(
+            gr.Dropdown(
+                ["", *PRESETS],
+                value="",
+                label="Preset",
+                info="Values for a card of so much memory, or for none; empty: the seed author's recipe.",
+                elem_id=elem_id("preset"),
+                elem_classes=["prodshot-field"],
+                interactive=True,
+            )
+        )
+    form.draw_front()
+    form.draw_rest()
+    with gr.Accordion("Recipe as TOML", open=False, elem_id=elem_id("fold_toml")):
+        text = unsaved(
+            gr.Textbox(
+                "",
+                label="Recipe",
+                info="Show writes what is set above, for `prodshot train run --recipe`; Load reads what was pasted.",
+                lines=6,
+                max_lines=20,
+                show_copy_button=True,
+                elem_id=elem_id("toml"),
+                elem_classes=["prodshot-field"],
+                interactive=True,
+            )
+        )
+        with gr.Row(elem_classes=["prodshot-row"]):
+            show = small_button("Show", elem_id("toml_show"))
+            load = small_button("Load", elem_id("toml_load"))
+        message = unsaved(gr.HTML("", elem_id=elem_id("toml_message"), elem_classes=["prodshot-message"]))
+    return {"preset": preset, "text": text, "show": show, "load": load, "message": message}
+
+
+def _connect_recipe(form: Form, parts: Mapping[str, Any]) -> None:
+    changed = [form.one(name) for name in training_form.preset_names()]
+    parts["preset"].input(training_form.preset_updates, [parts["preset"]], changed, **_QUIET)
+    parts["show"].click(_show_toml, form.components, [parts["message"], parts["text"]], **_QUIET)
+    parts["load"].click(_load_toml, [parts["text"]], [parts["message"], *form.components], **_QUIET)
+
+
+def _draw_run() -> tuple[list[Any], RunBox]:
+    flags = _draw_settings(training_jobs.SETTINGS, "run")
+    box = RunBox("training", (("log", "Log"), ("losses", "Loss as CSV"), ("recipe", "Recipe")))
+    box.draw_all()
+    return flags, box
+
+
+def _draw_publish() -> dict[str, Any]:
+    own = [known for known in training_publishing.SETTINGS if known.name not in ("output_name", "output_dir")]
+    components = _draw_settings(own, "publish")
+    button = unsaved(gr.Button("Publish", elem_id=elem_id("publish"), elem_classes=["prodshot-find"]))
+    done = unsaved(gr.HTML("", elem_id=elem_id("published"), elem_classes=["prodshot-message"]))
+    prompt = unsaved(
+        gr.Textbox(
+            "",
+            label="Prompt",
+            info="Calls the LoRA: for txt2img, or for Prodshot's own prompt per class, which offers it too.",
+            show_copy_button=True,
+            interactive=False,
+            elem_id=elem_id("prompt"),
+            elem_classes=["prodshot-field"],
+        )
+    )
+    return {"fields": components, "button": button, "done": done, "prompt": prompt}
+
+
+def _draw_settings(wanted: Sequence[Setting], prefix: str) -> list[Any]:
+    """One component for each setting, in the table's order whatever the rows are."""
+    drawn: dict[str, Any] = {}
+    for row in fields.rows(wanted, lambda known: False):
+        with gr.Row(elem_classes=["prodshot-row"]):
+            for known in row:
+                drawn[known.name] = unsaved(fields.draw(known, known.default, elem_id(f"{prefix}_{known.name}")))
+    return [drawn[known.name] for known in wanted]
+
+
+def _answering(work: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn what a user can cause into a sentence, and what nobody foresaw into one that says so."""
+
+    def answer(*values: Any) -> Any:
+        try:
+            return work(*values)
+        except ProdshotError as error:
+            return said(str(error), is_error=True)
+        except Exception:
+            _LOG.exception("the training tab could not do what was asked")
+            words = "This failed for a reason nobody foresaw; the console has the details. Please report it."
+            return said(words, is_error=True)
+
+    return answer
+
+
+def _check(*values: Any) -> str:
+    answered = _answering(lambda: training_view.report(training_check.look_over(form_values(values), open_for_page)))
+    return str(answered())
+
+
+def form_values(values: Sequence[Any]) -> dict[str, Any]:
+    """The recipe's settings that are set; an empty text stands for the default."""
+    told = training_form.read(values)
+    return {name: value for name, value in told.items() if value not in ("", None)}
+
+
+def _begin_captions(*values: Any) -> Job:
+    names = [*_SHARED_WITH_RECIPE]
+    names += [known.name for known in training_captions.SETTINGS if known.name not in _SHARED_WITH_RECIPE]
+    return JOBS.put("training_captions", training_captions.work_from(dict(zip(names, values)), open_for_page))
+
+
+def _begin_run(*values: Any) -> Job:
+    count = len(training_jobs.SETTINGS)
+    flags = {known.name: value for known, value in zip(training_jobs.SETTINGS, values)}
+    settings = {**form_values(values[count:]), **flags}
+    return JOBS.put("training", training_jobs.work_from(settings, open_for_page))
+
+
+def _show_toml(*values: Any) -> tuple[Any, Any]:
+    answered = _answering(lambda: recipe_files.to_text(Recipe.of(form_values(values), complete=False)))()
+    if answered.startswith("<span"):
+        return answered, gr.update()
+    return said("The recipe stands above, to be copied."), answered
+
+
+def _load_toml(text: str) -> list[Any]:
+    def load() -> list[Any]:
+        told = recipe_files.parse_text(text)
+        told.pop("preset", None)
+        return [said("Loaded."), *training_form.filled(Recipe.of(told, complete=False))]
+
+    answered = _answering(load)()
+    if isinstance(answered, list):
+        return answered
+    return [answered, *(gr.update() for _ in range(training_form.COMPONENTS))]
+
+
+def _publish(output_name: str, output_dir: str, *values: Any) -> tuple[Any, Any]:
+    names = [known.name for known in training_publishing.SETTINGS if known.name not in ("output_name", "output_dir")]
+    settings = {"output_name": output_name.strip(), "output_dir": output_dir.strip(), **dict(zip(names, values))}
+
+    def publish() -> tuple[str, str]:
+        run, wanted = training_publishing.read(settings, open_for_page)
+        done = training_publishing.publish_here(run, wanted)
+        return training_view.published(done), done[-1].prompt
+
+    answered = _answering(publish)()
+    return answered if isinstance(answered, tuple) else (answered, gr.update())

@@ -1,0 +1,83 @@
+"""Jobs of the kind 'training_publish': a run's epochs among this WebUI's own LoRAs, which it then looks at again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.hosts.current import host
+from lib_prodshot.schema import Setting
+from lib_prodshot.training import publish
+from lib_prodshot.training.errors import PublishError, TrainingError
+from lib_prodshot.training.recipe import NAME_REFUSED
+from lib_prodshot.webui.job_table import Control, Work
+from lib_prodshot.webui.server_paths import check_folder
+from lib_prodshot.webui.training_recipe import OpenPath, read_own, runs_folder
+
+
+def _text(name: str, label: str, help: str) -> Setting:
+    return Setting(name, "text", "", label, help, section="job", infotext="")
+
+
+SETTINGS = (
+    _text("output_name", "Run", "Name of the run whose LoRAs are published."),
+    _text("output_dir", "Runs folder", "Folder that the run is kept in; empty: the WebUI's own for runs."),
+    _text("epochs", "Epochs", "Only these epochs, with commas; empty: all that there are."),
+    _text("name", "Name", "Another name than the run's: NAME-01 and so on."),
+    Setting(
+        name="weight",
+        kind="number",
+        default=1.0,
+        label="Preferred weight",
+        help="The weight that the WebUI proposes for the LoRA.",
+        section="job",
+        infotext="",
+        minimum=0.0,
+        maximum=2.0,
+        step=0.05,
+    ),
+    _text("description", "Description", "Shown on the LoRA's card."),
+)
+"""What publishing takes."""
+
+
+def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -> Work:
+    """The work that these settings describe. Raises `RequestError`."""
+    run, wanted = read(settings, open_path)
+
+    def work(_control: Control) -> Mapping[str, Any]:
+        return {"published": [one.to_json() for one in publish_here(run, wanted)]}
+
+    return work
+
+
+def read(settings: Mapping[str, Any], open_path: OpenPath) -> tuple[Path, publish.Wanted]:
+    """The run's folder and what of it is wanted. Raises `RequestError` naming the fields."""
+    own, problems = read_own(SETTINGS, settings)
+    problems += [FieldProblem(name, "unknown setting") for name in settings if name not in own]
+    try:
+        epochs = tuple(int(part) for part in own["epochs"].replace(",", " ").split())
+    except ValueError:
+        problems.append(FieldProblem("epochs", f"{own['epochs']!r} is not a list of epochs", "such as 8, 10"))
+        epochs = ()
+    if problems:
+        raise RequestError(problems)
+    folder = open_path("output_dir", own["output_dir"]) if own["output_dir"] else runs_folder()
+    if not own["output_name"] or NAME_REFUSED.search(own["output_name"]):
+        raise RequestError([FieldProblem("output_name", "this is no name of a run", "letters, digits, - and _")])
+    run = folder / own["output_name"]
+    try:
+        publish.read_run(run)
+    except (PublishError, TrainingError) as error:
+        raise RequestError([FieldProblem("output_name", str(error))]) from error
+    return run, publish.Wanted(own["name"], epochs, own["weight"], own["description"])
+
+
+def publish_here(run: Path, wanted: publish.Wanted | None = None) -> list[publish.Published]:
+    """Publish a run's LoRAs among this WebUI's, and have it look at them. Raises as `publish.publish` does."""
+    webui = host().training()
+    published = publish.publish(run, webui.lora_folder(), wanted)
+    webui.refresh_loras()
+    return published

@@ -1,0 +1,97 @@
+"""A training recipe from what a client or the page asks for: the WebUI's checkpoints by their names, folders only where
+the caller may have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
+from lib_prodshot.hosts.current import host
+from lib_prodshot.schema import Setting, check_value
+from lib_prodshot.training.presets import preset
+from lib_prodshot.training.recipe import SETTINGS, Recipe
+from lib_prodshot.webui.bodies import refuse_long
+from lib_prodshot.webui.server_paths import check_folder, page_is_trusted
+
+CHECKPOINT = "pretrained_model_name_or_path"
+
+_PATHS = tuple(known.name for known in SETTINGS if known.path and known.name != CHECKPOINT)
+
+OpenPath = Callable[[str, object], Path]
+"""Gives the file or folder that a field names. Raises `RequestError` where the caller may not have it."""
+
+
+def runs_folder() -> Path:
+    """Where runs are kept unless another folder is named: in the WebUI's data folder."""
+    return host().data_path() / "prodshot-training"
+
+
+def recipe_of(settings: Mapping[str, Any], open_path: OpenPath = check_folder, complete: bool = True) -> Recipe:
+    """The recipe that these settings (the recipe's own, and `preset`) describe. Raises `RequestError`."""
+    refuse_long({**settings})
+    told = dict(settings)
+    chosen = told.pop("preset", "")
+    if not isinstance(chosen, str):
+        raise RequestError([FieldProblem("preset", f"{chosen!r} is not text", "a preset's name")])
+    values = {**(preset(chosen) if chosen else {}), **told}
+    if open_path is check_folder or not page_is_trusted():
+        _refuse_programs(values)
+    return Recipe.of(_opened(values, open_path), complete)
+
+
+def read_own(table: Sequence[Setting], settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldProblem]]:
+    """The values of a job's own settings, each in its type or at its default, and what is wrong with them."""
+    values, problems = {}, []
+    for known in table:
+        try:
+            values[known.name] = check_value(known, settings.get(known.name, known.default))
+        except ValueError as error:
+            values[known.name] = known.default
+            problems.append(FieldProblem(known.name, str(error), known.allowed))
+    return values, problems
+
+
+def _refuse_programs(values: Mapping[str, Any]) -> None:
+    """Further options of sd-scripts may name files, and modules to run: from a request only figures are taken."""
+    extra = values.get("extra", {})
+    if not isinstance(extra, Mapping):
+        return
+    wrong = [name for name, value in extra.items() if not isinstance(value, (bool, int, float))]
+    if wrong:
+        message = "over the API only numbers and flags are taken for options of sd-scripts"
+        raise RequestError([FieldProblem(f"extra.{name}", message, "a number, true, false") for name in wrong])
+
+
+def _opened(values: Mapping[str, Any], open_path: OpenPath) -> dict[str, Any]:
+    found = dict(values)
+    for name in _PATHS:
+        if isinstance(found.get(name), str) and found[name].strip():
+            found[name] = str(open_path(name, found[name]))
+    if not found.get("output_dir"):
+        found["output_dir"] = str(runs_folder())
+    if isinstance(found.get(CHECKPOINT), str) and found[CHECKPOINT].strip():
+        found[CHECKPOINT] = str(_checkpoint(found[CHECKPOINT], open_path))
+    if isinstance(found.get("subsets"), (list, tuple)):
+        found["subsets"] = [
+            {**table, "image_dir": str(open_path(f"subsets[{number}].image_dir", table["image_dir"]))}
+            if isinstance(table, Mapping) and isinstance(table.get("image_dir"), str)
+            else table
+            for number, table in enumerate(found["subsets"], 1)
+        ]
+    return found
+
+
+def _checkpoint(name: str, open_path: OpenPath) -> Path:
+    """A checkpoint of the WebUI's list, else a file or folder that the caller may name."""
+    if name in host().names().checkpoints:
+        try:
+            return host().training().checkpoint_file(name)
+        except EnhanceError as error:
+            raise RequestError([FieldProblem(CHECKPOINT, str(error))]) from error
+    path = open_path(CHECKPOINT, name)
+    if not path.exists():
+        allowed = "a checkpoint as the WebUI's list names it, a file, or a diffusers folder"
+        raise RequestError([FieldProblem(CHECKPOINT, "there is no such checkpoint", allowed)])
+    return path

@@ -1,0 +1,28 @@
+"""The door to the tab "Prodshot training": the tab, or in words why it cannot be here."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import gradio as gr
+
+from lib_prodshot.hosts.current import why_unfit
+from lib_prodshot.webui.preset_box import said
+
+NEEDED = {"imagehash": "ImageHash", "psutil": "psutil", "tomli_w": "tomli-w"}
+"""What training imports beside the WebUI's own packages, by module; install.py brings it."""
+
+
+def draw() -> None:
+    """Draw the tab into the current gradio context."""
+    lacking = [name for module, name in NEEDED.items() if find_spec(module) is None]
+    why = why_unfit()
+    if lacking:
+        advice = "restart the WebUI with a network, or look into its console for what install.py said"
+        why = f"training needs {', '.join(lacking)}: {advice}"
+    if why:
+        gr.HTML(said(why, is_error=True))
+        return
+    from lib_prodshot.webui import training_page
+
+    training_page.draw()
