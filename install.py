@@ -1,4 +1,4 @@
-"""Run by the WebUI at each start: brings what the finders need and nothing else. Standard library only.
+"""Run by the WebUI at each start: brings what finders and training need and nothing else. Standard library only.
 
 Promises (tests/test_install.py): nothing missing → no network and under 300 ms; every package by an
 exact version with --no-deps, so none of the WebUI's own packages is moved; no compiler; never torch, transformers,
@@ -20,7 +20,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Package:
-    """One package that a finder imports: its name and version on the index, and the module that shows it is there.
+    """One package that we import: its name and version on the index, and the module that shows it is there.
 
     `brings` are its own needs, installed with it where they are missing and left alone where it is there already.
     """
@@ -61,17 +61,25 @@ LANGSAM = (
     ),
     Package("segment-anything", "1.0", "segment_anything"),
 )
+TRAIN = (
+    Package("ImageHash", "4.3.2", "imagehash", brings=(Package("PyWavelets", "1.8.0", "pywt"),)),
+    Package("psutil", "5.9.5", "psutil"),
+    Package("tomli-w", "1.2.0", "tomli_w"),
+    *((Package("tomli", "2.0.2", "tomli"),) if sys.version_info < (3, 11) else ()),
+)
+"""For the training tab alone: sd-scripts has an environment of its own."""
+
 FIRST_BROKEN_TRANSFORMERS = 5
 """transformers 5.0.0 took away what groundingdino-py calls; there the finder runs on transformers' own models."""
 
 
 def wanted() -> tuple[Package, ...]:
-    """The packages that this WebUI needs for its finders."""
+    """The packages that this WebUI needs."""
     try:
         major = int(version("transformers").split(".")[0])
     except (PackageNotFoundError, ValueError):
-        return LITE
-    return LITE if major >= FIRST_BROKEN_TRANSFORMERS else (*LITE, *LANGSAM)
+        return (*LITE, *TRAIN)
+    return (*LITE, *TRAIN) if major >= FIRST_BROKEN_TRANSFORMERS else (*LITE, *LANGSAM, *TRAIN)
 
 
 def missing(packages: tuple[Package, ...]) -> tuple[Package, ...]:

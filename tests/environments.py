@@ -2,7 +2,8 @@
 
 `TESTS` runs the suite. `A1111_HOST` and `FORGE_HOST` hold what a WebUI pins (the versions of its
 requirements_versions.txt), both on one torch, installed once; `A1111_PINS` and `FORGE_PINS` add what install.py brings,
-for tests that start a Python of theirs.
+for tests that start a Python of theirs. `OTHER_PYTHONS` hold what `pip install '.[lite,train]'` brings on each Python that
+the suite itself does not run on.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from lib_prodshot.bootstrap import ROOT, Environment, clean_variables, find_pyth
 
 PINS_PYTHONS = ("3.11", "3.10")
 """transformers 4.30.2 needs tokenizers 0.13, which has no build for a newer Python."""
+
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+"""Every Python that Prodshot runs on."""
 
 _PINS_PYTHON = find_python(PINS_PYTHONS)
 _THIS_PYTHON = "{}.{}".format(*sys.version_info[:2])
@@ -38,6 +42,18 @@ TESTS = Environment(
     requirements=("numpy<2.3",),
     layers=(TORCH,) if _SHARES_TORCH else (),
 )
+
+OTHER_PYTHONS = {
+    version: Environment(
+        f"python-{version}",
+        extras=("lite", "train"),
+        requirements=("pytest>=8", "hypothesis>=6"),
+        python=find_python((version,)) or "",
+    )
+    for version in PYTHONS
+    if version != _THIS_PYTHON
+}
+"""By version. Nothing is held back: each has the newest packages that its Python can have, as a user's has."""
 
 _RUNNER = ("pytest>=8", "hypothesis>=6", "tqdm>=4.66")
 _CLIENTS = ("httpx==0.24.1", "requests", "webuiapi==0.9.17", "jsonschema", "playwright")
@@ -84,9 +100,12 @@ HOSTS = {"a1111": A1111_HOST, "forge": FORGE_HOST}
 """What a WebUI brings before Prodshot is installed into it."""
 
 
+_BROUGHT = (*install.LITE, *install.LANGSAM, *install.TRAIN)
+
+
 def _with_prodshot(name: str, host: Environment) -> Environment:
     """A host's environment after install.py has run in it, and what our tests need."""
-    brought = tuple(f"{package.name}=={package.version}" for package in _everything((*install.LITE, *install.LANGSAM)))
+    brought = tuple(f"{package.name}=={package.version}" for package in _everything(_BROUGHT))
     return Environment(
         name, requirements=(*_RUNNER, *_CLIENTS), alone=brought, layers=(host, *host.layers), python=host.python
     )
@@ -109,6 +128,11 @@ def why_no_pins() -> str:
     return ""
 
 
+def missing_pythons() -> list[str]:
+    """The Pythons of `PYTHONS` that this machine does not have."""
+    return [version for version, environment in OTHER_PYTHONS.items() if not environment.python]
+
+
 def run_pytest(environment: Environment, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run pytest on some of our tests with the environment's Python, from the checkout; the environment must stand."""
     command = [str(environment.interpreter()), "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
@@ -117,7 +141,9 @@ def run_pytest(environment: Environment, arguments: Sequence[str]) -> subprocess
 
 def python_of(environment: Environment) -> tuple[Path | None, str]:
     """The environment's Python, or None and the reason why there is none."""
-    if why_no_pins() and environment is not TESTS:
+    if not environment.python:
+        return None, f"no Python {environment.name.removeprefix('python-')} on this machine"
+    if why_no_pins() and environment in (TORCH, *HOSTS.values(), *PINS.values()):
         return None, why_no_pins()
     if not is_whole(environment):
         return None, f"the environment {environment.name} does not stand; python3 -m tests makes it"

@@ -17,6 +17,7 @@ from lib_prodshot.bootstrap import ROOT, Environment, clean_variables, site_pack
 from tests.environments import HOSTS, python_of
 
 RUNS = 5
+EVERYTHING = (*install.LITE, *install.LANGSAM, *install.TRAIN)
 RECORD = ROOT / "tests" / "hosts" / "contract.json"
 FORBIDDEN = {"torch", "torchvision", "transformers", "numpy", "pillow", "gradio", "pydantic", "opencv-python"}
 
@@ -26,15 +27,15 @@ def packages(found: tuple[install.Package, ...]) -> list[install.Package]:
 
 
 def test_nothing_of_the_webui_s_own_is_ever_asked_for() -> None:
-    wanted = packages((*install.LITE, *install.LANGSAM))
+    wanted = packages(EVERYTHING)
     assert not {package.name.lower() for package in wanted} & FORBIDDEN
     assert all(package.version[0].isdigit() for package in wanted)
 
 
 def test_from_transformers_5_on_groundingdino_py_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    for version, expected in (("4.57.6", (*install.LITE, *install.LANGSAM)), ("5.0.0", install.LITE)):
+    for version, finders in (("4.57.6", (*install.LITE, *install.LANGSAM)), ("5.0.0", install.LITE)):
         monkeypatch.setattr(install, "version", lambda name, version=version: version)
-        assert install.wanted() == expected
+        assert install.wanted() == (*finders, *install.TRAIN)
 
 
 def test_what_is_there_in_any_version_is_left_alone() -> None:
@@ -73,7 +74,7 @@ def test_pip_gets_exact_versions_the_host_s_as_constraints_and_no_dependencies(m
 
 def test_nothing_to_do_costs_under_300_ms_and_no_network(tmp_path: Path) -> None:
     """Processor time, not wall time, so that a busy machine does not decide; modules that look like the wanted ones."""
-    for package in packages((*install.LITE, *install.LANGSAM)):
+    for package in packages(EVERYTHING):
         (tmp_path / f"{package.module}.py").write_text("raise AssertionError('looked at, never imported')\n")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PIP_INDEX_URL": "http://127.0.0.1:9"}
     spent = []
@@ -141,7 +142,7 @@ def _pretend(folder: Path, name: str, number: str) -> None:
     there.mkdir()
     (there / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n", encoding="utf-8")
     (there / "RECORD").write_text("", encoding="utf-8")
-    for package in packages((*install.LITE, *install.LANGSAM)):
+    for package in packages(EVERYTHING):
         if package.name == name:
             (folder / f"{package.module}.py").write_text("", encoding="utf-8")
 
