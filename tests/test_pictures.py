@@ -504,6 +504,16 @@ def test_bad_files_give_one_sentence(tmp_path: Path) -> None:
         pictures.read(Path("nul\0.png"))
 
 
+def test_a_png_with_a_bit_that_fell_over_is_damaged() -> None:
+    """Wherever it is: Pillow decodes most of these into another picture."""
+    whole = encoded(coffee((200, 100)), "PNG")
+    for place in np.linspace(whole.index(b"IDAT") + 4, len(whole) - 17, 12).astype(int):
+        spoilt = bytearray(whole)
+        spoilt[place] ^= 4
+        with pytest.raises(PictureError, match="is damaged or cut short"):
+            pictures.read(bytes(spoilt))
+
+
 def header_only_png(width: int, height: int) -> bytes:
     """A small file that claims to be huge: rows of zeros, deflated."""
     file = io.BytesIO()

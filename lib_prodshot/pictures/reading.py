@@ -118,6 +118,8 @@ def _decode(file: BinaryIO, image: Image.Image, suffix: str) -> LoadedPicture:
     # read before Pillow decodes, as libtiff moves the file's position behind Python's back
     deep = _whole(file) if _is_deep_colour(file, image) else b""
     image.load()
+    if kind == "PNG":
+        png.check_pixels(file)
     pixels = _deep_pixels(deep, image) if deep else _pixels(image)
     metadata = _metadata(file, image, tags)
     # Pillow and OpenCV turn TIFFs by themselves, and nothing else
