@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from lib_prodshot.finding.interface import Finder
 from lib_prodshot.hosts.interface import ControlLists, InpaintPass, Names, PassDefaults, PassResult
 from tests.finders import fixed_finder
@@ -41,6 +43,35 @@ class InvertingPainter:
         return PassResult(255 - plan.picture, control_ran=plan.control is not None)
 
 
+class LocalTraining:
+    """Implements `TrainingHost`; what it was asked stands in `told`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.told: list[str] = []
+        self.generating = False
+        self.answer = "arafed handbag on a table, a product photo, by Some Painter"
+
+    def is_generating(self) -> bool:
+        return self.generating
+
+    def leave_gpu(self) -> None:
+        self.told.append("left the GPU")
+
+    def checkpoint_file(self, name: str) -> Path:
+        return self.folder / "models" / "Stable-diffusion" / name
+
+    def lora_folder(self) -> Path:
+        return self.folder / "models" / "Lora"
+
+    def refresh_loras(self) -> None:
+        self.told.append("looked at its LoRAs")
+
+    def describe(self, picture: Image.Image) -> str:
+        self.told.append(f"described {picture.width}×{picture.height}")
+        return self.answer
+
+
 class LocalHost:
     """Implements `lib_prodshot.hosts.interface.Host`; options, flags and credentials are plain tables to be filled."""
 
@@ -57,6 +88,10 @@ class LocalHost:
         self.jobs: list[str] = []
         self.interrupts = 0
         self.lock = threading.Lock()
+        self.trains = LocalTraining(folder)
+
+    def training(self) -> LocalTraining:
+        return self.trains
 
     def models_path(self) -> Path:
         return self.folder / "models"
