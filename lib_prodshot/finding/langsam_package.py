@@ -6,16 +6,18 @@ asked directly: GroundingDINO for raw logits, SAM (0.1) or SAM 2.1 (0.2) for mas
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeVar
 
 from lib_prodshot.errors import FinderUnavailable, WeightsError
 from lib_prodshot.finding.grounded import GroundedDetector, GroundingModel
 from lib_prodshot.finding.prompted import BoxSegmenter, PromptedModel
-from lib_prodshot.finding.runtime import Slot, building
+from lib_prodshot.finding.runtime import Model, Slot, building
+
+M = TypeVar("M", bound=Model)
 
 
 def lacking() -> str:
@@ -26,8 +28,8 @@ def lacking() -> str:
 def pair(multimask: bool = False, device: str | None = None) -> tuple[GroundedDetector, BoxSegmenter]:
     """A detector and a segmenter on one `LangSAM`, which is made at their first use."""
     shared = _Shared()
-    detector = GroundedDetector("lang-sam", Slot(lambda: grounding_model(shared.get()), device))
-    return detector, BoxSegmenter("lang-sam", Slot(lambda: prompted_model(shared.get()), device), multimask)
+    detector = GroundedDetector("lang-sam", _Half(shared, grounding_model, device))
+    return detector, BoxSegmenter("lang-sam", _Half(shared, prompted_model, device), multimask)
 
 
 class _Shared:
@@ -41,6 +43,23 @@ class _Shared:
         if made is None:
             made = self._waiting = make()
         return made
+
+    def forget(self) -> None:
+        """Let go of the model that nobody has taken."""
+        self._waiting = None
+
+
+class _Half(Slot[M]):
+    """One model out of the shared object; unloaded, it takes the other along unless that is in use."""
+
+    def __init__(self, shared: _Shared, take: Callable[[Any], M], device: str | None) -> None:
+        super().__init__(lambda: take(shared.get()), device)
+        self._shared = shared
+
+    def unload(self) -> None:
+        """As `Slot.unload`."""
+        self._shared.forget()
+        super().unload()
 
 
 def make() -> Any:
@@ -65,27 +84,56 @@ def numerics_kept() -> Iterator[None]:
     """Put autocast, TF32 and the default dtype back as they were."""
     import torch
 
-    devices = ("cuda", "cpu")
-    autocast = [(torch.is_autocast_enabled(), torch.get_autocast_gpu_dtype())]
-    autocast.append((torch.is_autocast_cpu_enabled(), torch.get_autocast_cpu_dtype()))
+    default = torch.get_default_dtype()
+    depth = _autocast_depth(torch)
+    autocast = torch.is_autocast_enabled(), torch.get_autocast_gpu_dtype()
+    autocast_cpu = torch.is_autocast_cpu_enabled(), torch.get_autocast_cpu_dtype()
     cache = torch.is_autocast_cache_enabled()
-    tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    precisions = _precisions(torch)
     try:
         yield
     finally:
-        for device, (enabled, dtype) in zip(devices, autocast, strict=True):
-            _set_autocast(torch, device, enabled, dtype)
+        torch.set_autocast_enabled(autocast[0])
+        torch.set_autocast_gpu_dtype(autocast[1])
+        torch.set_autocast_cpu_enabled(autocast_cpu[0])
+        torch.set_autocast_cpu_dtype(autocast_cpu[1])
         torch.set_autocast_cache_enabled(cache)
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
+        # one level too many, and torch would never again empty its cache of weights cast to half precision
+        for _ in range(_autocast_depth(torch) - depth):
+            torch.autocast_decrement_nesting()
+        if not depth:
+            torch.clear_autocast_cache()
+        _put_back(precisions)
+        torch.set_default_dtype(default)
 
 
-def _set_autocast(torch: Any, device: str, enabled: bool, dtype: Any) -> None:
-    if device == "cuda":
-        torch.set_autocast_enabled(enabled)
-        torch.set_autocast_gpu_dtype(dtype)
-        return
-    torch.set_autocast_cpu_enabled(enabled)
-    torch.set_autocast_cpu_dtype(dtype)
+def _autocast_depth(torch: Any) -> int:
+    """How many autocasts are entered."""
+    torch.autocast_increment_nesting()
+    return int(torch.autocast_decrement_nesting())
+
+
+def _precisions(torch: Any) -> list[tuple[Any, str, Any]]:
+    """What float32 products are computed in, by torch's old names for it and by those it has from 2.9 on.
+
+    It refuses to be asked by the old name once something was set by a new one.
+    """
+    cudnn = torch.backends.cudnn
+    owners = (torch.backends.cuda.matmul, cudnn, getattr(cudnn, "conv", None), getattr(cudnn, "rnn", None))
+    found = []
+    for owner in owners:
+        for name in ("allow_tf32", "fp32_precision"):
+            with suppress(AttributeError, RuntimeError):
+                found.append((owner, name, getattr(owner, name)))
+    return found
+
+
+def _put_back(precisions: list[tuple[Any, str, Any]]) -> None:
+    for owner, name, value in precisions:
+        with suppress(RuntimeError):
+            if getattr(owner, name) == value:
+                continue
+        setattr(owner, name, value)
 
 
 def grounding_model(langsam: Any) -> GroundingModel:

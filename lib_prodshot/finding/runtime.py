@@ -104,7 +104,15 @@ _RETRIED = "memory ran out, so the {} was run a second time: on the CPU, or ther
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on whatever device and system."""
     text = str(error).lower()
-    signs = ("out of memory", "can't allocate memory", "not enough memory")
+    signs = (
+        "out of memory",
+        "can't allocate memory",
+        "not enough memory",
+        "failed to allocate memory",  # onnxruntime
+        "bad_alloc",
+        "alloc_failed",  # cuBLAS and cuDNN
+        "could not allocate",  # DirectML
+    )
     return isinstance(error, MemoryError) or any(sign in text for sign in signs)
 
 

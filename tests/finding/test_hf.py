@@ -11,14 +11,16 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lib_prodshot.errors import WeightsError  # noqa: E402 - torch may be missing
-from lib_prodshot.finding import groundingdino, hf, sam  # noqa: E402
+from lib_prodshot.finding import hf, sam  # noqa: E402
 from lib_prodshot.finding.checkpoint import read_weights  # noqa: E402
-from lib_prodshot.finding.grounded import GroundingModel  # noqa: E402
+from lib_prodshot.finding.classes import assign, make_captions  # noqa: E402
+from lib_prodshot.finding.grounded import to_boxes  # noqa: E402
 from lib_prodshot.finding.interface import Box  # noqa: E402
-from lib_prodshot.finding.pixels import detector_pixels, segmenter_pixels  # noqa: E402
+from lib_prodshot.finding.pixels import segmenter_pixels  # noqa: E402
 from lib_prodshot.finding.runtime import inference  # noqa: E402
 from lib_prodshot.products import ProductClass  # noqa: E402
 from tests.finding import tiny  # noqa: E402
+from tests.finding.tiny_files import look  # noqa: E402
 
 if hf.lacking():
     pytest.skip(hf.lacking(), allow_module_level=True)
@@ -27,25 +29,13 @@ CLASSES = (ProductClass("hand bag", ("hand bag", "tote"), 0.5), ProductClass("ca
 PROMPTS = [[10.0, 20.0, 80.0, 90.0], [0.0, 0.0, 128.0, 96.0]]
 
 
-@pytest.fixture(scope="module")
-def expected(detector_file: Path, vocabulary: Path) -> Any:
-    """Logits and boxes by groundingdino-py."""
-    return look(groundingdino.load(detector_file, vocabulary, reference=True))
-
-
-def look(model: GroundingModel) -> tuple[Any, Any]:
-    with inference():
-        logits, boxes = model.look(detector_pixels(tiny.picture(), 160), tiny.CAPTION)
-    return logits[:, :9], boxes
-
-
 @pytest.mark.parametrize("reference", [True, False])
 def test_the_detector_gives_what_the_package_gives(
-    detector_file: Path, vocabulary: Path, expected: Any, reference: bool
+    detector_file: Path, vocabulary: Path, package_outputs: Any, reference: bool
 ) -> None:
     logits, boxes = look(hf.load_detector(detector_file, vocabulary, reference))
-    torch.testing.assert_close(logits, expected[0], rtol=0, atol=1e-3)
-    torch.testing.assert_close(boxes, expected[1], rtol=0, atol=1e-4)
+    torch.testing.assert_close(logits, package_outputs[0], rtol=0, atol=1e-3)
+    torch.testing.assert_close(boxes, package_outputs[1], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("reference", [True, False])
@@ -73,12 +63,12 @@ def test_the_fast_layers_are_in(detector_file: Path, vocabulary: Path, segmenter
 
 
 def test_a_folder_in_transformers_layout_serves_as_well(
-    detector_file: Path, vocabulary: Path, segmenter_file: Path, expected: Any, tmp_path: Path
+    detector_file: Path, vocabulary: Path, segmenter_file: Path, package_outputs: Any, tmp_path: Path
 ) -> None:
     hf.load_detector(detector_file, vocabulary, True).module.save_pretrained(tmp_path / "dino")
     hf.load_segmenter(segmenter_file, True).module.save_pretrained(tmp_path / "sam")
     logits, _ = look(hf.load_detector(tmp_path / "dino", vocabulary))
-    torch.testing.assert_close(logits, expected[0], rtol=0, atol=1e-3)
+    torch.testing.assert_close(logits, package_outputs[0], rtol=0, atol=1e-3)
     assert hf.load_segmenter(tmp_path / "sam").side == 128
     weights = tmp_path / "sam" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
@@ -90,7 +80,12 @@ def test_a_folder_in_transformers_layout_serves_as_well(
 
 
 def test_detector_and_segmenter_behind_the_interface(
-    detector_file: Path, vocabulary: Path, segmenter_file: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+    detector_file: Path,
+    vocabulary: Path,
+    segmenter_file: Path,
+    package_outputs: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Any,
 ) -> None:
     def refuse(*arguments: Any, **options: Any) -> Any:
         raise AssertionError("loading asked the network")
@@ -100,9 +95,15 @@ def test_detector_and_segmenter_behind_the_interface(
         monkeypatch.setattr(socket, name, refuse)
     picture = tiny.picture()
     answer = hf.detector(detector_file, vocabulary, device="cpu").detect(picture, CLASSES, 0.25)
-    other = groundingdino.detector(detector_file, vocabulary, device="cpu").detect(picture, CLASSES, 0.25)
-    assert answer.boxes and answer.best_scores == pytest.approx(other.best_scores, abs=1e-3)
-    assert [box.class_index for box in answer.boxes] == [box.class_index for box in other.boxes]
+    (caption,) = make_captions(CLASSES, hf.make_tokenizer(vocabulary, 30522), "test").captions
+    logits, boxes = (tensor.numpy() for tensor in package_outputs)
+    expected = assign(boxes, logits, caption, CLASSES, 0.25)
+    assert answer.boxes and answer.best_scores == pytest.approx(expected.best.tolist(), abs=1e-3)
+    others, _ = to_boxes(expected, *picture.shape[:2])
+    assert [box.class_index for box in answer.boxes] == [box.class_index for box in others]
+    for box, other in zip(answer.boxes, others, strict=True):
+        assert box.corners == pytest.approx(other.corners, abs=0.5)
+        assert box.score == pytest.approx(other.score, abs=1e-3)
     masks = hf.segmenter(segmenter_file, device="cpu").segment(picture, [Box(0, 0.9, answer.boxes[0].corners)])
     assert masks[0].shape == picture.shape[:2]
     assert capfd.readouterr().out == ""

@@ -6,17 +6,19 @@ run depends on the environment (`test_under_pins.py` starts the rest).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lib_prodshot.errors import PictureError, RequestError
+from lib_prodshot.errors import FinderError, PictureError, RequestError
 from lib_prodshot.finding.interface import Box, Boxes, Finder, Picture, SoftMask
 from lib_prodshot.products import ProductClass, parse_products
-from tests.finding import tiny
+from tests.finding import lang_sam_double, tiny
 
 ALL = (ProductClass("handbag", ("handbag",), 0.0), ProductClass("car", ("car",), 0.0))
 """Threshold 0: everything a model looks at is a find."""
@@ -24,41 +26,144 @@ ALL = (ProductClass("handbag", ("handbag",), 0.0), ProductClass("car", ("car",),
 NOTHING = tuple(ProductClass(item.name, item.phrases, 1.0) for item in ALL)
 
 
-def _lite(request: pytest.FixtureRequest) -> Finder:
+Spoil = Callable[[Any], Any]
+"""Takes what a model gives out and gives out something else, or raises."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """How to make a finder, and how to spoil what its detector's and its segmenter's models give out."""
+
+    make: Callable[[pytest.FixtureRequest, pytest.MonkeyPatch], Finder]
+    spoil_detector: Callable[[Finder, pytest.MonkeyPatch, Spoil], None]
+    spoil_segmenter: Callable[[Finder, pytest.MonkeyPatch, Spoil], None]
+
+
+def _lite(request: pytest.FixtureRequest, _patch: pytest.MonkeyPatch) -> Finder:
     finder: Finder = request.getfixturevalue("lite_finder")
     return finder
 
 
-def _package(request: pytest.FixtureRequest) -> Finder:
-    detector_file, vocabulary = request.getfixturevalue("detector_file"), request.getfixturevalue("vocabulary")
+def _package(request: pytest.FixtureRequest, _patch: pytest.MonkeyPatch) -> Finder:
     from lib_prodshot.finding import groundingdino, sam
 
-    segmenter_file: Path = request.getfixturevalue("segmenter_file")
+    if groundingdino.lacking():
+        pytest.skip(groundingdino.lacking())
+    detector_file, vocabulary, segmenter_file = _files(request)
     detector = groundingdino.detector(detector_file, vocabulary, device="cpu")
     return Finder("langsam", detector, sam.segmenter(segmenter_file, device="cpu"))
 
 
-def _transformers(request: pytest.FixtureRequest) -> Finder:
-    detector_file, vocabulary = request.getfixturevalue("detector_file"), request.getfixturevalue("vocabulary")
+def _transformers(request: pytest.FixtureRequest, _patch: pytest.MonkeyPatch) -> Finder:
     from lib_prodshot.finding import hf
 
     if hf.lacking():
         pytest.skip(hf.lacking())
-    segmenter_file: Path = request.getfixturevalue("segmenter_file")
+    detector_file, vocabulary, segmenter_file = _files(request)
     detector = hf.detector(detector_file, vocabulary, device="cpu")
     return Finder("langsam", detector, hf.segmenter(segmenter_file, device="cpu"))
 
 
-BACKENDS: dict[str, Callable[[pytest.FixtureRequest], Finder]] = {
-    "lite": _lite,
-    "groundingdino-py": _package,
-    "transformers": _transformers,
+def _lang_sam_01(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Finder:
+    from lib_prodshot.finding import groundingdino
+
+    return _lang_sam(request, patch, "0.1", groundingdino.lacking())
+
+
+def _lang_sam_02(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Finder:
+    from lib_prodshot.finding import hf
+
+    return _lang_sam(request, patch, "0.2", hf.lacking())
+
+
+def _lang_sam(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch, generation: str, lacks: str) -> Finder:
+    from lib_prodshot.finding import langsam_package
+
+    if lacks:
+        pytest.skip(lacks)
+    lang_sam_double.put_in_place(patch, generation, *_files(request))
+    return Finder("langsam", *langsam_package.pair(device="cpu"))
+
+
+def _lang_sam_itself(_request: pytest.FixtureRequest, _patch: pytest.MonkeyPatch) -> Finder:
+    from lib_prodshot.finding import langsam_package
+
+    return Finder("langsam", *langsam_package.pair(device="cpu"))
+
+
+def _files(request: pytest.FixtureRequest) -> list[Path]:
+    return [request.getfixturevalue(name) for name in ("detector_file", "vocabulary", "segmenter_file")]
+
+
+def _spoil_torch(field: str) -> Callable[[Any, pytest.MonkeyPatch, Spoil], None]:
+    """Spoil the function `field` of the model in a detector's or a segmenter's slot."""
+
+    def spoil_model(half: Any, patch: pytest.MonkeyPatch, spoil: Spoil) -> None:
+        slot = half._slot
+        model = slot._model or slot._load()
+        good = getattr(model, field)
+        patch.setattr(slot, "_model", replace(model, **{field: lambda *given: spoil(good(*given))}))
+
+    return spoil_model
+
+
+def _spoil_lite(model_name: str) -> Callable[[Any, pytest.MonkeyPatch, Spoil], None]:
+    """Spoil one of the lite finder's models, also when it is loaded again."""
+
+    def spoil_model(half: Any, patch: pytest.MonkeyPatch, spoil: Spoil) -> None:
+        model = getattr(half._eyes, model_name)
+        good = model._load
+        model.unload()
+        half._eyes._seen = None
+
+        def load() -> Any:
+            run = good()
+            return lambda batch: spoil(run(batch))
+
+        patch.setattr(model, "_load", load)
+        patch.setattr(model, "_run", None)
+
+    return spoil_model
+
+
+def _torch(make: Any) -> Backend:
+    look, encode = _spoil_torch("look"), _spoil_torch("encode")
+    return Backend(
+        make,
+        lambda finder, patch, spoil: look(finder.detector, patch, spoil),
+        lambda finder, patch, spoil: encode(finder.segmenter, patch, spoil),
+    )
+
+
+_CLASSIFIER, _SALIENCY = _spoil_lite("_classifier"), _spoil_lite("_saliency")
+BACKENDS: dict[str, Backend] = {
+    "lite": Backend(
+        _lite,
+        lambda finder, patch, spoil: _CLASSIFIER(finder.detector, patch, spoil),
+        lambda finder, patch, spoil: _SALIENCY(finder.segmenter, patch, spoil),
+    ),
+    "groundingdino-py": _torch(_package),
+    "transformers": _torch(_transformers),
+    "lang-sam 0.1": _torch(_lang_sam_01),
+    "lang-sam 0.2": _torch(_lang_sam_02),
 }
+if find_spec("lang_sam"):  # it stands in no registry
+    BACKENDS["lang-sam itself"] = _torch(_lang_sam_itself)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
-def finder(request: pytest.FixtureRequest) -> Finder:
-    return BACKENDS[request.param](request)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return BACKENDS[request.param]
+
+
+@pytest.fixture(scope="module")
+def finder(request: pytest.FixtureRequest, backend: Backend) -> Iterator[Finder]:
+    if backend is not BACKENDS["lite"]:
+        pytest.importorskip("torch")
+    with pytest.MonkeyPatch.context() as patch:
+        finder = backend.make(request, patch)
+        yield finder
+        finder.unload()
 
 
 @pytest.fixture(autouse=True)
@@ -180,3 +285,83 @@ def test_the_picture_is_not_changed(finder: Finder) -> None:
     kept = picture.copy()
     finder.find(picture, ALL)
     assert np.array_equal(picture, kept)
+
+
+BOX = Box(0, 1.0, (30.0, 40.0, 130.0, 90.0))
+
+
+def not_numbers(answer: Any) -> Any:
+    """The same answer, every number in it NaN."""
+    if isinstance(answer, (tuple, list)):
+        return type(answer)(not_numbers(part) for part in answer)
+    return answer * float("nan")
+
+
+def test_numbers_that_are_none_are_a_failure_and_never_absence(
+    finder: Finder, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.spoil_detector(finder, monkeypatch, not_numbers)
+    with pytest.raises(FinderError, match="not finite"):
+        finder.detector.detect(photograph(), ALL, 0.25)
+    monkeypatch.undo()
+    backend.spoil_segmenter(finder, monkeypatch, not_numbers)
+    with pytest.raises(FinderError, match="not finite"):
+        finder.segmenter.segment(photograph(), [BOX])
+
+
+class Full:
+    """A memory that is too small for the first `times` runs."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+        self.runs = 0
+
+    def __call__(self, answer: Any) -> Any:
+        self.runs += 1
+        if self.runs <= self.times:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return answer
+
+
+def test_when_memory_runs_out_it_is_tried_once_more(
+    finder: Finder, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, masked = Full(1), Full(1)
+    backend.spoil_detector(finder, monkeypatch, looked)
+    assert_sound(finder.detector.detect(photograph(), ALL, 0.25), photograph(), ALL)
+    monkeypatch.undo()
+    backend.spoil_segmenter(finder, monkeypatch, masked)
+    assert_masks(finder.segmenter.segment(photograph(), [BOX]), [BOX], photograph())
+    assert looked.runs >= 2 and masked.runs >= 2
+
+
+def test_when_memory_runs_out_twice_it_is_a_clear_failure_and_the_next_picture_works(
+    finder: Finder, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = Full(2)
+    backend.spoil_detector(finder, monkeypatch, full)
+    with pytest.raises(FinderError, match="ran out of memory twice.*close other programs"):
+        finder.detector.detect(photograph(), ALL, 0.25)
+    assert full.runs == 2
+    assert_sound(finder.detector.detect(photograph(), ALL, 0.25), photograph(), ALL)
+    monkeypatch.undo()
+    backend.spoil_segmenter(finder, monkeypatch, Full(2))
+    with pytest.raises(FinderError, match="ran out of memory twice"):
+        finder.segmenter.segment(photograph(), [BOX])
+    assert_masks(finder.segmenter.segment(photograph(), [BOX]), [BOX], photograph())
+
+
+def test_nothing_of_how_a_finder_computes_is_left_in_the_process(finder: Finder) -> None:
+    torch = pytest.importorskip("torch")
+
+    def state() -> tuple[Any, ...]:
+        torch.autocast_increment_nesting()
+        depth = torch.autocast_decrement_nesting()
+        products = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.get_default_dtype()
+        return (torch.is_autocast_enabled(), torch.is_autocast_cpu_enabled(), depth, *products, *modes)
+
+    finder.unload()
+    before = state()
+    finder.find(photograph(), ALL)
+    assert state() == before

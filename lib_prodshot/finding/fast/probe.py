@@ -46,7 +46,9 @@ def _sampled(value: Tensor, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
             grid = torch.stack(
                 ((2 * x[:, head, of_level] + 1) / width - 1, (2 * y[:, head, of_level] + 1) / height - 1), -1
             )
-            sampled = functional.grid_sample(picture[:, :, head].permute(2, 0, 1)[None], grid[None])[0]
+            sampled = functional.grid_sample(
+                picture[:, :, head].permute(2, 0, 1)[None], grid[None], align_corners=False
+            )[0]
             result[:, head] += (sampled * weights[:, head, of_level]).sum(-1).t()
     return result.flatten(1)
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.errors import FinderError, FinderUnavailable
+from lib_prodshot.errors import FinderError, FinderUnavailable, ProdshotError
+from lib_prodshot.finding.runtime import is_out_of_memory
 
 Batch = npt.NDArray[np.float32]
 """N×3×H×W, scaled as the model was trained."""
@@ -36,18 +37,35 @@ class Model:
     def __call__(self, batch: Batch) -> list[npt.NDArray[np.float32]]:
         """The model's outputs for a batch.
 
-        Raises `FinderUnavailable` without onnxruntime, `FinderError` when the file is damaged, the model fails, or
-        an output is not finite.
+        When memory runs out the model gives back all it holds, is loaded again and tried once more. Raises
+        `FinderUnavailable` without onnxruntime, `FinderError` when the file is damaged, the model fails, memory runs
+        out twice, or an output is not finite.
         """
-        if self._run is None:
-            self._run = self._load()
-        try:
-            outputs = self._run(batch)
-        except Exception as error:  # onnxruntime's own exceptions share no base class
-            raise FinderError(f"the model {self._path.name} failed: {error}") from error
+        outputs = self._infer(batch)
+        if outputs is None:
+            self.unload()
+            outputs = self._infer(batch)
+        if outputs is None:
+            self.unload()
+            raise FinderError(
+                f"the model {self._path.name} ran out of memory twice; close other programs and try again"
+            )
         if not all(np.isfinite(output).all() for output in outputs):
             raise FinderError(f"the model {self._path.name} gave numbers that are not finite")
         return outputs
+
+    def _infer(self, batch: Batch) -> list[npt.NDArray[np.float32]] | None:
+        """The outputs, or None when memory ran out."""
+        try:
+            if self._run is None:
+                self._run = self._load()
+            return self._run(batch)
+        except ProdshotError:
+            raise
+        except Exception as error:  # onnxruntime's own exceptions share no base class
+            if is_out_of_memory(error):
+                return None
+            raise FinderError(f"the model {self._path.name} failed: {error}") from error
 
     def unload(self) -> None:
         """Give the memory back; the next call loads the model again."""
@@ -67,6 +85,8 @@ class Model:
         try:
             session = onnxruntime.InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             raise FinderError(
                 f"the model file {self._path} cannot be loaded ({error}); run 'prodshot weights verify'"
             ) from error
