@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -30,6 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors are one line on standard error, never a traceback."""
     arguments = build_parser().parse_args(argv)
+    # what Pillow murmurs about a damaged tag is no news: a picture that cannot be read is told in a sentence
+    warnings.filterwarnings("ignore", module="PIL")
     try:
         return int(arguments.run(arguments))
     except ProdshotError as error:

@@ -147,8 +147,12 @@ class Outcome:
         return ", ".join(f"{found.label} {found.score:.2f}" for found in self.detections)
 
 
+_RUN = "=+-@＝＋－＠\t\r\n"
+
+
 def spreadsheet_safe(value: Any) -> str:
-    """Text for one CSV cell that no spreadsheet will run: a leading = + - @ tab or return gets an apostrophe.
+    """Text for one CSV cell that no spreadsheet will run: a leading = + - @ (in full width too), tab or line end gets
+    an apostrophe.
 
     Source: OWASP, "CSV Injection". Numbers keep their sign.
     """
@@ -157,4 +161,4 @@ def spreadsheet_safe(value: Any) -> str:
     if isinstance(value, (int, float)):
         return str(value)
     text = str(value)
-    return f"'{text}" if text[:1] in "=+-@\t\r" and text else text
+    return f"'{text}" if text[:1] in _RUN and text else text

@@ -31,7 +31,8 @@ class ProductClass:
 def parse_products(text: str) -> tuple[ProductClass, ...]:
     """Read 'handbag, shoe: sneaker | trainer, watch or watch dial' into classes with synonyms.
 
-    Commas, semicolons and new lines separate products; `name: synonym | synonym` adds phrases, and so does ' or '.
+    Commas, semicolons and new lines separate products; `name: synonym | synonym` adds phrases, and so do ' or '
+    and '|' without a colon.
     The label is the first name as written. Phrases are lower-cased, without '.' and '?', which detectors read as
     the end of a phrase. A product named twice counts once.
 
@@ -71,7 +72,7 @@ def _parse_product(part: str) -> ProductClass:
 
 
 def _split_or(name: str) -> list[str]:
-    return re.split(r"\s+or\s+", name, flags=re.IGNORECASE)
+    return re.split(r"\s+or\s+|\|", name, flags=re.IGNORECASE)
 
 
 def _printable(text: str) -> str:

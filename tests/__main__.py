@@ -1,6 +1,6 @@
 """`python3 -m tests [pytest arguments]`: the whole suite in its own environment, on a machine with only Python.
 
-Makes or reuses `.venvs/tests` and the environments with the WebUIs' pins, fetches the lite weights, then runs ruff,
+Makes or reuses `.venvs/tests`, the environments with the WebUIs' pins and those of the other Pythons, fetches the lite weights, then runs ruff,
 mypy and pytest. With arguments only pytest runs, with them. Ends in pytest's own closing line.
 """
 
@@ -48,26 +48,28 @@ def _run(arguments: list[str]) -> int:
 
 
 def _prepare_all() -> None:
-    """Make the environments, two at a time. Where those with pins cannot be, their tests skip and say why.
+    """Make the environments, two at a time. Where those with pins or of another Python cannot be, their tests skip and
+    say why.
 
     In CI that is an error: there every test is to run.
     """
     reason = environments.why_no_pins()
-    wanted = [environments.TESTS, *([] if reason else environments.PINS.values())]
+    others = [environment for environment in environments.OTHER_PYTHONS.values() if environment.python]
+    wanted = [environments.TESTS, *([] if reason else environments.PINS.values()), *others]
     if not reason:
         prepare(environments.TORCH)
     with ThreadPoolExecutor(2) as pool:
-        tests, *pins = (pool.submit(prepare, environment) for environment in wanted)
+        tests, *more = (pool.submit(prepare, environment) for environment in wanted)
     tests.result()
     try:
-        for made in pins:
+        for made in more:
             made.result()
     except BootstrapError as error:
         reason = str(error)
     if reason and os.environ.get("CI"):
         raise BootstrapError(reason)
     if reason:
-        print(f"tests: the tests under the WebUIs' pins are skipped: {reason}", file=sys.stderr)
+        print(f"tests: some tests under pins or other Pythons are skipped: {reason}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,14 @@ SEED = ROOT.parent / "shared" / "seed"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers: the tests of one file stay together, those under one set of pins too and begin first."""
+    """With several workers: the tests of one file stay together; those under one set of pins, or one other Python, too,
+    and begin first."""
     if not config.pluginmanager.hasplugin("xdist"):
         return
     for item in items:
-        pins = getattr(item, "callspec", None) and item.callspec.params.get("pins")  # type: ignore[attr-defined]
-        item.add_marker(pytest.mark.xdist_group(pins or str(item.path)))
-    items.sort(key=lambda item: "_under_the_pins" not in item.name)
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        item.add_marker(pytest.mark.xdist_group(given.get("pins") or given.get("python") or str(item.path)))
+    items.sort(key=lambda item: "_under_the_pins" not in item.name and "_under_every_python" not in item.name)
 
 
 @pytest.fixture(scope="session")

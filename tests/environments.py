@@ -128,11 +128,6 @@ def why_no_pins() -> str:
     return ""
 
 
-def missing_pythons() -> list[str]:
-    """The Pythons of `PYTHONS` that this machine does not have."""
-    return [version for version, environment in OTHER_PYTHONS.items() if not environment.python]
-
-
 def run_pytest(environment: Environment, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run pytest on some of our tests with the environment's Python, from the checkout; the environment must stand."""
     command = [str(environment.interpreter()), "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]

@@ -84,9 +84,9 @@ def family_of_file(path: Path) -> Family:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             names = json.loads(file.read(length)) if length <= _HEADER_LIMIT else {}
-    except (OSError, ValueError, struct.error):
+    except (OSError, ValueError, RecursionError, struct.error):
         return "other"
-    for mark, found in _MARKS:
+    for mark, found in _MARKS if isinstance(names, dict) else ():
         if any(name.startswith(mark) for name in names):
             return found
     return "other"

@@ -97,7 +97,7 @@ def whole_lines(path: Path) -> list[dict[str, Any]]:
     for text in _text_of(path).splitlines():
         try:
             line = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(line, dict):
             lines.append(line)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 MAX_HEADER = 100_000_000
+_MISSHAPEN = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
+"""What reading a header raises that is not what the format says."""
+
 _DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2"}
 
 
@@ -51,10 +54,10 @@ def read_header(path: Path) -> dict[str, Any]:
             if size < 8 or not 2 <= length <= min(size - 8, MAX_HEADER):
                 raise LoraError("it is cut off, or not a safetensors file")
             header = json.loads(file.read(length))
-            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+            ends = [_span(entry)[1] for name, entry in header.items() if name != "__metadata__"]
     except OSError as error:
         raise LoraError(f"it cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except _MISSHAPEN as error:
         raise LoraError("its header is damaged") from error
     if size != 8 + length + max(ends, default=0):
         raise LoraError("it is cut off")
@@ -63,15 +66,30 @@ def read_header(path: Path) -> dict[str, Any]:
 
 def inspect(path: Path) -> Lora:
     """Look at every number of a LoRA file. Raises `LoraError` for one that is not whole."""
+    try:
+        return _inspect(path)
+    except _MISSHAPEN as error:
+        raise LoraError("its header is damaged") from error
+
+
+def _span(entry: Any) -> tuple[int, int]:
+    """Where a tensor lies behind the header. Raises ValueError."""
+    begin, end = entry["data_offsets"]
+    if not (isinstance(begin, int) and isinstance(end, int) and 0 <= begin <= end):
+        raise ValueError
+    return begin, end
+
+
+def _inspect(path: Path) -> Lora:
     import numpy as np
 
     header = read_header(path)
     metadata = header.pop("__metadata__", {})
-    start = path.stat().st_size - max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    start = path.stat().st_size - max((_span(entry)[1] for entry in header.values()), default=0)
     data = np.memmap(path, mode="r")
     ranks, alphas, modules, learned, finite = set(), set(), set(), 0, True
     for name, entry in header.items():
-        begin, end = entry["data_offsets"]
+        begin, end = _span(entry)
         values = _numbers(data[start + begin : start + end], entry["dtype"])
         finite = finite and bool(np.isfinite(values).all())
         module, _, part = name.partition(".")

@@ -23,7 +23,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise RequestError([FieldProblem("recipe", f"{path} cannot be read: {error.strerror}")]) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RequestError([FieldProblem("recipe", f"{path} is not TOML: {error}")]) from error
 
 
@@ -36,7 +36,7 @@ def parse_text(text: str, field: str = "recipe") -> dict[str, Any]:
     """A text's content as TOML. Raises `RequestError` naming `field`."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RequestError([FieldProblem(field, f"this is not TOML: {error}")]) from error
 
 
