@@ -1,7 +1,7 @@
 """`python3 -m tests [pytest arguments]`: the whole suite in its own environment, on a machine with only Python.
 
-Makes or reuses `.venvs/tests`, the environments with the WebUIs' pins and those of the other Pythons, fetches the lite weights, then runs ruff,
-mypy and pytest. With arguments only pytest runs, with them. Ends in pytest's own closing line.
+Makes or reuses `.venvs/tests`, the environments with the WebUIs' pins and those of the other Pythons, fetches the lite
+weights, then runs ruff, mypy and pytest. With arguments only pytest runs, with them. Ends in pytest's own closing line.
 """
 
 import os

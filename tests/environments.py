@@ -2,8 +2,8 @@
 
 `TESTS` runs the suite. `A1111_HOST` and `FORGE_HOST` hold what a WebUI pins (the versions of its
 requirements_versions.txt), both on one torch, installed once; `A1111_PINS` and `FORGE_PINS` add what install.py brings,
-for tests that start a Python of theirs. `OTHER_PYTHONS` hold what `pip install '.[lite,train]'` brings on each Python that
-the suite itself does not run on.
+for tests that start a Python of theirs. `OTHER_PYTHONS` hold what `pip install '.[lite,train]'` brings on each Python
+that the suite itself does not run on.
 """
 
 from __future__ import annotations

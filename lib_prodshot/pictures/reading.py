@@ -209,13 +209,14 @@ def _deep_pixels(data: bytes, image: Image.Image) -> _Pixels:
 
 
 def _key(image: Image.Image, mode: str) -> tuple[int, ...] | None:
-    """The one colour that stands for transparent in PNGs and grey GIFs without an alpha channel."""
+    """The one colour that stands for transparent in PNGs and grey GIFs without an alpha channel. A PNG keeps it in 16
+    bits, of which only those count that the samples have."""
     transparent = image.info.get("transparency")
     if mode not in ("1", "L", "RGB", "I;16", "RGB;16") or transparent is None:
         return None
-    if isinstance(transparent, int):
-        return (transparent,)
-    return tuple(int(level) for level in transparent)
+    levels = (transparent,) if isinstance(transparent, int) else transparent
+    bits = {"1": 1, "L": 255, "RGB": 255}.get(mode, 65535)
+    return tuple(int(level) & bits for level in levels)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -7,6 +7,7 @@ import faulthandler
 import io
 import random
 import struct
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -176,7 +177,7 @@ def _small_limit() -> Iterator[None]:
 def _read(data: bytes, suffix: str, chance: random.Random, keep: Path) -> str:
     path = keep / f"case{suffix}"
     path.write_bytes(data)
-    faulthandler.dump_traceback_later(PATIENCE, exit=True)
+    faulthandler.dump_traceback_later(PATIENCE, exit=True, file=sys.__stdout__)
     try:
         loaded = pictures.read(path if suffix == ".tga" or chance.random() < 0.2 else data)
     except PictureError as error:
