@@ -19,7 +19,12 @@ PAGE_DOOR = "/prodshot/jobs"
 """Where the WebUI's page reads files of the jobs it started, with or without `--api`; each job has a key of its own,
 that only the page is told."""
 
-_SHOWN = {".html": "text/html", ".csv": "text/csv", ".json": "application/json", ".jsonl": "text/plain"}
+_SHOWN = {
+    ".html": "text/html",
+    ".csv": "text/csv",
+    ".json": "application/json",
+    **dict.fromkeys((".jsonl", ".log", ".toml"), "text/plain"),
+}
 _HEADERS = {
     "Content-Security-Policy": "sandbox allow-scripts allow-downloads allow-popups",
     "X-Content-Type-Options": "nosniff",

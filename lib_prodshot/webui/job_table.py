@@ -16,7 +16,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from lib_prodshot.errors import FieldProblem, ProdshotError, RequestError
-from lib_prodshot.jobs.work_list import READABLE
 from lib_prodshot.webui.answers import without_paths
 
 _LOG = logging.getLogger("prodshot")
@@ -28,8 +27,15 @@ KEPT = 100
 
 MAX_QUEUED = 20
 
-SERVED = READABLE | {".html", ".json", ".jsonl", ".csv", ".txt", ".toml"}
-"""Endings of files that may be read out of a job's folder."""
+REPORTS = frozenset({".html", ".json", ".jsonl", ".csv", ".txt", ".toml", ".log"})
+"""Endings of files that may be read out of a job's folder, besides those of pictures."""
+
+
+def _is_served(ending: str) -> bool:
+    # the pipeline comes with it, and is not to be loaded while the WebUI starts
+    from lib_prodshot.jobs.work_list import READABLE
+
+    return ending in READABLE or ending in REPORTS
 
 
 class JobCancelled(Exception):
@@ -113,7 +119,7 @@ class Job:
             return None
         root = self.folder.resolve()
         path = root.joinpath(*parts).resolve()
-        is_ours = root in path.parents and path.suffix.lower() in SERVED
+        is_ours = root in path.parents and _is_served(path.suffix.lower())
         return path if is_ours and path.is_file() else None
 
     def to_json(self) -> dict[str, Any]:

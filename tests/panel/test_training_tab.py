@@ -1,0 +1,271 @@
+"""The tab "Prodshot training": what is drawn, what its fields become, what it says."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+
+import gradio as gr
+
+from lib_prodshot.errors import ProdshotError, RequestError
+from lib_prodshot.training import sd_scripts, setup
+from lib_prodshot.training.errors import TrainerError, TrainerMissing
+from lib_prodshot.training.presets import PRESETS
+from lib_prodshot.training.recipe import SETTINGS, Recipe
+from lib_prodshot.webui import (
+    fields,
+    job_table,
+    tabs,
+    training_boxes,
+    training_captions,
+    training_form,
+    training_jobs,
+    training_page,
+    training_publishing,
+    training_tab,
+    training_view,
+)
+from lib_prodshot.webui.job_table import Job, JobTable
+from lib_prodshot.webui.training_form import elem_id
+from tests.api.local_host import LocalHost
+from tests.training.photographs import TAG, make_folder
+from tests.training.trainers import STAND_IN
+
+PREFIX = elem_id("")
+TABLES = "[[subsets]]\nimage_dir = 'more'\nnum_repeats = 2\n\n[extra]\nmax_grad_norm = 0.5\n"
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> JobTable:
+    fresh = JobTable()
+    for module in (tabs, training_page, training_boxes, job_table):
+        monkeypatch.setattr(module, "JOBS", fresh)
+    monkeypatch.setattr(training_jobs, "TELL_EVERY", 0.02)
+    return fresh
+
+
+@pytest.fixture
+def shop(tmp_path: Path, host: LocalHost, table: JobTable, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of photographs in the WebUI's data folder, a checkpoint, and the stand-in as trainer."""
+    monkeypatch.setenv("PRODSHOT_TRAINER", str(tmp_path / "trainer"))
+    monkeypatch.setattr(sd_scripts, "find", lambda *_: STAND_IN)
+    checkpoint = host.training().checkpoint_file("tiny.safetensors")
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"the stand-in reads none")
+    return make_folder(tmp_path / "photos", size=(128, 128))
+
+
+def draw() -> dict[str, Any]:
+    """The tab's components by their ids, without the tab's prefix."""
+    ((page, title, ident),) = [tab for tab in tabs.draw_tabs() if tab[2] == "prodshot_training"]
+    assert (title, ident) == ("Prodshot training", "prodshot_training")
+    ids = [block.elem_id for block in page.blocks.values() if getattr(block, "elem_id", None)]
+    assert [found for found, count in Counter(ids).items() if count > 1] == []
+    return {
+        block.elem_id.removeprefix(PREFIX): block
+        for block in page.blocks.values()
+        if str(getattr(block, "elem_id", "")).startswith(PREFIX)
+    }
+
+
+def form(tables: str = "", **changed: Any) -> list[Any]:
+    """What the recipe's components hold, as gradio gives it."""
+    texts = {known.name: "" for known in SETTINGS if known.many}
+    return [*(changed.get(one.name, texts.get(one.name, one.default)) for one in SETTINGS), tables]
+
+
+def small(**changed: Any) -> list[Any]:
+    told = {"output_name": "bag", "image_dir": " photos ", "pretrained_model_name_or_path": "tiny.safetensors"}
+    told |= {"activation_tag": TAG, "resolution": 64, "min_bucket_reso": 64, "max_bucket_reso": 128, "num_repeats": 2}
+    told |= {"max_train_epochs": 2, "output_dir": "", "sample_prompts": "bag --w 64\n\n", **PRESETS["cpu"]}
+    return form(**{**told, "resolution": 64, **changed})
+
+
+def run(*flags: bool, **changed: Any) -> Job:
+    given = [*flags, *[False] * (len(training_jobs.SETTINGS) - len(flags))]
+    return training_page._begin_run(*given, *small(**changed))
+
+
+def until_over(job: Job) -> Job:
+    end = time.monotonic() + 60
+    while not job.is_over and time.monotonic() < end:
+        time.sleep(0.02)
+    assert job.is_over
+    return job
+
+
+def test_every_setting_of_the_recipe_is_drawn_at_its_default(host: LocalHost) -> None:
+    drawn = draw()
+    for known in SETTINGS:
+        component = drawn[known.name]
+        assert component.label == fields.caption(known)
+        assert component.info.startswith(known.help)
+        assert component.value == ("" if known.many else known.default), known.name
+    for prefix, settings in (
+        ("run", training_jobs.SETTINGS),
+        ("caption", [one for one in training_captions.SETTINGS if one.name not in training_page._SHARED_WITH_RECIPE]),
+        ("publish", [one for one in training_publishing.SETTINGS if one.name not in ("output_name", "output_dir")]),
+    ):
+        for one in settings:
+            assert drawn[f"{prefix}_{one.name}"].value == one.default
+    presets = [choice[1] if isinstance(choice, tuple) else choice for choice in drawn["preset"].choices]
+    assert presets == ["", *PRESETS]
+
+
+def test_nothing_of_it_goes_into_the_webuis_defaults(host: LocalHost) -> None:
+    kinds = (gr.Slider, gr.Radio, gr.Checkbox, gr.Textbox, gr.Number, gr.Dropdown, gr.Button)
+    assert all(block.do_not_save_to_config for block in draw().values() if isinstance(block, kinds))
+
+
+def test_without_its_packages_or_host_it_says_why(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_tab, "NEEDED", {"no_such_module": "no-such-package"})
+    (page, *_) = next(tab for tab in tabs.draw_tabs() if tab[2] == "prodshot_training")
+    (told,) = [block.value for block in page.blocks.values() if isinstance(block, gr.HTML)]
+    assert "training needs no-such-package" in told
+    monkeypatch.undo()
+
+
+def test_the_form_is_the_recipe_and_comes_back_from_it() -> None:
+    told = training_page.form_values(form(TABLES, output_name="bag", sample_prompts="a\n\n b \n", unet_lr=1, seed=7.0))
+    recipe = Recipe.of(told, complete=False)
+    assert (recipe.output_name, recipe.sample_prompts, recipe.unet_lr, recipe.seed) == ("bag", ("a", "b"), 1.0, 7)
+    assert recipe.subsets[0].image_dir == "more" and recipe.extra == {"max_grad_norm": 0.5}
+    shown = training_form.filled(recipe)
+    assert Recipe.of(training_page.form_values(shown), complete=False) == recipe
+
+
+def test_a_recipe_goes_out_as_toml_and_comes_in(host: LocalHost) -> None:
+    message, text = training_page._show_toml(*form(TABLES, output_name="bag", max_train_epochs=7))
+    assert "to be copied" in message and "max_train_epochs = 7" in text
+    loaded = training_page._load_toml(text)
+    assert len(loaded) == 1 + training_form.COMPONENTS and "Loaded" in loaded[0]
+    assert training_page.form_values(loaded[1:])["max_train_epochs"] == 7
+    for wrong, said in (("x = ", "not TOML"), ("max_epochs = 3", "unknown setting"), ("seed = 'a'", "seed")):
+        answer = training_page._load_toml(wrong)
+        assert said in answer[0] and len(answer) == 1 + training_form.COMPONENTS
+    message, _ = training_page._show_toml(*form("output_name = 'x'"))
+    assert "field of its own" in message
+
+
+def test_a_preset_fills_what_it_changes_and_puts_the_rest_back() -> None:
+    names = training_form.preset_names()
+    assert dict(zip(names, training_form.preset_updates("cpu"))) == {
+        **{name: getattr(Recipe(), name) for name in names},
+        **PRESETS["cpu"],
+    }
+    assert training_form.preset_updates("") == [getattr(Recipe(), name) for name in names]
+
+
+def test_the_folder_is_checked(host: LocalHost, shop: Path) -> None:
+    (shop / "2.txt").write_bytes(b"caf\xe9")
+    told = training_page._check(*small())
+    assert "6 steps an epoch × 2 epochs = 12 steps" in told and "1 error, no warnings" in told
+    assert "2.txt: the caption is not UTF-8" in told and "64×64" in told
+    assert "prodshot-said-error" in training_page._check(*small(image_dir="nowhere"))
+    assert "a folder is needed" in training_page._check(*small(image_dir=""))
+    (shop / "<b>.jpg").write_bytes(b"no picture")
+    assert "<b>" not in re.sub(r"<b>\d+ |<b>\d+ steps", "", training_page._check(*small()))
+
+
+def test_a_run_from_start_to_published(host: LocalHost, shop: Path, table: JobTable) -> None:
+    job = until_over(run())
+    assert job.state == "done", job.error
+    assert host.trains.told == ["left the GPU"]
+    box = training_boxes.RunBox("training", (("log", "Log"), ("losses", "Loss as CSV"), ("recipe", "Recipe")))
+    curve, samples, seen = box.look(("", 0, 0))
+    assert "Loss: " in curve and curve.count("<line") == 1 and "12 steps" in curve
+    assert samples.count("<img") == 2 and "epoch 1" in samples and "epoch 2" in samples
+    assert f"prodshot/jobs/{job.key}/output/sample/bag_e000001_00_" in samples
+    again = box.look(seen)
+    assert again[2] == seen and not isinstance(again[0], str) and not isinstance(again[1], str)
+    line = box.html_of(job)
+    assert "data-over='1'" in line and ">Log</a>" in line and ">Loss as CSV</a>" in line and ">Recipe</a>" in line
+    done, prompt = training_page._publish("bag", "", "", "", 1, "")
+    assert "2 LoRAs published" in done and prompt.endswith("<lora:bag-02:1>")
+    assert host.trains.told[-1] == "looked at its LoRAs"
+    assert (host.trains.lora_folder() / "bag-01.safetensors").is_file()
+    wrong, _ = training_page._publish("bog", "", "", "", 1, "")
+    assert "is no folder of a training run" in wrong
+
+
+def test_the_run_says_what_is_wrong_before_it_starts(host: LocalHost, shop: Path, table: JobTable) -> None:
+    for changed, field in (
+        ({"output_name": ""}, "output_name"),
+        ({"pretrained_model_name_or_path": ""}, "pretrained_model_name_or_path"),
+        ({"mixed_precision": "fp16"}, "mixed_precision"),
+        ({"image_dir": "nowhere"}, "image_dir"),
+    ):
+        with pytest.raises(RequestError) as raised:
+            run(**changed)
+        assert field in [problem.field for problem in raised.value.problems]
+    host.trains.generating = True
+    with pytest.raises(RequestError, match="the WebUI is generating"):
+        run()
+    assert table.list() == []
+    # flags in their order: fresh, force, while_generating, publish
+    job = until_over(run(False, False, True, True))
+    assert job.state == "done" and len(job.result["published"]) == 2
+
+
+def test_captions_are_shown_before_they_are_written(host: LocalHost, shop: Path, table: JobTable) -> None:
+    (shop / "1.txt").write_text("a <b>bag</b>", encoding="utf-8")
+    names = [one.name for one in training_captions.SETTINGS if one.name not in training_page._SHARED_WITH_RECIPE]
+    told = {**{one.name: one.default for one in training_captions.SETTINGS}, "dry_run": True}
+    job = until_over(training_page._begin_captions(str(shop), TAG, ".txt", *(told[name] for name in names)))
+    shown = training_boxes.CaptionBox("training_captions", ()).html_of(job)
+    assert "1 captions would be written, 5 kept, 0 missing" in shown
+    assert "a &lt;b&gt;bag" in shown and "<b>bag" not in shown
+    assert (shop / "1.txt").read_text() == "a <b>bag</b>"
+
+
+def test_further_options_of_sd_scripts_only_from_a_trusted_page(host: LocalHost, shop: Path, table: JobTable) -> None:
+    words = "[extra]\nmetadata_author = 'me'\n"
+    given = [*[False] * len(training_jobs.SETTINGS), *small()[:-1], words]
+    assert until_over(training_page._begin_run(*given)).state == "done"
+    host.flags |= {"listen": True, "prodshot_allow_dir": [str(shop)]}
+    given[len(training_jobs.SETTINGS) + [one.name for one in SETTINGS].index("image_dir")] = str(shop)
+    with pytest.raises(RequestError, match="only numbers and flags"):
+        training_page._begin_run(*given)
+    with pytest.raises(TrainerError, match="open to others"):
+        training_boxes.SetupBox._begin()
+
+
+def test_what_lacks_is_said_and_can_be_fetched(
+    host: LocalHost, table: JobTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(*_: Any) -> Any:
+        raise TrainerMissing("sd-scripts is not here: `prodshot train setup` gets it")
+
+    monkeypatch.setattr(sd_scripts, "find", find)
+    drawn = draw()
+    assert "sd-scripts is not here" in drawn["trainer"].value and drawn["setup"].open
+    plan = setup.SetupPlan(tmp_path, tmp_path / "sd-scripts", True, "cpu", "python3")
+    monkeypatch.setattr(setup, "plan", lambda: plan)
+    facts = sd_scripts.Facts("3.11", "2.6.0", (), {}, {})
+    monkeypatch.setattr(setup, "carry_out", lambda plan, tell: (tell("making"), (STAND_IN, facts))[1])
+    job = until_over(training_boxes.SetupBox._begin())
+    assert job.state == "done" and job.result == {"torch": "2.6.0"}
+    monkeypatch.setattr(sd_scripts, "find", lambda *_: STAND_IN)
+    drawn = draw()
+    assert "is ready" in drawn["trainer"].value and not drawn["setup"].open
+
+
+def test_what_nobody_foresaw_is_said(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_view, "report", lambda _: [][0])
+    monkeypatch.setattr(training_page.training_check, "look_over", lambda *_: None)
+    assert "nobody foresaw" in training_page._check(*form())
+    assert issubclass(TrainerMissing, ProdshotError)
+
+
+def test_a_curve_needs_two_points() -> None:
+    assert training_view.curve([], 10) == training_view.curve([[1, 1, 0.5]], 10) == ""
+    flat = training_view.curve([[1, 1, 0.5], [2, 1, 0.5]], 10)
+    assert "nan" not in flat and "10 steps" in flat
