@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lib_prodshot import pictures
 from lib_prodshot.errors import OutputError, PictureError
 from lib_prodshot.jobs.ledger import Ledger
 from lib_prodshot.jobs.pools import Dismissed, NobodyLeft, Pool, Room
@@ -19,7 +20,7 @@ from lib_prodshot.jobs.thumbnails import Encoded
 from lib_prodshot.jobs.work_list import list_pictures
 from lib_prodshot.outcome import CSV_COLUMNS
 from lib_prodshot.request import Request
-from tests.jobs.photographs import make_picture
+from tests.jobs.photographs import BROKEN, make_picture
 
 # --- work list ------------------------------------------------------------------------------------------------------
 
@@ -311,3 +312,12 @@ def test_thumbnails_are_kept_and_drawn_again_when_torn_or_out_of_date(
         again.get(line("a.png", settings=str(number)))
         again.close()
     assert len(kept.read_bytes().splitlines()) <= 3, "what is out of date goes in the end"
+
+
+# --- the pictures of these tests ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(len(BROKEN)))
+def test_every_kind_of_broken_file_is_one_that_cannot_be_read(number: int) -> None:
+    with pytest.raises(PictureError):
+        pictures.read(BROKEN[number](number * 30 + 15))
