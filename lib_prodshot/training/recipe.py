@@ -79,11 +79,17 @@ class Recipe:
         "", section="dataset", help="The word that calls the LoRA, first in every caption; several with commas."
     )
     num_repeats: int = setting(
-        6, section="dataset", span=(1, 1000, 1), help="How often each photograph is used an epoch."
+        6, section="dataset", span=(1, 1000, 1), label="Repeats", help="How often each photograph is used an epoch."
     )
-    max_train_epochs: int = setting(10, section="training", span=(1, 1000, 1), help="How many epochs to train.")
+    max_train_epochs: int = setting(
+        10, section="training", span=(1, 1000, 1), label="Epochs", help="How many epochs to train."
+    )
     train_batch_size: int = setting(
-        2, section="training", span=(1, 64, 1), help="Photographs a step. Larger is faster and needs more memory."
+        2,
+        section="training",
+        span=(1, 64, 1),
+        label="Batch size",
+        help="Photographs a step. Larger is faster and needs more memory.",
     )
     resolution: int = setting(
         768,

@@ -17,14 +17,18 @@ from lib_prodshot.webui import fields
 from lib_prodshot.webui.gradio_kit import unsaved
 from lib_prodshot.webui.training_recipe import CHECKPOINT
 
+HEAD = ("output_name", CHECKPOINT)
 FRONT = (
-    *("output_name", CHECKPOINT, "num_repeats", "max_train_epochs", "train_batch_size", "resolution"),
-    *("unet_lr", "text_encoder_lr", "sample_prompts"),
+    ("resolution", "num_repeats", "train_batch_size", "max_train_epochs"),
+    ("unet_lr", "text_encoder_lr"),
+    ("sample_prompts",),
 )
-"""Settings that stand open; the others are folded away by section."""
+"""Settings that stand open, in their rows; the others are folded away by section."""
 
-ABOVE = ("image_dir", "activation_tag")
-"""Settings that the tab draws itself, with the photographs."""
+ABOVE = ("image_dir", "activation_tag", *HEAD)
+"""Settings that the tab draws itself: with the photographs, and beside the preset."""
+
+_OPEN = {*ABOVE, *(name for row in FRONT for name in row)}
 
 TABLES = ("subsets", "extra")
 """What has no component: it goes through the form only as TOML."""
@@ -59,12 +63,15 @@ class Form:
 
     def draw_front(self) -> None:
         """The settings that most runs set."""
-        self._draw_rows([setting_named(name) for name in FRONT])
+        for row in FRONT:
+            with gr.Row(elem_classes=["prodshot-row"]):
+                for name in row:
+                    self.one(name)
 
     def draw_rest(self) -> None:
         """All others, by section, and what only TOML can say."""
         for section in recipe_files.SECTIONS:
-            rest = [known for known in SETTINGS if known.section == section and known.name not in (*FRONT, *ABOVE)]
+            rest = [known for known in SETTINGS if known.section == section and known.name not in _OPEN]
             if rest:
                 with gr.Accordion(section.capitalize(), open=False, elem_id=elem_id(f"fold_{section}")):
                     self._draw_rows(rest)
@@ -81,7 +88,7 @@ class Form:
             )
 
     def _draw_rows(self, wanted: Sequence[RecipeSetting]) -> None:
-        for row in fields.rows(wanted, lambda known: known.name == CHECKPOINT):
+        for row in fields.rows(wanted, lambda known: False):
             with gr.Row(elem_classes=["prodshot-row"]):
                 for known in row:
                     self.one(known.name)

@@ -74,14 +74,21 @@ def _draw_photographs(form: Form) -> dict[str, Any]:
 
 
 def _draw_captions() -> tuple[list[Any], CaptionBox]:
-    own = [known for known in training_captions.SETTINGS if known.name not in _SHARED_WITH_RECIPE]
-    components = _draw_settings(own, "caption")
+    components = _draw_settings(training_captions.SETTINGS, _CAPTION_ROWS, "caption")
     box = CaptionBox("training_captions", ())
     box.draw("Write captions")
     return components, box
 
 
 _SHARED_WITH_RECIPE = ("image_dir", "activation_tag", "caption_extension")
+_CAPTION_ROWS = (
+    ("captioner", "captions"),
+    ("remove", "search", "replacement"),
+    ("need_all", "new_first", "anew", "dry_run"),
+)
+_RUN_ROWS = (tuple(known.name for known in training_jobs.SETTINGS),)
+_RUN = ("output_name", "output_dir")
+_PUBLISH_ROWS = (("epochs", "name", "weight"), ("description",))
 
 
 def _draw_recipe(form: Form) -> dict[str, Any]:
@@ -97,8 +104,11 @@ def _draw_recipe(form: Form) -> dict[str, Any]:
                 interactive=True,
             )
         )
+        for name in training_form.HEAD:
+            form.one(name)
     form.draw_front()
-    form.draw_rest()
+    with gr.Accordion("All settings", open=False, elem_id=elem_id("fold_all")):
+        form.draw_rest()
     with gr.Accordion("Recipe as TOML", open=False, elem_id=elem_id("fold_toml")):
         text = unsaved(
             gr.Textbox(
@@ -128,16 +138,16 @@ def _connect_recipe(form: Form, parts: Mapping[str, Any]) -> None:
 
 
 def _draw_run() -> tuple[list[Any], RunBox]:
-    flags = _draw_settings(training_jobs.SETTINGS, "run")
+    flags = _draw_settings(training_jobs.SETTINGS, _RUN_ROWS, "run")
     box = RunBox("training", (("log", "Log"), ("losses", "Loss as CSV"), ("recipe", "Recipe")))
     box.draw_all()
     return flags, box
 
 
 def _draw_publish() -> dict[str, Any]:
-    own = [known for known in training_publishing.SETTINGS if known.name not in ("output_name", "output_dir")]
-    components = _draw_settings(own, "publish")
-    button = unsaved(gr.Button("Publish", elem_id=elem_id("publish"), elem_classes=["prodshot-find"]))
+    components = _draw_settings(training_publishing.SETTINGS, _PUBLISH_ROWS, "publish")
+    with gr.Row(elem_classes=["prodshot-job-row"]):
+        button = unsaved(gr.Button("Publish", variant="primary", elem_id=elem_id("publish")))
     done = unsaved(gr.HTML("", elem_id=elem_id("published"), elem_classes=["prodshot-message"]))
     prompt = unsaved(
         gr.Textbox(
@@ -153,14 +163,15 @@ def _draw_publish() -> dict[str, Any]:
     return {"fields": components, "button": button, "done": done, "prompt": prompt}
 
 
-def _draw_settings(wanted: Sequence[Setting], prefix: str) -> list[Any]:
-    """One component for each setting, in the table's order whatever the rows are."""
+def _draw_settings(table: Sequence[Setting], rows: Sequence[Sequence[str]], prefix: str) -> list[Any]:
+    """One component for each setting that stands in `rows`; they come back in the table's order."""
+    known = {one.name: one for one in table}
     drawn: dict[str, Any] = {}
-    for row in fields.rows(wanted, lambda known: False):
+    for row in rows:
         with gr.Row(elem_classes=["prodshot-row"]):
-            for known in row:
-                drawn[known.name] = unsaved(fields.draw(known, known.default, elem_id(f"{prefix}_{known.name}")))
-    return [drawn[known.name] for known in wanted]
+            for name in row:
+                drawn[name] = unsaved(fields.draw(known[name], known[name].default, elem_id(f"{prefix}_{name}")))
+    return [drawn[one.name] for one in table if one.name in drawn]
 
 
 def _answering(work: Callable[..., Any]) -> Callable[..., Any]:
@@ -223,7 +234,7 @@ def _load_toml(text: str) -> list[Any]:
 
 
 def _publish(output_name: str, output_dir: str, *values: Any) -> tuple[Any, Any]:
-    names = [known.name for known in training_publishing.SETTINGS if known.name not in ("output_name", "output_dir")]
+    names = [known.name for known in training_publishing.SETTINGS if known.name not in _RUN]
     settings = {"output_name": output_name.strip(), "output_dir": output_dir.strip(), **dict(zip(names, values))}
 
     def publish() -> tuple[str, str]:
