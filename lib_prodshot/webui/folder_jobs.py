@@ -13,6 +13,7 @@ from lib_prodshot.hosts.current import host
 from lib_prodshot.jobs.job_settings import SETTINGS
 from lib_prodshot.jobs.report import CSV_NAME, JSONL_NAME
 from lib_prodshot.jobs.runner import PAGE_NAME, SUMMARY_NAME, FolderJob, Progress, Runner
+from lib_prodshot.jobs.summary import Summary, counted
 from lib_prodshot.request import WEBUI_BASE, Request
 from lib_prodshot.schema import check_value
 from lib_prodshot.webui import bodies, service
@@ -93,11 +94,13 @@ class _FolderWork:
         _tell(control, runner.progress)
         if runner.progress.state == "stopped":
             raise JobCancelled
-        return runner.result().to_json()
+        summary = runner.result()
+        _tell(control, runner.progress, _classes(summary))
+        return summary.to_json()
 
 
-def _tell(control: Control, progress: Progress) -> None:
-    words = "looking what is done" if progress.state == "preparing" else _words(progress)
+def _tell(control: Control, progress: Progress, more: str = "") -> None:
+    words = "looking what is done" if progress.state == "preparing" else _words(progress) + more
     figures: dict[str, Any] = {"found": progress.found, "skipped": progress.skipped, "failed": progress.failed}
     figures["done_before"] = progress.before
     if progress.eta is not None:
@@ -112,6 +115,12 @@ def _words(progress: Progress) -> str:
     counts = f"{progress.done} of {progress.total} pictures: "
     counts += f"{progress.found} found, {progress.skipped} skipped, {progress.failed} failed"
     return counts if progress.eta is None or progress.is_over else f"{counts}; {_time(progress.eta)} to go"
+
+
+def _classes(summary: Summary) -> str:
+    """'; shoe in 4 pictures, watch in 1 picture'."""
+    told = ", ".join(f"{name} in {counted(count, 'picture')}" for name, count in sorted(summary.pictures.items()))
+    return f"; {told}" if told else ""
 
 
 def _time(seconds: float) -> str:

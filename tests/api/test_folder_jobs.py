@@ -83,6 +83,7 @@ def test_a_folder_through_the_webui(client: Any, shop: Path, host: LocalHost) ->
     before = digests(shop / "in")
     job = until(client, start(client), "done", 60)
     assert counts(job) == COUNTS and job["done"] == job["total"] == 7
+    assert job["text"] == "7 of 7 pictures: 4 found, 2 skipped, 1 failed; handbag in 4 pictures"
     assert {status: job["figures"][status] for status in COUNTS} == COUNTS
     assert digests(shop / "in") == before
     lines = {line["file"]: line for line in lines_of(shop / "done")}

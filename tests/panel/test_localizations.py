@@ -14,7 +14,7 @@ pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: unde
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 
 from lib_prodshot.bootstrap import ROOT
-from lib_prodshot.webui import options
+from lib_prodshot.webui import options, tabs
 from tests.api.local_host import LocalHost
 from tests.panel.drawing import draw_page
 
@@ -33,16 +33,18 @@ OF_THE_HOST = {
         "Load",
         "Save",
     ),
-    *("Delete", "Apply", "Fetch", "Refresh", "Prodshot", "Enable Prodshot"),
+    *("Delete", "Apply", "Fetch", "Refresh", "Prodshot", "Enable Prodshot", "Start", "Stop"),
 }
 """Words that the WebUI, ControlNet or their own language packs translate, and what is never shown as it stands."""
 
 
 def shown(host: LocalHost) -> set[str]:
-    """Every text of the panel and its settings page. Choices stay as they are: they are the API's own words."""
+    """Every text of the panel, of the folder's tab and of the settings page. Choices stay as they are: they are the
+    API's own words."""
     page, _ = draw_page()
+    (folder,) = [blocks for blocks, _, ident in tabs.draw_tabs() if ident == "prodshot_folder"]
     texts = set()
-    for block in page.blocks.values():
+    for block in (*page.blocks.values(), *folder.blocks.values()):
         names = ("label", "info", "value") if type(block).__name__ == "Button" else ("label", "info")
         texts |= {text for name in names if isinstance(text := getattr(block, name, None), str) and text.strip()}
     for info in options._options(Option).values():
