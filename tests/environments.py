@@ -37,7 +37,7 @@ _SHARES_TORCH = sys.executable == _PINS_PYTHON
 
 TESTS = Environment(
     "tests",
-    extras=("lite", "train", "test"),
+    extras=("lite", "train", "cluster", "test"),
     # the last numpy for Python 3.10, which mypy checks for: it cannot read the type hints of newer ones
     requirements=("numpy<2.3",),
     layers=(TORCH,) if _SHARES_TORCH else (),

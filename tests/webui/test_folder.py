@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lib_prodshot.bootstrap import ROOT
 from tests.jobs.photographs import make_folder
-from tests.jobs.tools import all_of, digests, lines_of
+from tests.jobs.tools import digests, lines_of, timeless
 from tests.webui import server as servers
 from tests.webui.browser import LONG, opened, photograph
 from tests.webui.conftest import txt2img, warm_up
@@ -198,7 +199,8 @@ def second(clean: Server, prepared: tuple[Path, dict[str, str]]) -> Iterator[Ser
 
 
 def test_one_of_two_real_ones_is_killed_half_way(clean: Server, second: Server, photos: Path, tmp_path: Path) -> None:
-    """The same bytes as from one that was left alone."""
+    """The same report as from one that was left alone, the same masks, and the same results up to single grey levels,
+    by which a WebUI's first generation of a size on a CPU differs from its next ones."""
     before, out, alone = digests(photos), tmp_path / "out", tmp_path / "alone"
     ended(batch(photos, alone, clean.url))
     job = batch(photos, out, clean.url, second.url)
@@ -209,4 +211,17 @@ def test_one_of_two_real_ones_is_killed_half_way(clean: Server, second: Server, 
     check(photos, out, before)
     shares = workers(out)
     assert set(shares) == {clean.url, second.url}, said
-    assert all_of(out) == all_of(alone)
+    assert [settled(line) for line in lines_of(out)] == [settled(line) for line in lines_of(alone)]
+    results = {str(line["output"]) for line in lines_of(out) if line["status"] == "found"}
+    others, theirs = digests(out), digests(alone)
+    assert others.keys() == theirs.keys()
+    own = {*results, "report.jsonl", "report.csv", "summary.json", "index.html"}
+    assert [name for name in others.keys() - own if others[name] != theirs[name]] == []
+    for name in results:
+        made, expected = (np.asarray(Image.open(place / name).convert("RGB")).astype(int) for place in (out, alone))
+        assert np.abs(made - expected).max() <= 1, name
+
+
+def settled(line: dict[str, Any]) -> dict[str, Any]:
+    """A report line without what single grey levels change."""
+    return {**timeless(line), "audit": line["audit"] and line["audit"]["changed_outside"]}
