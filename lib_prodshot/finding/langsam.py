@@ -2,11 +2,13 @@
 
 In this order: groundingdino-py and segment-anything; Hugging Face's transformers for what they cannot do (from
 transformers 5 on, groundingdino-py cannot run), filled from the same files; an installed lang-sam, when there are no
-weights of ours.
+weights of ours. Environment variables ask for one by name: `PRODSHOT_LANGSAM` for an implementation, `PRODSHOT_SAM`
+for a segmenter's weights, `PRODSHOT_REFERENCE` for the packages' own layers.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -24,6 +26,9 @@ SEGMENTERS = ("sam-vit-b", "sam-vit-l", "sam-vit-h")
 
 MOBILE = "mobile-sam"
 VOCABULARY = "bert-vocab"
+IMPLEMENTATIONS = ("groundingdino-py", "transformers", "lang-sam")
+PREFERRED = "groundingdino-py", "segment-anything"
+"""Who finds and who masks where both packages can run."""
 
 
 @dataclass(frozen=True)
@@ -52,31 +57,55 @@ class Plan:
 
 
 def plan(models_dir: Path | None = None, on_gpu: bool = False) -> Plan:
-    """See what is installed and which verified weights are there; loads nothing."""
-    missing = [f"The package {name} is missing." for name in ("torch", "torchvision") if find_spec(name) is None]
-    order = tuple(reversed(SEGMENTERS)) if on_gpu else SEGMENTERS
-    detector_weights, segmenter_weights = _first(DETECTORS, models_dir), _first(order, models_dir)
-    if segmenter_weights is None and find_spec("mobile_sam"):
-        segmenter_weights = _first((MOBILE,), models_dir)
-    vocabulary = _first((VOCABULARY,), models_dir)
-    detector = _implementation("groundingdino-py", groundingdino.lacking())
-    segmenter = _implementation("segment-anything", sam.lacking())
-    if not detector:
-        missing.append(groundingdino.lacking())
-    if not segmenter:
-        missing.append(sam.lacking())
-    found = ((DETECTORS[0], detector_weights), (SEGMENTERS[0], segmenter_weights), (VOCABULARY, vocabulary))
-    missing += [_how_to_get(name, models_dir) for name, path in found if path is None]
-    if missing and find_spec("torch") and not langsam_package.lacking():
+    """See what is installed, which verified weights are there and what was asked for; loads nothing."""
+    asked, asked_sam = os.environ.get("PRODSHOT_LANGSAM", ""), os.environ.get("PRODSHOT_SAM", "")
+    missing = [
+        *_wrong_name("PRODSHOT_LANGSAM", asked, IMPLEMENTATIONS),
+        *_wrong_name("PRODSHOT_SAM", asked_sam, (*SEGMENTERS, MOBILE)),
+        *(f"The package {name} is missing." for name in ("torch", "torchvision") if find_spec(name) is None),
+    ]
+    if asked == "lang-sam":
+        return Plan("lang-sam", None, None, "lang-sam", None, (*missing, *_said(langsam_package.lacking())))
+    detector, lacks_detector = _implementation(asked, PREFERRED[0], groundingdino.lacking())
+    segmenter, lacks_segmenter = _implementation(asked, PREFERRED[1], sam.lacking())
+    detector_weights, vocabulary = _first(DETECTORS, models_dir), _first((VOCABULARY,), models_dir)
+    name, segmenter_weights = _segmenter_weights(asked_sam, models_dir, on_gpu)
+    if name == MOBILE:
+        segmenter, lacks_segmenter = MOBILE, "" if find_spec("mobile_sam") else "The package mobile_sam is missing."
+    missing += [*_said(lacks_detector), *_said(lacks_segmenter)]
+    found = ((DETECTORS[0], detector_weights), (name, segmenter_weights), (VOCABULARY, vocabulary))
+    missing += [how for wanted, path in found if path is None for how in _how_to_get(wanted, models_dir)]
+    if missing and not (asked or asked_sam) and find_spec("torch") and not langsam_package.lacking():
         return Plan("lang-sam", None, None, "lang-sam", None, ())
     return Plan(detector, detector_weights, vocabulary, segmenter, segmenter_weights, tuple(missing))
 
 
-def _implementation(preferred: str, lacks: str) -> str:
-    """The preferred package, else transformers, else nothing."""
-    if not lacks:
-        return preferred
-    return "" if hf.lacking() else "transformers"
+def _wrong_name(variable: str, asked: str, known: Sequence[str]) -> list[str]:
+    return [f"{variable} is {asked!r}; it may be {', '.join(known)}."] if asked and asked not in known else []
+
+
+def _said(sentence: str) -> list[str]:
+    return [sentence] if sentence else []
+
+
+def _implementation(asked: str, preferred: str, lacks: str) -> tuple[str, str]:
+    """Who does one half, and what it lacks: the preferred package, transformers where that cannot run or was asked
+    for."""
+    if asked == "transformers":
+        return "transformers", hf.lacking()
+    if lacks and asked != PREFERRED[0] and not hf.lacking():
+        return "transformers", ""
+    return preferred, lacks
+
+
+def _segmenter_weights(asked: str, models_dir: Path | None, on_gpu: bool) -> tuple[str, Path | None]:
+    """The name of the segmenter's weights and their file: those asked for, else the smallest that is here (with a GPU
+    the largest), else MobileSAM's where its package is."""
+    if asked:
+        return asked, _first((asked,), models_dir) if asked in (*SEGMENTERS, MOBILE) else None
+    order = [*(reversed(SEGMENTERS) if on_gpu else SEGMENTERS), *((MOBILE,) if find_spec("mobile_sam") else ())]
+    here = ((name, _first((name,), models_dir)) for name in order)
+    return next(((name, path) for name, path in here if path is not None), (SEGMENTERS[0], None))
 
 
 def _first(names: Sequence[str], models_dir: Path | None) -> Path | None:
@@ -86,8 +115,8 @@ def _first(names: Sequence[str], models_dir: Path | None) -> Path | None:
     return next((path for path in found if path is not None), None)
 
 
-def _how_to_get(name: str, models_dir: Path | None) -> str:
-    return how_to_get(next(entry for entry in catalogue() if entry.name == name), models_dir) + "."
+def _how_to_get(name: str, models_dir: Path | None) -> list[str]:
+    return [f"{how_to_get(entry, models_dir)}." for entry in catalogue() if entry.name == name]
 
 
 def lacking(models_dir: Path | None = None) -> Sequence[str]:
@@ -96,12 +125,17 @@ def lacking(models_dir: Path | None = None) -> Sequence[str]:
 
 
 def load(
-    models_dir: Path | None = None, *, reference: bool = False, multimask: bool = False, device: str | None = None
+    models_dir: Path | None = None,
+    *,
+    reference: bool | None = None,
+    multimask: bool = False,
+    device: str | None = None,
 ) -> Finder:
     """The finder; its models are loaded at their first use and kept.
 
-    `reference` leaves the packages' own layers alone (`finding.fast` else), `multimask` takes SAM's best of three
-    masks, `device` is a torch device (default: the GPU if CUDA has one, else the CPU). Raises `FinderUnavailable`.
+    `reference` leaves the packages' own layers alone (`finding.fast` else; default: whether PRODSHOT_REFERENCE is
+    set), `multimask` takes SAM's best of three masks, `device` is a torch device (default: the GPU if CUDA has one,
+    else the CPU). Raises `FinderUnavailable`.
     """
     chosen = plan(models_dir, on_gpu=_on_gpu(device))
     if chosen.missing:
@@ -111,6 +145,7 @@ def load(
     assert chosen.detector_weights is not None and chosen.vocabulary is not None
     assert chosen.segmenter_weights is not None
     files = chosen.detector_weights, chosen.vocabulary
+    reference = bool(os.environ.get("PRODSHOT_REFERENCE")) if reference is None else reference
     detector: Detector
     segmenter: Segmenter
     if chosen.detector == "transformers":
