@@ -56,9 +56,14 @@ def of_error(error: Exception) -> Response:
         return _refused(503, without_paths(str(error)), (), {})
     if isinstance(error, RecursionError):
         return _refused(400, "the body is nested too deeply", (), {})
+    return _refused(500, unforeseen(error), (), {})
+
+
+def unforeseen(error: Exception) -> str:
+    """A sentence for whoever asked; the error itself goes to the console, under the number that the sentence tells."""
     number = secrets.token_hex(4)
-    _LOG.error("request failed, number %s", number, exc_info=error)
-    return _refused(500, f"an error nobody foresaw; the server's console has it under the number {number}", (), {})
+    _LOG.error("unforeseen error, number %s", number, exc_info=error)
+    return f"an error nobody foresaw; the server's console has it under the number {number}"
 
 
 def _refused(status: int, message: str, problems: Sequence[FieldProblem], headers: Mapping[str, str]) -> Response:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 from dataclasses import dataclass
 
 from PIL import Image
@@ -20,9 +19,7 @@ from lib_prodshot.hosts.session import enhancer_for
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.pictures import LoadedPicture
 from lib_prodshot.request import Request
-from lib_prodshot.webui import options
-
-_LOG = logging.getLogger("prodshot")
+from lib_prodshot.webui import answers, options
 
 MAX_PIXELS = 64_000_000
 """Pictures that come over the network may not have more; a file of a few kilobytes can claim any number."""
@@ -79,15 +76,14 @@ def enhance(loaded: LoadedPicture, request: Request) -> Seen:
 
 
 def _take_through(loaded: LoadedPicture, request: Request, finder: Finder, enhancer: Enhancer | None) -> Outcome:
-    """`pipeline.run`; what nobody foresaw is this picture's failure, and its traceback goes to the console."""
+    """`pipeline.run`; what nobody foresaw is this picture's failure, and only the console gets to know more of it."""
     try:
         return pipeline.run(loaded, request, finder, enhancer)
     except RequestError:
         raise
     except Exception as error:
-        _LOG.error("a picture failed", exc_info=error)
         names = tuple(product.name for product in request.classes)
-        return Outcome(Verdict("failed", pipeline.unforeseen(error)), names, finder.name)
+        return Outcome(Verdict("failed", answers.unforeseen(error)), names, finder.name)
 
 
 @dataclass(frozen=True)

@@ -285,22 +285,39 @@ def test_foreign_pages_are_refused(client: Any, host: LocalHost) -> None:
 # --- what is told ---------------------------------------------------------------------------------------------------
 
 
-def test_an_unforeseen_error_leaks_nothing(
+def test_an_unforeseen_error_leaks_nothing_and_stops_no_other_picture(
     client: Any, host: LocalHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Broken:
-        def detect(self, *_: Any) -> None:
+    find, calls = type(host.finder).find, iter(range(9))
+
+    def broken_at_first(*arguments: Any, **more: Any) -> Any:
+        if next(calls) == 0:
             raise RuntimeError("/srv/secret/models.pth is broken")
+        return find(*arguments, **more)
 
-        def unload(self) -> None: ...
+    monkeypatch.setattr(type(host.finder), "find", broken_at_first)
+    with caplog.at_level(logging.ERROR):
+        reply = client.post(DETECT, json=body(as_file(noise(0)), as_file(noise(1))))
+    assert reply.status_code == 207
+    assert "secret" not in reply.text and "Traceback" not in reply.text and "RuntimeError" not in reply.text
+    broken, whole = reply.json()["outcomes"]
+    assert (broken["status"], whole["status"]) == ("failed", "found")
+    number = broken["reason"].rsplit(" ", 1)[1]
+    assert number in caplog.text and "/srv/secret" in caplog.text
 
-    monkeypatch.setattr(type(host.finder), "find", lambda *_, **__: Broken().detect())
+
+def test_an_error_of_the_server_itself_leaks_nothing(
+    client: Any, host: LocalHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("/srv/secret is gone")
+
+    monkeypatch.setattr(type(host), "job", broken)
     with caplog.at_level(logging.ERROR):
         reply = client.post(DETECT, json=body(as_file(noise())))
     assert reply.status_code == 500
-    assert "secret" not in reply.text and "Traceback" not in reply.text and "RuntimeError" not in reply.text
-    number = reply.json()["error"].rsplit(" ", 1)[1]
-    assert number in caplog.text and "/srv/secret" in caplog.text
+    assert "secret" not in reply.text and "RuntimeError" not in reply.text
+    assert reply.json()["error"].rsplit(" ", 1)[1] in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,15 @@ def test_an_unforeseen_error_is_said(host: LocalHost, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("lib_prodshot.pipeline.run", broken)
     shown = find(noise())
+    assert "prodshot-is-failed" in shown and "console" in shown and "secret" not in shown
+
+
+def test_an_unforeseen_error_of_the_webui_is_said(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(type(host), "job", broken)
+    shown = find(noise())
     assert "prodshot-said-error" in shown and "console" in shown and "secret" not in shown
 
 
