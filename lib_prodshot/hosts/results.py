@@ -108,3 +108,8 @@ def report_outcomes(processed: Any, outcomes: Sequence[Outcome]) -> None:
     """Put the outcomes into the answer's parameters, on a copy: the generation's own become infotext."""
     lines = [outcome.to_json() for outcome in outcomes]
     processed.extra_generation_params = {**processed.extra_generation_params, OUTCOMES: lines}
+
+
+def put_first_comment(processed: Any, text: str) -> None:
+    """A line under the page's gallery, above those that are there."""
+    processed.comments = f"{text}\n{getattr(processed, 'comments', None) or ''}"

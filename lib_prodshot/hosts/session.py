@@ -94,7 +94,7 @@ class Session:
         return tell
 
     def summary(self) -> str:
-        """The verdict of a grid."""
+        """The verdict of several pictures."""
         found = sum(record.outcome.status == "found" for record in self.records.values())
         return f"found in {found} of {len(self.records)} pictures"
 
@@ -171,7 +171,12 @@ class Session:
         """Hand gallery and outcomes to the generation's result."""
         results.add_to_gallery(processed, self.gallery)
         self.gallery = []
-        results.report_outcomes(processed, [self.records[number].outcome for number in sorted(self.records)])
+        outcomes = [self.records[number].outcome for number in sorted(self.records)]
+        results.report_outcomes(processed, outcomes)
+        # of a single failure the page has been told already
+        if len(outcomes) > 1 or (outcomes and outcomes[0].status != "failed"):
+            verdict = outcomes[0].to_infotext() if len(outcomes) == 1 else self.summary()
+            results.put_first_comment(processed, f"Prodshot: {verdict}")
 
 
 def _report() -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lib_prodshot.request import Request
-from tests.hosts.conftest import Double, outcomes, parameters, pixels
+from tests.hosts.conftest import Double, noise_picture, outcomes, parameters, pixels
 
 PRODUCTS = {"products": "handbag, shoe"}
 
@@ -44,6 +44,18 @@ def test_the_infotext_tells_verdict_request_and_what_ran(webui: Double) -> None:
     assert "Prodshot feather" not in told and "Script" not in told
     ran = "64x64, 4 steps Euler, CFG 7, seed 7, depth_midas control_v11f1p_sd15_depth [cfd03158] weight 1"
     assert told["Prodshot ran"] == ran.replace("Euler,", "Euler Automatic,")
+
+
+def test_the_verdict_stands_under_the_gallery(webui: Double) -> None:
+    """An infotext is long; whether there was a product is what a user wants to see first."""
+    looked = webui.run_script(PRODUCTS, init_images=[noise_picture()])
+    assert looked.comments.splitlines()[0] == f"Prodshot: {parameters(webui, looked)['Prodshot']}"
+    assert looked.comments.startswith("Prodshot: found handbag 0.80")
+    webui.detector.score = 0.1
+    skipped = webui.run_script(PRODUCTS, init_images=[noise_picture()])
+    assert skipped.comments.startswith("Prodshot: skipped: none of handbag, shoe found (best score 0.10")
+    several = webui.generate(accordion=[True, PRODUCTS], n_iter=2, batch_size=2)
+    assert several.comments.startswith("Prodshot: found in 0 of 4 pictures")
 
 
 def test_every_picture_has_its_own_seed_and_verdict(webui: Double) -> None:
