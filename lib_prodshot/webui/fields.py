@@ -16,6 +16,16 @@ _SLIDER_POSITIONS = 10_000
 """A slider with more positions than this (a seed) cannot be set by hand; it becomes a number field."""
 
 
+_EXAMPLES = {
+    "products": "handbag, shoe: sneaker | trainer, watch",
+    "class_thresholds": "watch: 0.4, shoe: 0.25",
+    "class_prompts": "handbag: [class] with a floral design, <lora:ppzocketv2-10:1>",
+    "prompt": "[class], studio photography",
+    "negative_prompt": "blurry, watermark",
+}
+"""What an empty text field shows in grey, so that its form need not be looked up."""
+
+
 def caption(known: Setting) -> str:
     """The setting's label as the panel writes it, with its unit."""
     return f"{known.label} ({known.unit})" if known.unit else known.label
@@ -54,7 +64,8 @@ def _draw_text(known: Setting, value: Any, common: Mapping[str, Any], names: Seq
     if names is not None:
         choices = list(dict.fromkeys(["", str(value), *names]))
         return gr.Dropdown(choices, value=value, allow_custom_value=True, **common)
-    return gr.Textbox(value, lines=known.lines, max_lines=max(known.lines, 8), **common)
+    height = {"lines": known.lines, "max_lines": max(known.lines, 8)}
+    return gr.Textbox(value, placeholder=_EXAMPLES.get(known.name), **height, **common)
 
 
 def _draw_number(known: Setting, value: Any, common: Mapping[str, Any]) -> Any:
