@@ -26,37 +26,47 @@ MOST_MILLISECONDS = 100
 def test_nothing_heavy_is_loaded_before_first_use(
     installation: Installation, tiny_models: Path, models_dir: Path, tmp_path: Path
 ) -> None:
-    data = tmp_path / "data"
-    servers.lay_out(installation, data, tiny_models, models_dir, ours=True)
-    # the other extensions load finders' packages of their own
-    (data / "extensions" / "sd-webui-controlnet").unlink(missing_ok=True)
-    server = servers.start(installation, data, PRODSHOT_TINY_FORGE_CONFIG="")
-    try:
-        assert server.counts()["loaded"] == []
-    finally:
-        server.stop()
+    """Nothing that the WebUI does not load by itself (reForge has onnxruntime in memory from the start)."""
+    loaded = {}
+    for ours in (True, False):
+        data = tmp_path / f"data-{ours}"
+        servers.lay_out(installation, data, tiny_models, models_dir, ours=ours)
+        # the other extensions load finders' packages of their own
+        (data / "extensions" / "sd-webui-controlnet").unlink(missing_ok=True)
+        server = servers.start(installation, data, PRODSHOT_TINY_FORGE_CONFIG="")
+        try:
+            loaded[ours] = server.counts()["loaded"]
+        finally:
+            server.stop()
+    print(f"loaded with us {loaded[True]}, without {loaded[False]}")
+    assert loaded[True] == loaded[False]
+    assert not {"groundingdino", "segment_anything"} & set(loaded[True])
 
 
 def test_the_time_to_load_our_scripts(
     installation: Installation, tiny_models: Path, models_dir: Path, tmp_path: Path
 ) -> None:
-    """With bytecode kept, as on any user's machine from the second start on; told by the WebUI's own timer, script by
-    script. The whole of 'load scripts', with and without us, is printed for the reader: it varies by more than that."""
-    ours, whole = [], {"with": [], "without": []}
+    """With bytecode kept, as on any user's machine from the second start on: processor time of this one script, for
+    on a busy machine any other varies by more than that. What the WebUI's own clock says of our script and of all
+    scripts, with and without us, is printed for the reader."""
+    spent, ours, whole = [], [], {"with": [], "without": []}
     for attempt in ("warm", "with", "without", "with", "without", "with", "without"):
         data = tmp_path / f"data-{attempt}"
         servers.lay_out(installation, data, tiny_models, models_dir, ours=attempt != "without")
         server = servers.start(installation, data, PRODSHOT_TINY_FORGE_CONFIG="", PYTHONDONTWRITEBYTECODE="")
         try:
             records = server.get("/internal/profile-startup")["records"]
+            loaded = server.get("/harness/loaded")
         finally:
             server.stop()
+        assert ("prodshot.py" in loaded) == (attempt != "without")
         if attempt != "warm":
-            whole[attempt].append(records["load scripts"])
+            whole[attempt].append(round(records["load scripts"], 3))
         if attempt == "with":
-            ours.append(records["load scripts/prodshot.py"])
-    print(f"our script {ours}, all scripts {whole}")
-    assert min(ours) * 1000 < MOST_MILLISECONDS
+            spent.append(round(loaded["prodshot.py"], 1))
+            ours.append(round(records["load scripts/prodshot.py"], 3))
+    print(f"our script {spent} ms of processor time, {ours} s by the clock; all scripts {whole} s by the clock")
+    assert min(spent) < MOST_MILLISECONDS
 
 
 def test_the_accordion_switched_off_costs_nothing(clean: Server) -> None:

@@ -4,8 +4,10 @@ It never runs outside of the end-to-end tests, and Prodshot does not know of it.
 """
 
 import sys
+import time
+from pathlib import Path
 
-from modules import processing, script_callbacks, scripts
+from modules import processing, script_callbacks, script_loading, scripts
 
 COUNTS = {"samplings": 0, "steps": 0, "generations": 0, "images": 0}
 FAULTS = {}
@@ -13,6 +15,10 @@ FAULTS = {}
 
 HEAVY = ("onnxruntime", "groundingdino", "segment_anything", "ai_edge_litert")
 """Packages that a finder needs and nobody else in a bare WebUI loads."""
+
+
+LOADED = {}
+"""Milliseconds of this process's processor time that loading each script took: a busy machine lengthens other times."""
 
 
 class Breaker(scripts.Script):
@@ -63,6 +69,19 @@ def wrap_process_images():
     processing.StableDiffusionProcessingTxt2Img.sample = sample_txt2img
 
 
+def wrap_load_module():
+    load = script_loading.load_module
+
+    def load_module(path):
+        start = time.process_time()
+        try:
+            return load(path)
+        finally:
+            LOADED[Path(path).name] = 1000 * (time.process_time() - start)
+
+    script_loading.load_module = load_module
+
+
 def raised(words):
     if words == "memory":
         import torch
@@ -75,6 +94,10 @@ def add_routes(_demo, app):
     @app.get("/harness/counts")
     def counts():
         return {**COUNTS, "loaded": [name for name in HEAVY if name in sys.modules]}
+
+    @app.get("/harness/loaded")
+    def loaded():
+        return LOADED
 
     @app.post("/harness/faults")
     def faults(wanted: dict):
@@ -111,5 +134,6 @@ def add_routes(_demo, app):
 
 
 wrap_process_images()
+wrap_load_module()
 script_callbacks.on_app_started(add_routes)
 script_callbacks.on_cfg_denoiser(count_step)
