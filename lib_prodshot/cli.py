@@ -7,12 +7,14 @@ Exit codes: 0 done (also when pictures were skipped), 1 when any picture failed 
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
 from lib_prodshot import __version__
+from lib_prodshot.commands.console import shown
 from lib_prodshot.errors import ProdshotError, RequestError
 
 COMMANDS = ("detect", "enhance", "batch", "train", "demo", "weights", "doctor")
@@ -33,10 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     # what Pillow murmurs about a damaged tag is no news: a picture that cannot be read is told in a sentence
     warnings.filterwarnings("ignore", module="PIL")
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # a terminal that lacks a letter is no reason to stop
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return int(arguments.run(arguments))
     except ProdshotError as error:
-        print(f"prodshot: {error}", file=sys.stderr)
+        print(shown(f"prodshot: {error}"), file=sys.stderr)
         return 2 if isinstance(error, RequestError) else 1
     except BrokenPipeError:
         # the reader of our output has gone (such as `| head`): not an error of ours

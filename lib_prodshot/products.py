@@ -60,15 +60,21 @@ def parse_products(text: str) -> tuple[ProductClass, ...]:
 def _parse_product(part: str) -> ProductClass:
     name, _, synonyms = part.partition(":")
     # \s also swallows odd spaces; control characters have no place in a caption, a report or an infotext
-    written = [" ".join(_printable(text).split()) for text in (*_split_or(name), *re.split(r"\|", synonyms))]
-    names = [text for text in written if text]
+    own = _written(_split_or(name))
+    names = [*own, *_written(synonyms.split("|"))]
     phrases = [phrase for phrase in (clean_phrase(text) for text in names) if phrase]
-    if not name.strip() or len(phrases) < len(names) or not phrases:
+    if not own or len(phrases) < len(names) or not phrases:
         raise _products_problem(f"{part.strip()!r} has a name without a letter or digit")
     too_long = next((text for text in names if len(text) > MAX_NAME_LENGTH), None)
     if too_long is not None:
         raise _products_problem(f"{too_long[:20]!r}… is longer than {MAX_NAME_LENGTH} characters")
     return ProductClass(names[0], tuple(dict.fromkeys(phrases)))
+
+
+def _written(texts: Iterable[str]) -> list[str]:
+    """Names as they are shown: single spaces, without those that are empty."""
+    spaced = (" ".join(_printable(text).split()) for text in texts)
+    return [text for text in spaced if text]
 
 
 def _split_or(name: str) -> list[str]:

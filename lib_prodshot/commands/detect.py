@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from lib_prodshot.commands.console import shown
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.outcome import Outcome
 
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     for path in tqdm(arguments.paths, unit="picture", disable=None, file=sys.stderr):
         outcome = worker.look(path)
         failed += outcome.status == "failed"
-        tqdm.write(json.dumps(outcome.to_json()) if arguments.json else one_line(outcome), file=sys.stdout)
+        tqdm.write(json.dumps(outcome.to_json()) if arguments.json else shown(one_line(outcome)), file=sys.stdout)
         sys.stdout.flush()
     return 1 if failed else 0
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from lib_prodshot.commands.console import shown
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.enhancing.interface import Enhancer
 from lib_prodshot.errors import FieldProblem, RequestError
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
             report.add(outcome)
             if outcome.status == "failed":
                 failed += 1
-                tqdm.write(f"prodshot: {path}: {outcome.verdict.reason}", file=sys.stderr)
+                tqdm.write(shown(f"prodshot: {path}: {outcome.verdict.reason}"), file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import html
 import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -135,8 +136,10 @@ class Api:
     name = "API"
     engine = InpaintEnhancer
 
-    def __init__(self, client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._client = client
+    def __init__(
+        self, client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        self._client, self._caplog = client, caplog
         self._folder = folder / "temporary"
         self._folder.mkdir()
         monkeypatch.setattr(tempfile, "tempdir", str(self._folder))
@@ -153,12 +156,21 @@ class Api:
         failed = [(line, data) for line, data in zip(lines, sent) if line["status"] == "failed"]
         assert reply.status_code == (207 if failed else 200) and answer["failed"] == len(failed)
         surfaces = {
-            "outcome": " ".join(line["reason"] for line, _ in failed),
-            "infotext": " ".join(line["infotext"] for line, _ in failed),
+            "outcome": self._with_console(" ".join(line["reason"] for line, _ in failed)),
+            "infotext": self._with_console(" ".join(line["infotext"] for line, _ in failed)),
         }
         untouched = all(base64.b64decode(line["output"]) == data for line, data in failed)
         left = [path.name for path in self._folder.iterdir()]
         return Told([line["status"] for line in lines], untouched, surfaces, left)
+
+    def _with_console(self, told: str) -> str:
+        """Of what nobody foresaw a client is told a number only, under which the server's console has the rest."""
+        number = re.search(r"under the number (\w+)", told)
+        if number is None:
+            return told
+        (record,) = (one for one in self._caplog.records if number[1] in one.getMessage())
+        assert record.exc_info is not None
+        return f"{told} {type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
 
 
 class Script:

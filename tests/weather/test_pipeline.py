@@ -27,7 +27,7 @@ def door(
         return CommandLine(name, tmp_path, capsys)
     if name == "API":
         pytest.importorskip("fastapi", reason="tested where FastAPI is: under the WebUIs' pins")
-        return Api(request.getfixturevalue("client"), tmp_path, monkeypatch)
+        return Api(request.getfixturevalue("client"), tmp_path, monkeypatch, request.getfixturevalue("caplog"))
     kind: Any = Script if name == "script" else Accordion
     return kind(request.getfixturevalue("webui"), capsys)  # type: ignore[no-any-return]
 
