@@ -20,10 +20,9 @@ _EXAMPLES = {
     "products": "handbag, shoe: sneaker | trainer, watch",
     "class_thresholds": "watch: 0.4, shoe: 0.25",
     "class_prompts": "handbag: [class] with a floral design, <lora:ppzocketv2-10:1>",
-    "prompt": "[class], studio photography",
-    "negative_prompt": "blurry, watermark",
 }
-"""What an empty text field shows in grey, so that its form need not be looked up."""
+"""What an empty text field shows in grey, so that its form need not be looked up. None for prompts: empty, they are the
+picture's own."""
 
 
 def caption(known: Setting) -> str:
