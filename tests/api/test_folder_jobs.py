@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +22,7 @@ from PIL import Image
 pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 
+from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.finding.interface import Finder
 from lib_prodshot.hosts.interface import InpaintPass, PassInterrupted, PassResult
 from lib_prodshot.webui import folder_jobs, job_files, job_kinds, job_table, routes
@@ -25,7 +30,7 @@ from lib_prodshot.webui.folder_crew import WORKER
 from lib_prodshot.webui.job_table import Job, JobTable
 from tests.api.local_host import InvertingPainter, LocalHost
 from tests.api.test_jobs import JOBS, until
-from tests.api.tools import dark, noise
+from tests.api.tools import WebUI, dark, noise
 from tests.finders import BoxSegmenter, FixedDetector
 from tests.jobs.tools import digests, lines_of, timeless
 
@@ -359,3 +364,23 @@ def test_the_page_reads_with_the_jobs_key_alone(client: Any, finished: str, host
     code = base64.b64encode(b"seller:secret").decode()
     reply = client.get(f"{JOBS}/{finished}", headers={"Authorization": f"Basic {code}"})
     assert reply.status_code == 200 and job.key not in reply.text
+
+
+def test_the_documents_example(webui: WebUI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one of docs/batch.md, as it stands there: only the address is another."""
+    from modules import shared
+
+    code = next(
+        block
+        for block in re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "batch.md").read_text("utf-8"), re.M | re.S)
+        if "httpx" in block
+    )
+    monkeypatch.setattr(shared.cmd_opts, "prodshot_allow_dir", [str(tmp_path / "shop")], raising=False)
+    for number in range(3):
+        save(tmp_path / "shop" / "photos" / "new" / f"{number}.png", noise(number))
+    script = code.replace("http://127.0.0.1:7860", webui.address) + "\nassert sheet.text.count('<article') == 3\n"
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={**os.environ, "NO_PROXY": "*"}
+    ).stdout
+    assert "done" in said and "3 of 3 pictures: 3 found, 0 skipped, 0 failed" in said
+    assert len(lines_of(tmp_path / "shop" / "done")) == 3
