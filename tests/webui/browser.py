@@ -142,9 +142,13 @@ class Tab:
         )
 
 
-def photograph(page: Any, name: str) -> None:
-    """Keep a screenshot in the folder that PRODSHOT_SCREENSHOTS names."""
+def photograph(page: Any, name: str, part: str = "") -> None:
+    """Keep a screenshot in the folder that PRODSHOT_SCREENSHOTS names: of the page, or of the `part` selected."""
     folder = os.environ.get("PRODSHOT_SCREENSHOTS", "")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+        path = str(Path(folder) / f"{name}.png")
+        if part:
+            page.locator(part).first.screenshot(path=path)
+        else:
+            page.screenshot(path=path, full_page=True)
