@@ -58,8 +58,8 @@ def parse_products(text: str) -> tuple[ProductClass, ...]:
 
 
 def _parse_product(part: str) -> ProductClass:
-    name, _, synonyms = part.partition(":")
-    # \s also swallows odd spaces; control characters have no place in a caption, a report or an infotext
+    # odd spaces and control characters first, for they may stand around an 'or'
+    name, _, synonyms = " ".join(_printable(part).split()).partition(":")
     own = _written(_split_or(name))
     names = [*own, *_written(synonyms.split("|"))]
     phrases = [phrase for phrase in (clean_phrase(text) for text in names) if phrase]
@@ -78,10 +78,11 @@ def _written(texts: Iterable[str]) -> list[str]:
 
 
 def _split_or(name: str) -> list[str]:
-    return re.split(r"\s+or\s+|\|", name, flags=re.IGNORECASE)
+    return re.split(r"\s+or\s+|\|", name.strip(), flags=re.IGNORECASE)
 
 
 def _printable(text: str) -> str:
+    """Control characters have no place in a caption, a report or an infotext."""
     normal = unicodedata.normalize("NFC", text)
     return "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in normal)
 
