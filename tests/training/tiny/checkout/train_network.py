@@ -1,10 +1,13 @@
-"""The sd-scripts that PRODSHOT_SD_SCRIPTS names, as it is, but for three constants: the widths of its U-Net."""
+"""The sd-scripts that PRODSHOT_SD_SCRIPTS names, as it is, but for three constants: the widths of its U-Net.
+
+Where that variable is to name this folder itself (for a WebUI), PRODSHOT_WHOLE_SD_SCRIPTS names the real one.
+"""
 
 import os
 import runpy
 import sys
 
-CHECKOUT = os.environ["PRODSHOT_SD_SCRIPTS"]
+CHECKOUT = os.environ.get("PRODSHOT_WHOLE_SD_SCRIPTS") or os.environ["PRODSHOT_SD_SCRIPTS"]
 sys.path.insert(0, CHECKOUT)
 
 from library import original_unet  # noqa: E402

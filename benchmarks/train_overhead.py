@@ -1,0 +1,147 @@
+"""What `prodshot train run` costs over the bare sd-scripts: pairs of the same training, in turns, in one run.
+
+Both train the same tiny model with the same two files and the same command line; the wrapper checks the folder, reads
+the output, keeps the books and judges the result besides. The start of the environment (Python and what sd-scripts
+imports) is measured too and taken off both. Processor time, so that what else runs on the machine does not decide; the
+wall-clock ratio is printed beside it. Run:
+
+    PRODSHOT_SD_SCRIPTS=… PRODSHOT_SD_SCRIPTS_PYTHON=… python -m benchmarks.train_overhead [--pairs 5] [--epochs 8]
+
+Exits with 1 when the median ratio is above the limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib_prodshot.training import check, recipe_files
+from lib_prodshot.training.configs import dataset_config, training_config
+from lib_prodshot.training.program import command
+from lib_prodshot.training.recipe import Recipe
+from lib_prodshot.training.runner import DATASET, TRAINING, TrainingJob
+from lib_prodshot.training.sd_scripts import Trainer, variables
+from tests.training.photographs import TAG, make_folder
+from tests.training.trainers import tiny_model, tiny_trainer
+
+LIMIT = 1.02
+OPTIONS = ["--console_log_simple", "--save_state", "--save_last_n_epochs_state", "2"]
+"""What the wrapper's first start says on the command line."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds of one run."""
+
+    processor: float
+    wall: float
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(self.processor - other.processor, self.wall - other.wall)
+
+
+def spent(work: Callable[[], None]) -> Spent:
+    """What `work` takes, in this process and in those it starts and waits for."""
+    before, start = _processor(), time.perf_counter()
+    work()
+    return Spent(_processor() - before, time.perf_counter() - start)
+
+
+def _processor() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def recipe_of(folder: Path, tiny: Path, name: str, epochs: int) -> Recipe:
+    """Twelve photographs × 2 / 2 = twelve steps an epoch."""
+    told = {
+        "output_name": name,
+        "output_dir": str(folder / "runs"),
+        "image_dir": str(folder / "photos"),
+        "activation_tag": TAG,
+        "pretrained_model_name_or_path": str(tiny / "model"),
+        "tokenizer_cache_dir": str(tiny / "tokenizers"),
+        "resolution": 64,
+        "min_bucket_reso": 64,
+        "max_bucket_reso": 128,
+        "num_repeats": 2,
+        "max_train_epochs": epochs,
+        "mixed_precision": "no",
+        "optimizer_type": "AdamW",
+        "lowram": False,
+        "max_data_loader_n_workers": 0,
+        "persistent_data_loader_workers": False,
+    }
+    return Recipe.of(told)
+
+
+def wrapped(recipe: Recipe, trainer: Trainer) -> None:
+    """The training by our own runner."""
+    job = TrainingJob(recipe, trainer)
+    job.start()
+    result = job.wait()
+    assert result is not None and result.outcome == "finished", result
+
+
+def bare(recipe: Recipe, trainer: Trainer) -> None:
+    """The same files and command line, output into a file, nothing else."""
+    folder = recipe.run_dir
+    recipe_files.write_toml(folder / DATASET, dataset_config(recipe))
+    recipe_files.write_toml(folder / TRAINING, training_config(recipe, check.check(recipe).total_steps))
+    line = command(trainer, recipe, (folder / TRAINING, folder / DATASET), OPTIONS)
+    with (folder / "said.txt").open("wb") as said:
+        subprocess.run(line, cwd=folder, env=variables(), stdout=said, stderr=subprocess.STDOUT, check=True)
+    assert (folder / "output" / f"{recipe.output_name}.safetensors").is_file()
+
+
+def start_only(trainer: Trainer) -> None:
+    """Python, and all that sd-scripts imports."""
+    line = [str(trainer.python), str(trainer.script), "--help"]
+    subprocess.run(line, env=variables(), capture_output=True, check=True)
+
+
+def main() -> int:
+    """Print every pair and the medians."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=8)
+    options = parser.parse_args()
+    trainer = tiny_trainer()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        make_folder(folder / "photos", count=12, size=(128, 128))
+        tiny = tiny_model(folder / "tiny")
+        trainer.facts()
+        start_only(trainer)
+        starts = [spent(lambda: start_only(trainer)) for _ in range(3)]
+        start = Spent(statistics.median(one.processor for one in starts), statistics.median(one.wall for one in starts))
+        ratios = [pair(number, folder, tiny, trainer, options.epochs, start) for number in range(options.pairs)]
+    processor = statistics.median(one.processor for one in ratios)
+    print(f"median: processor {processor:.4f}, wall {statistics.median(one.wall for one in ratios):.4f}")
+    print(f"limit: {LIMIT}")
+    return 1 if processor > LIMIT else 0
+
+
+def pair(number: int, folder: Path, tiny: Path, trainer: Trainer, epochs: int, start: Spent) -> Spent:
+    """Both ways once, each first in every other pair; the ratios of what they take beyond the start."""
+    ways: dict[str, Callable[[Recipe, Trainer], None]] = {"wrapped": wrapped, "bare": bare}
+    took: dict[str, Spent] = {}
+    for name in sorted(ways, reverse=bool(number % 2)):
+        recipe = recipe_of(folder, tiny, f"{name}{number}", epochs)
+        took[name] = spent(lambda: ways[name](recipe, trainer)) - start  # noqa: B023 - called at once
+    ratio = Spent(took["wrapped"].processor / took["bare"].processor, took["wrapped"].wall / took["bare"].wall)
+    shares = start.processor / (took["bare"].processor + start.processor)
+    words = f"processor {ratio.processor:.4f}, wall {ratio.wall:.4f} (the start was {shares:.0%} of the bare run)"
+    print(f"pair {number + 1}: {words}", flush=True)
+    return ratio
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
