@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,20 +47,25 @@ class Photograph:
 def look_at_all(
     paths: Sequence[Path], progress: Callable[[int, int], None] = lambda done, total: None
 ) -> list[Photograph]:
-    """Look at every file, several at a time: Pillow decodes outside Python's lock, so threads are enough."""
-    import imagehash  # noqa: F401 - once, before the threads would wait for each other's import of it
-    import scipy.fftpack  # noqa: F401
+    """Look at every file, several at a time: Pillow decodes outside Python's lock, so threads are enough.
 
+    Hashes are made here while the threads decode; what makes them takes as long to import as ten photographs.
+    """
     seen: list[Photograph] = []
     with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
-        for photograph in pool.map(look_at, paths):
-            seen.append(photograph)
+        for photograph, small in pool.map(_read, paths):
+            seen.append(_with_fingerprint(photograph, small))
             progress(len(seen), len(paths))
     return seen
 
 
 def look_at(path: Path) -> Photograph:
     """Look at one file. Whatever is wrong with it is in the `complaint`."""
+    return _with_fingerprint(*_read(path))
+
+
+def _read(path: Path) -> tuple[Photograph, Image.Image | None]:
+    """One file without its hash, and the small grey picture that the hash is made of; None for one that is wrong."""
     from PIL import Image, UnidentifiedImageError
 
     with warnings.catch_warnings():
@@ -70,13 +75,13 @@ def look_at(path: Path) -> Photograph:
             with Image.open(path) as image:
                 return _decode(path, image)
         except UnidentifiedImageError:
-            return Photograph(path, complaint="it is not a picture, whatever its name says")
+            return Photograph(path, complaint="it is not a picture, whatever its name says"), None
         except Image.DecompressionBombError:
-            return Photograph(path, complaint="it has over 179 megapixels, which Pillow refuses: save it smaller")
+            return Photograph(path, complaint="it has over 179 megapixels, which Pillow refuses: save it smaller"), None
         except Exception as error:  # decoders raise whatever their format's code raises
             truncated = "truncated" in str(error).lower()
             words = "it ends before its last pixel" if truncated else f"it cannot be decoded: {error}"
-            return Photograph(path, complaint=words, truncated=truncated)
+            return Photograph(path, complaint=words, truncated=truncated), None
 
 
 def same_files(photographs: Iterable[Photograph]) -> list[list[Photograph]]:
@@ -113,9 +118,7 @@ def near_pairs(photographs: Sequence[Photograph], limit: int = NEAR) -> list[tup
     return pairs
 
 
-def _decode(path: Path, image: Image.Image) -> Photograph:
-    import imagehash
-
+def _decode(path: Path, image: Image.Image) -> tuple[Photograph, Image.Image]:
     size = image.size
     turned = _is_turned(image)
     transparent = "A" in image.getbands() or "transparency" in image.info
@@ -123,8 +126,15 @@ def _decode(path: Path, image: Image.Image) -> Photograph:
         image.draft("L", (max(1, size[0] // _REDUCED), max(1, size[1] // _REDUCED)))
     image.load()
     small = image.reduce(max(1, min(image.size) // 256)) if image.mode in ("L", "RGB") else image
-    fingerprint = imagehash.phash(small.convert("L"), HASH_SIDE).hash.flatten()
-    return Photograph(path, size, turned=turned, transparent=transparent, fingerprint=fingerprint)
+    return Photograph(path, size, turned=turned, transparent=transparent), small.convert("L")
+
+
+def _with_fingerprint(photograph: Photograph, small: Image.Image | None) -> Photograph:
+    if small is None:
+        return photograph
+    import imagehash
+
+    return replace(photograph, fingerprint=imagehash.phash(small, HASH_SIDE).hash.flatten())
 
 
 def _is_turned(image: Image.Image) -> bool:
