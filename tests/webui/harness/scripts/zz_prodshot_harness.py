@@ -99,6 +99,11 @@ def add_routes(_demo, app):
     def loaded():
         return LOADED
 
+    @app.get("/harness/spent")
+    def spent():
+        """Seconds of processor time since the start."""
+        return time.process_time()
+
     @app.post("/harness/faults")
     def faults(wanted: dict):
         FAULTS.clear()
