@@ -17,6 +17,18 @@ from lib_prodshot import __version__
 from lib_prodshot.commands.console import shown
 from lib_prodshot.errors import ProdshotError, RequestError
 
+EXTRAS = {
+    "onnxruntime": "lite",
+    "imagehash": "train",
+    "psutil": "train",
+    "tomli": "train",
+    "tomli_w": "train",
+    "torch": "blip",
+    "transformers": "blip",
+    "ray": "cluster",
+}
+"""Packages that only some commands need, and the extra of pyproject.toml that brings each."""
+
 COMMANDS = ("detect", "enhance", "batch", "train", "demo", "weights", "doctor")
 
 
@@ -43,6 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ProdshotError as error:
         print(shown(f"prodshot: {error}"), file=sys.stderr)
         return 2 if isinstance(error, RequestError) else 1
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        advice = f"in Prodshot's folder run pip install '.[{EXTRAS[package]}]'"
+        print(f"prodshot: this needs the package {package}, which is not installed: {advice}", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         # the reader of our output has gone (such as `| head`): not an error of ours
         sys.stderr.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ from tqdm import tqdm
 from lib_prodshot.commands.console import shown
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.enhancing.interface import Enhancer
-from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.jobs.report import Report
+from lib_prodshot.errors import FieldProblem, OutputError, RequestError
+from lib_prodshot.jobs.report import JSONL_NAME, Report
 from lib_prodshot.request import Request
 
 
@@ -35,20 +37,30 @@ def run(arguments: argparse.Namespace) -> int:
 
     request = request_from(arguments)
     enhancer = _enhancer(request, arguments.webui)
+    _refuse_inputs_folder(arguments.out, arguments.paths)
     make_folder(arguments.out)
     inputs = frozenset(path.resolve() for path in arguments.paths)
     finder = load_finder(request.finder, arguments.models_dir)
     worker = Worker(request, finder, enhancer, inputs)
-    failed = 0
+    statuses: Counter[str] = Counter()
     stems = output_stems(arguments.paths)
     with sole_writer(arguments.out), Report(arguments.out, redone=[str(path) for path in arguments.paths]) as report:
         for path, stem in tqdm(list(zip(arguments.paths, stems)), unit="picture", disable=None, file=sys.stderr):
             outcome = worker.process(path, arguments.out, stem)
             report.add(outcome)
+            statuses[outcome.status] += 1
             if outcome.status == "failed":
-                failed += 1
                 tqdm.write(shown(f"prodshot: {path}: {outcome.verdict.reason}"), file=sys.stderr)
-    return 1 if failed else 0
+    counts = ", ".join(f"{statuses[status]} {status}" for status in ("found", "skipped", "failed"))
+    print(shown(f"{counts}; report: {arguments.out / JSONL_NAME} (and .csv)"))
+    return 1 if statuses["failed"] else 0
+
+
+def _refuse_inputs_folder(out: Path, paths: Sequence[Path]) -> None:
+    """Before anything is written into a folder of the user's own pictures. Raises `OutputError`."""
+    own = next((path for path in paths if path.resolve().parent == out.resolve()), None)
+    if own is not None:
+        raise OutputError(f"the output folder {out} is that of {own} itself; choose another")
 
 
 def _enhancer(request: Request, webui: str | None) -> Enhancer:

@@ -297,6 +297,6 @@ def _import_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        message = "Ray is not installed: pip install 'sd-webui-prodshot[cluster]' (or ray itself)"
+        message = "Ray is not installed: in Prodshot's folder run pip install '.[cluster]' (or install ray itself)"
         raise ProdshotError(message) from error
     return ray

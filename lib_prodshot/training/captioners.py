@@ -73,9 +73,9 @@ class BlipCaptioner:
             yield from zip(some, self._describe([open_upright(path) for path in some]))
 
     def _describe(self, images: list[Image.Image]) -> list[str]:
+        processor, model = self._load()
         import torch
 
-        processor, model = self._load()
         inputs = processor(images=images, return_tensors="pt").to(model.device, model.dtype)
         with torch.inference_mode():
             tokens = model.generate(
@@ -93,7 +93,7 @@ class BlipCaptioner:
             import torch
             from transformers import BlipForConditionalGeneration, BlipProcessor
         except ImportError as error:
-            advice = "pip install 'sd-webui-prodshot[blip]', or use --captioner webui or file"
+            advice = "in Prodshot's folder run pip install '.[blip]', or use --captioner webui or file"
             raise CaptionerError(f"BLIP needs torch and transformers ({error.name} is missing): {advice}") from error
         device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         try:

@@ -18,7 +18,7 @@ from lib_prodshot.request import ProductClass
 
 FINDER = "lite"
 _ADVICE = (
-    "name one of these, or use the langsam finder, which takes any words (prodshot weights fetch langsam; "
+    "name another product, or use the langsam finder, which takes any words (prodshot weights fetch langsam; "
     "--finder langsam)"
 )
 
