@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -22,13 +22,11 @@ from lib_prodshot.training import ledger, lora, recipe_files, results
 from lib_prodshot.training.configs import OUTPUT_FOLDER
 from lib_prodshot.training.errors import PublishError
 from lib_prodshot.training.ledger import RECIPE, Ledger
+from lib_prodshot.training.prompts import NOTE, prompt_template
 from lib_prodshot.training.recipe import NAME_REFUSED, Recipe
 
 if TYPE_CHECKING:
     from lib_prodshot.hosts.remote import RemoteWebUI
-
-SCENE = "[class], stylish, studio photography, product photography, ultra realistic"
-"""What the seed author asked for beside the activation tag and the LoRA; [class] stands for the product."""
 
 PREVIEWS = tuple(
     f"{kind}{suffix}" for suffix in (".png", ".jpg", ".jpeg", ".webp", ".gif") for kind in ("", ".preview")
@@ -114,19 +112,6 @@ def lora_name(name: str, epoch: int) -> str:
     return f"{name}-{epoch:02d}"
 
 
-def lora_tag(name: str, weight: float = 1.0) -> str:
-    """What calls a LoRA in a prompt: `<lora:ppzocketv2-10:1>`.
-
-    The file's name, for all epochs of a run share the name that sd-scripts wrote into them.
-    """
-    return f"<lora:{name}:{weight:g}>"
-
-
-def prompt_template(tags: Sequence[str], name: str, weight: float = 1.0) -> str:
-    """The seed author's prompt for a LoRA, for the panel's prompt or a class prompt."""
-    return ", ".join((*tags, SCENE, lora_tag(name, weight)))
-
-
 def find_lora_folder(chosen: Path) -> Path:
     """The folder of LoRAs that a user means who names it, a WebUI's `models` folder, or the WebUI itself."""
     inside = (chosen / "models" / "Lora", chosen / "Lora")
@@ -180,7 +165,7 @@ def _side_car(recipe: Recipe, book: Ledger, epoch: int, wanted: Wanted) -> dict[
     loss = f", loss {saved.loss:.4g}" if saved and saved.loss is not None else ""
     base = Path(recipe.pretrained_model_name_or_path).name
     notes = (
-        f"Trained with Prodshot {__version__} (sd-scripts) on {base}: epoch {epoch} of {book.epochs}, "
+        f"{NOTE} {__version__} (sd-scripts) on {base}: epoch {epoch} of {book.epochs}, "
         f"{epoch * book.steps_per_epoch} steps{loss}; rank {recipe.network_dim}, alpha {recipe.network_alpha:g}, "
         f"resolution {recipe.resolution}, seed {recipe.seed}."
     )

@@ -11,7 +11,7 @@ import gradio as gr
 
 from lib_prodshot.hosts.current import why_unfit
 from lib_prodshot.request import WEBUI_BASE, setting_named, settings
-from lib_prodshot.webui import find_box, layout, preset_box
+from lib_prodshot.webui import find_box, layout, lora_prompts, preset_box
 from lib_prodshot.webui.form import Form
 from lib_prodshot.webui.gradio_kit import input_accordion, unsaved
 from lib_prodshot.webui.infotext import Pasted, is_enabled
@@ -85,8 +85,11 @@ def _draw_inside(form: Form, tab: str) -> None:
                 form.draw_tab(title)
                 if title == layout.TABS[0]:
                     find.draw_picture()
+                if title == layout.place_of(setting_named("class_prompts")).tab:
+                    loras = lora_prompts.draw(form.elem_id)
         with gr.Tab("Presets", elem_id=form.elem_id("tab_presets")):
             presets = preset_box.draw(form.elem_id)
     components = form.in_order()
     find.connect(components)
     presets.connect(components)
+    loras.connect(form.components["products"], form.components["class_prompts"])
