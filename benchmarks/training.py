@@ -7,8 +7,9 @@ damaged: cut off at random places, and with random bytes changed. Run:
     python -m benchmarks.training [--photographs 65] [--rounds 5] [--damaged 200]
 
 Prints the command's wall-clock and processor time, and both as a share of decoding the files in full (Pillow, as many
-threads as processors), measured in turns. Exits with 1 when the fastest round takes more than 2 seconds, or when the
-reduced decode passes a damaged file that the full decode refuses.
+threads as processors), measured in turns. Exits with 1 when the command needs more than 2 seconds of every processor
+(its wall-clock time is above that on a machine that does something else as well), or when the reduced decode passes a
+damaged file that the full decode refuses.
 """
 
 from __future__ import annotations
@@ -133,15 +134,17 @@ def main() -> int:
         check(folder)
         rounds = [(spent(lambda: check(folder)), spent(lambda: decode_in_full(paths))) for _ in range(options.rounds)]
         fastest = min(ours[0] for ours, _ in rounds)
+        each = statistics.median(ours[1] for ours, _ in rounds) / (os.cpu_count() or 1)
         for number, (ours, full) in enumerate(rounds, 1):
             print(f"round {number}: check {ours[0]:.2f} s ({ours[1]:.2f} s of processors), {ours[1] / full[1]:.2f} of")
             print(f"         a full decode's processor time, {ours[0] / full[0]:.2f} of its wall-clock time")
         ratio = statistics.median(ours[1] / full[1] for ours, full in rounds)
         print(f"median share of a full decode's processor time: {ratio:.2f}; fastest round: {fastest:.2f} s")
+        print(f"median of each processor: {each:.2f} s; limit: {LIMIT:.2f} s")
         passed = missed(damaged_files(paths, Path(place) / "damaged", options.damaged))
     if passed:
         print(f"passed by the reduced decode, refused by the full one: {', '.join(passed)}")
-    return 1 if passed or fastest > LIMIT else 0
+    return 1 if passed or each > LIMIT else 0
 
 
 if __name__ == "__main__":
