@@ -16,8 +16,8 @@ from lib_prodshot.errors import RequestError
 from lib_prodshot.training import check, ledger, lora
 from lib_prodshot.training.errors import TrainingError
 from lib_prodshot.training.runner import LOG, TrainingJob, describe, read_losses
-from tests.training.conftest import PATIENCE, Rig, ended
-from tests.training.photographs import make_folder, picture
+from tests.training.photographs import make_folder
+from tests.training.rigs import PATIENCE, Rig, broken, ended
 
 
 def until(job: TrainingJob, is_true: Callable[[], bool]) -> None:
@@ -131,23 +131,6 @@ def test_a_run_that_diverges_is_ended_and_keeps_nothing_useless(rig: Rig) -> Non
         rig.job(unet_lr=11.0).start()
     job.start()
     assert ended(job).outcome == "finished"
-
-
-def broken(folder: Path, kind: str) -> Path:
-    make_folder(folder, size=(128, 128))
-    if kind == "empty folder":
-        for path in folder.iterdir():
-            path.unlink()
-    elif kind == "empty caption":
-        (folder / "1.txt").write_bytes(b"")
-    elif kind == "caption not UTF-8":
-        (folder / "1.txt").write_bytes(b"caf\xe9")
-    else:
-        noisy = picture(1, (512, 512))
-        noisy.save(folder / "1.jpg", quality=95)
-        data = (folder / "1.jpg").read_bytes()
-        (folder / "1.jpg").write_bytes(data[: len(data) // 2])
-    return folder
 
 
 @pytest.mark.parametrize(

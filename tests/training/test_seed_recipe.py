@@ -14,8 +14,8 @@ from lib_prodshot.training import check
 from lib_prodshot.training.configs import dataset_config, flat, training_config
 from lib_prodshot.training.recipe import Recipe
 from lib_prodshot.training.runner import LOG
-from tests.training.conftest import PATIENCE, Rig, ended
 from tests.training.photographs import TAG, picture
+from tests.training.rigs import PATIENCE, Rig, ended
 
 CAPTIONS = ROOT.parent / "shared" / "seed" / "captions.json"
 SHAPES = ((1024, 768), (768, 1024), (900, 900), (1280, 720), (720, 1280))

@@ -248,7 +248,7 @@ def sample(options: argparse.Namespace, epoch: int, step: int) -> None:
 def train(options: argparse.Namespace) -> None:
     """The real one's order of things."""
     say("Using v1 tokenizer")
-    say(f"load tokenizer from cache: {options.tokenizer_cache_dir}")
+    say(f"load tokenizer from cache: {options.tokenizer_cache_dir}/openai_clip-vit-large-patch14")
     say(f"Loading dataset config from {options.dataset_config}")
     images, batches = load_dataset(options)
     if not images:
