@@ -119,6 +119,7 @@ def test_installed_the_owners_way(
         server.stop()
         (a1111_overlay.folder / "tmp" / "restart").unlink(missing_ok=True)
     assert "Error" not in said.partition("Cloning")[2], said[-3000:]
+    assert "Prodshot: installed; no other package was changed" in said
     print("\n".join(line for line in said.splitlines() if "rodshot" in line or "nstall" in line))
     # what webui.sh does when the WebUI has ended with a wish to be restarted
     server = servers.start(a1111_overlay, data, *flags, **restarting)
