@@ -43,6 +43,12 @@ def test_no_core_room_loads_torch_or_a_web_framework(room: str) -> None:
     assert not loaded & {"torch", "transformers", "gradio", "fastapi", "onnxruntime", "modules"}
 
 
+def test_the_command_line_answers_without_what_only_pictures_need() -> None:
+    code = "import sys, json, lib_prodshot.cli; lib_prodshot.cli.build_parser(); print(json.dumps([*sys.modules]))"
+    loaded = {name.split(".")[0] for name in json.loads(in_clean_interpreter(code))}
+    assert not loaded & HEAVY
+
+
 def imported_names(path: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -7,16 +7,18 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from lib_prodshot.commands.console import shown
 from lib_prodshot.commands.options import add_request_options, request_from
-from lib_prodshot.enhancing.interface import Enhancer
 from lib_prodshot.errors import FieldProblem, OutputError, RequestError
 from lib_prodshot.jobs.report import JSONL_NAME, Report
 from lib_prodshot.request import Request
+
+if TYPE_CHECKING:
+    from lib_prodshot.enhancing.interface import Enhancer
 
 
 def add_parser(subparsers: Any) -> None:
