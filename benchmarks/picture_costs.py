@@ -43,7 +43,7 @@ def overhead(rounds: int) -> Iterator[Ratio]:
                 values = [
                     1 + measure(worker, report, path, out, clock).added for _ in range(rounds) for path in sources
                 ]
-                name = f"`prodshot enhance`, {side} × {side}"
+                name = f"a file through `prodshot enhance`, {side} × {side}"
                 yield Ratio(name, "bare models, decoding, encoding", tuple(values), 1 + limit)
 
 
