@@ -44,7 +44,8 @@ def throughput(rounds: int) -> Iterator[Ratio]:
                 runner.start()
                 runner.result()
                 values.append((perf_counter() - start) / models.seconds)
-    yield Ratio(f"{PICTURES} pictures of 1024 pixels through `prodshot batch`", "its models' own calls", tuple(values[1:]))
+    name = f"{PICTURES} pictures of 1024 pixels through `prodshot batch`"
+    yield Ratio(name, "its models' own calls", tuple(values[1:]))
 
 
 def memory(rounds: int) -> Iterator[Ratio]:
