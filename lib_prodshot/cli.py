@@ -32,19 +32,29 @@ EXTRAS = {
 COMMANDS = ("detect", "enhance", "batch", "train", "demo", "weights", "doctor")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser with every command; each command module adds its own options and sets `run`."""
+def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser with the commands that `argv` needs; each command module adds its own options and sets `run`."""
     parser = argparse.ArgumentParser(prog="prodshot", description="Find a product, enhance it, leave the rest alone.")
     parser.add_argument("--version", action="version", version=f"prodshot {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
+    for name in _needed(argv):
         import_module(f"lib_prodshot.commands.{name}").add_parser(subparsers)
     return parser
 
 
+def _needed(argv: Sequence[str]) -> Sequence[str]:
+    """Only what the line names is imported, for the settings of all commands take a quarter of a second to describe:
+    its command, or nothing for the version; without either (help, a mistake) all."""
+    first = argv[0] if argv else ""
+    if first == "--version":
+        return ()
+    return (first,) if first in COMMANDS else COMMANDS
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors are one line on standard error, never a traceback."""
-    arguments = build_parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = build_parser(argv).parse_args(argv)
     # what Pillow murmurs about a damaged tag is no news: a picture that cannot be read is told in a sentence
     warnings.filterwarnings("ignore", module="PIL")
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":

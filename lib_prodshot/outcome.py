@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -127,14 +128,7 @@ class Outcome:
 
     def to_csv(self) -> list[str]:
         """One row of `report.csv`, in the order of `CSV_COLUMNS`; safe to open in a spreadsheet."""
-        line = self.to_json()
-        flat = {**line, **(line["audit"] or {})}
-        flat["products"] = ", ".join(self.products)
-        flat["detections"] = " | ".join(
-            f"{found.label} {found.score:.2f} {' '.join(map(str, found.box))}" for found in self.detections
-        )
-        flat["seconds"] = round(sum(self.seconds.values()), 4)
-        return [spreadsheet_safe(flat.get(column)) for column in CSV_COLUMNS]
+        return csv_cells(self.to_json())
 
     def to_infotext(self) -> str:
         """The verdict in a few words: 'found handbag 0.81' or 'skipped: …'."""
@@ -145,6 +139,20 @@ class Outcome:
     def describe_detections(self) -> str:
         """'handbag 0.81, shoe 0.64'."""
         return ", ".join(f"{found.label} {found.score:.2f}" for found in self.detections)
+
+
+def csv_cells(line: Mapping[str, Any]) -> list[str]:
+    """One row of `report.csv` from a line of `report.jsonl`, in the order of `CSV_COLUMNS`; safe to open in a
+    spreadsheet. 'detect' and 'segment' are parts of 'find' and not counted again."""
+    flat = {**line, **(line.get("audit") or {})}
+    flat["products"] = ", ".join(map(str, line.get("products") or ()))
+    flat["detections"] = " | ".join(
+        f"{found['label']} {found['score']:.2f} {' '.join(map(str, found['box']))}"
+        for found in line.get("detections") or ()
+    )
+    stages = (line.get("seconds") or {}).items()
+    flat["seconds"] = round(sum(spent for stage, spent in stages if stage not in ("detect", "segment")), 4)
+    return [spreadsheet_safe(flat.get(column)) for column in CSV_COLUMNS]
 
 
 _RUN = "=+-@＝＋－＠\t\r\n"

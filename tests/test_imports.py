@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from lib_prodshot.cli import COMMANDS
+
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {"torch", "gradio", "fastapi", "onnxruntime", "cv2", "transformers", "skimage", "PIL", "numpy", "modules"}
 RUNS = 7
@@ -47,6 +49,17 @@ def test_the_command_line_answers_without_what_only_pictures_need() -> None:
     code = "import sys, json, lib_prodshot.cli; lib_prodshot.cli.build_parser(); print(json.dumps([*sys.modules]))"
     loaded = {name.split(".")[0] for name in json.loads(in_clean_interpreter(code))}
     assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("line", "rooms"), [("--version", set()), ("weights list", {"weights"}), ("doctor", {"doctor"})]
+)
+def test_a_command_line_loads_the_room_of_its_command_alone(line: str, rooms: set[str]) -> None:
+    build = f"import sys, json, lib_prodshot.cli as cli; cli.build_parser({line.split()!r})"
+    code = f"{build}; print(json.dumps([*sys.modules]))"
+    loaded = set(json.loads(in_clean_interpreter(code)))
+    assert {name for name in COMMANDS if f"lib_prodshot.commands.{name}" in loaded} == rooms
+    assert "pydantic" not in loaded
 
 
 def imported_names(path: Path) -> set[str]:

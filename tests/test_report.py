@@ -90,7 +90,7 @@ def test_a_line_that_a_killed_run_left_half_written_is_dropped(tmp_path: Path) -
     assert [row["file"] for row in rows_of(tmp_path)] == ["a.png", "b.png"]
 
 
-@pytest.mark.parametrize("name", [*HOSTILE, "line\nbreak.png", "not-utf8-\udcff.png", "comma, \"quote\".png"])
+@pytest.mark.parametrize("name", [*HOSTILE, "line\nbreak.png", "not-utf8-\udcff.png", 'comma, "quote".png'])
 def test_hostile_names_come_back_and_stay_on_their_line(tmp_path: Path, name: str) -> None:
     with Report(tmp_path) as report:
         report.add(found(name))
@@ -151,9 +151,7 @@ def job(tmp_path: Path) -> Path:
     (inputs / "broken.png").write_bytes(b"not a picture")
     with Report(folder) as report:
         report.add(
-            found(
-                str(inputs / "red.png"), output_file=str(folder / "red.png"), mask_file=str(folder / "red.mask.png")
-            )
+            found(str(inputs / "red.png"), output_file=str(folder / "red.png"), mask_file=str(folder / "red.mask.png"))
         )
         report.add(verdict(str(inputs / "grey.png"), "skipped"))
         report.add(verdict(str(inputs / "broken.png"), "failed", "not an image"))

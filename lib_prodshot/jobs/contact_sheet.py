@@ -146,9 +146,9 @@ def _article(index: int, line: Mapping[str, Any], pictures: EncodedThumbnails, n
     no_mask, not_after = ("no product", "untouched") if status == "skipped" else ("no mask", "not made")
     figures = "".join(
         (
-            _figure(before, f"before: {name}", "cannot be shown"),
-            _figure(overlay, f"boxes and mask: {name}", no_mask, names.link("mask")),
-            _figure(after, f"after: {name}", not_after, names.link("output")),
+            _figure(before, f"before: {name}", "cannot be shown", names),
+            _figure(overlay, f"boxes and mask: {name}", no_mask, names, "mask"),
+            _figure(after, f"after: {name}", not_after, names, "output"),
         )
     )
     facts = "".join(f"<p>{html.escape(fact)}</p>" for fact in _facts(line))
@@ -159,9 +159,11 @@ def _article(index: int, line: Mapping[str, Any], pictures: EncodedThumbnails, n
     )
 
 
-def _figure(picture: Encoded | None, words: str, instead: str, link: str = "") -> str:
+def _figure(picture: Encoded | None, words: str, instead: str, names: _Names, key: str = "") -> str:
+    """One thumbnail; `key` is the line's entry that names the file it leads to."""
     if picture is None:
         return f'<figure class="none">{instead}</figure>'
+    link = names.link(key)
     image = (
         f'<img loading="lazy" decoding="async" width="{picture.width}" height="{picture.height}" '
         f'alt="{words}" src="data:image/webp;base64,{picture.data}">'

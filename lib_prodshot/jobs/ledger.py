@@ -14,7 +14,7 @@ from typing import Any
 from lib_prodshot.jobs.lines import Lines
 from lib_prodshot.jobs.report import CSV_NAME, JSONL_NAME, csv_row, whole_lines
 from lib_prodshot.jobs.staging import Staging, output_error
-from lib_prodshot.outcome import CSV_COLUMNS, spreadsheet_safe
+from lib_prodshot.outcome import CSV_COLUMNS, csv_cells
 
 Line = Mapping[str, Any]
 """One line of `report.jsonl`: what `Outcome.to_json` gives, `file` relative to the input folder, `mask` and `output`
@@ -66,7 +66,7 @@ class Ledger:
         assert self._jsonl is not None and self._csv is not None
         try:
             self._jsonl.add(_as_text(line), sync=True)
-            self._csv.add(csv_row(cells_of(line)))
+            self._csv.add(csv_row(csv_cells(line)))
         except OSError as problem:
             raise output_error(self.folder, problem) from problem
 
@@ -87,26 +87,13 @@ class Ledger:
         lines = list(lines)
         texts = {
             JSONL_NAME: "".join(_as_text(line) for line in lines),
-            CSV_NAME: "".join([csv_row(list(CSV_COLUMNS)), *(csv_row(cells_of(line)) for line in lines)]),
+            CSV_NAME: "".join([csv_row(list(CSV_COLUMNS)), *(csv_row(csv_cells(line)) for line in lines)]),
         }
         with Staging(self.folder) as staging:
             for name, text in texts.items():
                 data = text.encode("utf-8", "backslashreplace")
                 if not _holds(self.folder / name, data):
                     staging.path(name).write_bytes(data)
-
-
-def cells_of(line: Line) -> list[str]:
-    """One row of `report.csv` from a line of `report.jsonl`; 'detect' and 'segment' are parts of 'find'."""
-    flat = {**line, **(line.get("audit") or {})}
-    flat["products"] = ", ".join(map(str, line.get("products") or []))
-    flat["detections"] = " | ".join(
-        f"{found['label']} {found['score']:.2f} {' '.join(map(str, found['box']))}"
-        for found in line.get("detections") or []
-    )
-    stages = (line.get("seconds") or {}).items()
-    flat["seconds"] = round(sum(spent for stage, spent in stages if stage not in ("detect", "segment")), 4)
-    return [spreadsheet_safe(flat.get(column)) for column in CSV_COLUMNS]
 
 
 def _as_text(line: Line) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.lines import Lines
 from lib_prodshot.jobs.staging import Staging, output_error
-from lib_prodshot.outcome import CSV_COLUMNS, Outcome, spreadsheet_safe
+from lib_prodshot.outcome import CSV_COLUMNS, Outcome, csv_cells, spreadsheet_safe
 
 JSONL_NAME = "report.jsonl"
 CSV_NAME = "report.csv"
@@ -48,10 +48,12 @@ class Report:
 
     def add(self, outcome: Outcome) -> None:
         """Write the lines of one outcome, into both files or into none. Raises `OutputError`."""
+        line = outcome.to_json()
+        text, row = json.dumps(line) + "\n", csv_row(csv_cells(line))
         try:
-            begin = self._jsonl.add(json.dumps(outcome.to_json()) + "\n")
+            begin = self._jsonl.add(text)
             try:
-                self._csv.add(csv_row(outcome.to_csv()))
+                self._csv.add(row)
             except OSError:
                 self._jsonl.take_back(begin)
                 raise

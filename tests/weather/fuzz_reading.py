@@ -18,7 +18,7 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from lib_prodshot.errors import ProdshotError, RequestError
-from lib_prodshot.outcome import Detection, Outcome, Verdict
+from lib_prodshot.outcome import Detection, Outcome, Verdict, csv_cells
 from lib_prodshot.products import parse_products, parse_prompts, parse_thresholds
 from lib_prodshot.request import WEBUI_BASE, Request, Setting
 from lib_prodshot.request import settings as schema
@@ -273,7 +273,6 @@ class Tags(HTMLParser):
 def reports(chance: random.Random, count: int, keep: Path) -> Counter[str]:
     """Names of files and products that are anything, in `report.jsonl`, `report.csv` and the page."""
     from lib_prodshot.jobs.contact_sheet import write_job_page
-    from lib_prodshot.jobs.ledger import cells_of
     from lib_prodshot.jobs.report import csv_row
 
     def check(names: tuple[str, str, str]) -> str:
@@ -282,11 +281,12 @@ def reports(chance: random.Random, count: int, keep: Path) -> Counter[str]:
         outcome.file, outcome.mask_file, outcome.output_file = file, file, file
         line = json.loads(json.dumps(outcome.to_json()))
         assert (line["file"], line["reason"], line["products"]) == (file, reason, [product])
-        for cells in (outcome.to_csv(), cells_of(line)):
-            written = csv_row(cells).encode("utf-8", "backslashreplace").decode()
-            (read,) = csv.reader(io.StringIO(written, newline=""), strict=True)
-            assert len(read) == len(cells)
-            assert not [cell for cell in read if cell[:1] and cell[:1] in RUNS and not _is_number(cell)], read
+        cells = csv_cells(line)
+        assert outcome.to_csv() == cells
+        written = csv_row(cells).encode("utf-8", "backslashreplace").decode()
+        (read,) = csv.reader(io.StringIO(written, newline=""), strict=True)
+        assert len(read) == len(cells)
+        assert not [cell for cell in read if cell[:1] and cell[:1] in RUNS and not _is_number(cell)], read
         page = keep / "index.html"
         write_job_page(page, [line], lambda _: (None, None, None), f"Prodshot: {product}")
         tags = Tags()
