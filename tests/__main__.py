@@ -22,6 +22,8 @@ WORKERS = ["-n", str(max(2, min(4, os.cpu_count() or 1))), "--dist", "loadgroup"
 def main() -> int:
     """Run everything; returns the exit code of the first step that failed."""
     os.chdir(ROOT)
+    # the workers, and the processes they start, share the cores: threads of their own would only wait for one another
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     arguments = sys.argv[1:]
     try:
         return _run(arguments)
