@@ -72,7 +72,7 @@ def setting(
     extra: dict[str, Any] = {
         "label": label,
         "section": section,
-        "kind": kind or _kind_of(default, choices),
+        "kind": kind or kind_of(default, choices),
         "step": step,
         "choices": tuple(choices),
         "unit": unit,
@@ -85,7 +85,8 @@ def setting(
     return Field(default, description=help, ge=minimum, le=maximum, **extra)  # type: ignore[call-overload]
 
 
-def _kind_of(default: Any, choices: Sequence[str]) -> Kind:
+def kind_of(default: Any, choices: Sequence[str]) -> Kind:
+    """What a setting with this default and these choices is."""
     if choices:
         return "choice"
     if isinstance(default, bool):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from lib_prodshot.commands.console import on_interrupt, say
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.request import Request
@@ -67,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(summary.to_text())
     print(f"report: {runner.report} (and .csv); contact sheet: {runner.page}")
     if runner.progress.state == "stopped":
-        _say("interrupted; the same command goes on from here")
+        say("interrupted; the same command goes on from here")
         return 130
     return 1 if summary.statuses["failed"] else 0
 
@@ -94,7 +92,7 @@ def _crew(arguments: argparse.Namespace, request: Request) -> Crew:
         from lib_prodshot.jobs.crews import local_crew
 
         return local_crew(
-            request, models_dir=arguments.models_dir, webuis=arguments.webui, dry_run=arguments.dry_run, say=_say
+            request, models_dir=arguments.models_dir, webuis=arguments.webui, dry_run=arguments.dry_run, say=say
         )
     from lib_prodshot.jobs.cluster import ray_crew
 
@@ -105,7 +103,7 @@ def _crew(arguments: argparse.Namespace, request: Request) -> Crew:
         models_dir=arguments.models_dir,
         webuis=arguments.webui,
         dry_run=arguments.dry_run,
-        say=_say,
+        say=say,
     )
 
 
@@ -126,29 +124,19 @@ def _show(bar: tqdm[Any], progress: Progress) -> None:
     bar.set_postfix_str(words if progress.state != "preparing" else "looking what is done")
 
 
-@contextmanager
-def _interruptible(runner: Runner) -> Iterator[None]:
+def _interruptible(runner: Runner) -> AbstractContextManager[None]:
     """Ctrl-C (or SIGTERM) finishes the pictures at hand; a second one ends the process now."""
 
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    def interrupt(_which: int) -> None:
         if runner.progress.state == "stopping":
-            _say("stopped; the same command goes on from here")
+            say("stopped; the same command goes on from here")
             runner.stop(now=True)
             runner.wait(2)
             sys.stdout.flush()
             sys.stderr.flush()
             # threads may hang in a request to a WebUI; all that is on disk is whole
             os._exit(130)
-        _say("finishing the pictures at hand; Ctrl-C again stops at once")
+        say("finishing the pictures at hand; Ctrl-C again stops at once")
         runner.stop()
 
-    former = {which: signal.signal(which, interrupt) for which in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for which, handler in former.items():
-            signal.signal(which, handler)
-
-
-def _say(text: str) -> None:
-    tqdm.write(f"prodshot: {text}", file=sys.stderr)
+    return on_interrupt(interrupt)

@@ -7,12 +7,12 @@ import json
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.bootstrap import ROOT
+from lib_prodshot.commands.console import on_interrupt, say
 from lib_prodshot.commands.recipe_options import add_recipe_options, recipe_from
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.training.errors import TrainingError
@@ -147,7 +147,7 @@ def caption_folder(arguments: argparse.Namespace) -> int:
             problems += bool(one.problem)
             _advance(bar, done, total)
             if one.problem:
-                _say(str(one))
+                say(str(one))
             elif one.rewritten:
                 bar.write(str(one), file=sys.stdout)
     verb = "would be written" if arguments.dry_run else "written"
@@ -163,7 +163,7 @@ def set_up(arguments: argparse.Namespace) -> int:
     print(plan.to_text(), flush=True)
     if arguments.dry_run:
         return 0
-    trainer, facts = setup.carry_out(plan, _say)
+    trainer, facts = setup.carry_out(plan, say)
     gpus = ", ".join(f"{gpu['name']} ({gpu['bytes'] / 1e9:.0f} GB)" for gpu in facts.gpus) or "none: the CPU trains"
     print(f"ready: {trainer.checkout} with Python {facts.python}, PyTorch {facts.torch}; GPUs: {gpus}")
     return 0
@@ -183,7 +183,7 @@ def train(arguments: argparse.Namespace) -> int:
         print(job.prepare().to_text())
         return 0
     job.start()
-    _say(f"training {recipe.output_name} in {job.folder}; Ctrl-C ends it after the epoch at hand")
+    say(f"training {recipe.output_name} in {job.folder}; Ctrl-C ends it after the epoch at hand")
     with _interruptible(job):
         result = _watch(job)
     return _tell(job, result)
@@ -202,7 +202,7 @@ def publish_run(arguments: argparse.Namespace) -> int:
         folder = _lora_folder(arguments.to) if arguments.to else publish.ask_for_lora_folder(webui)
         _list(publish.publish(arguments.training, folder, wanted))
         publish.refresh(webui)
-        _say(f"{webui.address} knows them now")
+        say(f"{webui.address} knows them now")
     return 0
 
 
@@ -283,12 +283,12 @@ def _watch(job: TrainingJob) -> TrainingResult:
         while (result := job.wait(0.2)) is None:
             now = job.progress()
             for line in _news(shown, now):
-                _say(line)
+                say(line)
             _advance(bar, now.step, now.total_steps)
             bar.set_postfix_str(f"{now.stage} {now.detail}".rstrip() if now.stage != "training" else _loss(now))
             shown = now
         for line in _news(shown, job.progress()):
-            _say(line)
+            say(line)
     return result
 
 
@@ -315,33 +315,27 @@ def _tell(job: TrainingJob, result: TrainingResult) -> int:
     print(f"epochs: {result.epochs_done} of {job.recipe.max_train_epochs}, steps: {result.steps_done}")
     print(f"loss at each epoch's end: {describe(read_losses(job.folder))}")
     if result.outcome == "stopped":
-        _say(result.reason)
+        say(result.reason)
         return 130
-    _say(f"`prodshot train publish {job.folder} --to DIR` puts them among a WebUI's LoRAs")
+    say(f"`prodshot train publish {job.folder} --to DIR` puts them among a WebUI's LoRAs")
     return 0
 
 
-@contextmanager
-def _interruptible(job: TrainingJob) -> Iterator[None]:
+def _interruptible(job: TrainingJob) -> AbstractContextManager[None]:
     """Ctrl-C ends the run once the epoch at hand is saved; a second one, or SIGTERM, ends it now."""
     asked = 0
 
-    def interrupt(which: int, _frame: FrameType | None) -> None:
+    def interrupt(which: int) -> None:
         nonlocal asked
         asked += 1
         if which == signal.SIGINT and asked == 1:
-            _say("stopping when this epoch is saved; Ctrl-C again stops now and loses it")
+            say("stopping when this epoch is saved; Ctrl-C again stops now and loses it")
             job.stop(after_epoch=True)
             return
-        _say("stopping")
+        say("stopping")
         job.stop()
 
-    former = {which: signal.signal(which, interrupt) for which in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for which, handler in former.items():
-            signal.signal(which, handler)
+    return on_interrupt(interrupt)
 
 
 def _bar(unit: str) -> tqdm[Any]:
@@ -355,9 +349,3 @@ def _advance(bar: tqdm[Any], done: int, total: int) -> None:
     if bar.total != total:
         bar.reset(total)
     bar.update(done - bar.n)
-
-
-def _say(text: str) -> None:
-    from tqdm import tqdm
-
-    tqdm.write(f"prodshot: {text}", file=sys.stderr)

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem
-from lib_prodshot.schema import Kind, Setting, check_value
+from lib_prodshot.schema import Setting, check_value, kind_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def setting(
     given where it is not the field's name in words."""
     minimum, maximum, step = span or (None, None, None)
     described = {
-        "kind": _kind_of(default, choices),
+        "kind": kind_of(default, choices),
         "help": help,
         "section": section,
         "minimum": minimum,
@@ -112,13 +112,3 @@ def _check_text(item: Any) -> str:
     if not isinstance(item, str) or not item.strip() or "\n" in item:
         raise ValueError(f"{item!r} in the list is not one line of text")
     return item
-
-
-def _kind_of(default: Any, choices: Sequence[str]) -> Kind:
-    if choices:
-        return "choice"
-    if isinstance(default, bool):
-        return "flag"
-    if isinstance(default, int):
-        return "integer"
-    return "number" if isinstance(default, float) else "text"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,53 +14,31 @@ from PIL import Image
 pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 
-from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.webui import openapi
+from tests import api_examples
 from tests.api.tools import WebUI, dark, noise
+from tests.api_examples import EXAMPLES, TEXT
 
-TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^```(sh|python|js)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-NEEDED = {"sh": ("bash", "curl", "jq", "base64"), "python": (), "js": ("node",)}
 SAID = {"grow": "grow", "detect": "found", "outcomes": "found", "finders": "lite", "kinds": "folder"}
 """What the output of an example must hold, by a word of the example."""
 
 
-@pytest.mark.parametrize(
-    ("language", "code"), EXAMPLES, ids=[f"{language}-{number}" for number, (language, _) in enumerate(EXAMPLES)]
-)
+@pytest.mark.parametrize(("language", "code"), EXAMPLES, ids=api_examples.IDS)
 def test_example(webui: WebUI, tmp_path: Path, language: str, code: str) -> None:
-    absent = [program for program in NEEDED[language] if shutil.which(program) is None]
+    absent = api_examples.absent(language)
     if absent or (language == "js" and not _node_has_fetch()):
-        pytest.skip(f"not on this machine: {', '.join(absent) or 'node 18 or newer'}")
+        pytest.skip(f"not on this machine: {absent or 'node 18 or newer'}")
     Image.fromarray(noise(1, (96, 128))).save(tmp_path / "handbag.png")
     Image.fromarray(dark((96, 128))).save(tmp_path / "street.png")
-    assert "http://127.0.0.1:7860" in code
-    script = code.replace("http://127.0.0.1:7860", webui.address)
-    done = subprocess.run(
-        _command(language, script, tmp_path),
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    assert api_examples.ADDRESS in code
+    said = api_examples.run(language, code.replace(api_examples.ADDRESS, webui.address), tmp_path, 120)
     if "enhanced.png" in code:
         before, after = np.asarray(Image.open(tmp_path / "handbag.png")), Image.open(tmp_path / "enhanced.png")
         changed = (np.asarray(after.convert("RGB")) != before).any(axis=2)
         assert changed[40:56, 50:78].any() and not changed[0].any()
     else:
         expected = next(word for mark, word in SAID.items() if mark in code)
-        assert expected in done.stdout, done.stdout[:500]
-
-
-def _command(language: str, script: str, folder: Path) -> list[str]:
-    if language == "sh":
-        return ["bash", "-euo", "pipefail", "-c", script]
-    file = folder / ("example.py" if language == "python" else "example.mjs")
-    file.write_text(script, encoding="utf-8")
-    return [sys.executable if language == "python" else "node", str(file)]
+        assert expected in said, said[:500]
 
 
 def _node_has_fetch() -> bool:

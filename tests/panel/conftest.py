@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from lib_prodshot.finding import registry
 from lib_prodshot.hosts import current
 from tests.api.local_host import LocalHost
 from tests.api.tools import BACKENDS
+from tests.panel.served import chromium
 
 
 @pytest.fixture
@@ -18,3 +21,11 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalHost:
     monkeypatch.setattr(current, "_HOST", [local])
     monkeypatch.setattr(registry, "backends", lambda: BACKENDS)
     return local
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A browser of the module's own, driven by Playwright; skips where that is not installed."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
+    with playwright.sync_playwright() as engine, chromium(engine, tmp_path_factory.mktemp("profile")) as context:
+        yield context

@@ -12,10 +12,10 @@ from PIL import Image
 
 pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
+pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
 
-from tests.api.tools import dark, noise  # noqa: E402
-from tests.panel.served import chromium, served  # noqa: E402
+from tests.api.tools import dark, noise
+from tests.panel.served import served
 
 S = "#script_img2img_prodshot_"
 
@@ -24,12 +24,6 @@ S = "#script_img2img_prodshot_"
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served("tests.panel.page_server", tmp_path_factory.mktemp("page")) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with playwright.sync_playwright() as engine, chromium(engine, tmp_path_factory.mktemp("profile")) as context:
-        yield context
 
 
 @pytest.fixture

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
+pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
 
-from lib_prodshot.jobs.contact_sheet import write_job_page  # noqa: E402
-from lib_prodshot.jobs.thumbnails import Thumbnails, encode  # noqa: E402
-from tests.jobs.photographs import make_picture  # noqa: E402
-from tests.panel.served import chromium  # noqa: E402
+from lib_prodshot.jobs.contact_sheet import write_job_page
+from lib_prodshot.jobs.thumbnails import Thumbnails, encode
+from tests.jobs.photographs import make_picture
 
 ROWS = 5000
 HOSTILE = '"><script>document.title="run"</script><img src=x onerror="document.title=1">'
@@ -52,12 +51,6 @@ def sheet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pictures[str(lines[-1]["file"])] = last
     write_job_page(path, lines, lambda one: pictures[str(one["file"])], "Prodshot: mug")
     return path
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with playwright.sync_playwright() as engine, chromium(engine, tmp_path_factory.mktemp("profile")) as context:
-        yield context
 
 
 @pytest.fixture

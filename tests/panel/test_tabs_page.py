@@ -12,11 +12,11 @@ from PIL import Image
 
 pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
+pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
 
-from tests.api.tools import dark, noise  # noqa: E402
-from tests.jobs.tools import digests, lines_of  # noqa: E402
-from tests.panel.served import chromium, served  # noqa: E402
+from tests.api.tools import dark, noise
+from tests.jobs.tools import digests, lines_of
+from tests.panel.served import served
 
 F = "#prodshot_folder_"
 NAMES = ("a.png", "b.png", "new/<img src=x onerror=alert(1)>.png", "new/ü & #1%.png")
@@ -27,12 +27,6 @@ COUNTS = "6 of 6 pictures: 4 found, 1 skipped, 1 failed"
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served("tests.panel.tabs_server", tmp_path_factory.mktemp("tabs")) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with playwright.sync_playwright() as engine, chromium(engine, tmp_path_factory.mktemp("profile")) as context:
-        yield context
 
 
 @pytest.fixture

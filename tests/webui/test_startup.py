@@ -6,7 +6,6 @@ Times are compared within one run: the machine may be busy, and an absolute time
 from __future__ import annotations
 
 import shutil
-import statistics
 import subprocess
 from pathlib import Path
 from typing import Any
