@@ -30,6 +30,8 @@ IMPLEMENTATIONS = ("groundingdino-py", "transformers", "lang-sam")
 PREFERRED = "groundingdino-py", "segment-anything"
 """Who finds and who masks where both packages can run."""
 
+ALL_PACKAGES = "in Prodshot's folder run pip install '.[langsam]', which brings all of LangSAM's packages"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -62,8 +64,9 @@ def plan(models_dir: Path | None = None, on_gpu: bool = False) -> Plan:
     missing = [
         *_wrong_name("PRODSHOT_LANGSAM", asked, IMPLEMENTATIONS),
         *_wrong_name("PRODSHOT_SAM", asked_sam, (*SEGMENTERS, MOBILE)),
-        *(f"The package {name} is missing." for name in ("torch", "torchvision") if find_spec(name) is None),
     ]
+    bare = [name for name in ("torch", "torchvision") if find_spec(name) is None]
+    missing += [f"{' and '.join(bare)} missing: {ALL_PACKAGES}."] if bare else []
     if asked == "lang-sam":
         return Plan("lang-sam", None, None, "lang-sam", None, (*missing, *_said(langsam_package.lacking())))
     detector, lacks_detector = _implementation(asked, PREFERRED[0], groundingdino.lacking())
@@ -72,7 +75,7 @@ def plan(models_dir: Path | None = None, on_gpu: bool = False) -> Plan:
     name, segmenter_weights = _segmenter_weights(asked_sam, models_dir, on_gpu)
     if name == MOBILE:
         segmenter, lacks_segmenter = MOBILE, "" if find_spec("mobile_sam") else "The package mobile_sam is missing."
-    missing += [*_said(lacks_detector), *_said(lacks_segmenter)]
+    missing += [] if bare else [*_said(lacks_detector), *_said(lacks_segmenter)]
     found = ((DETECTORS[0], detector_weights), (name, segmenter_weights), (VOCABULARY, vocabulary))
     missing += [how for wanted, path in found if path is None for how in _how_to_get(wanted, models_dir)]
     if missing and not (asked or asked_sam) and find_spec("torch") and not langsam_package.lacking():

@@ -23,12 +23,14 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     for variable in ("PRODSHOT_LANGSAM", "PRODSHOT_SAM", "PRODSHOT_REFERENCE"):
         monkeypatch.delenv(variable, raising=False)
 
-    def set_up(weights: tuple[str, ...] = NEEDED, packages: tuple[str, ...] = (), **lacking: str) -> None:
+    def set_up(
+        weights: tuple[str, ...] = NEEDED, packages: tuple[str, ...] = (), torch: bool = True, **lacking: str
+    ) -> None:
         def look_for(entry: Weights, models_dir: Path | None = None) -> Search:
             return Search(Path(entry.file) if entry.name in weights else None)
 
         monkeypatch.setattr(langsam, "look_for", look_for)
-        there = {"torch", "torchvision", *packages}
+        there = {*(("torch", "torchvision") if torch else ()), *packages}
         monkeypatch.setattr(langsam, "find_spec", lambda name: name if name in there else None)
         for module, name in ((groundingdino, "groundingdino"), (sam, "sam"), (hf, "hf"), (langsam_package, "lang_sam")):
             words = lacking.get(name, "No lang-sam." if name == "lang_sam" else "")
@@ -51,6 +53,12 @@ def test_transformers_does_what_a_package_cannot(stage: Stage) -> None:
     assert (langsam.plan().detector, langsam.plan().segmenter) == ("transformers", "segment-anything")
     stage(groundingdino="Not here.", sam="Not here either.", hf="Nor this.")
     assert langsam.plan().missing == ("Not here.", "Not here either.")
+
+
+def test_where_nothing_is_installed_one_command_brings_it_all(stage: Stage) -> None:
+    stage(torch=False, groundingdino="Not here.", sam="Not here either.", hf="Nor this.")
+    (sentence,) = langsam.plan().missing
+    assert sentence.startswith("torch and torchvision missing: ") and "pip install '.[langsam]'" in sentence
 
 
 @pytest.mark.parametrize(
