@@ -92,8 +92,6 @@ def test_find_on_img2img(page: Any, clean: Server, seed_dir: Path) -> None:
 
 def test_find_on_inpaints_canvas(page: Any, clean: Server, seed_dir: Path) -> None:
     """The tab that is open counts, whatever stands in the others."""
-    if clean.installation.host != "a1111":
-        pytest.skip("gradio 3's canvas; Forge has one of its own")
     tab = Tab(page, "img2img")
     tab.choose_script()
     tab.give_picture(Path(seed_file(seed_dir, "car")))
