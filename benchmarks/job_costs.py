@@ -20,7 +20,7 @@ from lib_prodshot.jobs.crews import local_crew
 from lib_prodshot.jobs.one_file import Worker
 from lib_prodshot.jobs.report import CSV_NAME, JSONL_NAME, Report
 from lib_prodshot.jobs.runner import FolderJob, Runner
-from lib_prodshot.outcome import Audit, Detection, Outcome, Verdict
+from lib_prodshot.outcome import Audit, Detection, Outcome, Verdict, csv_cells
 from lib_prodshot.request import Request
 from tests.finders import fixed_finder
 from tests.jobs import photographs
@@ -96,8 +96,9 @@ def reports(rounds: int) -> Iterator[Ratio]:
         def plain() -> None:
             with (folder / "plain.jsonl").open("w") as lines, (folder / "plain.csv").open("w") as rows:
                 for outcome in outcomes:
-                    lines.write(json.dumps(outcome.to_json()) + "\n")
-                    rows.write(",".join(outcome.to_csv()) + "\n")
+                    line = outcome.to_json()
+                    lines.write(json.dumps(line) + "\n")
+                    rows.write(",".join(csv_cells(line)) + "\n")
 
         def again() -> None:
             with Report(folder, redone=[outcomes[0].file]) as report:
