@@ -38,14 +38,17 @@ def area(corners: Corners) -> float:
 
 def overlap(one: Corners, other: Corners) -> float:
     """Square pixels that both boxes cover."""
-    return area((max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])))
+    across = min(one[2], other[2]) - max(one[0], other[0])
+    if across <= 0:
+        return 0.0
+    return across * max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
 
 
 def iou(one: Corners, other: Corners) -> float:
     """Intersection over union, 0 for empty boxes."""
     shared = overlap(one, other)
-    union = area(one) + area(other) - shared
-    return shared / union if union > 0 else 0.0
+    # most pairs lie apart, and there are thousands of pairs in a picture
+    return shared / (area(one) + area(other) - shared) if shared > 0 else 0.0
 
 
 def inside(one: Corners, other: Corners) -> float:
@@ -62,13 +65,16 @@ def union(boxes: Iterable[Corners]) -> Corners:
 def fuse(seen: Sequence[Seen]) -> list[Fused]:
     """Join the detections of one class: corners weighted by score, score the mean of the two best views."""
     groups: list[list[Seen]] = []
+    means: list[Corners] = []
     for one in sorted(seen, key=lambda item: -item.score):
-        group = next((group for group in groups if iou(_mean(group), one.corners) > SAME_OBJECT), None)
-        if group is None:
+        place = next((place for place, mean in enumerate(means) if iou(mean, one.corners) > SAME_OBJECT), None)
+        if place is None:
             groups.append([one])
-        elif all(one.view != other.view for other in group):
-            group.append(one)
-    fused = [Fused(_mean(group), sum(item.score for item in group[:2]) / 2) for group in groups]
+            means.append(_mean([one]))
+        elif all(one.view != other.view for other in groups[place]):
+            groups[place].append(one)
+            means[place] = _mean(groups[place])
+    fused = [Fused(mean, sum(item.score for item in group[:2]) / 2) for group, mean in zip(groups, means, strict=True)]
     return sorted(fused, key=lambda item: -item.score)
 
 

@@ -125,8 +125,8 @@ class Eyes:
         """Both detectors over four views: the picture, its mirror image, with a white margin, and what is salient."""
         whole = views.whole(work)
         frames = (whole, whole, views.square(whole, 1.4), views.square(main, 1.25))
-        looks = [views.crop(work, frame, ssd.SIDE, fill=255) for frame in frames]
-        looks[1] = np.ascontiguousarray(looks[1][:, ::-1])
+        plain, *closer = (views.crop(work, frame, ssd.SIDE, fill=255) for frame in frames[1:])
+        looks = [plain, views.mirrored(plain), *closer]
         size = (work.shape[1], work.shape[0])
         both = []
         for model in (self._coco, self._openimages):
@@ -151,15 +151,24 @@ def salient_pieces(salience: Floats) -> list[Corners]:
 
 def _main_crops(work: Picture, salience: Floats, main: Corners) -> list[Picture]:
     """The picture, what is salient, the same with its surroundings, and the same cut out on white."""
-    share = salience[:, :, None]
-    on_white = (work * share + 255 * (1 - share)).astype(np.uint8)
-    side = classifier.SIDE
+    side, cut_out = classifier.SIDE, views.square(main, 1.15)
     return [
         views.crop(work, views.whole(work), side),
         views.crop(work, views.square(main, 1.08), side),
         views.crop(work, views.square(main, 1.4), side),
-        views.crop(on_white, views.square(main, 1.15), side, fill=255),
+        views.crop(_on_white(work, salience, views.window(work, cut_out)), cut_out, side, fill=255),
     ]
+
+
+def _on_white(work: Picture, salience: Floats, window: tuple[int, int, int, int]) -> Picture:
+    """The picture with what is not salient faded to white inside the window, which is all that will be looked at."""
+    left, top, right, bottom = window
+    share = salience[top:bottom, left:right, None]
+    light = work[top:bottom, left:right] * share
+    light += 255 * (1 - share)
+    faded = work.copy()
+    faded[top:bottom, left:right] = light
+    return faded
 
 
 def _crops(work: Picture, box: Corners) -> list[Picture]:
@@ -179,8 +188,9 @@ def _to_picture(shares: Floats, frame: Corners, size: tuple[int, int], *, mirror
 def _distinct(view: int, corners: Floats, scores: Floats) -> list[Seen]:
     """One class in one view after non-maximum suppression (IoU 0.5)."""
     found: list[Seen] = []
-    for index in scores.argsort(kind="stable")[::-1]:
-        if scores[index] <= _FAINT or len(found) == 8:
+    seen = np.flatnonzero(scores > _FAINT)
+    for index in seen[scores[seen].argsort(kind="stable")[::-1]]:
+        if len(found) == 8:
             break
         x0, y0, x1, y1 = map(float, corners[index])
         if all(boxes.iou((x0, y0, x1, y1), other.corners) < 0.5 for other in found):

@@ -75,7 +75,7 @@ class LiteSegmenter:
         total = np.zeros((max(1, round(height * factor)), max(1, round(width * factor))), np.float32)
         for (_, mirrored), (left, top, right, bottom) in zip(_LOOKS, windows, strict=True):
             part = picture[top:bottom, left:right]
-            salience = self._eyes.saliency_within(np.ascontiguousarray(part[:, ::-1]) if mirrored else part)
+            salience = self._eyes.saliency_within(views.mirrored(part) if mirrored else part)
             salience = salience[:, ::-1] if mirrored else salience
             x0, x1 = (round((side - widest[0]) * factor) for side in (left, right))
             y0, y1 = (round((side - widest[1]) * factor) for side in (top, bottom))

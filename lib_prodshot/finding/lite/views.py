@@ -38,12 +38,24 @@ def square(corners: Corners, factor: float) -> Corners:
     return ((x0 + x1) / 2 - half, (y0 + y1) / 2 - half, (x0 + x1) / 2 + half, (y0 + y1) / 2 + half)
 
 
-def crop(picture: Picture, corners: Corners, side: int, fill: int | None = None) -> Picture:
-    """Scale the region to side×side×3; outside the picture it gets the grey value `fill`, or the edge's colours."""
+def mirrored(picture: Picture) -> Picture:
+    """Left and right exchanged, in memory of its own."""
+    return np.asarray(cv2.flip(picture, 1), np.uint8)
+
+
+def window(picture: Picture, corners: Corners) -> tuple[int, int, int, int]:
+    """The whole pixels of the picture that `corners` touch (left, top, right, bottom), at least one."""
     height, width = picture.shape[:2]
     x0, y0, x1, y1 = corners
     left, top = int(np.floor(np.clip(x0, 0, width - 1))), int(np.floor(np.clip(y0, 0, height - 1)))
     right, bottom = int(np.ceil(np.clip(x1, left + 1, width))), int(np.ceil(np.clip(y1, top + 1, height)))
+    return left, top, right, bottom
+
+
+def crop(picture: Picture, corners: Corners, side: int, fill: int | None = None) -> Picture:
+    """Scale the region to side×side×3; outside the picture it gets the grey value `fill`, or the edge's colours."""
+    x0, y0, x1, y1 = corners
+    left, top, right, bottom = window(picture, corners)
     across, down = side / max(x1 - x0, 1.0), side / max(y1 - y0, 1.0)
     before_x, before_y = (min(max(round(gap), 0), side - 1) for gap in ((left - x0) * across, (top - y0) * down))
     inner = (
