@@ -126,10 +126,6 @@ class Outcome:
             "notes": list(self.notes),
         }
 
-    def to_csv(self) -> list[str]:
-        """One row of `report.csv`, in the order of `CSV_COLUMNS`; safe to open in a spreadsheet."""
-        return csv_cells(self.to_json())
-
     def to_infotext(self) -> str:
         """The verdict in a few words: 'found handbag 0.81' or 'skipped: …'."""
         if self.status != "found":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from lib_prodshot.commands.console import shown
+from lib_prodshot.commands.console import say, shown
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.errors import FieldProblem, OutputError, RequestError
 from lib_prodshot.jobs.report import JSONL_NAME, Report
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             report.add(outcome)
             statuses[outcome.status] += 1
             if outcome.status == "failed":
-                tqdm.write(shown(f"prodshot: {path}: {outcome.verdict.reason}"), file=sys.stderr)
+                say(f"{path}: {outcome.verdict.reason}")
     counts = ", ".join(f"{statuses[status]} {status}" for status in ("found", "skipped", "failed"))
     print(shown(f"{counts}; report: {arguments.out / JSONL_NAME} (and .csv)"))
     return 1 if statuses["failed"] else 0

@@ -197,8 +197,11 @@ def run_installer(installation: Installation) -> str:
     return done.stdout
 
 
-def lay_out(installation: Installation, data: Path, models: Path, finder_models: Path | None, ours: bool) -> None:
-    """A data folder with links to the tiny models and the extensions; `ours` False leaves Prodshot out."""
+def lay_out(
+    installation: Installation, data: Path, models: Path, finder_models: Path | None, ours: bool, **settings: Any
+) -> None:
+    """A data folder with links to the tiny models and the extensions; `ours` False leaves Prodshot out, `settings` are
+    those of the WebUI's settings page, beside the suite's own."""
     for kind in sorted((models / "models").iterdir()):
         target = data / "models" / kind.name
         target.mkdir(parents=True, exist_ok=True)
@@ -221,7 +224,7 @@ def lay_out(installation: Installation, data: Path, models: Path, finder_models:
         _link(data / "models" / "VAE-approx", previews)
     if finder_models is not None:
         _link(data / "models" / "prodshot", finder_models)
-    (data / "config.json").write_text(json.dumps(SETTINGS))
+    (data / "config.json").write_text(json.dumps({**SETTINGS, **settings}))
 
 
 def _link(place: Path, target: Path) -> None:

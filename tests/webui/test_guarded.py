@@ -49,10 +49,10 @@ def guarded(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
     data = tmp_path_factory.mktemp(f"{installation.host}-guarded")
-    servers.lay_out(installation, data, tiny_models, models_dir, ours=True)
-    (data / "extensions" / "sd-webui-controlnet").unlink(missing_ok=True)
     # Forge chooses a checkpoint where there is none yet, which settings that are frozen do not let it
-    (data / "config.json").write_text(json.dumps({**servers.SETTINGS, "sd_model_checkpoint": "tiny.safetensors"}))
+    chosen = {"sd_model_checkpoint": "tiny.safetensors"}
+    servers.lay_out(installation, data, tiny_models, models_dir, ours=True, **chosen)
+    (data / "extensions" / "sd-webui-controlnet").unlink(missing_ok=True)
     config = tmp_path_factory.mktemp("tiny-forge-config")
     if installation.host == "forge":
         servers.make_forge_config(installation, config)

@@ -100,10 +100,8 @@ def _scaled(corners: Corners, factor: float) -> Corners:
 
 def _clamped(corners: Corners, picture: Picture) -> Corners:
     """Whole pixels inside the picture, at least one of them."""
-    height, width = picture.shape[:2]
-    x0, y0, x1, y1 = corners
-    left, top = float(np.clip(np.floor(x0), 0, width - 1)), float(np.clip(np.floor(y0), 0, height - 1))
-    return (left, top, float(np.clip(np.ceil(x1), left + 1, width)), float(np.clip(np.ceil(y1), top + 1, height)))
+    left, top, right, bottom = views.window(picture, corners)
+    return (float(left), float(top), float(right), float(bottom))
 
 
 def _grown(box: Corners, pieces: Sequence[Corners]) -> Corners:
