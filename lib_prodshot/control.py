@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.hosts.interface import ControlLists, Family
-from lib_prodshot.request import Request
+
+if TYPE_CHECKING:
+    from lib_prodshot.request import Request
 
 _MODELS: dict[tuple[str, Family], tuple[str, ...]] = {
     # the seed author's model first, then what the ControlNet wikis list for the same use

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -18,7 +19,9 @@ import numpy.typing as npt
 from lib_prodshot.bounds import bounding_box
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.finding.interface import Box, Find, SoftMask
-from lib_prodshot.request import Request
+
+if TYPE_CHECKING:
+    from lib_prodshot.request import Request
 
 Mask = npt.NDArray[np.uint8]
 """H×W, 0 or 255."""

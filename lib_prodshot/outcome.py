@@ -77,6 +77,19 @@ class Audit:
         }
 
 
+@dataclass(frozen=True)
+class StepRecord:
+    """One step that ran: its id, its version, and what it measured."""
+
+    step: str
+    version: int
+    figures: Mapping[str, float | int | str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The step's line in the report."""
+        return {"step": self.step, "version": self.version, **self.figures}
+
+
 @dataclass
 class Outcome:
     """Everything about one picture. Arrays stay out of the JSON: `mask` is H×W uint8 (255 = product), `alpha` the
@@ -90,6 +103,7 @@ class Outcome:
     audit: Audit | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    steps: list[StepRecord] = field(default_factory=list)
     file: str = ""
     mask_file: str = ""
     output_file: str = ""
@@ -124,6 +138,7 @@ class Outcome:
             "finder": self.finder,
             "version": __version__,
             "notes": list(self.notes),
+            "steps": [record.to_json() for record in self.steps],
         }
 
     def to_infotext(self) -> str:

@@ -1,20 +1,22 @@
-"""The one way through the house: find, verdict, mask, enhance, preserve. Host-neutral; a picture in, an outcome out."""
+"""The way of a picture through the steps: find, mask, retouch or inpaint, preserve. A picture in, an outcome out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
+from typing import TYPE_CHECKING
 
-from lib_prodshot import masks, pictures, preserve
-from lib_prodshot.enhancing.interface import Enhanced, Enhancer, Task
-from lib_prodshot.errors import EnhanceError, ProdshotError, RequestError
-from lib_prodshot.finding.interface import Finder, Findings
-from lib_prodshot.masks import BuiltMask
-from lib_prodshot.outcome import Audit, Detection, Outcome, Verdict
-from lib_prodshot.pictures import LoadedPicture
-from lib_prodshot.request import ProductClass, Request
+from lib_prodshot.errors import ProdshotError, RequestError
+from lib_prodshot.outcome import Outcome, StepRecord, Verdict
+from lib_prodshot.steps import registry
+from lib_prodshot.steps.interface import State
+
+if TYPE_CHECKING:
+    from lib_prodshot.enhancing.interface import Enhancer
+    from lib_prodshot.finding.interface import Finder
+    from lib_prodshot.pictures import LoadedPicture
+    from lib_prodshot.request import Request
 
 Progress = Callable[[str], None]
 """Told the name of each stage as it begins: find, mask, enhance, preserve."""
@@ -27,28 +29,45 @@ def run(
     enhancer: Enhancer | None,
     progress: Progress = lambda stage: None,
 ) -> Outcome:
-    """Take one picture through the house. Without an `enhancer` it stops at the mask (a dry run).
+    """Take one picture through the steps. Without an `enhancer` only those of a dry run apply (find and mask).
 
-    Absent products give a 'skipped' outcome and no later stage runs. Anything that goes wrong gives 'failed' with
+    Absent products give a 'skipped' outcome and no later step runs. Anything that goes wrong gives 'failed' with
     the reason, and no result: the caller keeps the picture it has.
 
     Raises `RequestError` (`UnknownProduct` among them): a request that fits no picture is not the picture's fault; and
     whatever nobody foresaw, for only the caller knows where its traceback belongs (`unforeseen` has the words).
     """
-    classes = request.classes
-    walk = _Walk(progress, Outcome(Verdict("failed", ""), tuple(item.name for item in classes), finder.name))
-    walk.outcome.notes = loaded.notes
+    names = tuple(item.name for item in request.classes)
+    outcome = Outcome(Verdict("failed", ""), names, finder.name, notes=loaded.notes)
     try:
-        _go(walk, loaded, request, classes, finder, enhancer)
+        _run_steps(State(loaded, request, finder, enhancer, outcome), progress)
     except RequestError:
         raise
     except ProdshotError as error:
-        walk.outcome.fail(str(error))
+        outcome.fail(str(error))
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
-        walk.outcome.fail("out of memory; use a smaller picture or fewer instances")
-    return walk.outcome
+        outcome.fail("out of memory; use a smaller picture or fewer instances")
+    return outcome
+
+
+def _run_steps(state: State, progress: Progress) -> None:
+    outcome = state.outcome
+    for step in registry.STEPS:
+        if not step.applies(state):
+            continue
+        stage = step.stage or step.id
+        progress(stage)
+        start = perf_counter()
+        try:
+            state = step.run(replace(state, figures={}))
+        finally:
+            outcome.seconds[stage] = outcome.seconds.get(stage, 0.0) + perf_counter() - start
+        outcome.steps.append(StepRecord(step.id, step.version, state.figures))
+        if outcome.status == "skipped":
+            return
+    outcome.verdict = Verdict("found", outcome.describe_detections())
 
 
 def unforeseen(error: Exception) -> str:
@@ -58,108 +77,9 @@ def unforeseen(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {text}" if text else f"unexpected {type(error).__name__}"
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    """Torch, ONNX Runtime and OpenCV say it in words of their own."""
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)
-
-
 _OUT_OF_MEMORY = ("out of memory", "insufficient memory", "failed to allocate", "bad allocation", "bad_alloc")
+"""How torch, ONNX Runtime and OpenCV say it, each in words of its own."""
 
 
-@dataclass
-class _Walk:
-    """The outcome in the making and the clock of its stages."""
-
-    progress: Progress
-    outcome: Outcome
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        self.progress(name)
-        start = perf_counter()
-        try:
-            yield
-        finally:
-            self.outcome.seconds[name] = perf_counter() - start
-
-
-def _go(
-    walk: _Walk,
-    loaded: LoadedPicture,
-    request: Request,
-    classes: Sequence[ProductClass],
-    finder: Finder,
-    enhancer: Enhancer | None,
-) -> None:
-    outcome = walk.outcome
-    with walk.stage("find"):
-        findings = finder.find(loaded.seen(), classes, request.text_threshold)
-    outcome.seconds.update(findings.seconds)
-    outcome.notes += findings.notes
-    if not findings.finds:
-        outcome.verdict = Verdict("skipped", absence(classes, findings))
-        return
-    with walk.stage("mask"):
-        built = masks.build_mask(findings.finds, request)
-    outcome.detections = detections_of(classes, findings, built)
-    outcome.mask, outcome.alpha = built.mask, built.alpha
-    if not outcome.detections:
-        number = request.instance_index
-        outcome.verdict = Verdict("skipped", f"no product has an instance number {number}; {len(findings.finds)} found")
-        outcome.mask = outcome.alpha = None
-        return
-    if enhancer is not None:
-        _enhance(walk, loaded, request, built, enhancer)
-    outcome.verdict = Verdict("found", outcome.describe_detections())
-
-
-def _enhance(walk: _Walk, loaded: LoadedPicture, request: Request, built: BuiltMask, enhancer: Enhancer) -> None:
-    outcome = walk.outcome
-    task = Task(loaded.rgb, built.mask, built.alpha, outcome.detections, request, pieces=built.pieces)
-    with walk.stage("enhance"):
-        enhanced = enhancer.enhance(task)
-        _refuse_misfit(enhancer.name, enhanced, task)
-    outcome.notes += enhanced.notes
-    with walk.stage("preserve"):
-        composed = preserve.composite(loaded.rgb, enhanced.rgb, built.alpha)
-        outcome.result = pictures.restore(loaded, composed, built.alpha)
-        # what a palette or a grey mode made of the colours, for that is what will be seen and measured
-        outcome.picture = outcome.result.rgb
-        outcome.audit = preserve.audit(loaded, outcome.result, outcome.picture, built.alpha)
-    _refuse_leak(outcome.audit)
-
-
-def _refuse_misfit(engine: str, enhanced: Enhanced, task: Task) -> None:
-    """An engine's answer that cannot be laid over the picture, such as one of floats, is no result."""
-    rgb = getattr(enhanced, "rgb", None)
-    if rgb is None or rgb.shape != task.picture.shape or rgb.dtype != task.picture.dtype:
-        told = "nothing" if rgb is None else f"{rgb.dtype} values of shape {rgb.shape}"
-        raise EnhanceError(f"the engine {engine} gave {told} for a picture of shape {task.picture.shape}")
-
-
-def _refuse_leak(audit: Audit) -> None:
-    if audit.changed_outside:
-        raise EnhanceError(f"{audit.changed_outside} pixels outside the mask would have changed; nothing was written")
-
-
-def absence(classes: Sequence[ProductClass], findings: Findings) -> str:
-    """Why the picture is skipped: which products were looked for, and how near the nearest one came."""
-    names = ", ".join(item.name for item in classes)
-    scored = list(zip(findings.best_scores, classes, strict=True))
-    score, nearest = max(scored, key=lambda pair: pair[0] - pair[1].threshold)
-    opening = f"no {names}" if len(classes) == 1 else f"none of {names}"
-    return f"{opening} found (best score {score:.2f} for {nearest.name}, threshold {nearest.threshold:.2f})"
-
-
-def detections_of(classes: Sequence[ProductClass], findings: Findings, built: BuiltMask) -> tuple[Detection, ...]:
-    """The chosen finds as detections: labels as the user wrote them, boxes in whole pixels, areas of their masks."""
-    chosen = [findings.finds[index].box for index in built.chosen]
-    return tuple(
-        Detection(classes[box.class_index].name, box.score, _whole_pixels(box.corners), area)
-        for box, area in zip(chosen, built.areas, strict=True)
-    )
-
-
-def _whole_pixels(corners: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
-    x0, y0, x1, y1 = (round(corner) for corner in corners)
-    return x0, y0, x1, y1
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)

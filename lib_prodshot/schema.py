@@ -1,6 +1,6 @@
 """What one setting of the schema is: how it is declared, and how a value for it is checked.
 
-The settings themselves stand in `lib_prodshot.request`. Works under pydantic 1.10 and 2 alike: the strict checks are
+The settings themselves stand in the settings models of `lib_prodshot.steps`. Works under pydantic 1.10 and 2 alike: the strict checks are
 our own, so both give the same messages.
 """
 
@@ -16,12 +16,38 @@ from pydantic import BaseModel, Field
 
 PYDANTIC_2 = pydantic.VERSION.startswith("2")
 
+if PYDANTIC_2:
+
+    class SettingsModel(BaseModel):
+        """A frozen model of settings that refuses unknown names."""
+
+        model_config = {"extra": "forbid", "frozen": True}
+
+else:
+
+    class SettingsModel(BaseModel):  # type: ignore[no-redef]
+        """A frozen model of settings that refuses unknown names."""
+
+        class Config:
+            """pydantic 1's form of the same."""
+
+            extra = "forbid"
+            allow_mutation = False
+            frozen = True
+
+
 Kind = Literal["text", "number", "integer", "flag", "choice"]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One field of the schema, as the doors (CLI, API, panel, infotext) read it."""
+    """One field of the schema, as the entry points (CLI, API, panel, infotext) read it.
+
+    `name` is the flat name that all of them use. A setting of a step also knows the `step`'s id, its name there
+    (`field`), the panel's `tab` and the fold on it, and the engine with which it is shown (empty: always). `webui_only`
+    settings have no meaning where there is no gallery; `webui_default` is the default in a WebUI where that differs.
+    `named_only`: the setting came after positional arguments were closed.
+    """
 
     name: str
     kind: Kind
@@ -36,6 +62,15 @@ class Setting:
     choices: tuple[str, ...] = ()
     unit: str = ""
     lines: int = 1
+    example: str = ""
+    step: str = ""
+    field: str = ""
+    tab: str = ""
+    fold: str = ""
+    engine: str = ""
+    webui_only: bool = False
+    webui_default: Any = None
+    named_only: bool = False
 
     @property
     def allowed(self) -> str:
@@ -55,18 +90,24 @@ def setting(
     default: Any,
     *,
     help: str,
-    section: str,
+    section: str = "",
     kind: Kind | None = None,
     span: tuple[float, float, float] | None = None,
     choices: Sequence[str] = (),
     unit: str = "",
     label: str = "",
     lines: int = 1,
+    example: str = "",
+    fold: str = "",
+    webui_only: bool = False,
+    webui_default: Any = None,
+    named_only: bool = False,
 ) -> Any:
-    """Declare one field of `Request`: a pydantic field that carries everything a door needs to draw it.
+    """Declare one field of a settings model: a pydantic field that carries everything an entry point needs to draw it.
 
     `span` is minimum, maximum and step; `label` need only be given where it is not the field's name in words; `lines`
-    is the height of a text field.
+    is the height of a text field and `example` what it shows in grey while it is empty. `section` need only be given
+    where it is not the step's id. For `fold` and what follows it see `Setting`.
     """
     minimum, maximum, step = span or (None, None, None)
     extra: dict[str, Any] = {
@@ -79,6 +120,11 @@ def setting(
         "minimum": minimum,
         "maximum": maximum,
         "lines": lines,
+        "example": example,
+        "fold": fold,
+        "webui_only": webui_only,
+        "webui_default": webui_default,
+        "named_only": named_only,
     }
     if PYDANTIC_2:
         return Field(default, description=help, ge=minimum, le=maximum, json_schema_extra=extra)
@@ -96,18 +142,20 @@ def kind_of(default: Any, choices: Sequence[str]) -> Kind:
     return "number" if isinstance(default, float) else "text"
 
 
-def settings_of(model: type[BaseModel]) -> tuple[Setting, ...]:
-    """The fields of a model as settings, in their order."""
+def settings_of(model: type[BaseModel], prefix: str = "") -> tuple[Setting, ...]:
+    """The fields of a model as settings, in their order; `prefix` comes before each name."""
     fields: Mapping[str, Any] = getattr(model, "model_fields" if PYDANTIC_2 else "__fields__")
-    return tuple(_read_setting(name, field) for name, field in fields.items())
+    return tuple(_read_setting(prefix, name, field) for name, field in fields.items())
 
 
-def _read_setting(name: str, field: Any) -> Setting:
+def _read_setting(prefix: str, field_name: str, field: Any) -> Setting:
     info = field if PYDANTIC_2 else field.field_info
     extra = dict(info.json_schema_extra if PYDANTIC_2 else info.extra)
+    name = prefix + field_name
     words = name.replace("_", " ")
     extra["label"] = extra["label"] or words.capitalize()
-    return Setting(name=name, default=info.default, help=info.description, infotext=f"Prodshot {words}", **extra)
+    infotext = f"Prodshot {words}"
+    return Setting(name=name, field=field_name, default=info.default, help=info.description, infotext=infotext, **extra)
 
 
 def check_value(known: Setting, value: Any) -> Any:

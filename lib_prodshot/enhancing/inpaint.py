@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,9 @@ from lib_prodshot.errors import EnhanceError
 from lib_prodshot.hosts.interface import FILLS, ControlUnavailable, InpaintPass, Painter, PassResult
 from lib_prodshot.preserve import composite
 from lib_prodshot.products import clean_phrase
-from lib_prodshot.request import Request
+
+if TYPE_CHECKING:
+    from lib_prodshot.request import Request
 
 Array = npt.NDArray[np.uint8]
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from lib_prodshot.masks import Piece
 from lib_prodshot.outcome import Detection
-from lib_prodshot.request import Request
+
+if TYPE_CHECKING:
+    from lib_prodshot.request import Request
 
 Progress = Callable[[float], None]
 """Told the share done, 0..1. May raise to interrupt; the enhancer lets that pass."""

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.request import ProductClass
+from lib_prodshot.products import ProductClass
 
 Picture = npt.NDArray[np.uint8]
 """H×W×3 RGB."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lib_prodshot.finding.interface import Find, Finder, Findings, Picture
 from lib_prodshot.finding.registry import choose
 from lib_prodshot.hosts.memory import FINDER_BYTES, Memory, on_gpu
-from lib_prodshot.request import ProductClass
+from lib_prodshot.products import ProductClass
 
 _KEPT: dict[tuple[str, Path | None], Finder] = {}
 _GUARD = threading.Lock()

@@ -14,7 +14,7 @@ from functools import cache
 
 from lib_prodshot.errors import UnknownProduct
 from lib_prodshot.finding.lite.concepts import CONCEPTS, Concept
-from lib_prodshot.request import ProductClass
+from lib_prodshot.products import ProductClass
 
 FINDER = "lite"
 _ADVICE = (

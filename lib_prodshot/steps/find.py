@@ -1,0 +1,110 @@
+"""The step that looks for the products, and skips the picture where none is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.outcome import Verdict
+from lib_prodshot.products import ProductClass, match_names, parse_products, parse_thresholds, with_thresholds
+from lib_prodshot.schema import setting
+from lib_prodshot.steps.interface import State, Step, StepSettings
+
+if TYPE_CHECKING:
+    from lib_prodshot.finding.interface import Findings
+
+
+class FindSettings(StepSettings):
+    """What to look for, and from which score on it is found."""
+
+    products: str = setting(
+        "",
+        help="What to look for, comma-separated; synonyms after a colon: 'handbag, shoe: sneaker | trainer'.",
+        example="handbag, shoe: sneaker | trainer, watch",
+    )
+    finder: str = setting(
+        "auto",
+        choices=("auto", "lite", "langsam"),
+        help="Which finder to use: auto takes LangSAM when its weights are present, else the lite finder.",
+    )
+    box_threshold: float = setting(
+        0.3,
+        span=(0.0, 1.0, 0.01),
+        help="A detection below this score is not a find (LangSAM's default, 0.3).",
+    )
+    text_threshold: float = setting(
+        0.25,
+        span=(0.0, 1.0, 0.01),
+        help="A word of a product's name counts for a box from this score on (LangSAM's default, 0.25).",
+    )
+    class_thresholds: str = setting(
+        "",
+        label="Thresholds per product",
+        help="Box thresholds for single products: 'watch: 0.4, shoe: 0.25'. Others use the box threshold.",
+        example="watch: 0.4, shoe: 0.25",
+    )
+    instances: str = setting(
+        "all",
+        choices=("all", "largest", "best", "index"),
+        help="Which detections of each product to work on: all, the largest, the best scored, or one by its number.",
+    )
+    instance_index: int = setting(
+        0,
+        label="Instance number",
+        span=(0, 63, 1),
+        help="With instances 'index': which detection of each product, 0 being the best scored.",
+    )
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
+        """A product list that cannot be read; thresholds that cannot, or are for none of the products."""
+        try:
+            classes = named_products(values)
+            thresholds = parse_thresholds(values.get("class_thresholds", ""))
+            if classes is not None:
+                match_names(classes, thresholds, "class_thresholds")
+        except RequestError as error:
+            yield from error.problems
+
+    @property
+    def classes(self) -> tuple[ProductClass, ...]:
+        """The products as classes with synonyms and thresholds. Raises `RequestError` when there are none."""
+        return with_thresholds(parse_products(self.products), self.class_thresholds, self.box_threshold)
+
+
+def named_products(values: Mapping[str, Any]) -> tuple[ProductClass, ...] | None:
+    """The products among the values of a request; None where none are given. Raises `RequestError`."""
+    text = values.get("products", "")
+    return parse_products(text) if text.strip() else None
+
+
+class FindStep(Step[FindSettings]):
+    """Detect the products and segment them; without a detection the picture is skipped and no later step runs."""
+
+    id = "find"
+    settings = FindSettings
+    tab = "Find"
+    prefix = ""
+    in_dry_run = True
+
+    def run(self, state: State) -> State:
+        """Figures: `detections` (how many), `best_score` of all classes."""
+        classes = self.options(state.request).classes
+        findings = state.finder.find(state.loaded.seen(), classes, self.options(state.request).text_threshold)
+        state.outcome.seconds.update(findings.seconds)
+        state.outcome.notes += findings.notes
+        if not findings.finds:
+            state.outcome.verdict = Verdict("skipped", absence(classes, findings))
+        best = round(max(findings.best_scores), 4)
+        return replace(state, findings=findings, figures={"detections": len(findings.finds), "best_score": best})
+
+
+def absence(classes: Sequence[ProductClass], findings: Findings) -> str:
+    """Why the picture is skipped: which products were looked for, and how near the nearest one came."""
+    names = ", ".join(item.name for item in classes)
+    scored = list(zip(findings.best_scores, classes, strict=True))
+    score, nearest = max(scored, key=lambda pair: pair[0] - pair[1].threshold)
+    opening = f"no {names}" if len(classes) == 1 else f"none of {names}"
+    return f"{opening} found (best score {score:.2f} for {nearest.name}, threshold {nearest.threshold:.2f})"

@@ -1,0 +1,86 @@
+"""What a step is: an id, a version, a settings model, and `run(state) -> state`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from lib_prodshot.schema import SettingsModel
+
+if TYPE_CHECKING:
+    from lib_prodshot.enhancing.interface import Enhanced, Enhancer
+    from lib_prodshot.errors import FieldProblem
+    from lib_prodshot.finding.interface import Finder, Findings
+    from lib_prodshot.masks import BuiltMask
+    from lib_prodshot.outcome import Outcome
+    from lib_prodshot.pictures import LoadedPicture
+    from lib_prodshot.request import Request
+
+
+@dataclass(frozen=True)
+class State:
+    """A picture on its way through the steps: what came in, and what the steps so far have made of it.
+
+    `finder` and `enhancer` are what the caller gives the steps to work with; without an enhancer the run is a dry run.
+    `outcome` is the record in the making: steps write detections, masks, result, notes and a verdict 'skipped' into it.
+    `figures` are what the last step has measured, for its line in the report.
+    """
+
+    loaded: LoadedPicture
+    request: Request
+    finder: Finder
+    enhancer: Enhancer | None
+    outcome: Outcome
+    findings: Findings | None = None
+    built: BuiltMask | None = None
+    enhanced: Enhanced | None = None
+    figures: Mapping[str, float | int | str] = field(default_factory=dict)
+
+
+class StepSettings(SettingsModel):
+    """Base of the settings models. A field is declared with `schema.setting`."""
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
+        """Problems of fields that hold a small language of their own, or that must agree with another field.
+
+        `values` are all settings of the request that were given, by flat name, each already in its own range.
+        """
+        return iter(())
+
+
+S = TypeVar("S", bound=StepSettings)
+
+
+class Step(ABC, Generic[S]):
+    """One thing that happens to a picture. Has no state of its own; never reads files, hosts or the network.
+
+    `version` is raised when the same settings give another result: folder jobs then do their pictures again. `tab` is
+    the panel's tab, `engine` the engine that must be chosen for the step to run (empty: any). `in_dry_run`: it runs
+    also where nothing is to be changed. `stage` is what progress and timings call it; empty: its id. `prefix` comes
+    before the names of its fields where all settings stand side by side (CLI, API, infotext): `<id>_` unless given.
+    """
+
+    id: ClassVar[str]
+    version: ClassVar[int] = 1
+    settings: ClassVar[type[StepSettings]]
+    tab: ClassVar[str]
+    prefix: ClassVar[str | None] = None
+    engine: ClassVar[str] = ""
+    in_dry_run: ClassVar[bool] = False
+    stage: ClassVar[str] = ""
+
+    def applies(self, state: State) -> bool:
+        """Whether there is anything to do; a step that does not apply costs nothing and has no line in the report."""
+        chosen = not self.engine or state.request.retouch.engine == self.engine
+        return chosen and (self.in_dry_run or state.enhancer is not None)
+
+    @abstractmethod
+    def run(self, state: State) -> State:
+        """Do the step. Raises `ProdshotError` for whatever makes the picture fail."""
+
+    def options(self, request: Request) -> S:
+        """This step's settings in a request."""
+        return request.of(type(self))
