@@ -10,7 +10,7 @@ from lib_prodshot.hosts import hooks
 from lib_prodshot.hosts.current import host
 from lib_prodshot.hosts.interface import HostUnavailable
 from lib_prodshot.webui import callbacks, options
-from lib_prodshot.webui.panel import TITLE, draw_hidden, draw_panel
+from lib_prodshot.webui.panel.panel import TITLE, draw_hidden, draw_panel
 
 
 class ProdshotAccordion(scripts.Script):  # type: ignore[misc]

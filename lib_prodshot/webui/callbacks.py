@@ -8,7 +8,9 @@ from typing import Any
 def register() -> None:
     """Register every callback. Called once, when the WebUI loads `scripts/prodshot.py`."""
     from lib_prodshot.hosts.registering import register as hang
-    from lib_prodshot.webui import axes, job_kinds, options, tabs
+    from lib_prodshot.webui import options, tabs
+    from lib_prodshot.webui.jobs import kinds as job_kinds
+    from lib_prodshot.webui.panel import axes
 
     job_kinds.register()
     hang("ui_settings", options.add_options, __file__)
@@ -21,11 +23,11 @@ def serve(_demo: Any, app: Any) -> None:
     """Add our routes to the WebUI's server where its owner has switched the API on (`--api`, `--nowebui`); what a job
     wrote can be read from the page without it."""
     from lib_prodshot.hosts.current import host
-    from lib_prodshot.webui import job_files
+    from lib_prodshot.webui.jobs import files as job_files
 
     job_files.add_page_door(app)
     if not (host().flag("api", False) or host().flag("nowebui", False)):
         return
-    from lib_prodshot.webui import routes
+    from lib_prodshot.webui.api import routes
 
     routes.add_routes(app)

@@ -16,16 +16,16 @@ from typing import Any
 import gradio as gr
 
 from lib_prodshot.errors import ProdshotError
-from lib_prodshot.webui.gradio_kit import small_button, unsaved
-from lib_prodshot.webui.job_files import page_link
-from lib_prodshot.webui.job_table import JOBS, Job
-from lib_prodshot.webui.preset_box import said
+from lib_prodshot.webui.gradio_compat import small_button, unsaved
+from lib_prodshot.webui.jobs.files import page_link
+from lib_prodshot.webui.jobs.table import JOBS, Job
+from lib_prodshot.webui.panel.preset_box import said
 
 _LOG = logging.getLogger("prodshot")
 
 TABS: tuple[tuple[str, str, str], ...] = (
-    ("Prodshot folder", "prodshot_folder", "lib_prodshot.webui.folder_tab"),
-    ("Prodshot training", "prodshot_training", "lib_prodshot.webui.training_tab"),
+    ("Prodshot folder", "prodshot_folder", "lib_prodshot.webui.folder.tab"),
+    ("Prodshot training", "prodshot_training", "lib_prodshot.webui.training.tab"),
 )
 """Title, id, and the module whose `draw()` draws it, in their order."""
 

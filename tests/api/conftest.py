@@ -33,7 +33,7 @@ def client(host: LocalHost) -> Iterator[Any]:
     from fastapi import FastAPI
     from fastapi.testclient import TestClient
 
-    from lib_prodshot.webui.routes import add_routes
+    from lib_prodshot.webui.api.routes import add_routes
 
     app = FastAPI()
     add_routes(app)
@@ -46,7 +46,7 @@ def server(host: LocalHost) -> Iterator[str]:
     """Our routes alone, on a real server."""
     from fastapi import FastAPI
 
-    from lib_prodshot.webui.routes import add_routes
+    from lib_prodshot.webui.api.routes import add_routes
 
     app = FastAPI()
     add_routes(app)

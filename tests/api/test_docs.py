@@ -14,7 +14,7 @@ from PIL import Image
 pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 
-from lib_prodshot.webui import openapi
+from lib_prodshot.webui.api import openapi
 from tests import api_examples
 from tests.api.tools import WebUI, dark, noise
 from tests.api_examples import EXAMPLES, TEXT
@@ -51,7 +51,8 @@ def test_there_are_examples_in_three_languages() -> None:
 
 
 def test_the_documents_facts() -> None:
-    from lib_prodshot.webui import api_pictures, options, service
+    from lib_prodshot.webui import options, service
+    from lib_prodshot.webui.api import pictures as api_pictures
 
     assert f"({options.API_MEGABYTES} MB unless" in TEXT
     assert f"{api_pictures.MAX_PICTURES} pictures of up to {service.MAX_PIXELS // 1_000_000} megapixels" in TEXT

@@ -25,9 +25,13 @@ pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.finding.interface import Finder
 from lib_prodshot.hosts.interface import InpaintPass, PassInterrupted, PassResult
-from lib_prodshot.webui import folder_jobs, job_files, job_kinds, job_table, routes
-from lib_prodshot.webui.folder_crew import WORKER
-from lib_prodshot.webui.job_table import Job, JobTable
+from lib_prodshot.webui.api import routes
+from lib_prodshot.webui.folder import jobs as folder_jobs
+from lib_prodshot.webui.folder.workers import WORKER
+from lib_prodshot.webui.jobs import files as job_files
+from lib_prodshot.webui.jobs import kinds as job_kinds
+from lib_prodshot.webui.jobs import table as job_table
+from lib_prodshot.webui.jobs.table import Job, JobTable
 from tests.api.local_host import InvertingPainter, LocalHost
 from tests.api.test_jobs import JOBS, until
 from tests.api.tools import WebUI, dark, noise

@@ -27,8 +27,8 @@ from hypothesis import strategies as st  # noqa: E402
 
 from lib_prodshot.errors import RequestError  # noqa: E402
 from lib_prodshot.request import WEBUI_BASE, Request, Setting, settings  # noqa: E402
-from lib_prodshot.webui import openapi  # noqa: E402
-from lib_prodshot.webui.bodies import MAX_TEXT  # noqa: E402
+from lib_prodshot.webui.api import openapi  # noqa: E402
+from lib_prodshot.webui.api.bodies import MAX_TEXT  # noqa: E402
 from tests.api.tools import as_code, as_file, dark, noise  # noqa: E402
 
 REQUESTS = int(os.environ.get("PRODSHOT_FUZZ", "1200"))

@@ -10,7 +10,7 @@ pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: unde
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 
 from lib_prodshot.request import settings
-from lib_prodshot.webui import openapi
+from lib_prodshot.webui.api import openapi
 from tests.api.tools import DETECT, ENHANCE, as_file, body, dark, noise
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -56,7 +56,7 @@ def test_the_schemas_are_schemas() -> None:
 
 
 def test_a_second_registration_adds_nothing(client: Any) -> None:
-    from lib_prodshot.webui.routes import add_routes
+    from lib_prodshot.webui.api.routes import add_routes
 
     before = len(client.app.routes)
     add_routes(client.app)

@@ -17,7 +17,8 @@ pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under
 from PIL import Image
 
 from lib_prodshot.request import settings
-from lib_prodshot.webui import openapi, options, service
+from lib_prodshot.webui import options, service
+from lib_prodshot.webui.api import openapi
 from tests.api.local_host import LocalHost
 from tests.api.tools import DETECT, ENHANCE, as_code, as_file, body, noise
 
@@ -136,7 +137,7 @@ def test_a_decompression_bomb_is_refused_unopened(
 
 
 def test_many_large_pictures_are_too_much(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lib_prodshot.webui.api_pictures.MAX_REQUEST_PIXELS", 48 * 64 * 2)
+    monkeypatch.setattr("lib_prodshot.webui.api.pictures.MAX_REQUEST_PIXELS", 48 * 64 * 2)
     complaint = refused(client.post(DETECT, json=body(*[as_file(noise(n)) for n in range(3)])))
     assert complaint["field"] == "images"
 
@@ -339,7 +340,7 @@ def test_paths_are_taken_out(told: str, said: str) -> None:
 
 
 def test_too_many_at_once_are_asked_to_come_back(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lib_prodshot.webui.routes.MAX_ADMITTED", 0)
+    monkeypatch.setattr("lib_prodshot.webui.api.routes.MAX_ADMITTED", 0)
     reply = client.post(DETECT, json=body(as_file(noise())))
     refused(reply, 503)
     assert int(reply.headers["retry-after"]) > 0

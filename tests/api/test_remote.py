@@ -24,8 +24,8 @@ from lib_prodshot.hosts.remote import ATTEMPTS, RemoteError, RemoteWebUI  # noqa
 from lib_prodshot.hosts.remote_painter import RemotePainter  # noqa: E402
 from lib_prodshot.pictures import LoadedPicture  # noqa: E402
 from lib_prodshot.request import Request  # noqa: E402
-from lib_prodshot.webui import routes  # noqa: E402
-from lib_prodshot.webui.job_table import Control, JobTable  # noqa: E402
+from lib_prodshot.webui.api import routes  # noqa: E402
+from lib_prodshot.webui.jobs.table import Control, JobTable  # noqa: E402
 from tests.api.local_host import LocalHost  # noqa: E402
 from tests.api.tools import WebUI, as_code, as_file, dark, noise  # noqa: E402
 from tests.finders import fixed_finder  # noqa: E402

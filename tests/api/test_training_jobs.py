@@ -15,8 +15,12 @@ pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under
 
 from lib_prodshot.training import lora, sd_scripts
 from lib_prodshot.training.errors import TrainerMissing
-from lib_prodshot.webui import job_files, job_kinds, job_table, routes, training_jobs
-from lib_prodshot.webui.job_table import JobTable
+from lib_prodshot.webui.api import routes
+from lib_prodshot.webui.jobs import files as job_files
+from lib_prodshot.webui.jobs import kinds as job_kinds
+from lib_prodshot.webui.jobs import table as job_table
+from lib_prodshot.webui.jobs.table import JobTable
+from lib_prodshot.webui.training import jobs as training_jobs
 from tests.api.local_host import LocalHost
 from tests.api.test_jobs import JOBS, until
 from tests.training.photographs import TAG, make_folder

@@ -137,7 +137,7 @@ def _give_finder(monkeypatch: pytest.MonkeyPatch, finder: Finder) -> None:
 
 def _load_door(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """`scripts/prodshot.py`, loaded by path as the WebUI does; its panel is not drawn, for there is no gradio here."""
-    panel, callbacks = ModuleType("lib_prodshot.webui.panel"), ModuleType("lib_prodshot.webui.callbacks")
+    panel, callbacks = ModuleType("lib_prodshot.webui.panel.panel"), ModuleType("lib_prodshot.webui.callbacks")
     options = ModuleType("lib_prodshot.webui.options")
     options.SHOW = ("script and accordion", "script", "accordion")  # type: ignore[attr-defined]
     panel.TITLE = "Prodshot"  # type: ignore[attr-defined]
@@ -145,7 +145,7 @@ def _load_door(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     panel.draw_hidden = lambda is_img2img, elem_id: ["hidden"]  # type: ignore[attr-defined]
     callbacks.register = lambda: None  # type: ignore[attr-defined]
     package = ModuleType("lib_prodshot.webui")
-    package.panel, package.callbacks, package.options = panel, callbacks, options  # type: ignore[attr-defined]
+    package.callbacks, package.options = callbacks, options  # type: ignore[attr-defined]
     for module in (package, panel, callbacks, options):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     spec = importlib.util.spec_from_file_location("prodshot.py", ROOT / "scripts" / "prodshot.py")

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from lib_prodshot.webui.panel import Panel, draw_panel
+from lib_prodshot.webui.panel.panel import Panel, draw_panel
 
 
 def elem_id(tab: str) -> Callable[[str], str]:

@@ -14,8 +14,8 @@ import gradio as gr
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.finding import registry
 from lib_prodshot.hosts import current
-from lib_prodshot.webui.gradio_kit import GRADIO_4
-from lib_prodshot.webui.panel import draw_panel
+from lib_prodshot.webui.gradio_compat import GRADIO_4
+from lib_prodshot.webui.panel.panel import draw_panel
 from tests.api.local_host import LocalHost
 from tests.api.tools import BACKENDS
 from tests.finders import fixed_finder

@@ -21,8 +21,9 @@ from lib_prodshot.finding import registry
 from lib_prodshot.finding.interface import Finder
 from lib_prodshot.hosts import current
 from lib_prodshot.hosts.interface import InpaintPass, PassResult
-from lib_prodshot.webui import callbacks, job_kinds, tabs
-from lib_prodshot.webui.gradio_kit import GRADIO_4
+from lib_prodshot.webui import callbacks, tabs
+from lib_prodshot.webui.gradio_compat import GRADIO_4
+from lib_prodshot.webui.jobs import kinds as job_kinds
 from tests.api.local_host import InvertingPainter, LocalHost
 from tests.api.tools import BACKENDS
 from tests.finders import BoxSegmenter, FixedDetector

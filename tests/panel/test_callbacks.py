@@ -16,7 +16,8 @@ import gradio as gr
 
 from lib_prodshot.hosts.arguments import OVERRIDES, request_from
 from lib_prodshot.request import settings
-from lib_prodshot.webui import axes, callbacks, options
+from lib_prodshot.webui import callbacks, options
+from lib_prodshot.webui.panel import axes
 from tests.api.local_host import LocalHost
 from tests.api.tools import DOUBLE, forget_webui
 

@@ -19,8 +19,8 @@ from lib_prodshot import weights
 from lib_prodshot.errors import WeightsError
 from lib_prodshot.finding import registry
 from lib_prodshot.request import WEBUI_BASE, Request
-from lib_prodshot.webui import find_box, finder_state
-from lib_prodshot.webui.finder_state import Fetching, state_of
+from lib_prodshot.webui.panel import find_box, finder_state
+from lib_prodshot.webui.panel.finder_state import Fetching, state_of
 from tests.api.local_host import LocalHost
 from tests.api.tools import as_code, as_file, dark, noise
 

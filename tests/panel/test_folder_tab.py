@@ -18,8 +18,12 @@ import gradio as gr
 from lib_prodshot.errors import RequestError
 from lib_prodshot.jobs.job_settings import SETTINGS
 from lib_prodshot.request import WEBUI_BASE, settings
-from lib_prodshot.webui import fields, folder_tab, job_kinds, job_table, tabs
-from lib_prodshot.webui.job_table import Job, JobTable
+from lib_prodshot.webui import tabs
+from lib_prodshot.webui.folder import tab as folder_tab
+from lib_prodshot.webui.jobs import kinds as job_kinds
+from lib_prodshot.webui.jobs import table as job_table
+from lib_prodshot.webui.jobs.table import Job, JobTable
+from lib_prodshot.webui.panel import fields
 from lib_prodshot.webui.server_paths import open_for_page
 from tests.api.local_host import LocalHost
 from tests.api.tools import dark, noise

@@ -14,8 +14,8 @@ pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under
 import gradio as gr
 
 from lib_prodshot.request import WEBUI_BASE, Request, check, settings
-from lib_prodshot.webui import fields, layout
-from lib_prodshot.webui.panel import draw_hidden, draw_panel
+from lib_prodshot.webui.panel import fields, layout
+from lib_prodshot.webui.panel.panel import draw_hidden, draw_panel
 from tests.api.local_host import LocalHost
 from tests.panel.drawing import draw_bare, draw_page, elem_id
 

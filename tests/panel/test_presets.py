@@ -13,7 +13,8 @@ pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under
 
 from lib_prodshot.errors import OutputError, RequestError
 from lib_prodshot.request import Request, settings
-from lib_prodshot.webui import options, preset_box, presets
+from lib_prodshot.webui import options, presets
+from lib_prodshot.webui.panel import preset_box
 from lib_prodshot.webui.presets import Shelf, from_text
 from tests.api.local_host import LocalHost
 

@@ -20,21 +20,19 @@ from lib_prodshot.training import sd_scripts, setup
 from lib_prodshot.training.errors import TrainerError, TrainerMissing
 from lib_prodshot.training.presets import PRESETS
 from lib_prodshot.training.recipe import SETTINGS, Recipe
-from lib_prodshot.webui import (
-    fields,
-    job_table,
-    tabs,
-    training_boxes,
-    training_captions,
-    training_form,
-    training_jobs,
-    training_page,
-    training_publishing,
-    training_tab,
-    training_view,
-)
-from lib_prodshot.webui.job_table import Job, JobTable
-from lib_prodshot.webui.training_form import elem_id
+from lib_prodshot.webui import tabs
+from lib_prodshot.webui.jobs import table as job_table
+from lib_prodshot.webui.jobs.table import Job, JobTable
+from lib_prodshot.webui.panel import fields
+from lib_prodshot.webui.training import boxes as training_boxes
+from lib_prodshot.webui.training import captions as training_captions
+from lib_prodshot.webui.training import form as training_form
+from lib_prodshot.webui.training import jobs as training_jobs
+from lib_prodshot.webui.training import page as training_page
+from lib_prodshot.webui.training import publishing as training_publishing
+from lib_prodshot.webui.training import tab as training_tab
+from lib_prodshot.webui.training import view as training_view
+from lib_prodshot.webui.training.form import elem_id
 from tests.api.local_host import LocalHost
 from tests.training.photographs import TAG, make_folder
 from tests.training.trainers import STAND_IN

@@ -88,7 +88,7 @@ def call(
 
 def routes() -> list[tuple[str, str]]:
     given = {"{job_id}": "0", "{name}": "report.csv"}
-    from lib_prodshot.webui import openapi
+    from lib_prodshot.webui.api import openapi
 
     paths = [(route.method, openapi.PREFIX + route.path) for route in openapi.ROUTES]
     for mark, value in given.items():

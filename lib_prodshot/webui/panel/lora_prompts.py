@@ -12,8 +12,8 @@ from lib_prodshot.errors import ProdshotError
 from lib_prodshot.hosts.current import host
 from lib_prodshot.products import parse_products, parse_prompts
 from lib_prodshot.training.prompts import prompts_in
-from lib_prodshot.webui.gradio_kit import small_button, unsaved
-from lib_prodshot.webui.preset_box import said
+from lib_prodshot.webui.gradio_compat import small_button, unsaved
+from lib_prodshot.webui.panel.preset_box import said
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, Response
 
 from lib_prodshot.webui import answers
 from lib_prodshot.webui.answers import Refusal
-from lib_prodshot.webui.job_table import JOBS, Job
+from lib_prodshot.webui.jobs.table import JOBS, Job
 
 PAGE_DOOR = "/prodshot/jobs"
 """Where the WebUI's page reads files of the jobs it started, with or without `--api`; each job has a key of its own,

@@ -14,9 +14,9 @@ from lib_prodshot.schema import Setting
 from lib_prodshot.training.caption import Captioned, CaptionJob
 from lib_prodshot.training.caption_texts import TagEdit, split_tags
 from lib_prodshot.training.captioners import BlipCaptioner, Captioner, FileCaptioner, caption_in, open_upright
-from lib_prodshot.webui.job_table import Control, Work
+from lib_prodshot.webui.jobs.table import Control, Work
 from lib_prodshot.webui.server_paths import check_folder
-from lib_prodshot.webui.training_recipe import OpenPath, read_own
+from lib_prodshot.webui.training.recipe import OpenPath, read_own
 
 CAPTIONERS = ("none", "webui", "blip", "file")
 

@@ -14,21 +14,19 @@ from lib_prodshot.schema import Setting
 from lib_prodshot.training import recipe_files
 from lib_prodshot.training.presets import PRESETS
 from lib_prodshot.training.recipe import Recipe
-from lib_prodshot.webui import (
-    fields,
-    training_captions,
-    training_check,
-    training_form,
-    training_jobs,
-    training_publishing,
-    training_view,
-)
-from lib_prodshot.webui.gradio_kit import small_button, unsaved
-from lib_prodshot.webui.job_table import JOBS, Job
-from lib_prodshot.webui.preset_box import said
+from lib_prodshot.webui.gradio_compat import small_button, unsaved
+from lib_prodshot.webui.jobs.table import JOBS, Job
+from lib_prodshot.webui.panel import fields
+from lib_prodshot.webui.panel.preset_box import said
 from lib_prodshot.webui.server_paths import open_for_page
-from lib_prodshot.webui.training_boxes import CaptionBox, RunBox, SetupBox
-from lib_prodshot.webui.training_form import Form, elem_id
+from lib_prodshot.webui.training import captions as training_captions
+from lib_prodshot.webui.training import check as training_check
+from lib_prodshot.webui.training import form as training_form
+from lib_prodshot.webui.training import jobs as training_jobs
+from lib_prodshot.webui.training import publishing as training_publishing
+from lib_prodshot.webui.training import view as training_view
+from lib_prodshot.webui.training.boxes import CaptionBox, RunBox, SetupBox
+from lib_prodshot.webui.training.form import Form, elem_id
 
 _LOG = logging.getLogger("prodshot")
 

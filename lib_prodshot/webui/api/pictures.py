@@ -20,7 +20,7 @@ from lib_prodshot.errors import FieldProblem, PictureError, RequestError
 from lib_prodshot.overlay import draw_overlay
 from lib_prodshot.pictures import LoadedPicture, RestoredPicture, png
 from lib_prodshot.request import Request
-from lib_prodshot.webui.bodies import Body
+from lib_prodshot.webui.api.bodies import Body
 from lib_prodshot.webui.service import MAX_PIXELS, Seen, read_picture
 
 MAX_PICTURES = 64

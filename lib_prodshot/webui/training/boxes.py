@@ -10,13 +10,13 @@ import gradio as gr
 from lib_prodshot.errors import ProdshotError
 from lib_prodshot.training import sd_scripts, setup
 from lib_prodshot.training.errors import TrainerError
-from lib_prodshot.webui import training_view
-from lib_prodshot.webui.gradio_kit import unsaved
-from lib_prodshot.webui.job_files import PAGE_DOOR
-from lib_prodshot.webui.job_table import JOBS, Control, Job, JobCancelled
-from lib_prodshot.webui.preset_box import said
+from lib_prodshot.webui.gradio_compat import unsaved
+from lib_prodshot.webui.jobs.files import PAGE_DOOR
+from lib_prodshot.webui.jobs.table import JOBS, Control, Job, JobCancelled
+from lib_prodshot.webui.panel.preset_box import said
 from lib_prodshot.webui.server_paths import page_is_trusted
 from lib_prodshot.webui.tabs import JobBox
+from lib_prodshot.webui.training import view as training_view
 
 _QUIET = {"show_progress": False, "queue": False}
 

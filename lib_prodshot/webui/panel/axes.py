@@ -10,7 +10,7 @@ from lib_prodshot.errors import RequestError
 from lib_prodshot.hosts import parts
 from lib_prodshot.hosts.arguments import OVERRIDES
 from lib_prodshot.request import Setting, check, setting_named
-from lib_prodshot.webui.fields import caption
+from lib_prodshot.webui.panel.fields import caption
 
 SWEPT = (
     "products",

@@ -12,9 +12,9 @@ from lib_prodshot.schema import Setting
 from lib_prodshot.training import publish
 from lib_prodshot.training.errors import PublishError, TrainingError
 from lib_prodshot.training.recipe import NAME_REFUSED
-from lib_prodshot.webui.job_table import Control, Work
+from lib_prodshot.webui.jobs.table import Control, Work
 from lib_prodshot.webui.server_paths import check_folder
-from lib_prodshot.webui.training_recipe import OpenPath, read_own, runs_folder
+from lib_prodshot.webui.training.recipe import OpenPath, read_own, runs_folder
 
 
 def _text(name: str, label: str, help: str) -> Setting:

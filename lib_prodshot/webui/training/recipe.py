@@ -12,7 +12,7 @@ from lib_prodshot.hosts.current import host
 from lib_prodshot.schema import Setting, check_value
 from lib_prodshot.training.presets import preset
 from lib_prodshot.training.recipe import SETTINGS, Recipe
-from lib_prodshot.webui.bodies import refuse_long
+from lib_prodshot.webui.api.bodies import refuse_long
 from lib_prodshot.webui.server_paths import check_folder, page_is_trusted
 
 CHECKPOINT = "pretrained_model_name_or_path"

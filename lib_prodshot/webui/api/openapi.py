@@ -9,7 +9,7 @@ from typing import Any
 
 from lib_prodshot import __version__
 from lib_prodshot.request import WEBUI_BASE, Setting, settings
-from lib_prodshot.webui.bodies import MAX_TEXT
+from lib_prodshot.webui.api.bodies import MAX_TEXT
 
 PREFIX = "/prodshot/v1"
 PICTURES = ("output", "mask", "overlay")

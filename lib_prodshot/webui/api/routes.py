@@ -21,12 +21,15 @@ from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.finding import registry
 from lib_prodshot.hosts.current import host
 from lib_prodshot.request import WEBUI_BASE, Request, Setting, settings
-from lib_prodshot.webui import answers, api_pictures, bodies, job_files, openapi, options, service
+from lib_prodshot.webui import answers, options, service
 from lib_prodshot.webui.answers import Refusal, as_json, without_paths
-from lib_prodshot.webui.api_pictures import SentPicture
-from lib_prodshot.webui.guard import check_caller
-from lib_prodshot.webui.job_table import JOBS, Job
-from lib_prodshot.webui.openapi import PICTURES, PREFIX
+from lib_prodshot.webui.api import bodies, openapi
+from lib_prodshot.webui.api import pictures as api_pictures
+from lib_prodshot.webui.api.guard import check_caller
+from lib_prodshot.webui.api.openapi import PICTURES, PREFIX
+from lib_prodshot.webui.api.pictures import SentPicture
+from lib_prodshot.webui.jobs import files as job_files
+from lib_prodshot.webui.jobs.table import JOBS, Job
 from lib_prodshot.webui.service import Seen
 
 MAX_ADMITTED = 32

@@ -9,11 +9,11 @@ import gradio as gr
 from lib_prodshot.hosts.current import why_unfit
 from lib_prodshot.jobs.job_settings import SETTINGS, job_setting
 from lib_prodshot.request import setting_named, settings
-from lib_prodshot.webui import fields, layout, preset_box
-from lib_prodshot.webui.find_box import StateLine
-from lib_prodshot.webui.form import Form
-from lib_prodshot.webui.job_table import JOBS, Job
-from lib_prodshot.webui.preset_box import said
+from lib_prodshot.webui.jobs.table import JOBS, Job
+from lib_prodshot.webui.panel import fields, layout, preset_box
+from lib_prodshot.webui.panel.find_box import StateLine
+from lib_prodshot.webui.panel.form import Form
+from lib_prodshot.webui.panel.preset_box import said
 from lib_prodshot.webui.server_paths import open_for_page
 from lib_prodshot.webui.tabs import JobBox
 
@@ -77,7 +77,7 @@ def begin(*values: Any) -> Job:
 
     Raises `RequestError`.
     """
-    from lib_prodshot.webui import folder_jobs
+    from lib_prodshot.webui.folder import jobs as folder_jobs
 
     names = [known.name for known in (*SETTINGS, *settings())]
     given = {name: value for name, value in zip(names, values) if value is not None}

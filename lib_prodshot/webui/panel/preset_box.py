@@ -12,7 +12,7 @@ import gradio as gr
 from lib_prodshot.errors import ProdshotError
 from lib_prodshot.request import settings
 from lib_prodshot.webui import options, presets
-from lib_prodshot.webui.gradio_kit import javascript, small_button, unsaved
+from lib_prodshot.webui.gradio_compat import javascript, small_button, unsaved
 
 CONFIRM = "(...args) => confirm('Delete this preset?') ? args : ['']"
 """In the browser, before a preset is deleted: without consent the server is sent no name."""

@@ -14,9 +14,9 @@ import gradio as gr
 from lib_prodshot.errors import PictureError, ProdshotError
 from lib_prodshot.hosts.current import host
 from lib_prodshot.request import Request
-from lib_prodshot.webui.finder_state import FETCHING, FinderState, state_of
-from lib_prodshot.webui.gradio_kit import javascript, small_button, unsaved, upload_only
-from lib_prodshot.webui.preset_box import said
+from lib_prodshot.webui.gradio_compat import javascript, small_button, unsaved, upload_only
+from lib_prodshot.webui.panel.finder_state import FETCHING, FinderState, state_of
+from lib_prodshot.webui.panel.preset_box import said
 
 _LOG = logging.getLogger("prodshot")
 
@@ -156,7 +156,8 @@ def find(picture: Any, given: str, *values: Any) -> tuple[str, Any, Any]:
     """
     # the pipeline is loaded by the first use, not by the page
     from lib_prodshot.hosts.pil import loaded_from
-    from lib_prodshot.webui import preview, service
+    from lib_prodshot.webui import service
+    from lib_prodshot.webui.panel import preview
 
     try:
         request = Request.from_arguments(values)

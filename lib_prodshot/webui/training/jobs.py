@@ -15,10 +15,10 @@ from lib_prodshot.training import sd_scripts
 from lib_prodshot.training.errors import FolderRefused, TrainingError
 from lib_prodshot.training.ledger import RECIPE
 from lib_prodshot.training.runner import LOG, LOSSES, TrainingJob, TrainingResult
-from lib_prodshot.webui.job_table import Control, JobCancelled, Work
+from lib_prodshot.webui.jobs.table import Control, JobCancelled, Work
 from lib_prodshot.webui.server_paths import check_folder
-from lib_prodshot.webui.training_publishing import publish_here
-from lib_prodshot.webui.training_recipe import OpenPath, read_own, recipe_of
+from lib_prodshot.webui.training.publishing import publish_here
+from lib_prodshot.webui.training.recipe import OpenPath, read_own, recipe_of
 
 TELL_EVERY = 0.3
 """Seconds between two looks at a run's progress."""

@@ -13,9 +13,9 @@ from lib_prodshot.training import recipe_files
 from lib_prodshot.training.presets import PRESETS
 from lib_prodshot.training.recipe import SETTINGS, Recipe, setting_named
 from lib_prodshot.training.settings import RecipeSetting
-from lib_prodshot.webui import fields
-from lib_prodshot.webui.gradio_kit import unsaved
-from lib_prodshot.webui.training_recipe import CHECKPOINT
+from lib_prodshot.webui.gradio_compat import unsaved
+from lib_prodshot.webui.panel import fields
+from lib_prodshot.webui.training.recipe import CHECKPOINT
 
 HEAD = ("output_name", CHECKPOINT)
 FRONT = (

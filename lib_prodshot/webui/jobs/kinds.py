@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from lib_prodshot.webui.job_table import JOBS, Kind, Work
+from lib_prodshot.webui.jobs.table import JOBS, Kind, Work
 
 KINDS = {
-    "folder": "lib_prodshot.webui.folder_jobs",
-    "training": "lib_prodshot.webui.training_jobs",
-    "training_captions": "lib_prodshot.webui.training_captions",
-    "training_check": "lib_prodshot.webui.training_check",
-    "training_publish": "lib_prodshot.webui.training_publishing",
+    "folder": "lib_prodshot.webui.folder.jobs",
+    "training": "lib_prodshot.webui.training.jobs",
+    "training_captions": "lib_prodshot.webui.training.captions",
+    "training_check": "lib_prodshot.webui.training.check",
+    "training_publish": "lib_prodshot.webui.training.publishing",
 }
 """By name: the module whose `work_from` is the kind."""
 

@@ -16,9 +16,10 @@ from lib_prodshot.jobs.runner import PAGE_NAME, SUMMARY_NAME, FolderJob, Progres
 from lib_prodshot.jobs.summary import Summary, counted
 from lib_prodshot.request import WEBUI_BASE, Request
 from lib_prodshot.schema import check_value
-from lib_prodshot.webui import bodies, service
-from lib_prodshot.webui.folder_crew import HostCrew
-from lib_prodshot.webui.job_table import Control, JobCancelled, Work
+from lib_prodshot.webui import service
+from lib_prodshot.webui.api import bodies
+from lib_prodshot.webui.folder.workers import HostCrew
+from lib_prodshot.webui.jobs.table import Control, JobCancelled, Work
 from lib_prodshot.webui.server_paths import check_folder
 
 FILES = {"report": PAGE_NAME, "lines": JSONL_NAME, "table": CSV_NAME, "summary": SUMMARY_NAME}

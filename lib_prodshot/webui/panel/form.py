@@ -11,8 +11,9 @@ import gradio as gr
 from lib_prodshot.hosts.current import host
 from lib_prodshot.hosts.interface import Names
 from lib_prodshot.request import WEBUI_BASE, Setting, settings
-from lib_prodshot.webui import fields, layout, options
-from lib_prodshot.webui.gradio_kit import in_page
+from lib_prodshot.webui import options
+from lib_prodshot.webui.gradio_compat import in_page
+from lib_prodshot.webui.panel import fields, layout
 
 
 @dataclass

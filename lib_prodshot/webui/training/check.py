@@ -10,9 +10,9 @@ from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.training import check
 from lib_prodshot.training.check import CheckReport
 from lib_prodshot.training.recipe import Recipe
-from lib_prodshot.webui.job_table import Control, Work
+from lib_prodshot.webui.jobs.table import Control, Work
 from lib_prodshot.webui.server_paths import check_folder
-from lib_prodshot.webui.training_recipe import OpenPath, recipe_of
+from lib_prodshot.webui.training.recipe import OpenPath, recipe_of
 
 
 def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -> Work:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import gradio as gr
 
 from lib_prodshot.hosts.current import why_unfit
-from lib_prodshot.webui.preset_box import said
+from lib_prodshot.webui.panel.preset_box import said
 
 NEEDED = {"imagehash": "ImageHash", "psutil": "psutil", "tomli_w": "tomli-w"}
 """What training imports beside the WebUI's own packages, by module; install.py brings it."""
@@ -23,6 +23,6 @@ def draw() -> None:
     if why:
         gr.HTML(said(why, is_error=True))
         return
-    from lib_prodshot.webui import training_page
+    from lib_prodshot.webui.training import page as training_page
 
     training_page.draw()

@@ -1,0 +1,1 @@
+"""The folder job: its tab, its kind of job, and its worker in the process of the WebUI."""

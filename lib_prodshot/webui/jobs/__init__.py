@@ -1,0 +1,1 @@
+"""Long work that a client or a tab starts, watches and cancels, whatever its kind."""

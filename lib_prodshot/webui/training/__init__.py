@@ -1,0 +1,1 @@
+"""LoRA training: its tab, its form, and its kinds of jobs."""
