@@ -59,8 +59,8 @@ class Request:
 
     def __getattr__(self, name: str) -> Any:
         for known in settings():
-            if known.name == name and known.step in self.__dict__:
-                return getattr(self.__dict__[known.step], known.field)
+            if known.name == name and known.owner in self.__dict__:
+                return getattr(self.__dict__[known.owner], known.field)
         raise AttributeError(f"a request has no setting {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -95,7 +95,7 @@ class Request:
 
     def to_dict(self, only_changed: bool = False, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """All settings by flat name; `only_changed` leaves out those at their default (as `base` changes it)."""
-        values = {known: getattr(self.__dict__[known.step], known.field) for known in settings(base)}
+        values = {known: getattr(self.__dict__[known.owner], known.field) for known in settings(base)}
         return {known.name: value for known, value in values.items() if not only_changed or value != known.default}
 
     def replace(self, **changes: Any) -> Request:
@@ -129,16 +129,18 @@ def _merged(*sources: Mapping[str, Any]) -> dict[str, Any]:
     """One flat table of values; what comes later goes first. Groups by step are taken apart."""
     merged: dict[str, Any] = {}
     for source in sources:
-        merged.update(_flat(source, problems := []))
+        flat, problems = _flat(source)
         if problems:
             raise RequestError(problems)
+        merged.update(flat)
     return merged
 
 
-def _flat(values: Mapping[str, Any], problems: list[FieldProblem]) -> dict[str, Any]:
-    """The values by flat name. What cannot be placed is added to `problems`."""
+def _flat(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldProblem]]:
+    """The values by flat name, and the problems of those that cannot be placed."""
     groups = settings_by_step()
     flat: dict[str, Any] = {}
+    problems: list[FieldProblem] = []
     for name, value in values.items():
         if name not in groups:
             flat[name] = value
@@ -154,7 +156,7 @@ def _flat(values: Mapping[str, Any], problems: list[FieldProblem]) -> dict[str, 
                 problems.append(FieldProblem(f"{name}.{inner}", f"given twice, also as {own[inner]}"))
             else:
                 flat[own[inner]] = given
-    return flat
+    return flat, problems
 
 
 def settings(base: Mapping[str, Any] | None = None) -> tuple[Setting, ...]:
@@ -187,9 +189,9 @@ def check(values: Mapping[str, Any]) -> dict[str, Any]:
     of names for products. Raises `RequestError` with one problem for each wrong field.
     """
     table = {known.name: known for known in settings()}
-    problems: list[FieldProblem] = []
+    flat, problems = _flat(values)
     accepted: dict[str, Any] = {}
-    for name, value in _flat(values, problems).items():
+    for name, value in flat.items():
         if name not in table:
             problems.append(FieldProblem(str(name), "unknown setting", ", ".join(table)))
             continue

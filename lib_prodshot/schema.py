@@ -1,7 +1,7 @@
 """What one setting of the schema is: how it is declared, and how a value for it is checked.
 
-The settings themselves stand in the settings models of `lib_prodshot.steps`. Works under pydantic 1.10 and 2 alike: the strict checks are
-our own, so both give the same messages.
+The settings themselves stand in the settings models of `lib_prodshot.steps`. Works under pydantic 1.10 and 2 alike:
+the strict checks are our own, so both give the same messages.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Kind = Literal["text", "number", "integer", "flag", "choice"]
 class Setting:
     """One field of the schema, as the entry points (CLI, API, panel, infotext) read it.
 
-    `name` is the flat name that all of them use. A setting of a step also knows the `step`'s id, its name there
+    `name` is the flat name that all of them use. A setting of a step knows that step's id (`owner`), its name there
     (`field`), the panel's `tab` and the fold on it, and the engine with which it is shown (empty: always). `webui_only`
     settings have no meaning where there is no gallery; `webui_default` is the default in a WebUI where that differs.
     `named_only`: the setting came after positional arguments were closed.
@@ -63,7 +63,7 @@ class Setting:
     unit: str = ""
     lines: int = 1
     example: str = ""
-    step: str = ""
+    owner: str = ""
     field: str = ""
     tab: str = ""
     fold: str = ""

@@ -25,9 +25,7 @@ class EnhanceStep(Step[S]):
 
         assert state.built is not None and state.enhancer is not None
         built, outcome = state.built, state.outcome
-        task = Task(
-            state.loaded.rgb, built.mask, built.alpha, outcome.detections, state.request, pieces=built.pieces
-        )
+        task = Task(state.loaded.rgb, built.mask, built.alpha, outcome.detections, state.request, pieces=built.pieces)
         enhanced = state.enhancer.enhance(task)
         _refuse_misfit(state.enhancer.name, enhanced, task)
         outcome.notes += enhanced.notes

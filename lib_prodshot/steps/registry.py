@@ -65,7 +65,7 @@ def _completed(step: Step[Any], known: Setting) -> Setting:
     engine = "" if known.name == "engine" else step.engine
     return replace(
         known,
-        step=step.id,
+        owner=step.id,
         section=known.section or step.id,
         tab=step.tab,
         engine=engine,
