@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.errors import EnhanceError
-from lib_prodshot.hosts.interface import ControlLists, Family
+from lib_prodshot.inpainting import ControlLists, Family
 
 if TYPE_CHECKING:
     from lib_prodshot.request import Request

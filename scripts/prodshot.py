@@ -6,8 +6,8 @@ from typing import Any
 
 from modules import scripts
 
-from lib_prodshot.hosts import hooks
-from lib_prodshot.hosts.current import host
+from lib_prodshot.hosts.active import host
+from lib_prodshot.hosts.generation import hooks
 from lib_prodshot.hosts.interface import HostUnavailable
 from lib_prodshot.webui import callbacks, options
 from lib_prodshot.webui.panel.panel import TITLE, draw_hidden, draw_panel

@@ -6,7 +6,7 @@ import pytest
 
 from lib_prodshot import control
 from lib_prodshot.errors import EnhanceError
-from lib_prodshot.hosts.interface import ControlLists, Family
+from lib_prodshot.inpainting import ControlLists, Family
 from lib_prodshot.request import Request
 
 # names as the ControlNet wikis list them

@@ -27,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture files")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results and the report")
     parser.add_argument("--webui", metavar="URL", help="the WebUI that runs the engine 'inpaint' (started with --api)")
-    add_request_options(parser, ("find", "mask", "enhance", "inpaint", "control"))
+    add_request_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -81,8 +81,8 @@ def _enhancer(request: Request, webui: str | None) -> Enhancer:
         raise RequestError([FieldProblem("webui", "the engine 'inpaint' needs a WebUI: add --webui http://host:port")])
     from lib_prodshot.enhancing.inpaint import InpaintEnhancer
     from lib_prodshot.hosts.remote import RemoteWebUI
-    from lib_prodshot.hosts.remote_painter import RemotePainter
+    from lib_prodshot.hosts.remote.inpainting import RemoteInpaintingBackend
 
-    painter = RemotePainter(RemoteWebUI(webui))
+    painter = RemoteInpaintingBackend(RemoteWebUI(webui))
     painter.check(request.sampler, request.scheduler, request.checkpoint)
     return InpaintEnhancer(painter)

@@ -1,4 +1,5 @@
-"""Enhance by diffusion: inpaint passes on the product alone, held to its shape by ControlNet, run by a `Painter`.
+"""Enhance by diffusion: inpaint passes on the product alone, held to its shape by ControlNet, run by an
+`InpaintingBackend`.
 
 Each pass works on a crop that we cut, enlarge and paste back ourselves (the WebUI's "only masked" area). So a host's
 own overlay, colour correction or upscaler has nothing to spoil, and every host gives the same frame.
@@ -20,7 +21,7 @@ from lib_prodshot.enhancing.crop import FINE_GRID, Crop, crop_around
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.enhancing.prompts import fill_template, leave_out_missing
 from lib_prodshot.errors import EnhanceError
-from lib_prodshot.hosts.interface import FILLS, ControlUnavailable, InpaintPass, Painter, PassResult
+from lib_prodshot.inpainting import FILLS, ControlUnavailable, InpaintingBackend, InpaintPass, PassResult
 from lib_prodshot.preserve import composite
 from lib_prodshot.products import clean_phrase
 
@@ -44,7 +45,7 @@ class Group:
 class InpaintEnhancer:
     """Runs the passes of one picture. `ran` says afterwards, one line for each pass, what really ran."""
 
-    painter: Painter
+    painter: InpaintingBackend
     name: str = "inpaint"
     ran: list[str] = field(default_factory=list)
 

@@ -1,1 +1,1 @@
-"""The WebUI around us: the only rooms that import its `modules`. Start at `current.host()`."""
+"""Adapters to the WebUI: the only rooms that import its `modules`. Entry point: `active.host()`."""

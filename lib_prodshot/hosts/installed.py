@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import EnhanceError
-from lib_prodshot.hosts.interface import Family
+from lib_prodshot.inpainting import Family
 
 _HEADER_LIMIT = 100_000_000
 """The safetensors format's own limit for a header, in bytes."""

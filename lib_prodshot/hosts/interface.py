@@ -1,125 +1,27 @@
-"""What the house asks of the WebUI around it (`Host`), and of whatever runs an inpaint pass for it (`Painter`).
+"""Interface of the WebUI that this process runs in (`Host`) and of its training services (`TrainingHost`).
 
-Nothing here imports the WebUI. `lib_prodshot.hosts.current.host()` gives the `Host` of this process; a remote WebUI is
-a `Painter` only.
+Nothing here imports the WebUI. `hosts.active.host()` returns the `Host` of this process; a remote WebUI is only an
+inpainting backend (`lib_prodshot.inpainting`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from lib_prodshot.errors import EnhanceError, ProdshotError
+from lib_prodshot.errors import ProdshotError
+from lib_prodshot.inpainting import ControlLists, InpaintingBackend
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from PIL import Image
 
     from lib_prodshot.finding.interface import Finder
 
-Family = Literal["sd15", "sd2", "sdxl", "other"]
-"""What a checkpoint is built on, as far as ControlNet models care."""
-
-FILLS = ("fill", "original", "latent noise", "latent nothing")
-"""The WebUI's masked content, in the order of its numbers."""
-
 
 class HostUnavailable(ProdshotError):
     """No WebUI runs in this process, or one whose interface has moved. Says what was missing."""
-
-
-class PassInterrupted(EnhanceError):
-    """The user interrupted or skipped the inpaint pass; the picture stays as it was."""
-
-
-class ControlUnavailable(EnhanceError):
-    """ControlNet is installed and cannot be asked what it offers. Says why."""
-
-
-@dataclass(frozen=True)
-class ControlLists:
-    """What the host's ControlNet offers: models and preprocessors as it names them, and how many units it takes."""
-
-    models: tuple[str, ...]
-    modules: tuple[str, ...]
-    none_module: str
-    slots: int
-
-
-@dataclass(frozen=True)
-class PassDefaults:
-    """What an inpaint pass takes over from the generation around it.
-
-    Without one (a route, a folder job) these stand: the seed author's 20 steps, DPM++ 2M Karras, CFG 7, 512×512.
-    """
-
-    prompt: str = ""
-    negative_prompt: str = ""
-    seed: int = 0
-    steps: int = 20
-    cfg_scale: float = 7.0
-    sampler: str = "DPM++ 2M"
-    scheduler: str = "Karras"
-    width: int = 512
-    height: int = 512
-
-
-@dataclass(frozen=True)
-class InpaintPass:
-    """One img2img pass over a crop. `picture` (H×W×3 uint8 RGB) and `mask` (H×W uint8, 255 = repaint) have the very
-    size of the pass, a multiple of 8; the mask is not empty. `control` is a ControlNet unit as a plain dict without an
-    image: ControlNet looks at the picture itself."""
-
-    picture: npt.NDArray[np.uint8]
-    mask: npt.NDArray[np.uint8]
-    mask_blur: int
-    prompt: str
-    negative_prompt: str
-    seed: int
-    steps: int
-    cfg_scale: float
-    sampler: str
-    scheduler: str
-    denoising_strength: float
-    inpainting_fill: int
-    checkpoint: str = ""
-    control: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class PassResult:
-    """The repainted crop (H×W×3 uint8 RGB, the pass's size) and whether ControlNet really took part: None where the
-    host cannot tell."""
-
-    picture: npt.NDArray[np.uint8]
-    control_ran: bool | None = None
-    notes: tuple[str, ...] = ()
-
-
-class Painter(Protocol):
-    """Whatever can run an inpaint pass: the WebUI around us within one generation, or a remote one."""
-
-    defaults: PassDefaults
-
-    def family(self, checkpoint: str = "") -> Family:
-        """The family of the named checkpoint; empty: of the one that is loaded."""
-
-    def control_lists(self) -> ControlLists | None:
-        """What ControlNet offers here; None: it is not installed. Raises `ControlUnavailable`."""
-
-    def missing_loras(self, names: Collection[str]) -> frozenset[str]:
-        """Which of these names, as `<lora:NAME:1>` writes them, no installed file answers to."""
-
-    def check(self, sampler: str, scheduler: str, checkpoint: str) -> None:
-        """Raise `EnhanceError` for a sampler, scheduler or checkpoint (each may be empty) that is not there."""
-
-    def paint(self, plan: InpaintPass) -> PassResult:
-        """Run the pass. Raises `PassInterrupted`, and `EnhanceError` for whatever else stops it; in either case the
-        host is as it was before."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +122,7 @@ class Host(Protocol):
         Raises `FinderUnavailable` and `WeightsError`.
         """
 
-    def painter(self, parent: Any = None, index: int = 0) -> Painter:
+    def painter(self, parent: Any = None, index: int = 0) -> InpaintingBackend:
         """What runs inpaint passes within the generation `parent` (the host's processing object), for its picture
         number `index`; without a parent from the defaults of `PassDefaults`."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from lib_prodshot.hosts import installed
-from lib_prodshot.hosts.memory import Memory
+from lib_prodshot.hosts.compatibility.gpu_memory import Memory
 
 
 class WebUITraining:

@@ -13,13 +13,14 @@ from PIL import Image
 
 from lib_prodshot.errors import OutputError
 from lib_prodshot.finding.interface import Finder
-from lib_prodshot.hosts import finders, installed
-from lib_prodshot.hosts.controlnet import find_script, pick_controlnet
-from lib_prodshot.hosts.interface import ControlLists, Names, PassDefaults, Saved
-from lib_prodshot.hosts.memory import pick_memory
-from lib_prodshot.hosts.nested import LocalPainter
-from lib_prodshot.hosts.parent import defaults_of
+from lib_prodshot.hosts import finder_cache, installed
+from lib_prodshot.hosts.compatibility.controlnet import find_script, pick_controlnet
+from lib_prodshot.hosts.compatibility.gpu_memory import pick_memory
+from lib_prodshot.hosts.interface import Names, Saved
+from lib_prodshot.hosts.nested_pass.backend import NestedPassBackend
+from lib_prodshot.hosts.nested_pass.parent import defaults_of
 from lib_prodshot.hosts.training import WebUITraining
+from lib_prodshot.inpainting import ControlLists, PassDefaults
 
 _SAVED_AS = "already_saved_as"
 
@@ -156,12 +157,12 @@ class WebUI:
     def lend_finder(self, name: str = "auto") -> AbstractContextManager[Finder]:
         """A finder, loaded once and kept (as the settings page says)."""
         keep = bool(self.option("prodshot_keep_loaded", True))
-        return finders.lend(name, self.models_dir(), self._memory, self.say, keep)
+        return finder_cache.lend(name, self.models_dir(), self._memory, self.say, keep)
 
-    def painter(self, parent: Any = None, index: int = 0) -> LocalPainter:
+    def painter(self, parent: Any = None, index: int = 0) -> NestedPassBackend:
         """What runs inpaint passes within `parent`, for its picture number `index`."""
         defaults = PassDefaults() if parent is None else defaults_of(parent, index)
-        return LocalPainter(parent, defaults, pick_controlnet())
+        return NestedPassBackend(parent, defaults, pick_controlnet())
 
     def training(self) -> WebUITraining:
         """What training asks of the WebUI."""

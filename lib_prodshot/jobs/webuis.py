@@ -9,7 +9,7 @@ from lib_prodshot.enhancing.inpaint import InpaintEnhancer
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
 from lib_prodshot.hosts.remote import RemoteError, RemoteWebUI
-from lib_prodshot.hosts.remote_painter import RemotePainter
+from lib_prodshot.hosts.remote.inpainting import RemoteInpaintingBackend
 from lib_prodshot.jobs.engines import EngineGone
 from lib_prodshot.request import Request
 
@@ -23,7 +23,7 @@ class WebUIEngine:
     def __init__(self, webui: RemoteWebUI) -> None:
         self.address = webui.address
         self._webui = webui
-        self._painter = RemotePainter(webui)
+        self._painter = RemoteInpaintingBackend(webui)
         self._enhancer = InpaintEnhancer(self._painter)
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 
 def register() -> None:
     """Register every callback. Called once, when the WebUI loads `scripts/prodshot.py`."""
-    from lib_prodshot.hosts.registering import register as hang
+    from lib_prodshot.hosts.compatibility.callbacks import register as hang
     from lib_prodshot.webui import options, tabs
     from lib_prodshot.webui.jobs import kinds as job_kinds
     from lib_prodshot.webui.panel import axes
@@ -22,7 +22,7 @@ def register() -> None:
 def serve(_demo: Any, app: Any) -> None:
     """Add our routes to the WebUI's server where its owner has switched the API on (`--api`, `--nowebui`); what a job
     wrote can be read from the page without it."""
-    from lib_prodshot.hosts.current import host
+    from lib_prodshot.hosts.active import host
     from lib_prodshot.webui.jobs import files as job_files
 
     job_files.add_page_door(app)

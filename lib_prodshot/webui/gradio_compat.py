@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from lib_prodshot.hosts import parts
+from lib_prodshot.hosts.compatibility import webui_modules
 
 GRADIO_4 = int(gr.__version__.split(".")[0]) >= 4
 
@@ -47,7 +47,7 @@ def small_button(text: str, elem_id: str) -> Any:
 @contextmanager
 def input_accordion(label: str, elem_id: str) -> Iterator[Any]:
     """An accordion that is a checkbox too, closed and off; yields the checkbox. The WebUI's own where there is one."""
-    make = parts.input_accordion()
+    make = webui_modules.input_accordion()
     if make is not None:
         with make(False, label=label, elem_id=elem_id) as enabled:
             yield enabled

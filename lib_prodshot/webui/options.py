@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 
 from lib_prodshot.errors import ProdshotError
-from lib_prodshot.hosts import parts
-from lib_prodshot.hosts.current import host
+from lib_prodshot.hosts.active import host
+from lib_prodshot.hosts.compatibility import webui_modules
 from lib_prodshot.request import setting_named, settings
 from lib_prodshot.webui.presets import Shelf
 
@@ -23,7 +23,7 @@ API_MEGABYTES = 64
 
 def add_options() -> None:
     """Add our page to the WebUI's settings (its `on_ui_settings` callback)."""
-    shared = parts.shared()
+    shared = webui_modules.shared()
     for key, info in _options(shared.OptionInfo).items():
         info.section = SECTION
         shared.opts.add_option(key, info)

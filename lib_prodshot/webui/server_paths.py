@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.hosts.current import host
+from lib_prodshot.hosts.active import host
 
 FLAG = "prodshot_allow_dir"
 

@@ -13,9 +13,9 @@ from lib_prodshot.enhancing.interface import Enhancer
 from lib_prodshot.errors import FieldProblem, PictureError, RequestError
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.interface import Finder
-from lib_prodshot.hosts.current import host
-from lib_prodshot.hosts.results import outcome_parameters, request_parameters
-from lib_prodshot.hosts.session import enhancer_for
+from lib_prodshot.hosts.active import host
+from lib_prodshot.hosts.generation.results import outcome_parameters, request_parameters
+from lib_prodshot.hosts.generation.session import enhancer_for
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.pictures import LoadedPicture
 from lib_prodshot.request import Request

@@ -14,7 +14,7 @@ import pytest
 
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.finding import registry
-from lib_prodshot.hosts import current, finders
+from lib_prodshot.hosts import active, finder_cache
 from tests.api.local_host import LocalHost
 from tests.api.tools import BACKENDS, DOUBLE, WebUI, forget_webui, serve
 from tests.finders import fixed_finder
@@ -23,7 +23,7 @@ from tests.finders import fixed_finder
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalHost:
     local = LocalHost(tmp_path)
-    monkeypatch.setattr(current, "_HOST", [local])
+    monkeypatch.setattr(active, "_HOST", [local])
     monkeypatch.setattr(registry, "backends", lambda: BACKENDS)
     return local
 
@@ -64,13 +64,13 @@ def webui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebUI]:
 
     forget_webui()
     monkeypatch.syspath_prepend(str(DOUBLE))
-    monkeypatch.setattr(current, "_HOST", [])
+    monkeypatch.setattr(active, "_HOST", [])
     monkeypatch.setattr(registry, "backends", lambda: BACKENDS)
     finder = fixed_finder(darkest=20)
     monkeypatch.setattr(
-        finders, "choose", lambda *_: SimpleNamespace(backend=SimpleNamespace(name="lite", load=lambda _: finder))
+        finder_cache, "choose", lambda *_: SimpleNamespace(backend=SimpleNamespace(name="lite", load=lambda _: finder))
     )
-    monkeypatch.setattr(finders, "_KEPT", {})
+    monkeypatch.setattr(finder_cache, "_KEPT", {})
     from modules import paths, processing, script_callbacks, scripts
 
     paths.data_path, paths.models_path = str(tmp_path), str(tmp_path / "models")

@@ -11,7 +11,8 @@ from typing import Any
 from PIL import Image
 
 from lib_prodshot.finding.interface import Finder
-from lib_prodshot.hosts.interface import ControlLists, InpaintPass, Names, PassDefaults, PassResult
+from lib_prodshot.hosts.interface import Names
+from lib_prodshot.inpainting import ControlLists, InpaintPass, PassDefaults, PassResult
 from tests.finders import fixed_finder
 
 CONTROL = ControlLists(

@@ -24,7 +24,7 @@ pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under
 
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.finding.interface import Finder
-from lib_prodshot.hosts.interface import InpaintPass, PassInterrupted, PassResult
+from lib_prodshot.inpainting import InpaintPass, PassInterrupted, PassResult
 from lib_prodshot.webui.api import routes
 from lib_prodshot.webui.folder import jobs as folder_jobs
 from lib_prodshot.webui.folder.workers import WORKER

@@ -19,9 +19,10 @@ httpx = pytest.importorskip("httpx")
 from lib_prodshot import pipeline  # noqa: E402
 from lib_prodshot.enhancing.inpaint import InpaintEnhancer  # noqa: E402
 from lib_prodshot.errors import EnhanceError, RequestError  # noqa: E402
-from lib_prodshot.hosts.interface import InpaintPass, PassInterrupted  # noqa: E402
-from lib_prodshot.hosts.remote import ATTEMPTS, RemoteError, RemoteWebUI  # noqa: E402
-from lib_prodshot.hosts.remote_painter import RemotePainter  # noqa: E402
+from lib_prodshot.hosts.remote import RemoteError, RemoteWebUI  # noqa: E402
+from lib_prodshot.hosts.remote.client import ATTEMPTS  # noqa: E402
+from lib_prodshot.hosts.remote.inpainting import RemoteInpaintingBackend  # noqa: E402
+from lib_prodshot.inpainting import InpaintPass, PassInterrupted  # noqa: E402
 from lib_prodshot.pictures import LoadedPicture  # noqa: E402
 from lib_prodshot.request import Request  # noqa: E402
 from lib_prodshot.webui.api import routes  # noqa: E402
@@ -221,7 +222,7 @@ UNIT = {"enabled": True, "module": "canny", "model": "control_v11p_sd15_canny [d
 
 def test_a_pass(webui: WebUI) -> None:
     with RemoteWebUI(webui.address) as remote:
-        painted = RemotePainter(remote).paint(plan())
+        painted = RemoteInpaintingBackend(remote).paint(plan())
     assert painted.picture.shape == (64, 96, 3) and painted.control_ran is None
     difference = np.abs(painted.picture.astype(int) - noise(1, (64, 96)))
     assert difference[16:48, 24:72].mean() > 20 and difference[:8].max() <= 1
@@ -231,12 +232,12 @@ def test_a_pass(webui: WebUI) -> None:
 
 def test_control_takes_part_or_not(webui: WebUI) -> None:
     with RemoteWebUI(webui.address) as remote:
-        painter = RemotePainter(remote)
+        painter = RemoteInpaintingBackend(remote)
         assert painter.paint(plan(control=UNIT)).control_ran is True
         assert painter.paint(plan(control={**UNIT, "model": "gone"})).control_ran is False
 
 
-def forge(scripts: list[Any], told: Mapping[str, Any]) -> tuple[RemotePainter, list[Any]]:
+def forge(scripts: list[Any], told: Mapping[str, Any]) -> tuple[RemoteInpaintingBackend, list[Any]]:
     """A painter on a WebUI of the Forge family, whose maps prove nothing; the passes that it was sent."""
     picture, sent = as_code(as_file(noise(1, (64, 96)))), []
 
@@ -250,7 +251,7 @@ def forge(scripts: list[Any], told: Mapping[str, Any]) -> tuple[RemotePainter, l
             return ok(images=[picture, picture], info=json.dumps({"extra_generation_params": told}))
         return httpx.Response(200, json=[{"name": "Euler", "label": "Karras"}])
 
-    return RemotePainter(RemoteWebUI("http://shop", transport=httpx.MockTransport(answer))), sent
+    return RemoteInpaintingBackend(RemoteWebUI("http://shop", transport=httpx.MockTransport(answer))), sent
 
 
 def test_the_forge_familys_maps_prove_nothing() -> None:
@@ -286,7 +287,7 @@ def test_the_accordion_reports_control_though_it_is_off(webui: WebUI, model: str
 
 def test_the_lists(webui: WebUI) -> None:
     with RemoteWebUI(webui.address) as remote:
-        painter = RemotePainter(remote)
+        painter = RemoteInpaintingBackend(remote)
         lists = painter.control_lists()
         assert lists is not None and "depth_midas" in lists.modules and lists.none_module == "none"
         assert painter.family() == "sd15"
@@ -302,7 +303,7 @@ def test_the_pipeline_with_a_remote_painter(webui: WebUI) -> None:
     before = noise(6, (96, 128))
     request = Request(products="handbag", engine="inpaint", resolution=64, sampler="Euler")
     with RemoteWebUI(webui.address) as remote:
-        enhancer = InpaintEnhancer(RemotePainter(remote))
+        enhancer = InpaintEnhancer(RemoteInpaintingBackend(remote))
         outcome = pipeline.run(LoadedPicture.from_rgb(before), request, fixed_finder(), enhancer)
     assert outcome.status == "found", outcome.verdict
     assert outcome.audit is not None and outcome.audit.changed_outside == 0
@@ -325,7 +326,7 @@ def test_progress_and_interrupt() -> None:
 
     client = RemoteWebUI("http://shop", transport=httpx.MockTransport(answer))
     with pytest.raises(PassInterrupted):
-        RemotePainter(client, progress=shares.append, interval=0.01).paint(plan())
+        RemoteInpaintingBackend(client, progress=shares.append, interval=0.01).paint(plan())
     assert shares[0] == 0.25
 
 
@@ -346,13 +347,13 @@ def test_ctrl_c_interrupts_over_there() -> None:
 
     client = RemoteWebUI("http://shop", transport=httpx.MockTransport(answer))
     with pytest.raises(KeyboardInterrupt):
-        RemotePainter(client, progress=pressed, interval=0.01).paint(plan())
+        RemoteInpaintingBackend(client, progress=pressed, interval=0.01).paint(plan())
     assert interrupted.is_set()
 
 
 def test_without_controlnet() -> None:
     client, _, _ = scripted(httpx.Response(404, json={"detail": "Not Found"}))
-    assert RemotePainter(client).control_lists() is None
+    assert RemoteInpaintingBackend(client).control_lists() is None
 
 
 def test_a_failing_server_is_a_failing_pass() -> None:
@@ -361,4 +362,4 @@ def test_a_failing_server_is_a_failing_pass() -> None:
         lists, lists, ok(), httpx.Response(500, json={"error": "OutOfMemoryError", "errors": "CUDA"})
     )
     with pytest.raises(EnhanceError, match="OutOfMemoryError"):
-        RemotePainter(client).paint(plan())
+        RemoteInpaintingBackend(client).paint(plan())

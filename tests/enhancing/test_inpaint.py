@@ -13,7 +13,7 @@ from lib_prodshot import masks, preserve
 from lib_prodshot.enhancing.inpaint import InpaintEnhancer
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.errors import EnhanceError
-from lib_prodshot.hosts.interface import ControlLists, Family, InpaintPass, PassDefaults, PassResult
+from lib_prodshot.inpainting import ControlLists, Family, InpaintPass, PassDefaults, PassResult
 from lib_prodshot.outcome import Detection
 from lib_prodshot.request import Request
 

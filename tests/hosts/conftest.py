@@ -18,7 +18,7 @@ from PIL import Image
 
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.finding.interface import Finder
-from lib_prodshot.hosts import current, finders
+from lib_prodshot.hosts import active, finder_cache
 from lib_prodshot.request import WEBUI_BASE, settings
 from tests.finders import fixed_finder
 
@@ -104,7 +104,7 @@ def dialect(request: pytest.FixtureRequest) -> str | None:
 def webui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dialect: str | None) -> Iterator[Double]:
     _forget()
     monkeypatch.syspath_prepend(str(DOUBLE))
-    monkeypatch.setattr(current, "_HOST", [])
+    monkeypatch.setattr(active, "_HOST", [])
     finder = fixed_finder()
     _give_finder(monkeypatch, finder)
     from modules import paths
@@ -131,8 +131,8 @@ def _forget() -> None:
 
 def _give_finder(monkeypatch: pytest.MonkeyPatch, finder: Finder) -> None:
     backend = SimpleNamespace(name="fixed", load=lambda models_dir: finder)
-    monkeypatch.setattr(finders, "choose", lambda name, models_dir: SimpleNamespace(backend=backend))
-    monkeypatch.setattr(finders, "_KEPT", {})
+    monkeypatch.setattr(finder_cache, "choose", lambda name, models_dir: SimpleNamespace(backend=backend))
+    monkeypatch.setattr(finder_cache, "_KEPT", {})
 
 
 def _load_door(monkeypatch: pytest.MonkeyPatch) -> ModuleType:

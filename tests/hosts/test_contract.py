@@ -16,7 +16,7 @@ import pytest
 
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.control import choose_unit
-from lib_prodshot.hosts.interface import ControlLists
+from lib_prodshot.inpainting import ControlLists
 from lib_prodshot.request import Request, setting_named
 from tests.hosts import record_contract, touched
 from tests.hosts.calls import (
@@ -123,7 +123,7 @@ def fields_of(modules: dict[str, Any], *kinds: str, file: str = PROCESSING) -> s
 
 
 def arguments_of_a_pass() -> set[str]:
-    """The keys of the table that `LocalPainter._arguments` returns."""
+    """The keys of the table that `NestedPassBackend._arguments` returns."""
     tree = ast.parse((ROOT / "lib_prodshot" / "hosts" / "nested.py").read_text(encoding="utf-8"))
     function = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "_arguments")
     table = next(node.value for node in ast.walk(function) if isinstance(node, ast.Return))
@@ -177,7 +177,7 @@ def test_a_unit_fits_mikubill_s(record: dict[str, Any]) -> None:
 
 def _assert_words_fit(enums: dict[str, Any], host: str) -> None:
     """Each mode is the host's own string, or the one in the same place of its list (reForge's are other words)."""
-    from lib_prodshot.hosts.controlnet import _mode
+    from lib_prodshot.hosts.compatibility.controlnet import _mode
 
     theirs, ours = values_of(enums["ControlMode"]), setting_named("control_mode").choices
     assert [_mode(theirs, mode) for mode in ours] == theirs, host

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lib_prodshot.hosts import finders, memory
-from lib_prodshot.hosts.finders import HostFinder
-from lib_prodshot.request import ProductClass
+from lib_prodshot.hosts import finder_cache
+from lib_prodshot.hosts.compatibility import gpu_memory
+from lib_prodshot.hosts.finder_cache import HostFinder
+from lib_prodshot.products import ProductClass
 from tests.finders import BoxSegmenter, FixedDetector
 from tests.hosts.conftest import Double
 
@@ -45,14 +46,14 @@ def look(one: HostFinder) -> None:
 
 def test_a_torch_finder_leaves_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr(finders, "on_gpu", lambda: True)
+    monkeypatch.setattr(finder_cache, "on_gpu", lambda: True)
     look(finder(told, movable=True))
     assert told == ["Prodshot: looking for car", "room", "detector off", "segmenter off", "room given back"]
 
 
 def test_without_a_gpu_nothing_is_moved(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr(finders, "on_gpu", lambda: False)
+    monkeypatch.setattr(finder_cache, "on_gpu", lambda: False)
     look(finder(told, movable=True))
     assert told == ["Prodshot: looking for car", "room", "room given back"]
 
@@ -76,8 +77,8 @@ def test_a1111_moves_its_checkpoint_only_where_room_is_short(
     done: list[str] = []
     monkeypatch.setattr(webui.sd_models, "send_model_to_cpu", lambda m: done.append("to cpu"))
     monkeypatch.setattr(webui.sd_models, "send_model_to_device", lambda m: done.append("to device"))
-    chosen = memory.pick_memory()
-    assert isinstance(chosen, memory.PlainMemory)
+    chosen = gpu_memory.pick_memory()
+    assert isinstance(chosen, gpu_memory.PlainMemory)
     with pytest.raises(ValueError, match="in the middle"), chosen.make_room(4 * GB):
         assert done == moves[:1]
         raise ValueError("in the middle")
@@ -98,7 +99,7 @@ def test_the_forge_family_is_asked_for_room(monkeypatch: pytest.MonkeyPatch, nam
         package.__path__ = []
         monkeypatch.setitem(sys.modules, package.__name__, package)
     monkeypatch.setitem(sys.modules, name, manager)
-    with memory.pick_memory().make_room(4 * GB):
+    with gpu_memory.pick_memory().make_room(4 * GB):
         assert asked == [(4 * GB, "cuda:0")]
     assert asked[-1] == "emptied"
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lib_prodshot.hosts import current
+from lib_prodshot.hosts import active
+from lib_prodshot.hosts.compatibility.interface_changes import moved
 from lib_prodshot.hosts.interface import HostUnavailable
-from lib_prodshot.hosts.moved import moved
 from tests.hosts.conftest import Double, _load_door, noise_picture, outcomes, pixels
 from tests.hosts.touched import Touch, touched
 
@@ -20,27 +20,27 @@ BAG = {"products": "bag", "box_threshold": 0.3}
 
 
 def test_the_host_we_know_is_fit(webui: Double) -> None:
-    assert current.why_unfit() == ""
+    assert active.why_unfit() == ""
 
 
 def test_a_module_that_is_gone(webui: Double, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(current, "_HOST", [])
+    monkeypatch.setattr(active, "_HOST", [])
     monkeypatch.setitem(sys.modules, "modules.shared", None)
-    assert "modules.shared" in current.why_unfit()
+    assert "modules.shared" in active.why_unfit()
     # in the drop-down nevertheless, where its panel says why
     assert webui.door.ProdshotScript().show(False) is True
 
 
 def test_a_list_that_is_gone(webui: Double, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(webui.sd_models, "checkpoints_list")
-    told = current.why_unfit()
+    told = active.why_unfit()
     assert "checkpoints_list" in told and "please report it" in told
 
 
 def test_a_callback_that_is_gone(
     webui: Double, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lib_prodshot.hosts.registering import register
+    from lib_prodshot.hosts.compatibility.callbacks import register
 
     monkeypatch.delattr(webui.script_callbacks, "on_ui_settings")
     register("ui_settings", print, "/x/prodshot.py")
@@ -51,7 +51,7 @@ def test_a_callback_that_is_gone(
 
 
 def test_generations_go_on_where_we_are_unfit(webui: Double, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(current, "_HOST", [])
+    monkeypatch.setattr(active, "_HOST", [])
     monkeypatch.setitem(sys.modules, "modules.launch_utils", None)
     monkeypatch.delattr(webui.sd_samplers, "all_samplers")
     made = webui.generate()
@@ -64,9 +64,9 @@ def test_generations_go_on_where_we_are_unfit(webui: Double, monkeypatch: pytest
 def test_a_hook_that_is_gone_is_said_in_the_state_line(
     webui: Double, monkeypatch: pytest.MonkeyPatch, hook: str, told: str
 ) -> None:
-    assert current.host().lacks() == ()
+    assert active.host().lacks() == ()
     monkeypatch.delattr(webui.scripts.Script, hook)
-    (lack,) = current.host().lacks()
+    (lack,) = active.host().lacks()
     assert told in lack
 
 
@@ -102,10 +102,10 @@ def test_there_are_names_to_lose() -> None:
 @pytest.mark.parametrize("touch", IN_DOUBLE, ids=".".join)
 def test_a_name_that_is_gone_costs_no_generation(webui: Double, monkeypatch: pytest.MonkeyPatch, touch: Touch) -> None:
     plain = webui.generate()
-    monkeypatch.setattr(current, "_HOST", [])
+    monkeypatch.setattr(active, "_HOST", [])
     lacking(monkeypatch, *touch)
     _load_door(monkeypatch)
-    current.why_unfit()
+    active.why_unfit()
     without_us = webui.generate()
     assert np.array_equal(pixels(without_us.images[0]), pixels(plain.images[0])) and not webui.errors.reported
     with_us = webui.generate(accordion=(True, BAG))
@@ -122,7 +122,7 @@ def test_a_name_that_is_gone_is_told_by_the_script(
 ) -> None:
     """Its input comes back: enhanced, or as it was with the reason; or the page and the API's caller get the reason."""
     picture = noise_picture()
-    monkeypatch.setattr(current, "_HOST", [])
+    monkeypatch.setattr(active, "_HOST", [])
     lacking(monkeypatch, *touch)
     try:
         made = webui.run_script(BAG, init_images=[picture])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lib_prodshot.hosts.registering import register
+from lib_prodshot.hosts.compatibility.callbacks import register
 from tests.hosts.conftest import Double
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lib_prodshot.errors import FinderUnavailable
-from lib_prodshot.hosts import finders
+from lib_prodshot.hosts import finder_cache
 from tests.hosts.conftest import Double, noise_picture, outcomes, parameters, pixels
 
 CAR = {"products": "car"}
@@ -69,7 +69,7 @@ def test_errors_in_every_stage(
     processing = webui.processing
     kind = processing.StableDiffusionProcessingImg2Img
     stages = [
-        (finders, "choose", FinderUnavailable("no finder can run here"), "no finder can run here"),
+        (finder_cache, "choose", FinderUnavailable("no finder can run here"), "no finder can run here"),
         (webui.finder.detector, "detect", ValueError("bad weights"), "ValueError: bad weights"),
         (webui.finder.segmenter, "segment", MemoryError(), "out of memory"),
         (processing, "process_images", webui.devices.NansException("nan"), "gave no numbers (NaN)"),

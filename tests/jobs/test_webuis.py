@@ -19,8 +19,8 @@ pytest.importorskip("httpx", reason="the client for WebUIs needs httpx (extra 'c
 
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.errors import EnhanceError, ProdshotError, RequestError
-from lib_prodshot.hosts import remote
 from lib_prodshot.hosts.remote import RemoteError
+from lib_prodshot.hosts.remote import client as remote
 from lib_prodshot.jobs.crews import LocalCrew, engines_for
 from lib_prodshot.jobs.runner import Runner
 from lib_prodshot.jobs.summary import Summary

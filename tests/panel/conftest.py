@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lib_prodshot.finding import registry
-from lib_prodshot.hosts import current
+from lib_prodshot.hosts import active
 from tests.api.local_host import LocalHost
 from tests.api.tools import BACKENDS
 from tests.panel.served import chromium
@@ -18,7 +18,7 @@ from tests.panel.served import chromium
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalHost:
     local = LocalHost(tmp_path)
-    monkeypatch.setattr(current, "_HOST", [local])
+    monkeypatch.setattr(active, "_HOST", [local])
     monkeypatch.setattr(registry, "backends", lambda: BACKENDS)
     return local
 

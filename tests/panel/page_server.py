@@ -13,7 +13,7 @@ import gradio as gr
 
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.finding import registry
-from lib_prodshot.hosts import current
+from lib_prodshot.hosts import active
 from lib_prodshot.webui.gradio_compat import GRADIO_4
 from lib_prodshot.webui.panel.panel import draw_panel
 from tests.api.local_host import LocalHost
@@ -53,7 +53,7 @@ def put_into_head(text: str) -> None:
 def main() -> None:
     """Serve until killed."""
     port, folder = int(sys.argv[1]), Path(sys.argv[2])
-    current._HOST.append(LocalHost(folder, fixed_finder(darkest=25)))
+    active._HOST.append(LocalHost(folder, fixed_finder(darkest=25)))
     registry.backends = lambda: BACKENDS
     build().launch(server_name="127.0.0.1", server_port=port, quiet=True, show_error=True)
 

@@ -19,8 +19,8 @@ import gradio as gr
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.interface import Finder
-from lib_prodshot.hosts import current
-from lib_prodshot.hosts.interface import InpaintPass, PassResult
+from lib_prodshot.hosts import active
+from lib_prodshot.inpainting import InpaintPass, PassResult
 from lib_prodshot.webui import callbacks, tabs
 from lib_prodshot.webui.gradio_compat import GRADIO_4
 from lib_prodshot.webui.jobs import kinds as job_kinds
@@ -67,7 +67,7 @@ def build() -> gr.Blocks:
 def main() -> None:
     """Serve until killed."""
     port, folder = int(sys.argv[1]), Path(sys.argv[2])
-    current._HOST.append(Host(folder))
+    active._HOST.append(Host(folder))
     registry.backends = lambda: BACKENDS
     job_kinds.register()
     app, _, _ = build().launch(server_name="127.0.0.1", server_port=port, quiet=True, prevent_thread_lock=True)

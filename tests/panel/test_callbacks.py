@@ -14,10 +14,10 @@ pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under
 
 import gradio as gr
 
-from lib_prodshot.hosts.arguments import OVERRIDES, request_from
+from lib_prodshot.hosts.generation.arguments import OVERRIDES, request_from
 from lib_prodshot.request import settings
 from lib_prodshot.webui import callbacks, options
-from lib_prodshot.webui.panel import axes
+from lib_prodshot.webui.panel.fields import caption
 from tests.api.local_host import LocalHost
 from tests.api.tools import DOUBLE, forget_webui
 
@@ -69,10 +69,8 @@ def test_the_axes(double: SimpleNamespace) -> None:
     call(double, "before_ui")
     call(double, "before_ui")
     assert [one.label for one in double.plot.axis_options].count("[Prodshot] Padding (pixels)") == 1
-    assert len(double.plot.axis_options) == len(axes.SWEPT)
-    names = {known.name for known in settings()}
-    assert set(axes.SWEPT) <= names
-    assert {"box_threshold", "denoising_strength", "padding", "control_weight", "grow", "prompt"} <= set(axes.SWEPT)
+    swept = [known for known in settings() if not known.webui_only]
+    assert [one.label for one in double.plot.axis_options] == [f"[Prodshot] {caption(known)}" for known in swept]
 
 
 def test_a_cell_has_its_own_values(double: SimpleNamespace) -> None:

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 
-from lib_prodshot.hosts.results import outcome_parameters, request_parameters
+from lib_prodshot.hosts.generation.results import outcome_parameters, request_parameters
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.request import WEBUI_BASE, Request, settings
 from lib_prodshot.webui.panel.infotext import Pasted, is_enabled, value_in

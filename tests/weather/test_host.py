@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lib_prodshot.hosts import nested, session
 from lib_prodshot.hosts import webui as real_host
+from lib_prodshot.hosts.generation import session
+from lib_prodshot.hosts.nested_pass import backend as nested_pass
 from tests.hosts.conftest import noise_picture, outcomes, parameters
 from tests.weather.doors import Accordion, Door, Script
 from tests.weather.faults import raises, strike_once
@@ -46,22 +47,24 @@ def test_each_call_of_the_host(door: Door, monkeypatch: pytest.MonkeyPatch, name
 
 @pytest.mark.parametrize("name", ["family", "missing_loras", "check", "paint"])
 def test_each_call_of_the_painter(door: Door, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    failed_once(door, monkeypatch, nested.LocalPainter, name, ODD)
+    failed_once(door, monkeypatch, nested_pass.NestedPassBackend, name, ODD)
 
 
 def test_a_pass_that_cannot_even_be_made(door: Door, webui: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    failed_once(door, monkeypatch, nested.LocalPainter, "_processing", ODD)
+    failed_once(door, monkeypatch, nested_pass.NestedPassBackend, "_processing", ODD)
 
 
 def test_sampling_that_dies(door: Door, webui: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    failed_once(door, monkeypatch, nested, "_run", ODD)
+    failed_once(door, monkeypatch, nested_pass, "_run", ODD)
 
 
 def test_a_finder_that_cannot_be_loaded(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     from lib_prodshot.errors import FinderUnavailable
-    from lib_prodshot.hosts import finders
+    from lib_prodshot.hosts import finder_cache
 
-    failed_once(door, monkeypatch, finders, "choose", FinderUnavailable("no finder can run here: put dino.pth there"))
+    failed_once(
+        door, monkeypatch, finder_cache, "choose", FinderUnavailable("no finder can run here: put dino.pth there")
+    )
 
 
 def test_a_checkpoint_that_does_not_come_back_to_the_gpu(

@@ -19,8 +19,8 @@ from PIL import Image
 
 from lib_prodshot.cli import main
 from lib_prodshot.errors import ProdshotError
-from lib_prodshot.hosts import remote
 from lib_prodshot.hosts.remote import RemoteError, RemoteWebUI
+from lib_prodshot.hosts.remote import client as remote
 from tests.jobs import webui_double
 from tests.jobs.webui_double import Double
 from tests.weather.doors import CommandLine, Told, digests, give_finder, strays

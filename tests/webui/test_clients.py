@@ -135,9 +135,9 @@ def alpha_of(line: dict[str, Any]) -> Path:
 def test_a_remote_pass_knows_whether_control_took_part(clean: Server, seed_dir: Path) -> None:
     """On the Forge family only Prodshot over there can tell."""
     pytest.importorskip("httpx")
-    from lib_prodshot.hosts.interface import InpaintPass
     from lib_prodshot.hosts.remote import RemoteWebUI
-    from lib_prodshot.hosts.remote_painter import RemotePainter
+    from lib_prodshot.hosts.remote.inpainting import RemoteInpaintingBackend
+    from lib_prodshot.inpainting import InpaintPass
 
     picture = np.asarray(seed_picture(seed_dir, "car").convert("RGB").resize((192, 192)))
     mask = np.zeros((192, 192), np.uint8)
@@ -146,7 +146,7 @@ def test_a_remote_pass_knows_whether_control_took_part(clean: Server, seed_dir: 
     fixed |= {"cfg_scale": 4.0, "sampler": "Euler", "scheduler": "", "denoising_strength": 0.7, "inpainting_fill": 1}
     unit = {key: value for key, value in own_unit(clean).items() if key != "save_detected_map"}
     with RemoteWebUI(clean.url) as remote:
-        painter = RemotePainter(remote)
+        painter = RemoteInpaintingBackend(remote)
         held = painter.paint(InpaintPass(picture, mask, **fixed, control=unit))
         lost = painter.paint(InpaintPass(picture, mask, **fixed, control={**unit, "model": "zorro"}))
         free = painter.paint(InpaintPass(picture, mask, **fixed))

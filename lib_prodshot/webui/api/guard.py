@@ -8,7 +8,7 @@ from secrets import compare_digest
 
 from starlette.requests import Request as HttpRequest
 
-from lib_prodshot.hosts.current import host
+from lib_prodshot.hosts.active import host
 from lib_prodshot.webui.answers import Refusal
 
 

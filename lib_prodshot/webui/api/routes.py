@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from lib_prodshot import __version__, weights
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.finding import registry
-from lib_prodshot.hosts.current import host
+from lib_prodshot.hosts.active import host
 from lib_prodshot.request import WEBUI_BASE, Request, Setting, settings
 from lib_prodshot.webui import answers, options, service
 from lib_prodshot.webui.answers import Refusal, as_json, without_paths
@@ -113,9 +113,12 @@ async def get_schema(_request: HttpRequest) -> Response:
     return as_json({"settings": [_told(known) for known in settings(WEBUI_BASE)], "version": __version__})
 
 
+_TOLD = frozenset(openapi.SETTING["properties"])
+
+
 def _told(known: Setting) -> dict[str, Any]:
     """What clients need of a setting; what it does not have (a range, choices, a unit) is left out."""
-    had = {key: value for key, value in asdict(known).items() if value not in (None, "", ()) and key != "lines"}
+    had = {key: value for key, value in asdict(known).items() if key in _TOLD and value not in (None, "", ())}
     return {**had, "default": known.default}
 
 

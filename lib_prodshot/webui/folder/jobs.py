@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.hosts.current import host
+from lib_prodshot.hosts.active import host
 from lib_prodshot.jobs.job_settings import SETTINGS
 from lib_prodshot.jobs.report import CSV_NAME, JSONL_NAME
 from lib_prodshot.jobs.runner import PAGE_NAME, SUMMARY_NAME, FolderJob, Progress, Runner

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from lib_prodshot.hosts.current import why_unfit
+from lib_prodshot.hosts.active import why_unfit
 from lib_prodshot.jobs.job_settings import SETTINGS, job_setting
 from lib_prodshot.request import setting_named, settings
 from lib_prodshot.webui.jobs.table import JOBS, Job
@@ -18,9 +18,6 @@ from lib_prodshot.webui.server_paths import open_for_page
 from lib_prodshot.webui.tabs import JobBox
 
 _LINKS = (("report", "Contact sheet"), ("table", "report.csv"), ("lines", "report.jsonl"), ("summary", "summary.json"))
-
-_IDLE = "output"
-"""The section of settings that a folder job has no use for: what it keeps is always the same."""
 
 
 def elem_id(item: str) -> str:
@@ -40,14 +37,14 @@ def draw() -> None:
     line = StateLine.draw(elem_id)
     form.draw_one(setting_named("engine"))
     with gr.Tabs(elem_id=elem_id("tabs"), elem_classes=["prodshot-tabs"]):
-        for title in filter(_is_used, layout.TABS):
+        for title in filter(_is_used, layout.tabs()):
             with gr.Tab(title, elem_id=elem_id(f"tab_{title.lower()}")):
                 form.draw_tab(title)
         with gr.Tab("Presets", elem_id=elem_id("tab_presets")):
             presets = preset_box.draw(elem_id)
     # unseen, but there: presets hold all settings
     with gr.Column(visible=False):
-        for title in layout.TABS:
+        for title in layout.tabs():
             if not _is_used(title):
                 form.draw_tab(title)
     box = JobBox("folder", _LINKS)
@@ -69,7 +66,7 @@ def _draw_own() -> list[Any]:
 
 def _is_used(title: str) -> bool:
     """Whether a folder job has a use for any setting of this tab of the panel."""
-    return any(known.section != _IDLE for known in layout.on_tab(title))
+    return any(not known.webui_only for known in layout.on_tab(title))
 
 
 def begin(*values: Any) -> Job:

@@ -1,4 +1,4 @@
-"""X/Y/Z plot: the settings that people sweep, as axes of the WebUI's own script."""
+"""X/Y/Z plot: every setting that changes the result, as an axis of the WebUI's own script."""
 
 from __future__ import annotations
 
@@ -7,36 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import RequestError
-from lib_prodshot.hosts import parts
-from lib_prodshot.hosts.arguments import OVERRIDES
-from lib_prodshot.request import Setting, check, setting_named
+from lib_prodshot.hosts.compatibility import webui_modules
+from lib_prodshot.hosts.generation.arguments import OVERRIDES
+from lib_prodshot.request import Setting, check, settings
 from lib_prodshot.webui.panel.fields import caption
-
-SWEPT = (
-    "products",
-    "finder",
-    "box_threshold",
-    "text_threshold",
-    "instances",
-    "mask_threshold",
-    "grow",
-    "fill_holes",
-    "feather",
-    "engine",
-    "strength",
-    "prompt",
-    "denoising_strength",
-    "inpaint_area",
-    "padding",
-    "steps",
-    "cfg_scale",
-    "sampler",
-    "control",
-    "control_module",
-    "control_weight",
-    "control_guidance_end",
-    "control_mode",
-)
+from lib_prodshot.webui.panel.infotext import typed
 
 _TYPES = {"number": float, "integer": int}
 
@@ -52,17 +27,18 @@ def add_axes() -> None:
 
 def _plot() -> Any:
     """The module of the WebUI's X/Y/Z plot; None where the user has removed it."""
-    scripts = parts.loaded_scripts()
+    scripts = webui_modules.loaded_scripts()
     found = (data.module for data in scripts.scripts_data if Path(data.path).name == "xyz_grid.py")
     return next(found, None)
 
 
 def _axes(option: Callable[..., Any]) -> list[Any]:
-    return [_axis(setting_named(name), option) for name in SWEPT]
+    return [_axis(known, option) for known in settings() if not known.webui_only]
 
 
 def _axis(known: Setting, option: Callable[..., Any]) -> Any:
-    choices = {"choices": lambda: list(known.choices)} if known.choices else {}
+    names = ("true", "false") if known.kind == "flag" else known.choices
+    choices = {"choices": lambda: list(names)} if names else {}
     kind = _TYPES.get(known.kind, str)
     return option(f"[Prodshot] {caption(known)}", kind, _apply(known), confirm=_confirm(known), **choices)
 
@@ -86,6 +62,6 @@ def _confirm(known: Setting) -> Callable[[Any, Sequence[Any]], None]:
 def _checked(known: Setting, value: Any) -> Mapping[str, Any]:
     """The value under its setting's name. Raises RuntimeError, which the plot shows to the user."""
     try:
-        return check({known.name: value})
+        return check({known.name: typed(known, value) if isinstance(value, str) else value})
     except RequestError as error:
         raise RuntimeError(f"Prodshot: {error}") from error

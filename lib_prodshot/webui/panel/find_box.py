@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from lib_prodshot.errors import PictureError, ProdshotError
-from lib_prodshot.hosts.current import host
+from lib_prodshot.hosts.active import host
 from lib_prodshot.request import Request
 from lib_prodshot.webui.gradio_compat import javascript, small_button, unsaved, upload_only
 from lib_prodshot.webui.panel.finder_state import FETCHING, FinderState, state_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from lib_prodshot.hosts.current import host
+from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.interface import Names
 from lib_prodshot.request import WEBUI_BASE, Setting, settings
 from lib_prodshot.webui import options
@@ -43,9 +43,9 @@ class Form:
         return component
 
     def draw_tab(self, title: str) -> None:
-        """The settings of one tab of `layout.TABS`; those of an engine are shown while it is chosen."""
+        """The settings of one tab of `layout.tabs()`; those of an engine are shown while it is chosen."""
         shown: dict[str, Any] = {}
-        for name, group in layout.grouped(layout.on_tab(title), lambda place: place.engine).items():
+        for name, group in layout.grouped(layout.on_tab(title), lambda known: known.engine).items():
             if not name:
                 self._draw_folds(group)
                 continue
@@ -56,7 +56,7 @@ class Form:
             _show_chosen(self.components["engine"], shown)
 
     def _draw_folds(self, wanted: Sequence[Setting]) -> None:
-        for title, group in layout.grouped(wanted, lambda place: place.fold).items():
+        for title, group in layout.grouped(wanted, lambda known: known.fold).items():
             if not title:
                 self.draw_rows(group)
                 continue

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from lib_prodshot.errors import RequestError
-from lib_prodshot.hosts.results import VERDICT
+from lib_prodshot.hosts.generation.results import VERDICT
 from lib_prodshot.request import Setting, check
 
 SCRIPT = "Script"
@@ -46,12 +46,14 @@ def value_in(parameters: Mapping[str, Any], known: Setting) -> Any:
     if text is None:
         return known.default
     try:
-        return check({known.name: _typed(known, str(text))})[known.name]
+        return check({known.name: typed(known, str(text))})[known.name]
     except (ValueError, RequestError):
         return None
 
 
-def _typed(known: Setting, text: str) -> Any:
+def typed(known: Setting, text: str) -> Any:
+    """A setting's value out of its text in an infotext or on an axis; what is no such value stays text, for the schema
+    to refuse. Raises ValueError for a number that is none."""
     if known.kind == "flag":
         return {"true": True, "false": False}.get(text.strip().lower(), text)
     if known.kind in ("number", "integer"):

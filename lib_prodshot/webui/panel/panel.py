@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from lib_prodshot.hosts.current import why_unfit
+from lib_prodshot.hosts.active import why_unfit
 from lib_prodshot.request import WEBUI_BASE, setting_named, settings
 from lib_prodshot.webui.gradio_compat import input_accordion, unsaved
 from lib_prodshot.webui.panel import find_box, layout, lora_prompts, preset_box
@@ -80,12 +80,12 @@ def _draw_inside(form: Form, tab: str) -> None:
     find.draw_result()
     form.draw_one(setting_named("engine"))
     with gr.Tabs(elem_id=form.elem_id("tabs"), elem_classes=["prodshot-tabs"]):
-        for title in layout.TABS:
+        for number, title in enumerate(layout.tabs()):
             with gr.Tab(title, elem_id=form.elem_id(f"tab_{title.lower()}")):
                 form.draw_tab(title)
-                if title == layout.TABS[0]:
+                if number == 0:
                     find.draw_picture()
-                if title == layout.place_of(setting_named("class_prompts")).tab:
+                if title == setting_named("class_prompts").tab:
                     loras = lora_prompts.draw(form.elem_id)
         with gr.Tab("Presets", elem_id=form.elem_id("tab_presets")):
             presets = preset_box.draw(form.elem_id)

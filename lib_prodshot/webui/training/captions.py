@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, PictureError, RequestError
-from lib_prodshot.hosts.current import host
+from lib_prodshot.hosts.active import host
 from lib_prodshot.schema import Setting
 from lib_prodshot.training.caption import Captioned, CaptionJob
 from lib_prodshot.training.caption_texts import TagEdit, split_tags

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.hosts.current import host
+from lib_prodshot.hosts.active import host
 from lib_prodshot.training import recipe_files
 from lib_prodshot.training.presets import PRESETS
 from lib_prodshot.training.recipe import SETTINGS, Recipe, setting_named

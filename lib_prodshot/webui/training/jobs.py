@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, PictureError, RequestError
-from lib_prodshot.hosts.current import host
+from lib_prodshot.hosts.active import host
 from lib_prodshot.schema import Setting
 from lib_prodshot.training import sd_scripts
 from lib_prodshot.training.errors import FolderRefused, TrainingError

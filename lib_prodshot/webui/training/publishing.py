@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.hosts.current import host
+from lib_prodshot.hosts.active import host
 from lib_prodshot.schema import Setting
 from lib_prodshot.training import publish
 from lib_prodshot.training.errors import PublishError, TrainingError

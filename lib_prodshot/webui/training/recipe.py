@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
-from lib_prodshot.hosts.current import host
+from lib_prodshot.hosts.active import host
 from lib_prodshot.schema import Setting, check_value
 from lib_prodshot.training.presets import preset
 from lib_prodshot.training.recipe import SETTINGS, Recipe

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import gradio as gr
 
-from lib_prodshot.hosts.current import why_unfit
+from lib_prodshot.hosts.active import why_unfit
 from lib_prodshot.webui.panel.preset_box import said
 
 NEEDED = {"imagehash": "ImageHash", "psutil": "psutil", "tomli_w": "tomli-w"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 
+from lib_prodshot.hosts.compatibility.interface_changes import sentence
 from lib_prodshot.hosts.interface import Host, HostUnavailable
-from lib_prodshot.hosts.moved import sentence
 
 _HOST: list[Host] = []
 

@@ -17,14 +17,22 @@ from PIL import Image
 from lib_prodshot.enhancing.prompts import CLASS
 from lib_prodshot.errors import OutputError, PictureError, RequestError
 from lib_prodshot.finding.interface import Finder
-from lib_prodshot.hosts import results
-from lib_prodshot.hosts.arguments import given, refuse, request_from, split_enabled
-from lib_prodshot.hosts.current import host
-from lib_prodshot.hosts.finders import Answer, RememberingFinder, RestrictedFinder
-from lib_prodshot.hosts.hooks import SESSION
-from lib_prodshot.hosts.merging import merged
-from lib_prodshot.hosts.parent import drawn_region, is_inner, number_of, overridden, prepare, tell_model, write_params
-from lib_prodshot.hosts.session import Seen, Session, session_of
+from lib_prodshot.hosts.active import host
+from lib_prodshot.hosts.finder_cache import Answer, RememberingFinder, RestrictedFinder
+from lib_prodshot.hosts.generation import results
+from lib_prodshot.hosts.generation.arguments import given, refuse, request_from, split_enabled
+from lib_prodshot.hosts.generation.attributes import SESSION
+from lib_prodshot.hosts.generation.merging import merged
+from lib_prodshot.hosts.generation.session import Seen, Session, session_of
+from lib_prodshot.hosts.nested_pass.parent import (
+    drawn_region,
+    is_inner,
+    number_of,
+    overridden,
+    prepare,
+    tell_model,
+    write_params,
+)
 from lib_prodshot.request import ProductClass, Request
 
 

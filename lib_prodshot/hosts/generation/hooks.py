@@ -8,16 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-SESSION = "_prodshot_session"
-"""The attribute of a generation's processing object that holds its session; shallow copies share it."""
-
-
-REPORT_CONTROL = "report_control"
-"""Among the accordion's arguments, in a dict: tell in the answer's parameters whether ControlNet took part in this
-generation. WebUIs swallow its failures, so a client that samples over there cannot know it otherwise."""
-
-CONTROL = "Prodshot control"
-"""The parameter of an answer that tells it: true or false."""
+from lib_prodshot.hosts.generation.attributes import CONTROL, REPORT_CONTROL, SESSION
 
 
 def before(parent: Any, arguments: Sequence[Any]) -> None:
@@ -26,9 +17,9 @@ def before(parent: Any, arguments: Sequence[Any]) -> None:
         parent.extra_generation_params[CONTROL] = False
     if not _may_be_on(arguments) and not hasattr(parent, SESSION):
         return
-    from lib_prodshot.hosts import generation
+    from lib_prodshot.hosts.generation import script_runs
 
-    generation.before(parent, arguments)
+    script_runs.before(parent, arguments)
 
 
 def _may_be_on(arguments: Sequence[Any]) -> bool:
@@ -40,7 +31,7 @@ def sampled(parent: Any) -> None:
     """The accordion's `post_sample`: ControlNet has not yet forgotten what it did."""
     if CONTROL not in getattr(parent, "extra_generation_params", {}):
         return
-    from lib_prodshot.hosts import controlnet
+    from lib_prodshot.hosts.compatibility import controlnet
 
     script = controlnet.find_script(parent.scripts)
     took_part = script is not None and controlnet.pick_controlnet().took_part(script)
@@ -51,18 +42,18 @@ def each_picture(parent: Any, shown: Any) -> None:
     """The accordion's `postprocess_image_after_composite`; `shown.image` is replaced."""
     if not hasattr(parent, SESSION):
         return
-    from lib_prodshot.hosts import generation
+    from lib_prodshot.hosts.generation import script_runs
 
-    generation.each_picture(parent, shown)
+    script_runs.each_picture(parent, shown)
 
 
 def after(parent: Any, processed: Any) -> None:
     """The accordion's `postprocess`."""
     if not hasattr(parent, SESSION):
         return
-    from lib_prodshot.hosts import generation
+    from lib_prodshot.hosts.generation import script_runs
 
-    generation.after(parent, processed)
+    script_runs.after(parent, processed)
 
 
 def run(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
@@ -70,10 +61,10 @@ def run(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
 
     Raises `HostUnavailable` on a WebUI whose interface has moved, for the page and the API's caller to read.
     """
-    from lib_prodshot.hosts import generation
-    from lib_prodshot.hosts.moved import told_if_moved
+    from lib_prodshot.hosts.compatibility.interface_changes import told_if_moved
+    from lib_prodshot.hosts.generation import script_runs
 
     with told_if_moved():
         if hasattr(parent, "init_images"):
-            return generation.run_on_input(parent, script, arguments)
-        return generation.run_on_outputs(parent, script, arguments)
+            return script_runs.run_on_input(parent, script, arguments)
+        return script_runs.run_on_outputs(parent, script, arguments)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lib_prodshot.finding.interface import Find, Finder, Findings, Picture
 from lib_prodshot.finding.registry import choose
-from lib_prodshot.hosts.memory import FINDER_BYTES, Memory, on_gpu
+from lib_prodshot.hosts.compatibility.gpu_memory import FINDER_BYTES, Memory, on_gpu
 from lib_prodshot.products import ProductClass
 
 _KEPT: dict[tuple[str, Path | None], Finder] = {}

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from lib_prodshot.hosts.interface import PassDefaults
+from lib_prodshot.inpainting import PassDefaults
 
 INNER = "_prodshot_pass"
 """Marks the processing object of our own nested pass."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
-from lib_prodshot.hosts.interface import ControlLists
+from lib_prodshot.inpainting import ControlLists
 from lib_prodshot.request import setting_named
 
 DISABLED = {"enabled": False}

@@ -21,9 +21,9 @@ from PIL import Image
 
 from lib_prodshot import control
 from lib_prodshot.errors import EnhanceError
-from lib_prodshot.hosts.hooks import CONTROL, REPORT_CONTROL
-from lib_prodshot.hosts.interface import ControlLists, Family, InpaintPass, PassDefaults, PassInterrupted, PassResult
+from lib_prodshot.hosts.generation.attributes import CONTROL, REPORT_CONTROL
 from lib_prodshot.hosts.remote import RemoteError, RemoteWebUI
+from lib_prodshot.inpainting import ControlLists, Family, InpaintPass, PassDefaults, PassInterrupted, PassResult
 
 _NO_PICTURE = "the WebUI answered something that is not a picture"
 
@@ -54,8 +54,8 @@ _OVERRIDES = {
 
 
 @dataclass
-class RemotePainter:
-    """Runs inpaint passes on a remote WebUI through its own img2img route: `InpaintEnhancer(RemotePainter(webui))`.
+class RemoteInpaintingBackend:
+    """Inpainting backend that runs passes on a remote WebUI through its own img2img route.
 
     `progress` is told how far a pass has come. Ctrl-C interrupts the pass over there too.
     """

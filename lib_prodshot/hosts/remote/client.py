@@ -1,6 +1,6 @@
 """A client for Prodshot in a WebUI somewhere else: find, enhance and run jobs over there.
 
-`remote_painter` is for pictures that are worked on here while the WebUI over there only samples.
+`inpainting` is for pictures that are worked on here while the WebUI over there only samples.
 """
 
 from __future__ import annotations

@@ -15,10 +15,10 @@ from lib_prodshot.enhancing import Enhancer, load_enhancer
 from lib_prodshot.enhancing.inpaint import InpaintEnhancer
 from lib_prodshot.errors import ProdshotError
 from lib_prodshot.finding.interface import Finder
-from lib_prodshot.hosts import results
-from lib_prodshot.hosts.hooks import SESSION
+from lib_prodshot.hosts.compatibility.interface_changes import moved
+from lib_prodshot.hosts.generation import results
+from lib_prodshot.hosts.generation.attributes import SESSION
 from lib_prodshot.hosts.interface import Host
-from lib_prodshot.hosts.moved import moved
 from lib_prodshot.hosts.pil import image_from, loaded_from
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.request import Request

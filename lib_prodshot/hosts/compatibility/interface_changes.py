@@ -12,7 +12,7 @@ from lib_prodshot.hosts.interface import HostUnavailable
 _THEIRS = ("modules", "modules_forge", "backend", "ldm_patched", "lib_controlnet", "internal_controlnet")
 """Packages of the WebUIs, and of their ControlNets."""
 
-_HERE = Path(__file__).parent
+_HOSTS = Path(__file__).parent.parent
 
 
 def sentence(error: Exception) -> str:
@@ -34,7 +34,7 @@ def moved(error: Exception) -> str:
 def _raised_here(error: Exception) -> bool:
     """Whether a line of these rooms stumbled, and not something that it called."""
     frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and Path(frames[-1].filename).parent == _HERE
+    return bool(frames) and _HOSTS in Path(frames[-1].filename).parents
 
 
 @contextmanager

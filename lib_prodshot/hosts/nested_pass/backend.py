@@ -18,8 +18,10 @@ from PIL import Image
 
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.hosts import installed
-from lib_prodshot.hosts.controlnet import DISABLED, ControlNet, Watch, find_script, make_probe
-from lib_prodshot.hosts.interface import (
+from lib_prodshot.hosts.compatibility.controlnet import DISABLED, ControlNet, Watch, find_script, make_probe
+from lib_prodshot.hosts.compatibility.interface_changes import moved, told_if_moved
+from lib_prodshot.hosts.nested_pass.parent import INNER, kept
+from lib_prodshot.inpainting import (
     ControlLists,
     ControlUnavailable,
     Family,
@@ -28,8 +30,6 @@ from lib_prodshot.hosts.interface import (
     PassInterrupted,
     PassResult,
 )
-from lib_prodshot.hosts.moved import moved, told_if_moved
-from lib_prodshot.hosts.parent import INNER, kept
 
 _OVERRIDES: dict[str, Any] = {
     "overlay_inpaint": False,
@@ -49,7 +49,7 @@ COMPANIONS = ("dynamic_thresholding", "lora_block_weight", "negpip", "sd_forge_d
 run in the pass as they do around it. Everything else stays out."""
 
 
-class LocalPainter:
+class NestedPassBackend:
     """Runs inpaint passes within one generation (`parent`), or on their own without one."""
 
     def __init__(self, parent: Any | None, defaults: PassDefaults, control: ControlNet) -> None:

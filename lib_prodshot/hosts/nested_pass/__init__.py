@@ -1,0 +1,1 @@
+"""Inpaint passes run inside this WebUI, nested in a generation."""

@@ -1,0 +1,112 @@
+"""Interface of inpainting backends: whatever runs an img2img pass over a masked crop (this WebUI, or a remote one).
+
+Implementations: `hosts.nested_pass.backend` (in this process) and `hosts.remote.inpainting` (over HTTP).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from lib_prodshot.errors import EnhanceError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Family = Literal["sd15", "sd2", "sdxl", "other"]
+"""What a checkpoint is built on, as far as ControlNet models care."""
+
+FILLS = ("fill", "original", "latent noise", "latent nothing")
+"""The WebUI's masked content, in the order of its numbers."""
+
+
+class PassInterrupted(EnhanceError):
+    """The user interrupted or skipped the inpaint pass; the picture stays as it was."""
+
+
+class ControlUnavailable(EnhanceError):
+    """ControlNet is installed and cannot be asked what it offers. Says why."""
+
+
+@dataclass(frozen=True)
+class ControlLists:
+    """What the host's ControlNet offers: models and preprocessors as it names them, and how many units it takes."""
+
+    models: tuple[str, ...]
+    modules: tuple[str, ...]
+    none_module: str
+    slots: int
+
+
+@dataclass(frozen=True)
+class PassDefaults:
+    """What an inpaint pass takes over from the generation around it.
+
+    Without one (a route, a folder job) these stand: the seed author's 20 steps, DPM++ 2M Karras, CFG 7, 512×512.
+    """
+
+    prompt: str = ""
+    negative_prompt: str = ""
+    seed: int = 0
+    steps: int = 20
+    cfg_scale: float = 7.0
+    sampler: str = "DPM++ 2M"
+    scheduler: str = "Karras"
+    width: int = 512
+    height: int = 512
+
+
+@dataclass(frozen=True)
+class InpaintPass:
+    """One img2img pass over a crop. `picture` (H×W×3 uint8 RGB) and `mask` (H×W uint8, 255 = repaint) have the very
+    size of the pass, a multiple of 8; the mask is not empty. `control` is a ControlNet unit as a plain dict without an
+    image: ControlNet looks at the picture itself."""
+
+    picture: npt.NDArray[np.uint8]
+    mask: npt.NDArray[np.uint8]
+    mask_blur: int
+    prompt: str
+    negative_prompt: str
+    seed: int
+    steps: int
+    cfg_scale: float
+    sampler: str
+    scheduler: str
+    denoising_strength: float
+    inpainting_fill: int
+    checkpoint: str = ""
+    control: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """The repainted crop (H×W×3 uint8 RGB, the pass's size) and whether ControlNet really took part: None where the
+    host cannot tell."""
+
+    picture: npt.NDArray[np.uint8]
+    control_ran: bool | None = None
+    notes: tuple[str, ...] = ()
+
+
+class InpaintingBackend(Protocol):
+    """Whatever can run an inpaint pass: the WebUI around us within one generation, or a remote one."""
+
+    defaults: PassDefaults
+
+    def family(self, checkpoint: str = "") -> Family:
+        """The family of the named checkpoint; empty: of the one that is loaded."""
+
+    def control_lists(self) -> ControlLists | None:
+        """What ControlNet offers here; None: it is not installed. Raises `ControlUnavailable`."""
+
+    def missing_loras(self, names: Collection[str]) -> frozenset[str]:
+        """Which of these names, as `<lora:NAME:1>` writes them, no installed file answers to."""
+
+    def check(self, sampler: str, scheduler: str, checkpoint: str) -> None:
+        """Raise `EnhanceError` for a sampler, scheduler or checkpoint (each may be empty) that is not there."""
+
+    def paint(self, plan: InpaintPass) -> PassResult:
+        """Run the pass. Raises `PassInterrupted`, and `EnhanceError` for whatever else stops it; in either case the
+        host is as it was before."""
