@@ -31,12 +31,13 @@ import numpy as np
 from benchmarks.equality import Seen, distance, observe
 from benchmarks.random_models import SWIN_T, VIT_B, write_detector, write_segmenter
 from lib_prodshot import weights
-from lib_prodshot.finding import groundingdino, sam
-from lib_prodshot.finding.classes import class_scores, make_captions
-from lib_prodshot.finding.grounded import GroundedDetector
-from lib_prodshot.finding.interface import Box, Finder
-from lib_prodshot.finding.pixels import detector_pixels, segmenter_pixels
-from lib_prodshot.finding.runtime import Slot, inference
+from lib_prodshot.finding.finder import Finder
+from lib_prodshot.finding.interface import Box
+from lib_prodshot.finding.langsam import groundingdino, segment_anything
+from lib_prodshot.finding.models.captions import class_scores, make_captions
+from lib_prodshot.finding.models.grounded_detector import GroundedDetector
+from lib_prodshot.finding.models.preprocessing import detector_pixels, segmenter_pixels
+from lib_prodshot.finding.models.runtime import Slot, inference
 from lib_prodshot.products import ProductClass
 
 FOUR = tuple(ProductClass(name, (name,), threshold=1.0) for name in ("hand bag", "shoe", "car", "watch"))
@@ -333,8 +334,8 @@ def main() -> int:
         models = Models(
             groundingdino.load(detector_file, vocabulary, reference=True),
             groundingdino.load(detector_file, vocabulary),
-            sam.load(segmenter_file, reference=True),
-            sam.load(segmenter_file),
+            segment_anything.load(segmenter_file, reference=True),
+            segment_anything.load(segmenter_file),
         )
         equal = equality(models, shot)
         costs = [*speed(models, shot, chosen.rounds), *again, *memory(models, shot)]

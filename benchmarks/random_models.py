@@ -6,9 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lib_prodshot.finding import groundingdino, sam
-from lib_prodshot.finding.architecture import SWINS, Bert, DetectorShape, SegmenterShape
-from lib_prodshot.finding.runtime import building
+from lib_prodshot.finding.langsam import groundingdino, segment_anything
+from lib_prodshot.finding.models.architecture import SWINS, Bert, DetectorShape, SegmenterShape
+from lib_prodshot.finding.models.runtime import building
 
 BERT_BASE = Bert(vocabulary=30522, hidden=768, layers=12, intermediate=3072, positions=512, types=2)
 SWIN_T = DetectorShape(
@@ -64,7 +64,7 @@ def write_segmenter(shape: SegmenterShape, path: Path, seed: int = 0) -> Path:
     import torch
 
     with building():
-        module = sam.build(shape)
+        module = segment_anything.build(shape)
     redraw(module, seed)
     torch.save(module.state_dict(), path)
     return path

@@ -19,15 +19,13 @@ import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import Literal
 
 from lib_prodshot import __version__
 from lib_prodshot.errors import WeightsError
+from lib_prodshot.model_files import Client
 
 Report = Callable[[int, int], None]
 """Called as bytes arrive with (bytes so far, bytes in all)."""
-
-Client = Literal["npm", "pip"]
 
 CHUNK = 1 << 20
 TIMEOUT = 30.0

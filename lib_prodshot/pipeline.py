@@ -14,7 +14,7 @@ from lib_prodshot.steps.interface import State
 
 if TYPE_CHECKING:
     from lib_prodshot.enhancing.interface import Enhancer
-    from lib_prodshot.finding.interface import Finder
+    from lib_prodshot.finding.finder import Finder
     from lib_prodshot.pictures import LoadedPicture
     from lib_prodshot.request import Request
 

@@ -10,7 +10,7 @@ import pytest
 from lib_prodshot.bootstrap import ROOT
 
 if TYPE_CHECKING:
-    from lib_prodshot.finding.interface import Finder
+    from lib_prodshot.finding.finder import Finder
 
 SEED = ROOT.parent / "shared" / "seed"
 

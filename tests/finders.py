@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lib_prodshot.finding.interface import Box, Boxes, Finder, Picture, SoftMask
-from lib_prodshot.request import ProductClass
+from lib_prodshot.finding.finder import Finder
+from lib_prodshot.finding.interface import Box, Boxes, Picture, SoftMask
+from lib_prodshot.products import ProductClass
 
 
 class FixedDetector:

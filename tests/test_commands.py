@@ -11,9 +11,8 @@ from lib_prodshot import weights
 from lib_prodshot.cli import main
 from lib_prodshot.commands import doctor
 from lib_prodshot.finding import registry
-from lib_prodshot.finding.interface import Finder
-from lib_prodshot.finding.registry import Backend
-from lib_prodshot.weights import Url, Weights
+from lib_prodshot.finding.finder import Backend, Finder
+from lib_prodshot.model_files import Url, Weights
 from tests.finders import fixed_finder
 
 GOOD, BAD = b"good bytes", b"evil bytes"

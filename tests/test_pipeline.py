@@ -10,7 +10,7 @@ from PIL import Image
 
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.errors import EnhanceError, FinderError, UnknownProduct
-from lib_prodshot.finding.interface import Finder
+from lib_prodshot.finding.finder import Finder
 from lib_prodshot.pictures import LoadedPicture, read
 from lib_prodshot.pipeline import run
 from lib_prodshot.request import Request

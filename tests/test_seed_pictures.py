@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib_prodshot.finding.interface import Finder
+from lib_prodshot.finding.finder import Finder
 from lib_prodshot.masks import build_mask
 from lib_prodshot.pictures import read
 from lib_prodshot.request import Request

@@ -23,7 +23,7 @@ import pytest
 from lib_prodshot import downloads, weights
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.errors import RequestError, WeightsError
-from lib_prodshot.weights import Package, Url, Weights
+from lib_prodshot.model_files import Package, Url, Weights
 
 BODY = bytes(range(256)) * 20_000
 
@@ -414,7 +414,7 @@ def test_the_catalogue_has_no_two_names_alike_and_every_source_is_pinned() -> No
         for source in known.sources:
             pinned = source.address.startswith("https://") if isinstance(source, Url) else len(source.sha256) == 64
             assert pinned, known.name
-    assert {known.name for known in weights.select(["langsam"])} == set(weights.LANGSAM_DEFAULT)
+    assert {known.name for known in weights.select(["langsam"])} == {"groundingdino-swint", "sam-vit-b", "bert-vocab"}
     assert weights.select(["all"]) == entries
     with pytest.raises(RequestError, match="'sam-vit-x' is not known"):
         weights.select(["sam-vit-x"])

@@ -12,7 +12,7 @@ from typing import Any
 from lib_prodshot import weights
 from lib_prodshot.downloads import Report, megabytes
 from lib_prodshot.errors import WeightsError
-from lib_prodshot.weights import Weights
+from lib_prodshot.model_files import Weights
 
 
 def add_parser(subparsers: Any) -> None:

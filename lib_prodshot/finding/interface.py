@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -91,47 +91,3 @@ class Findings:
     best_scores: tuple[float, ...]
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Finder:
-    """A detector and a segmenter that work together; `name` is what reports call them."""
-
-    name: str
-    detector: Detector
-    segmenter: Segmenter
-
-    def find(
-        self,
-        picture: Picture,
-        classes: Sequence[ProductClass],
-        text_threshold: float = 0.25,
-        clock: Callable[[], float] | None = None,
-    ) -> Findings:
-        """Boxes, then masks for the boxes that survived; the segmenter is not touched when there are none.
-
-        `picture` is H×W×3 uint8 RGB. Raises what the detector and the segmenter raise, and `FinderError` for answers
-        that are none.
-        """
-        from time import perf_counter
-
-        from lib_prodshot.finding.answers import checked_boxes, checked_masks
-
-        clock = clock or perf_counter
-        start = clock()
-        answer = self.detector.detect(picture, classes, text_threshold)
-        answer = checked_boxes(self.detector.name, answer, picture, len(classes))
-        detected = clock()
-        if not answer.boxes:
-            return Findings((), answer.best_scores, answer.notes, {"detect": detected - start})
-        masks = checked_masks(
-            self.segmenter.name, self.segmenter.segment(picture, answer.boxes), picture, len(answer.boxes)
-        )
-        finds = tuple(Find(box, mask) for box, mask in zip(answer.boxes, masks, strict=True))
-        seconds = {"detect": detected - start, "segment": clock() - detected}
-        return Findings(finds, answer.best_scores, answer.notes, seconds)
-
-    def unload(self) -> None:
-        """Give back the memory of both models."""
-        self.detector.unload()
-        self.segmenter.unload()

@@ -6,21 +6,12 @@ is imported until one is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lib_prodshot.errors import FinderUnavailable
-from lib_prodshot.finding.interface import Finder
-
-
-@dataclass(frozen=True)
-class Backend:
-    """One way to build a `Finder`. `lacking(models_dir)` gives one sentence for each missing package or file."""
-
-    name: str
-    lacking: Callable[[Path | None], Sequence[str]]
-    load: Callable[[Path | None], Finder]
+from lib_prodshot.finding.finder import Backend, Finder
 
 
 @dataclass(frozen=True)
@@ -33,7 +24,8 @@ class Choice:
 
 def backends() -> tuple[Backend, ...]:
     """All backends, the preferred one first."""
-    from lib_prodshot.finding import langsam, lite
+    from lib_prodshot.finding import lite
+    from lib_prodshot.finding.langsam import backend as langsam
 
     return (langsam.BACKEND, lite.BACKEND)
 

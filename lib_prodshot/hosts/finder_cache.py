@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.finding.interface import Find, Finder, Findings, Picture
+from lib_prodshot.finding.finder import Finder
+from lib_prodshot.finding.interface import Find, Findings, Picture
 from lib_prodshot.finding.registry import choose
 from lib_prodshot.hosts.compatibility.gpu_memory import FINDER_BYTES, Memory, on_gpu
 from lib_prodshot.products import ProductClass

@@ -17,7 +17,7 @@ from lib_prodshot.inpainting import ControlLists, InpaintingBackend
 if TYPE_CHECKING:
     from PIL import Image
 
-    from lib_prodshot.finding.interface import Finder
+    from lib_prodshot.finding.finder import Finder
 
 
 class HostUnavailable(ProdshotError):

@@ -12,7 +12,7 @@ from unittest.mock import patch
 from PIL import Image
 
 from lib_prodshot.errors import OutputError
-from lib_prodshot.finding.interface import Finder
+from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts import finder_cache, installed
 from lib_prodshot.hosts.compatibility.controlnet import find_script, pick_controlnet
 from lib_prodshot.hosts.compatibility.gpu_memory import pick_memory

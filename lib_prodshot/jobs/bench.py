@@ -15,7 +15,7 @@ from typing import Any
 
 from lib_prodshot import __version__
 from lib_prodshot.errors import FieldProblem, ProdshotError, RequestError
-from lib_prodshot.finding.interface import Finder
+from lib_prodshot.finding.finder import Finder
 from lib_prodshot.jobs.engines import Engine
 from lib_prodshot.jobs.hands import HandGone, LocalHand, Order
 from lib_prodshot.jobs.pools import Dismissed

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from lib_prodshot import __version__
 from lib_prodshot.errors import OutputError, ProdshotError
-from lib_prodshot.finding.interface import Finder
+from lib_prodshot.finding.finder import Finder
 from lib_prodshot.jobs.bench import Bench, Kit, Parcel, Ready, Trouble
 from lib_prodshot.jobs.hands import AHEAD, Done, HandGone, Order
 from lib_prodshot.jobs.pools import Dismissed, Room

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from lib_prodshot.enhancing import load_enhancer
-from lib_prodshot.finding.interface import Finder
+from lib_prodshot.finding.finder import Finder
 from lib_prodshot.jobs.engines import RESTS, Engine, LocalEngine
 from lib_prodshot.jobs.hands import LocalHand
 from lib_prodshot.request import Request

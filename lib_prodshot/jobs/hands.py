@@ -15,7 +15,8 @@ from PIL import Image
 
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.errors import EnhanceError
-from lib_prodshot.finding.interface import Finder, Findings, Picture
+from lib_prodshot.finding.finder import Finder
+from lib_prodshot.finding.interface import Findings, Picture
 from lib_prodshot.jobs.engines import RESTS, Engine, EngineGone
 from lib_prodshot.jobs.one_file import Worker
 from lib_prodshot.jobs.pools import NobodyLeft, Pool, Room

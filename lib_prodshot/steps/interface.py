@@ -12,7 +12,8 @@ from lib_prodshot.schema import SettingsModel
 if TYPE_CHECKING:
     from lib_prodshot.enhancing.interface import Enhanced, Enhancer
     from lib_prodshot.errors import FieldProblem
-    from lib_prodshot.finding.interface import Finder, Findings
+    from lib_prodshot.finding.finder import Finder
+    from lib_prodshot.finding.interface import Findings
     from lib_prodshot.masks import BuiltMask
     from lib_prodshot.outcome import Outcome
     from lib_prodshot.pictures import LoadedPicture

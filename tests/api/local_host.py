@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from lib_prodshot.finding.interface import Finder
+from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.interface import Names
 from lib_prodshot.inpainting import ControlLists, InpaintPass, PassDefaults, PassResult
 from tests.finders import fixed_finder

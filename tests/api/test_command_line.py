@@ -15,7 +15,7 @@ from PIL import Image
 
 from lib_prodshot.cli import main
 from lib_prodshot.finding import registry
-from lib_prodshot.finding.registry import Backend
+from lib_prodshot.finding.finder import Backend
 from tests.api.tools import WebUI, dark, noise
 from tests.finders import fixed_finder
 

@@ -23,7 +23,7 @@ pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: unde
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 
 from lib_prodshot.bootstrap import ROOT
-from lib_prodshot.finding.interface import Finder
+from lib_prodshot.finding.finder import Backend, Finder
 from lib_prodshot.inpainting import InpaintPass, PassInterrupted, PassResult
 from lib_prodshot.webui.api import routes
 from lib_prodshot.webui.folder import jobs as folder_jobs
@@ -161,9 +161,7 @@ def test_it_is_the_command_lines_job(client: Any, shop: Path, monkeypatch: pytes
     from lib_prodshot.cli import main
     from lib_prodshot.finding import registry
 
-    backend = registry.Backend(
-        "lite", lambda _: (), lambda _: Finder("lite", FixedDetector(darkest=20), BoxSegmenter())
-    )
+    backend = Backend("lite", lambda _: (), lambda _: Finder("lite", FixedDetector(darkest=20), BoxSegmenter()))
     until(client, start(client, engine="retouch"), "done", 60)
     monkeypatch.setattr(registry, "backends", lambda: (backend,))
     options = ["--out", str(shop / "other"), "--recursive", "--products", "handbag"]

@@ -17,15 +17,14 @@ import numpy as np
 from PIL import Image
 
 from lib_prodshot.bootstrap import ROOT
-from lib_prodshot.finding import registry
-from lib_prodshot.finding.interface import Finder
+from lib_prodshot.finding.finder import Backend, Finder
 from tests.finders import fixed_finder
 
 DOUBLE = ROOT / "tests" / "double"
 
 BACKENDS = (
-    registry.Backend("langsam", lambda _: ("put dino.pth into /srv/models/prodshot",), lambda _: fixed_finder()),
-    registry.Backend("lite", lambda _: (), lambda _: fixed_finder()),
+    Backend("langsam", lambda _: ("put dino.pth into /srv/models/prodshot",), lambda _: fixed_finder()),
+    Backend("lite", lambda _: (), lambda _: fixed_finder()),
 )
 """One finder that is not ready and one that is, whatever weights this machine has."""
 

@@ -35,7 +35,7 @@ def detector_file(vocabulary: Path, tmp_path_factory: pytest.TempPathFactory) ->
     pytest.importorskip("torch")
     if handed_over := _handed_over(tiny_files.DETECTOR):
         return handed_over
-    from lib_prodshot.finding import groundingdino
+    from lib_prodshot.finding.langsam import groundingdino
 
     if groundingdino.lacking():
         pytest.skip(groundingdino.lacking())
@@ -60,6 +60,6 @@ def package_outputs(detector_file: Path, vocabulary: Path) -> Any:
     torch: Any = pytest.importorskip("torch")
     if handed_over := _handed_over(tiny_files.OUTPUTS):
         return torch.load(str(handed_over), weights_only=True)
-    from lib_prodshot.finding import groundingdino
+    from lib_prodshot.finding.langsam import groundingdino
 
     return tiny_files.look(groundingdino.load(detector_file, vocabulary, reference=True))

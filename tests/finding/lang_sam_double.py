@@ -28,20 +28,20 @@ def put_in_place(patch: pytest.MonkeyPatch, generation: str, detector: Path, voc
 def _first(detector: Path, vocabulary: Path, segmenter: Path) -> dict[str, Any]:
     from segment_anything import SamPredictor
 
-    from lib_prodshot.finding import groundingdino, sam
+    from lib_prodshot.finding.langsam import groundingdino, segment_anything
 
     module = groundingdino.load(detector, vocabulary, reference=True).module
-    return {"groundingdino": module, "sam": SamPredictor(sam.load(segmenter, reference=True).module)}
+    return {"groundingdino": module, "sam": SamPredictor(segment_anything.load(segmenter, reference=True).module)}
 
 
 def _second(detector: Path, vocabulary: Path, segmenter: Path) -> dict[str, Any]:
     from segment_anything import SamPredictor
 
-    from lib_prodshot.finding import hf, sam
+    from lib_prodshot.finding.langsam import huggingface, segment_anything
 
-    loaded = hf.load_detector(detector, vocabulary, True)
+    loaded = huggingface.load_detector(detector, vocabulary, True)
     gdino = SimpleNamespace(model=loaded.module, processor=SimpleNamespace(tokenizer=loaded.tokenizer))
-    predictor = SamPredictor(sam.load(segmenter, reference=True).module)
+    predictor = SamPredictor(segment_anything.load(segmenter, reference=True).module)
     return {"gdino": gdino, "sam": SimpleNamespace(predictor=predictor)}
 
 

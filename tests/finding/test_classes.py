@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lib_prodshot.errors import FinderError, RequestError, UnknownProduct
-from lib_prodshot.finding.classes import Caption, Phrase, assign, class_scores, distinct, make_captions, merge
+from lib_prodshot.finding.models.captions import Caption, Phrase, assign, class_scores, distinct, make_captions, merge
 from lib_prodshot.products import ProductClass, parse_products
 
 NEVER = -20.0
@@ -116,7 +116,7 @@ def test_one_object_found_twice_is_one_box() -> None:
 def tokenizer(vocabulary: Path) -> Any:
     """The fast tokenizer, with whatever transformers is here."""
     pytest.importorskip("transformers")
-    from lib_prodshot.finding.hf import make_tokenizer
+    from lib_prodshot.finding.langsam.huggingface import make_tokenizer
 
     return make_tokenizer(vocabulary, 30522)
 

@@ -11,7 +11,7 @@ pytest.importorskip("groundingdino")
 pytest.importorskip("transformers")
 
 from benchmarks.random_models import redraw  # noqa: E402 - the packages may be missing
-from lib_prodshot.finding import groundingdino as backend  # noqa: E402
+from lib_prodshot.finding.langsam import groundingdino as backend  # noqa: E402
 
 if backend.lacking():
     pytest.skip(backend.lacking(), allow_module_level=True)

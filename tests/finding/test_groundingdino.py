@@ -16,13 +16,14 @@ torch = pytest.importorskip("torch")
 
 from benchmarks.equality import distance, observe  # noqa: E402 - torch may be missing
 from lib_prodshot.errors import FinderError, PictureError, UnknownProduct, WeightsError  # noqa: E402
-from lib_prodshot.finding import groundingdino  # noqa: E402
-from lib_prodshot.finding.checkpoint import read_weights  # noqa: E402
-from lib_prodshot.finding.classes import class_scores, make_captions  # noqa: E402
-from lib_prodshot.finding.grounded import GroundedDetector, GroundingModel  # noqa: E402
-from lib_prodshot.finding.interface import Boxes, Finder  # noqa: E402
-from lib_prodshot.finding.pixels import detector_pixels, detector_size  # noqa: E402
-from lib_prodshot.finding.runtime import Slot, inference  # noqa: E402
+from lib_prodshot.finding.finder import Finder  # noqa: E402
+from lib_prodshot.finding.interface import Boxes  # noqa: E402
+from lib_prodshot.finding.langsam import groundingdino  # noqa: E402
+from lib_prodshot.finding.models.captions import class_scores, make_captions  # noqa: E402
+from lib_prodshot.finding.models.checkpoint import read_weights  # noqa: E402
+from lib_prodshot.finding.models.grounded_detector import GroundedDetector, GroundingModel  # noqa: E402
+from lib_prodshot.finding.models.preprocessing import detector_pixels, detector_size  # noqa: E402
+from lib_prodshot.finding.models.runtime import Slot, inference  # noqa: E402
 from lib_prodshot.products import ProductClass, parse_products  # noqa: E402
 from tests.finding import tiny  # noqa: E402
 
@@ -48,8 +49,8 @@ def plain(detector_file: Path, vocabulary: Path) -> GroundingModel:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures are looked at in small, for speed."""
-    monkeypatch.setattr("lib_prodshot.finding.grounded.SHORT_SIDE", SIDE)
-    monkeypatch.setattr("lib_prodshot.finding.grounded.SMALLER_SIDE", SIDE // 2)
+    monkeypatch.setattr("lib_prodshot.finding.models.grounded_detector.SHORT_SIDE", SIDE)
+    monkeypatch.setattr("lib_prodshot.finding.models.grounded_detector.SMALLER_SIDE", SIDE // 2)
 
 
 def detector_of(model: GroundingModel, device: str | None = "cpu") -> GroundedDetector:
@@ -440,7 +441,7 @@ def test_the_shapes_of_the_published_models_are_those_of_the_packages_configurat
     from groundingdino.util.slconfig import SLConfig
 
     from benchmarks.random_models import BERT_BASE, SWIN_T
-    from lib_prodshot.finding.architecture import SWINS, DetectorShape
+    from lib_prodshot.finding.models.architecture import SWINS, DetectorShape
 
     swin_b = DetectorShape(SWINS[1], BERT_BASE, 256, 6, 6, 2048, 900)
     for shape in (SWIN_T, swin_b):

@@ -9,9 +9,20 @@ from typing import Any
 import pytest
 
 from lib_prodshot.errors import FinderError, FinderUnavailable, WeightsError
-from lib_prodshot.finding import groundingdino, hf, langsam, langsam_package, registry, sam
-from lib_prodshot.finding.runtime import Slot, is_out_of_memory
-from lib_prodshot.weights import Search, Weights
+from lib_prodshot.finding import registry
+from lib_prodshot.finding.finder import Backend
+from lib_prodshot.finding.langsam import (
+    backend as langsam,
+)
+from lib_prodshot.finding.langsam import (
+    groundingdino,
+    huggingface,
+    lang_sam_package,
+    segment_anything,
+)
+from lib_prodshot.finding.models.runtime import Slot, is_out_of_memory
+from lib_prodshot.model_files import Weights
+from lib_prodshot.weights import Search
 
 NEEDED = ("groundingdino-swint", "sam-vit-b", "bert-vocab")
 Stage = Callable[..., None]
@@ -32,7 +43,12 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
         monkeypatch.setattr(langsam, "look_for", look_for)
         there = {*(("torch", "torchvision") if torch else ()), *packages}
         monkeypatch.setattr(langsam, "find_spec", lambda name: name if name in there else None)
-        for module, name in ((groundingdino, "groundingdino"), (sam, "sam"), (hf, "hf"), (langsam_package, "lang_sam")):
+        for module, name in (
+            (groundingdino, "groundingdino"),
+            (segment_anything, "segment_anything"),
+            (huggingface, "huggingface"),
+            (lang_sam_package, "lang_sam"),
+        ):
             words = lacking.get(name, "No lang-sam." if name == "lang_sam" else "")
             monkeypatch.setattr(module, "lacking", lambda words=words: words)
 
@@ -51,12 +67,12 @@ def test_the_packages_come_first(stage: Stage) -> None:
 def test_transformers_does_what_a_package_cannot(stage: Stage) -> None:
     stage(groundingdino="groundingdino-py does not run with transformers 5.24.0.")
     assert (langsam.plan().detector, langsam.plan().segmenter) == ("transformers", "segment-anything")
-    stage(groundingdino="Not here.", sam="Not here either.", hf="Nor this.")
+    stage(groundingdino="Not here.", segment_anything="Not here either.", huggingface="Nor this.")
     assert langsam.plan().missing == ("Not here.", "Not here either.")
 
 
 def test_where_nothing_is_installed_one_command_brings_it_all(stage: Stage) -> None:
-    stage(torch=False, groundingdino="Not here.", sam="Not here either.", hf="Nor this.")
+    stage(torch=False, groundingdino="Not here.", segment_anything="Not here either.", huggingface="Nor this.")
     (sentence,) = langsam.plan().missing
     assert sentence.startswith("torch and torchvision missing: ") and "pip install '.[langsam]'" in sentence
 
@@ -79,7 +95,7 @@ def test_sam_by_the_weights_that_are_here(stage: Stage, here: tuple[str, ...], o
 
 def test_mobile_sam_where_its_package_is_and_nothing_better(stage: Stage) -> None:
     here = ("mobile-sam", "groundingdino-swint", "bert-vocab")
-    stage(here, ("mobile_sam",), sam="segment-anything is missing.")
+    stage(here, ("mobile_sam",), segment_anything="segment-anything is missing.")
     assert (langsam.plan().segmenter, langsam.plan().missing) == ("mobile-sam", ())
     stage(here)
     assert "sam_vit_b_01ec64.pth (375 MB) is missing" in langsam.plan().missing[0]
@@ -112,7 +128,7 @@ def test_a_wrong_name_is_told(stage: Stage, monkeypatch: pytest.MonkeyPatch, var
 
 def test_reference_can_be_asked_for(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bool] = []
-    for module, name in ((groundingdino, "detector"), (sam, "segmenter")):
+    for module, name in ((groundingdino, "detector"), (segment_anything, "segmenter")):
         monkeypatch.setattr(module, name, lambda *files, reference, **others: seen.append(reference))
     langsam.load()
     monkeypatch.setenv("PRODSHOT_REFERENCE", "1")
@@ -124,7 +140,7 @@ def test_reference_can_be_asked_for(stage: Stage, monkeypatch: pytest.MonkeyPatc
 def test_auto_takes_langsam_when_its_weights_are_here_and_else_says_why_not(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lite = registry.Backend("lite", lambda models_dir: (), lambda models_dir: pytest.fail("loaded"))
+    lite = Backend("lite", lambda models_dir: (), lambda models_dir: pytest.fail("loaded"))
     monkeypatch.setattr(registry, "backends", lambda: (langsam.BACKEND, lite))
     assert registry.choose().backend.name == "langsam"
     stage(("sam-vit-b", "bert-vocab"))
@@ -137,7 +153,7 @@ def test_auto_takes_langsam_when_its_weights_are_here_and_else_says_why_not(
 
 def test_a_lang_sam_that_cannot_be_made_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    monkeypatch.setattr(langsam_package, "lacking", lambda: "")
+    monkeypatch.setattr(lang_sam_package, "lacking", lambda: "")
     for error, kind, words in (
         (ImportError("no sam2"), FinderUnavailable, "lang-sam cannot be imported: no sam2"),
         (OSError("offline"), WeightsError, "lang-sam could not load its models: offline"),
@@ -146,9 +162,9 @@ def test_a_lang_sam_that_cannot_be_made_is_one_sentence(monkeypatch: pytest.Monk
         def fail(name: str, error: Exception = error) -> Any:
             raise error
 
-        monkeypatch.setattr(langsam_package, "import_module", fail)
+        monkeypatch.setattr(lang_sam_package, "import_module", fail)
         with pytest.raises(kind, match=words):
-            langsam_package.make()
+            lang_sam_package.make()
 
 
 def test_lang_sam_is_made_once_for_both_halves_and_unloaded_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,10 +178,10 @@ def test_lang_sam_is_made_once_for_both_halves_and_unloaded_with_them(monkeypatc
         made.append(object())
         return made[-1]
 
-    monkeypatch.setattr(langsam_package, "make", make)
-    shared = langsam_package._Shared()
+    monkeypatch.setattr(lang_sam_package, "make", make)
+    shared = lang_sam_package._Shared()
     taken: list[object] = []
-    halves = [langsam_package._Half(shared, lambda whole: taken.append(whole) or Half(), "cpu") for _ in range(2)]
+    halves = [lang_sam_package._Half(shared, lambda whole: taken.append(whole) or Half(), "cpu") for _ in range(2)]
     for half in halves:
         half.run([lambda model, device: None], "half")
     assert len(made) == 1 and taken == made * 2 and shared._waiting is None
@@ -182,12 +198,12 @@ def test_tf32_and_autocast_are_put_back_however_they_were_set() -> None:
     before = matmul.allow_tf32
     torch.set_autocast_cpu_enabled(True)
     try:
-        with langsam_package.numerics_kept():
+        with lang_sam_package.numerics_kept():
             torch.autocast("cpu", enabled=False).__enter__()
             matmul.allow_tf32 = not before
             torch.set_default_dtype(torch.float64)
         assert matmul.allow_tf32 is before and torch.is_autocast_cpu_enabled()
-        assert torch.get_default_dtype() is torch.float32 and langsam_package._autocast_depth(torch) == 0
+        assert torch.get_default_dtype() is torch.float32 and lang_sam_package._autocast_depth(torch) == 0
     finally:
         torch.set_autocast_cpu_enabled(False)
     if not hasattr(matmul, "fp32_precision"):
@@ -195,7 +211,7 @@ def test_tf32_and_autocast_are_put_back_however_they_were_set() -> None:
     precision = matmul.fp32_precision
     matmul.fp32_precision = "tf32"  # from here on torch refuses to be asked by the old name
     try:
-        with langsam_package.numerics_kept():
+        with lang_sam_package.numerics_kept():
             matmul.allow_tf32 = False
         assert matmul.fp32_precision == "tf32"
     finally:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lib_prodshot.errors import FinderError, UnknownProduct, WeightsError
-from lib_prodshot.finding.interface import Box, Finder
+from lib_prodshot.finding.finder import Finder
+from lib_prodshot.finding.interface import Box
 from lib_prodshot.finding.lite import detector, judge
 from lib_prodshot.finding.lite.concepts import COCO, CONCEPTS, IMAGENET, OPENIMAGES
 from lib_prodshot.finding.lite.evidence import Evidence, Region

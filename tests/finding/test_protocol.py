@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from lib_prodshot.errors import FinderError, PictureError, RequestError
-from lib_prodshot.finding.interface import Box, Boxes, Finder, Picture, SoftMask
+from lib_prodshot.finding.finder import Finder
+from lib_prodshot.finding.interface import Box, Boxes, Picture, SoftMask
 from lib_prodshot.products import ProductClass, parse_products
 from tests.finding import lang_sam_double, tiny
 
@@ -45,50 +46,50 @@ def _lite(request: pytest.FixtureRequest, _patch: pytest.MonkeyPatch) -> Finder:
 
 
 def _package(request: pytest.FixtureRequest, _patch: pytest.MonkeyPatch) -> Finder:
-    from lib_prodshot.finding import groundingdino, sam
+    from lib_prodshot.finding.langsam import groundingdino, segment_anything
 
     if groundingdino.lacking():
         pytest.skip(groundingdino.lacking())
     detector_file, vocabulary, segmenter_file = _files(request)
     detector = groundingdino.detector(detector_file, vocabulary, device="cpu")
-    return Finder("langsam", detector, sam.segmenter(segmenter_file, device="cpu"))
+    return Finder("langsam", detector, segment_anything.segmenter(segmenter_file, device="cpu"))
 
 
 def _transformers(request: pytest.FixtureRequest, _patch: pytest.MonkeyPatch) -> Finder:
-    from lib_prodshot.finding import hf
+    from lib_prodshot.finding.langsam import huggingface
 
-    if hf.lacking():
-        pytest.skip(hf.lacking())
+    if huggingface.lacking():
+        pytest.skip(huggingface.lacking())
     detector_file, vocabulary, segmenter_file = _files(request)
-    detector = hf.detector(detector_file, vocabulary, device="cpu")
-    return Finder("langsam", detector, hf.segmenter(segmenter_file, device="cpu"))
+    detector = huggingface.detector(detector_file, vocabulary, device="cpu")
+    return Finder("langsam", detector, huggingface.segmenter(segmenter_file, device="cpu"))
 
 
 def _lang_sam_01(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Finder:
-    from lib_prodshot.finding import groundingdino
+    from lib_prodshot.finding.langsam import groundingdino
 
     return _lang_sam(request, patch, "0.1", groundingdino.lacking())
 
 
 def _lang_sam_02(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Finder:
-    from lib_prodshot.finding import hf
+    from lib_prodshot.finding.langsam import huggingface
 
-    return _lang_sam(request, patch, "0.2", hf.lacking())
+    return _lang_sam(request, patch, "0.2", huggingface.lacking())
 
 
 def _lang_sam(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch, generation: str, lacks: str) -> Finder:
-    from lib_prodshot.finding import langsam_package
+    from lib_prodshot.finding.langsam import lang_sam_package
 
     if lacks:
         pytest.skip(lacks)
     lang_sam_double.put_in_place(patch, generation, *_files(request))
-    return Finder("langsam", *langsam_package.pair(device="cpu"))
+    return Finder("langsam", *lang_sam_package.pair(device="cpu"))
 
 
 def _lang_sam_itself(_request: pytest.FixtureRequest, _patch: pytest.MonkeyPatch) -> Finder:
-    from lib_prodshot.finding import langsam_package
+    from lib_prodshot.finding.langsam import lang_sam_package
 
-    return Finder("langsam", *langsam_package.pair(device="cpu"))
+    return Finder("langsam", *lang_sam_package.pair(device="cpu"))
 
 
 def _files(request: pytest.FixtureRequest) -> list[Path]:
@@ -169,8 +170,8 @@ def finder(request: pytest.FixtureRequest, backend: Backend) -> Iterator[Finder]
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Grounding models look at pictures in small, for speed."""
-    monkeypatch.setattr("lib_prodshot.finding.grounded.SHORT_SIDE", 160)
-    monkeypatch.setattr("lib_prodshot.finding.grounded.SMALLER_SIDE", 96)
+    monkeypatch.setattr("lib_prodshot.finding.models.grounded_detector.SHORT_SIDE", 160)
+    monkeypatch.setattr("lib_prodshot.finding.models.grounded_detector.SMALLER_SIDE", 96)
 
 
 def photograph() -> Picture:

@@ -13,12 +13,12 @@ pytest.importorskip("segment_anything")
 
 from benchmarks.random_models import VIT_B  # noqa: E402 - the packages may be missing
 from lib_prodshot.errors import FinderError, FinderUnavailable, WeightsError  # noqa: E402
-from lib_prodshot.finding import sam  # noqa: E402
-from lib_prodshot.finding.architecture import segmenter_shape  # noqa: E402
-from lib_prodshot.finding.checkpoint import read_weights  # noqa: E402
 from lib_prodshot.finding.interface import Box  # noqa: E402
-from lib_prodshot.finding.prompted import BoxSegmenter, PromptedModel  # noqa: E402
-from lib_prodshot.finding.runtime import Slot  # noqa: E402
+from lib_prodshot.finding.langsam import segment_anything  # noqa: E402
+from lib_prodshot.finding.models.architecture import segmenter_shape  # noqa: E402
+from lib_prodshot.finding.models.box_segmenter import BoxSegmenter, PromptedModel  # noqa: E402
+from lib_prodshot.finding.models.checkpoint import read_weights  # noqa: E402
+from lib_prodshot.finding.models.runtime import Slot  # noqa: E402
 from tests.finding import tiny  # noqa: E402
 
 BOXES = [Box(0, 0.9, (20.0, 30.0, 200.0, 250.0)), Box(1, 0.8, (150.0, 10.0, 390.0, 290.0))]
@@ -27,13 +27,13 @@ BOXES = [Box(0, 0.9, (20.0, 30.0, 200.0, 250.0)), Box(1, 0.8, (150.0, 10.0, 390.
 @pytest.fixture(scope="module")
 def plain(segmenter_file: Path) -> PromptedModel:
     """The tiny model as the package built it."""
-    return sam.load(segmenter_file, reference=True)
+    return segment_anything.load(segmenter_file, reference=True)
 
 
 @pytest.fixture(scope="module")
 def fast(segmenter_file: Path) -> PromptedModel:
     """The tiny model with the fast layers."""
-    return sam.load(segmenter_file)
+    return segment_anything.load(segmenter_file)
 
 
 def segmenter_of(model: PromptedModel, multimask: bool = False) -> BoxSegmenter:
@@ -91,7 +91,7 @@ def test_without_boxes_the_model_is_not_even_loaded() -> None:
 
 def test_decoding_several_boxes_at_once_gives_the_same(fast: PromptedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     singly = segmenter_of(fast).segment(tiny.picture(), BOXES * 2)
-    monkeypatch.setitem(__import__("lib_prodshot.finding.prompted", fromlist=["x"]).BOXES_AT_ONCE, "cpu", 3)
+    monkeypatch.setitem(__import__("lib_prodshot.finding.models.box_segmenter", fromlist=["x"]).BOXES_AT_ONCE, "cpu", 3)
     together = segmenter_of(fast).segment(tiny.picture(), BOXES * 2)
     for one, other in zip(singly, together, strict=True):
         assert np.abs(one.astype(int) - other).max() <= 1
@@ -120,22 +120,22 @@ def test_masks_that_are_not_numbers_are_a_failure(segmenter_file: Path, tmp_path
     state["image_encoder.pos_embed"][0, 0, 0, 0] = float("nan")
     torch.save(state, tmp_path / "nan.pth")
     with pytest.raises(FinderError, match="not finite"):
-        sam.segmenter(tmp_path / "nan.pth", device="cpu").segment(tiny.picture(), BOXES)
+        segment_anything.segmenter(tmp_path / "nan.pth", device="cpu").segment(tiny.picture(), BOXES)
 
 
 def test_bad_files_are_named(segmenter_file: Path, tmp_path: Path) -> None:
     whole = segmenter_file.read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(WeightsError, match=r"cut\.pth is damaged or cut short"):
-        sam.load(tmp_path / "cut.pth")
+        segment_anything.load(tmp_path / "cut.pth")
     state = read_weights(segmenter_file)
     state.pop("mask_decoder.iou_token.weight")
     torch.save(state, tmp_path / "lacking.pth")
     with pytest.raises(WeightsError, match=r"lacking\.pth is of another architecture.*iou_token"):
-        sam.load(tmp_path / "lacking.pth")
+        segment_anything.load(tmp_path / "lacking.pth")
     torch.save({"transformer.level_embed": torch.zeros(2)}, tmp_path / "dino.pth")
     with pytest.raises(WeightsError, match=r"dino\.pth does not hold a Segment Anything model"):
-        sam.load(tmp_path / "dino.pth")
+        segment_anything.load(tmp_path / "dino.pth")
 
 
 def test_mobile_sam_without_its_package_says_so(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_mobile_sam_without_its_package_says_so(tmp_path: Path) -> None:
         pytest.skip("mobile_sam is installed")
     torch.save({"image_encoder.patch_embed.seq.0.c.weight": torch.zeros(2)}, tmp_path / "mobile_sam.pt")
     with pytest.raises(FinderUnavailable, match="mobile_sam is missing"):
-        sam.load(tmp_path / "mobile_sam.pt")
+        segment_anything.load(tmp_path / "mobile_sam.pt")
 
 
 @pytest.mark.parametrize("name", ["vit_b", "vit_l", "vit_h"])
@@ -154,7 +154,7 @@ def test_the_published_models_are_recognised_by_their_weights(name: str) -> None
     with torch.device("meta"):
         published = sam_model_registry[name]().state_dict()
         shape = segmenter_shape(published, name)
-        rebuilt = sam.build(shape).state_dict()
+        rebuilt = segment_anything.build(shape).state_dict()
     assert shape.name == name
     assert {key: tensor.shape for key, tensor in rebuilt.items()} == {key: t.shape for key, t in published.items()}
     if name == "vit_b":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.finding.architecture import SWINS, Bert, DetectorShape, SegmenterShape
+from lib_prodshot.finding.models.architecture import SWINS, Bert, DetectorShape, SegmenterShape
 
 DETECTOR = DetectorShape(
     SWINS[0],

@@ -18,8 +18,8 @@ VARIABLE = "PRODSHOT_TINY_FILES"
 
 def look(model: Any) -> tuple[Any, Any]:
     """Logits of the caption's tokens and boxes of `tiny.picture()`, by any implementation."""
-    from lib_prodshot.finding.pixels import detector_pixels
-    from lib_prodshot.finding.runtime import inference
+    from lib_prodshot.finding.models.preprocessing import detector_pixels
+    from lib_prodshot.finding.models.runtime import inference
 
     with inference():
         logits, boxes = model.look(detector_pixels(tiny.picture(), 160), tiny.CAPTION)
@@ -32,7 +32,7 @@ def write(folder: Path) -> None:
 
     from benchmarks.random_models import write_detector, write_segmenter
     from lib_prodshot import weights
-    from lib_prodshot.finding import groundingdino
+    from lib_prodshot.finding.langsam import groundingdino
 
     vocabulary = weights.fetch(weights.select(["bert-vocab"])[0])
     detector = write_detector(tiny.DETECTOR, vocabulary, folder / DETECTOR)

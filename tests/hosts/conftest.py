@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from lib_prodshot.bootstrap import ROOT
-from lib_prodshot.finding.interface import Finder
+from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts import active, finder_cache
 from lib_prodshot.request import WEBUI_BASE, settings
 from tests.finders import fixed_finder

@@ -124,7 +124,7 @@ def fields_of(modules: dict[str, Any], *kinds: str, file: str = PROCESSING) -> s
 
 def arguments_of_a_pass() -> set[str]:
     """The keys of the table that `NestedPassBackend._arguments` returns."""
-    tree = ast.parse((ROOT / "lib_prodshot" / "hosts" / "nested.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "lib_prodshot" / "hosts" / "nested_pass" / "backend.py").read_text(encoding="utf-8"))
     function = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "_arguments")
     table = next(node.value for node in ast.walk(function) if isinstance(node, ast.Return))
     assert isinstance(table, ast.Dict)
@@ -190,7 +190,7 @@ def _assert_words_fit(enums: dict[str, Any], host: str) -> None:
 def our_hooks() -> dict[str, Signature]:
     """The methods of our scripts: the door's two and the probe."""
     found: dict[str, Signature] = {}
-    for path in (ROOT / "scripts" / "prodshot.py", ROOT / "lib_prodshot" / "hosts" / "controlnet.py"):
+    for path in (ROOT / "scripts" / "prodshot.py", ROOT / "lib_prodshot" / "hosts" / "compatibility" / "controlnet.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef) and node.name.startswith("Prodshot"):
                 methods = [method for method in node.body if isinstance(method, ast.FunctionDef)]

@@ -7,11 +7,12 @@ import sys
 
 from lib_prodshot.cli import main
 from lib_prodshot.finding import registry
+from lib_prodshot.finding.finder import Backend
 from tests.jobs.tools import finder
 
 
 def run(pause: float, arguments: list[str]) -> int:
-    backend = registry.Backend("fixed", lambda _: (), lambda _: finder(pause))
+    backend = Backend("fixed", lambda _: (), lambda _: finder(pause))
     registry.choose = lambda name="auto", models_dir=None: registry.Choice(backend, "for a test")  # type: ignore[assignment]
     return main(arguments)
 

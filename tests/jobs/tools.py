@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from lib_prodshot.enhancing.interface import Enhanced, Task
-from lib_prodshot.finding.interface import Finder
+from lib_prodshot.finding.finder import Finder
 from lib_prodshot.jobs.crews import LocalCrew
 from lib_prodshot.jobs.engines import Engine, LocalEngine
 from lib_prodshot.jobs.runner import FolderJob, Runner

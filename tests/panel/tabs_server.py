@@ -18,7 +18,7 @@ import gradio as gr
 
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.finding import registry
-from lib_prodshot.finding.interface import Finder
+from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts import active
 from lib_prodshot.inpainting import InpaintPass, PassResult
 from lib_prodshot.webui import callbacks, tabs

@@ -18,6 +18,7 @@ from PIL import Image
 from lib_prodshot import weights
 from lib_prodshot.errors import WeightsError
 from lib_prodshot.finding import registry
+from lib_prodshot.finding.finder import Backend
 from lib_prodshot.request import WEBUI_BASE, Request
 from lib_prodshot.webui.panel import find_box, finder_state
 from lib_prodshot.webui.panel.finder_state import Fetching, state_of
@@ -120,10 +121,10 @@ def test_large_pictures_are_shown_small(host: LocalHost) -> None:
 # --- the state line -------------------------------------------------------------------------------------------------
 
 
-def backends(langsam: tuple[str, ...], lite: tuple[str, ...]) -> tuple[registry.Backend, ...]:
+def backends(langsam: tuple[str, ...], lite: tuple[str, ...]) -> tuple[Backend, ...]:
     return (
-        registry.Backend("langsam", lambda _: langsam, lambda _: None),  # type: ignore[arg-type,return-value]
-        registry.Backend("lite", lambda _: lite, lambda _: None),  # type: ignore[arg-type,return-value]
+        Backend("langsam", lambda _: langsam, lambda _: None),  # type: ignore[arg-type,return-value]
+        Backend("lite", lambda _: lite, lambda _: None),  # type: ignore[arg-type,return-value]
     )
 
 

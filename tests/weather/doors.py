@@ -25,6 +25,7 @@ from lib_prodshot.cli import main
 from lib_prodshot.enhancing.inpaint import InpaintEnhancer
 from lib_prodshot.enhancing.retouch import Retouch
 from lib_prodshot.finding import registry
+from lib_prodshot.finding.finder import Backend
 from tests.finders import fixed_finder
 from tests.hosts.conftest import noise_picture, outcomes, parameters
 
@@ -62,7 +63,7 @@ def picture(seed: int = 3) -> np.ndarray:
 
 def give_finder(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line's finder: one with known answers, whatever this machine has."""
-    lite = registry.Backend("lite", lambda _: (), lambda _: fixed_finder())
+    lite = Backend("lite", lambda _: (), lambda _: fixed_finder())
     monkeypatch.setattr(registry, "backends", lambda: (lite,))
 
 

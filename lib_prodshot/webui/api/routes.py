@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from lib_prodshot import __version__, weights
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.finding import registry
+from lib_prodshot.finding.finder import Backend
 from lib_prodshot.hosts.active import host
 from lib_prodshot.request import WEBUI_BASE, Request, Setting, settings
 from lib_prodshot.webui import answers, options, service
@@ -149,7 +150,7 @@ def _status() -> dict[str, Any]:
     }
 
 
-def _finder_status(backend: registry.Backend) -> dict[str, Any]:
+def _finder_status(backend: Backend) -> dict[str, Any]:
     lacking = [without_paths(lack) for lack in backend.lacking(options.models_dir())]
     return {"name": backend.name, "ready": not lacking, "lacks": lacking}
 

@@ -13,7 +13,8 @@ from lib_prodshot.enhancing import load_enhancer
 from lib_prodshot.enhancing.inpaint import InpaintEnhancer
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.finding import registry
-from lib_prodshot.finding.interface import Finder, Findings, Picture
+from lib_prodshot.finding.finder import Finder
+from lib_prodshot.finding.interface import Findings, Picture
 from lib_prodshot.hosts.interface import Host
 from lib_prodshot.jobs.engines import Engine, LocalEngine
 from lib_prodshot.jobs.hands import LocalHand

@@ -11,8 +11,8 @@ from lib_prodshot import weights
 from lib_prodshot.downloads import megabytes
 from lib_prodshot.errors import FinderUnavailable, ProdshotError
 from lib_prodshot.finding import registry
+from lib_prodshot.model_files import Weights
 from lib_prodshot.webui import options
-from lib_prodshot.weights import Weights
 
 Level = Literal["ready", "limited", "missing", "working"]
 

@@ -15,9 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lib_prodshot.errors import FinderUnavailable
-from lib_prodshot.finding import groundingdino, hf, langsam_package, sam
-from lib_prodshot.finding.interface import Detector, Finder, Segmenter
-from lib_prodshot.finding.registry import Backend
+from lib_prodshot.finding.finder import Backend, Finder
+from lib_prodshot.finding.interface import Detector, Segmenter
+from lib_prodshot.finding.langsam import groundingdino, huggingface, lang_sam_package, segment_anything
 from lib_prodshot.weights import catalogue, how_to_get, look_for
 
 DETECTORS = ("groundingdino-swint", "groundingdino-swinb")
@@ -68,9 +68,9 @@ def plan(models_dir: Path | None = None, on_gpu: bool = False) -> Plan:
     bare = [name for name in ("torch", "torchvision") if find_spec(name) is None]
     missing += [f"{' and '.join(bare)} missing: {ALL_PACKAGES}."] if bare else []
     if asked == "lang-sam":
-        return Plan("lang-sam", None, None, "lang-sam", None, (*missing, *_said(langsam_package.lacking())))
+        return Plan("lang-sam", None, None, "lang-sam", None, (*missing, *_said(lang_sam_package.lacking())))
     detector, lacks_detector = _implementation(asked, PREFERRED[0], groundingdino.lacking())
-    segmenter, lacks_segmenter = _implementation(asked, PREFERRED[1], sam.lacking())
+    segmenter, lacks_segmenter = _implementation(asked, PREFERRED[1], segment_anything.lacking())
     detector_weights, vocabulary = _first(DETECTORS, models_dir), _first((VOCABULARY,), models_dir)
     name, segmenter_weights = _segmenter_weights(asked_sam, models_dir, on_gpu)
     if name == MOBILE:
@@ -78,7 +78,7 @@ def plan(models_dir: Path | None = None, on_gpu: bool = False) -> Plan:
     missing += [] if bare else [*_said(lacks_detector), *_said(lacks_segmenter)]
     found = ((DETECTORS[0], detector_weights), (name, segmenter_weights), (VOCABULARY, vocabulary))
     missing += [how for wanted, path in found if path is None for how in _how_to_get(wanted, models_dir)]
-    if missing and not (asked or asked_sam) and find_spec("torch") and not langsam_package.lacking():
+    if missing and not (asked or asked_sam) and find_spec("torch") and not lang_sam_package.lacking():
         return Plan("lang-sam", None, None, "lang-sam", None, ())
     return Plan(detector, detector_weights, vocabulary, segmenter, segmenter_weights, tuple(missing))
 
@@ -95,8 +95,8 @@ def _implementation(asked: str, preferred: str, lacks: str) -> tuple[str, str]:
     """Who does one half, and what it lacks: the preferred package, transformers where that cannot run or was asked
     for."""
     if asked == "transformers":
-        return "transformers", hf.lacking()
-    if lacks and asked != PREFERRED[0] and not hf.lacking():
+        return "transformers", huggingface.lacking()
+    if lacks and asked != PREFERRED[0] and not huggingface.lacking():
         return "transformers", ""
     return preferred, lacks
 
@@ -144,7 +144,7 @@ def load(
     if chosen.missing:
         raise FinderUnavailable(f"the langsam finder cannot run here: {' '.join(chosen.missing)}")
     if chosen.detector == "lang-sam":
-        return Finder("langsam", *langsam_package.pair(multimask, device))
+        return Finder("langsam", *lang_sam_package.pair(multimask, device))
     assert chosen.detector_weights is not None and chosen.vocabulary is not None
     assert chosen.segmenter_weights is not None
     files = chosen.detector_weights, chosen.vocabulary
@@ -152,10 +152,10 @@ def load(
     detector: Detector
     segmenter: Segmenter
     if chosen.detector == "transformers":
-        detector = hf.detector(*files, reference=reference, device=device)
+        detector = huggingface.detector(*files, reference=reference, device=device)
     else:
         detector = groundingdino.detector(*files, reference=reference, device=device)
-    make_segmenter = hf.segmenter if chosen.segmenter == "transformers" else sam.segmenter
+    make_segmenter = huggingface.segmenter if chosen.segmenter == "transformers" else segment_anything.segmenter
     segmenter = make_segmenter(chosen.segmenter_weights, multimask=multimask, reference=reference, device=device)
     return Finder("langsam", detector, segmenter)
 

@@ -13,9 +13,9 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from lib_prodshot.errors import FinderUnavailable, WeightsError
-from lib_prodshot.finding.grounded import GroundedDetector, GroundingModel
-from lib_prodshot.finding.prompted import BoxSegmenter, PromptedModel
-from lib_prodshot.finding.runtime import Model, Slot, building
+from lib_prodshot.finding.models.box_segmenter import BoxSegmenter, PromptedModel
+from lib_prodshot.finding.models.grounded_detector import GroundedDetector, GroundingModel
+from lib_prodshot.finding.models.runtime import Model, Slot, building
 
 M = TypeVar("M", bound=Model)
 
@@ -139,11 +139,11 @@ def _put_back(precisions: list[tuple[Any, str, Any]]) -> None:
 def grounding_model(langsam: Any) -> GroundingModel:
     """The detector inside a `LangSAM`: groundingdino-py's in 0.1, transformers' in 0.2."""
     if hasattr(langsam, "groundingdino"):
-        from lib_prodshot.finding.groundingdino import look
+        from lib_prodshot.finding.langsam.groundingdino import look
 
         module = langsam.groundingdino.eval().requires_grad_(False)
         return GroundingModel(module, module.tokenizer, lambda pixels, caption: look(module, pixels, caption))
-    from lib_prodshot.finding.hf import look as look_hf
+    from lib_prodshot.finding.langsam.huggingface import look as look_hf
 
     module, tokenizer = langsam.gdino.model.eval().requires_grad_(False), langsam.gdino.processor.tokenizer
     return GroundingModel(module, tokenizer, lambda pixels, caption: look_hf(module, tokenizer, pixels, caption))
@@ -154,7 +154,7 @@ def prompted_model(langsam: Any) -> PromptedModel:
     predictor = getattr(langsam.sam, "predictor", langsam.sam)
     module = predictor.model.eval().requires_grad_(False)
     if hasattr(module, "mask_decoder"):
-        from lib_prodshot.finding.sam import prompted
+        from lib_prodshot.finding.langsam.segment_anything import prompted
 
         return prompted(module)
     return _prompted_sam2(module)

@@ -13,13 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import FinderUnavailable, WeightsError
-from lib_prodshot.finding.architecture import DetectorShape, SegmenterShape, State, detector_shape, segmenter_shape
-from lib_prodshot.finding.checkpoint import fill, read_weights
-from lib_prodshot.finding.grounded import GroundedDetector, GroundingModel
-from lib_prodshot.finding.groundingdino import read_vocabulary
-from lib_prodshot.finding.hf_names import detector_state, segmenter_state
-from lib_prodshot.finding.prompted import BoxSegmenter, PromptedModel
-from lib_prodshot.finding.runtime import Slot, building
+from lib_prodshot.finding.langsam.groundingdino import read_vocabulary
+from lib_prodshot.finding.langsam.huggingface_names import detector_state, segmenter_state
+from lib_prodshot.finding.models.architecture import (
+    DetectorShape,
+    SegmenterShape,
+    State,
+    detector_shape,
+    segmenter_shape,
+)
+from lib_prodshot.finding.models.box_segmenter import BoxSegmenter, PromptedModel
+from lib_prodshot.finding.models.checkpoint import fill, read_weights
+from lib_prodshot.finding.models.grounded_detector import GroundedDetector, GroundingModel
+from lib_prodshot.finding.models.runtime import Slot, building
 
 OLDEST = (4, 40)
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from lib_prodshot.errors import FinderError
 from lib_prodshot.finding.interface import Box, Picture, SoftMask
-from lib_prodshot.finding.pixels import as_rgb, segmenter_pixels, segmenter_size
-from lib_prodshot.finding.runtime import Slot
+from lib_prodshot.finding.models.preprocessing import as_rgb, segmenter_pixels, segmenter_size
+from lib_prodshot.finding.models.runtime import Slot
 
 BOXES_AT_ONCE = {"cpu": 1, "gpu": 16}
 """Boxes decoded together. On a CPU singly is the cheapest (16 together: 4.9 s against 3.1 s singly)."""

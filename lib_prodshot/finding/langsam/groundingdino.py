@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lib_prodshot.errors import FinderUnavailable, WeightsError
-from lib_prodshot.finding.architecture import Bert, DetectorShape, detector_shape
-from lib_prodshot.finding.checkpoint import fill, read_weights
-from lib_prodshot.finding.grounded import GroundedDetector, GroundingModel
-from lib_prodshot.finding.runtime import Slot, building
+from lib_prodshot.finding.models.architecture import Bert, DetectorShape, detector_shape
+from lib_prodshot.finding.models.checkpoint import fill, read_weights
+from lib_prodshot.finding.models.grounded_detector import GroundedDetector, GroundingModel
+from lib_prodshot.finding.models.runtime import Slot, building
 
 CONFIGURATIONS = {"swin_T_224_1k": "GroundingDINO_SwinT_OGC.py", "swin_B_384_22k": "GroundingDINO_SwinB_cfg.py"}
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from lib_prodshot.errors import FinderError
-from lib_prodshot.finding.classes import (
+from lib_prodshot.finding.interface import Box, Boxes, Picture
+from lib_prodshot.finding.models.captions import (
     MAX_BOXES,
     Assigned,
     Caption,
@@ -20,9 +21,8 @@ from lib_prodshot.finding.classes import (
     make_captions,
     merge,
 )
-from lib_prodshot.finding.interface import Box, Boxes, Picture
-from lib_prodshot.finding.pixels import SHORT_SIDE, as_rgb, detector_pixels
-from lib_prodshot.finding.runtime import Slot
+from lib_prodshot.finding.models.preprocessing import SHORT_SIDE, as_rgb, detector_pixels
+from lib_prodshot.finding.models.runtime import Slot
 from lib_prodshot.products import ProductClass
 
 SMALLER_SIDE = 512

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lib_prodshot.finding.architecture import State
+from lib_prodshot.finding.models.architecture import State
 
 _SWIN = "model.backbone.conv_encoder.model."
 _ENCODER = r"^transformer\.encoder\.layers\.(\d+)\."

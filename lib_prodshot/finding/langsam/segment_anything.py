@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import FinderUnavailable
-from lib_prodshot.finding.architecture import SegmenterShape, State, is_mobile_sam, segmenter_shape
-from lib_prodshot.finding.checkpoint import fill, read_weights
-from lib_prodshot.finding.prompted import BoxSegmenter, PromptedModel
-from lib_prodshot.finding.runtime import Slot, building
+from lib_prodshot.finding.models.architecture import SegmenterShape, State, is_mobile_sam, segmenter_shape
+from lib_prodshot.finding.models.box_segmenter import BoxSegmenter, PromptedModel
+from lib_prodshot.finding.models.checkpoint import fill, read_weights
+from lib_prodshot.finding.models.runtime import Slot, building
 
 INSTALL = "pip install --no-deps segment-anything==1.0"
 

@@ -1,0 +1,1 @@
+"""The LangSAM finder: GroundingDINO and Segment Anything, by whichever implementation runs here."""

@@ -1,0 +1,1 @@
+"""What every torch implementation shares: loading and running, captions, preprocessing, detector and segmenter."""
