@@ -13,12 +13,12 @@ from typing import Any
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.products import ProductClass, parse_products, parse_thresholds
 from lib_prodshot.schema import Setting, check_value
+from lib_prodshot.steps import registry
 from lib_prodshot.steps.find import FindSettings
 from lib_prodshot.steps.inpaint import InpaintSettings
 from lib_prodshot.steps.interface import S, Step
 from lib_prodshot.steps.mask import MaskSettings
 from lib_prodshot.steps.preserve import PreserveSettings
-from lib_prodshot.steps.registry import all_settings, settings_by_step
 from lib_prodshot.steps.retouch import RetouchSettings
 
 __all__ = ["ProductClass", "Request", "Setting", "check", "parse_products", "setting_named", "settings"]
@@ -44,11 +44,9 @@ class Request:
     preserve: PreserveSettings
 
     def __init__(self, **values: Any) -> None:
-        from lib_prodshot.steps.registry import STEPS
-
         checked = check(values)
-        groups = settings_by_step()
-        for step in STEPS:
+        groups = registry.settings_by_step()
+        for step in registry.STEPS:
             own = {known.field: checked[known.name] for known in groups[step.id] if known.name in checked}
             self.__dict__[step.id] = step.settings(**own)
 
@@ -138,7 +136,7 @@ def _merged(*sources: Mapping[str, Any]) -> dict[str, Any]:
 
 def _flat(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldProblem]]:
     """The values by flat name, and the problems of those that cannot be placed."""
-    groups = settings_by_step()
+    groups = registry.settings_by_step()
     flat: dict[str, Any] = {}
     problems: list[FieldProblem] = []
     for name, value in values.items():
@@ -161,7 +159,7 @@ def _flat(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldProblem]
 
 def settings(base: Mapping[str, Any] | None = None) -> tuple[Setting, ...]:
     """All settings as a table; `base` puts other defaults in place (such as `WEBUI_BASE`)."""
-    table = all_settings()
+    table = registry.all_settings()
     if not base:
         return table
     return tuple(replace(known, default=base.get(known.name, known.default)) for known in table)
@@ -206,7 +204,5 @@ def check(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _conflicts(accepted: Mapping[str, Any]) -> Iterator[FieldProblem]:
-    from lib_prodshot.steps.registry import STEPS
-
-    for step in STEPS:
+    for step in registry.STEPS:
         yield from step.settings.conflicts(accepted)

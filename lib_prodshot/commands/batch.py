@@ -46,7 +46,7 @@ def add_parser(subparsers: Any) -> None:
         help="work on a Ray cluster; without an address on one made on this machine for the occasion",
     )
     spread.add_argument("--workers", type=_positive, metavar="N", help="with --ray: how many pictures at a time find")
-    add_request_options(parser, ("find", "mask", "enhance", "inpaint", "control"))
+    add_request_options(parser)
     parser.set_defaults(run=run)
 
 

@@ -20,7 +20,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("detect", help="say which products are in the pictures, and where")
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture files")
     parser.add_argument("--json", action="store_true", help="one JSON line for each picture")
-    add_request_options(parser, ("find", "mask"))
+    add_request_options(parser, dry_run=True)
     parser.set_defaults(run=run)
 
 

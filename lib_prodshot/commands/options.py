@@ -7,16 +7,23 @@ from pathlib import Path
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.request import Request, Setting, settings
+from lib_prodshot.steps import registry
 
 
-def add_request_options(parser: argparse.ArgumentParser, sections: tuple[str, ...]) -> None:
-    """One option for each setting of these sections, in schema order, with its default and range in the help."""
+def add_request_options(parser: argparse.ArgumentParser, dry_run: bool = False) -> None:
+    """One option for each setting that has a meaning here, grouped by section, with its default and range in the help.
+
+    `dry_run`: only the settings of the steps that run where nothing is to be changed.
+    """
     parser.add_argument("--models-dir", type=Path, help="look for weights here first (also: PRODSHOT_MODELS)")
-    for section in sections:
-        group = parser.add_argument_group(section)
-        for known in settings():
-            if known.section == section:
-                _add_option(group, known)
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for step in registry.STEPS:
+        for known in registry.settings_by_step()[step.id]:
+            if known.webui_only or (dry_run and not step.in_dry_run):
+                continue
+            if known.section not in groups:
+                groups[known.section] = parser.add_argument_group(known.section)
+            _add_option(groups[known.section], known)
 
 
 def _add_option(group: argparse._ArgumentGroup, known: Setting) -> None:

@@ -7,24 +7,29 @@ import json
 import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from lib_prodshot.jobs.ledger import Line
 from lib_prodshot.jobs.staging import output_error
 from lib_prodshot.jobs.work_list import READABLE, Entry
-from lib_prodshot.request import Request, settings
-
-_SECTIONS = {
-    "": ("find", "mask"),
-    "retouch": ("find", "mask", "enhance"),
-    "inpaint": ("find", "mask", "enhance", "inpaint", "control"),
-}
-"""The sections of the schema that decide what comes out, by engine; none in a dry run."""
+from lib_prodshot.request import Request
+from lib_prodshot.steps import registry
 
 
 def fingerprint(request: Request, finder: str, dry_run: bool) -> str:
-    """A short text that changes when, and only when, a setting that matters does. `finder` is the one that runs."""
-    sections = _SECTIONS["" if dry_run else request.engine]
-    values = {known.name: getattr(request, known.name) for known in settings() if known.section in sections}
+    """A short text that changes when, and only when, a setting that matters does, or the version of a step that runs.
+
+    `finder` is the one that runs.
+    """
+    engines = ("", request.retouch.engine)
+    steps = [step for step in registry.STEPS if (step.in_dry_run if dry_run else step.engine in engines)]
+    values: dict[str, Any] = {
+        known.name: getattr(request, known.name)
+        for step in steps
+        for known in registry.settings_by_step()[step.id]
+        if not known.webui_only
+    }
+    values["steps"] = {step.id: step.version for step in steps}
     values["products"] = [product.as_text() for product in request.classes]
     values["finder"] = finder
     values["dry_run"] = dry_run

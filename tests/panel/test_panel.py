@@ -121,19 +121,13 @@ def test_drawing_is_cheap_and_leaves_no_trace(host: LocalHost) -> None:
 
 
 def test_every_setting_has_a_place_and_one_row() -> None:
-    placed = [known.name for tab in layout.TABS for known in layout.on_tab(tab)]
+    placed = [known.name for tab in layout.tabs() for known in layout.on_tab(tab)]
     assert sorted([*placed, *layout.HEAD]) == sorted(known.name for known in TABLE)
-    for tab in layout.TABS:
+    for tab in layout.tabs():
         rows = fields.rows(layout.on_tab(tab), lambda known: False)
         assert sum(map(len, rows)) == len(layout.on_tab(tab))
         assert all(len(row) <= 2 for row in rows)
         assert all(len(row) == 1 for row in rows for known in row if known.kind == "text")
-
-
-def test_a_setting_of_an_unknown_section_stands_on_the_last_tab() -> None:
-    from dataclasses import replace
-
-    assert layout.place_of(replace(TABLE[0], section="of tomorrow")).tab == layout.TABS[-1]
 
 
 def test_groups_follow_the_engine(host: LocalHost) -> None:

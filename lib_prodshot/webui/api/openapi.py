@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lib_prodshot import __version__
-from lib_prodshot.request import WEBUI_BASE, Setting, settings
+from lib_prodshot.request import WEBUI_BASE, Setting, setting_named, settings
+from lib_prodshot.steps.registry import settings_by_step
 from lib_prodshot.webui.api.bodies import MAX_TEXT
 
 PREFIX = "/prodshot/v1"
@@ -65,6 +66,7 @@ def property_of(known: Setting) -> Schema:
 def _request_schema(default: Sequence[str]) -> Schema:
     properties = {known.name: property_of(known) for known in settings(WEBUI_BASE)}
     properties["products"] = {**properties["products"], "minLength": 1}
+    groups = {step: _group_schema(step, group) for step, group in settings_by_step().items()}
     images = {
         "type": "array",
         "minItems": 1,
@@ -81,9 +83,18 @@ def _request_schema(default: Sequence[str]) -> Schema:
     return {
         "type": "object",
         "additionalProperties": False,
-        "required": ["images", "products"],
-        "properties": {"images": images, "include": include, **properties},
+        "required": ["images"],
+        # the products stand flat or in their step's group
+        "anyOf": [{"required": ["products"]}, {"required": [setting_named("products").owner]}],
+        "properties": {"images": images, "include": include, **properties, **groups},
     }
+
+
+def _group_schema(step: str, group: Sequence[Setting]) -> Schema:
+    """The settings of one step as an object, an alternative to their flat names; JSON bodies only."""
+    described = f"The settings of the step {step}, instead of their flat names (not in multipart)."
+    properties = {known.field: {"description": f"See {known.name}."} for known in group}
+    return {"type": "object", "additionalProperties": False, "description": described, "properties": properties}
 
 
 _TEXT: Schema = {"type": "string"}
@@ -150,8 +161,18 @@ _JOB_REQUEST: Schema = {
         "settings": {"type": "object", "description": "What the kind of job takes.", "default": {}},
     },
 }
-_SETTING = _object(
-    {"name": _TEXT, "kind": _TEXT, "default": {}, "label": _TEXT, "help": _TEXT, "section": _TEXT, "infotext": _TEXT},
+SETTING = _object(
+    {
+        "name": _TEXT,
+        "kind": _TEXT,
+        "default": {},
+        "label": _TEXT,
+        "help": _TEXT,
+        "owner": {"type": "string", "description": "The step whose setting it is."},
+        "field": {"type": "string", "description": "Its name where settings are grouped by step."},
+        "section": _TEXT,
+        "infotext": _TEXT,
+    },
     {"minimum": _NUMBER, "maximum": _NUMBER, "step": _NUMBER, "choices": _TEXTS, "unit": _TEXT},
 )
 _FINDER = _object({"name": _TEXT, "ready": {"type": "boolean"}, "lacks": _TEXTS})
@@ -184,7 +205,7 @@ _PICTURES_IN = (
 )
 
 _OUTPUT_IN = f"{_PICTURES_IN} `output` of a picture that was skipped or failed is the very file that was sent."
-_SETTINGS_OUT = _object({"settings": {"type": "array", "items": _SETTING}, "version": _TEXT})
+_SETTINGS_OUT = _object({"settings": {"type": "array", "items": SETTING}, "version": _TEXT})
 _JOBS_OUT = _object({"jobs": {"type": "array", "items": _JOB}, "kinds": _TEXTS})
 
 ROUTES = (

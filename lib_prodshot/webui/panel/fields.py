@@ -16,15 +16,6 @@ _SLIDER_POSITIONS = 10_000
 """A slider with more positions than this (a seed) cannot be set by hand; it becomes a number field."""
 
 
-_EXAMPLES = {
-    "products": "handbag, shoe: sneaker | trainer, watch",
-    "class_thresholds": "watch: 0.4, shoe: 0.25",
-    "class_prompts": "handbag: [class] with a floral design, <lora:ppzocketv2-10:1>",
-}
-"""What an empty text field shows in grey, so that its form need not be looked up. None for prompts: empty, they are the
-picture's own."""
-
-
 def caption(known: Setting) -> str:
     """The setting's label as the panel writes it, with its unit."""
     return f"{known.label} ({known.unit})" if known.unit else known.label
@@ -64,7 +55,7 @@ def _draw_text(known: Setting, value: Any, common: Mapping[str, Any], names: Seq
         choices = list(dict.fromkeys(["", str(value), *names]))
         return gr.Dropdown(choices, value=value, allow_custom_value=True, **common)
     height = {"lines": known.lines, "max_lines": max(known.lines, 8)}
-    return gr.Textbox(value, placeholder=_EXAMPLES.get(known.name), **height, **common)
+    return gr.Textbox(value, placeholder=known.example or None, **height, **common)
 
 
 def _draw_number(known: Setting, value: Any, common: Mapping[str, Any]) -> Any:
