@@ -29,7 +29,7 @@ def fingerprint(request: Request, finder: str, dry_run: bool) -> str:
         for known in registry.settings_by_step()[step.id]
         if not known.webui_only
     }
-    values["steps"] = {step.id: step.version for step in steps}
+    values["step_versions"] = {step.id: step.version for step in steps}
     values["products"] = [product.as_text() for product in request.classes]
     values["finder"] = finder
     values["dry_run"] = dry_run
