@@ -107,6 +107,6 @@ class InpaintingBackend(Protocol):
     def check(self, sampler: str, scheduler: str, checkpoint: str) -> None:
         """Raise `EnhanceError` for a sampler, scheduler or checkpoint (each may be empty) that is not there."""
 
-    def paint(self, plan: InpaintPass) -> PassResult:
+    def inpaint(self, plan: InpaintPass) -> PassResult:
         """Run the pass. Raises `PassInterrupted`, and `EnhanceError` for whatever else stops it; in either case the
         host is as it was before."""

@@ -83,6 +83,6 @@ def _enhancer(request: Request, webui: str | None) -> Enhancer:
     from lib_prodshot.hosts.remote import RemoteWebUI
     from lib_prodshot.hosts.remote.inpainting import RemoteInpaintingBackend
 
-    painter = RemoteInpaintingBackend(RemoteWebUI(webui))
-    painter.check(request.sampler, request.scheduler, request.checkpoint)
-    return InpaintEnhancer(painter)
+    backend = RemoteInpaintingBackend(RemoteWebUI(webui))
+    backend.check(request.sampler, request.scheduler, request.checkpoint)
+    return InpaintEnhancer(backend)

@@ -45,7 +45,7 @@ class Group:
 class InpaintEnhancer:
     """Runs the passes of one picture. `ran` says afterwards, one line for each pass, what really ran."""
 
-    painter: InpaintingBackend
+    backend: InpaintingBackend
     name: str = "inpaint"
     ran: list[str] = field(default_factory=list)
 
@@ -53,7 +53,7 @@ class InpaintEnhancer:
         """New colours for everything in the mask. Raises `EnhanceError` (`PassInterrupted` among them)."""
         self.ran.clear()
         request = task.request
-        self.painter.check(request.sampler, request.scheduler, request.checkpoint)
+        self.backend.check(request.sampler, request.scheduler, request.checkpoint)
         choice = self._choose_control(request)
         layers = _Layers(task.picture)
         notes: list[str] = list(choice.notes)
@@ -64,9 +64,9 @@ class InpaintEnhancer:
         return Enhanced(layers.content, tuple(dict.fromkeys(notes)))
 
     def _choose_control(self, request: Request) -> ControlChoice:
-        family = self.painter.family(request.checkpoint)
+        family = self.backend.family(request.checkpoint)
         try:
-            lists = self.painter.control_lists()
+            lists = self.backend.control_lists()
         except ControlUnavailable as error:
             return control.without_control(request, str(error))
         return control.choose_unit(request, family, lists)
@@ -76,7 +76,7 @@ class InpaintEnhancer:
     ) -> tuple[str, ...]:
         crop = self._crop(group, request)
         plan, notes = self._plan(layers.seen(), group, crop, request, number)
-        result = self.painter.paint(replace(plan, control=choice.unit))
+        result = self.backend.inpaint(replace(plan, control=choice.unit))
         if choice.unit is not None and result.control_ran is False:
             # the host kept quiet: now the request decides, and with 'preferred' the pass stands as it is
             failed = "the WebUI's ControlNet did not take part; its reason is on the WebUI's console"
@@ -86,7 +86,7 @@ class InpaintEnhancer:
         return (*notes, *result.notes)
 
     def _crop(self, group: Group, request: Request) -> Crop:
-        defaults = self.painter.defaults
+        defaults = self.backend.defaults
         pixels = request.resolution**2 if request.resolution else defaults.width * defaults.height
         if request.inpaint_area == "whole picture":
             return crop_around(group.alpha, None, pixels)
@@ -95,11 +95,11 @@ class InpaintEnhancer:
     def _plan(
         self, picture: Array, group: Group, crop: Crop, request: Request, number: int
     ) -> tuple[InpaintPass, tuple[str, ...]]:
-        defaults = self.painter.defaults
+        defaults = self.backend.defaults
         mask = crop.cut_mask(group.mask)
         _refuse_vanishing(mask)
         text = fill_template(group.template, group.names, defaults.prompt)
-        prompt, notes = leave_out_missing(text, self.painter.missing_loras)
+        prompt, notes = leave_out_missing(text, self.backend.missing_loras)
         seed = defaults.seed if request.seed < 0 else request.seed
         plan = InpaintPass(
             picture=crop.cut(picture),

@@ -11,6 +11,9 @@ from lib_prodshot.finding.interface import Detector, Find, Findings, Picture, Se
 from lib_prodshot.finding.validation import checked_boxes, checked_masks
 from lib_prodshot.products import ProductClass
 
+Middleware = Callable[[Callable[[], Findings], Picture, Sequence[ProductClass]], Findings]
+"""What runs around a call of `Finder.find`: it gets the call itself, the picture (H×W×3 uint8 RGB) and the classes."""
+
 
 @dataclass(frozen=True)
 class Finder:
@@ -27,10 +30,10 @@ class Finder:
         text_threshold: float = 0.25,
         clock: Callable[[], float] | None = None,
     ) -> Findings:
-        """Boxes, then masks for the boxes that survived; the segmenter is not touched when there are none.
+        """Detect boxes, then segment each; without boxes the segmenter is not run.
 
-        `picture` is H×W×3 uint8 RGB. Raises what the detector and the segmenter raise, and `FinderError` for answers
-        that are none.
+        `picture` is H×W×3 uint8 RGB. Raises what the detector and the segmenter raise, and `FinderError` for output
+        that fails validation (`finding.validation`).
         """
         clock = clock or perf_counter
         start = clock()
@@ -47,9 +50,29 @@ class Finder:
         return Findings(finds, answer.best_scores, answer.notes, seconds)
 
     def unload(self) -> None:
-        """Give back the memory of both models."""
+        """Free the memory of both models; the next call loads them again."""
         self.detector.unload()
         self.segmenter.unload()
+
+    def wrapped(self, middleware: Middleware) -> Finder:
+        """A finder whose `find` runs `middleware`, which calls this one's `find` or answers in its place."""
+        return _WrappedFinder(self.name, self.detector, self.segmenter, self, middleware)
+
+
+@dataclass(frozen=True)
+class _WrappedFinder(Finder):
+    inner: Finder
+    middleware: Middleware
+
+    def find(
+        self,
+        picture: Picture,
+        classes: Sequence[ProductClass],
+        text_threshold: float = 0.25,
+        clock: Callable[[], float] | None = None,
+    ) -> Findings:
+        """As `Finder.find`."""
+        return self.middleware(lambda: self.inner.find(picture, classes, text_threshold, clock), picture, classes)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def _pick() -> Host:
         raise HostUnavailable(sentence(error)) from error
 
 
-def why_unfit() -> str:
+def incompatibility() -> str:
     """Why Prodshot cannot work in this WebUI, for its user to read; empty where it can.
 
     Asks for whatever the panel is drawn from: an interface that moved is to be told there, not by a page that breaks.
@@ -45,7 +45,7 @@ def why_unfit() -> str:
         here = host()
         here.option("prodshot_show")
         here.names()
-        here.lacks()
+        here.missing_features()
     except HostUnavailable as error:
         return str(error)
     except Exception as error:

@@ -1,4 +1,7 @@
-"""Finders inside a WebUI: loaded once and kept, with room made for them, and out of the way when it samples."""
+"""Cache of loaded finders inside the WebUI, with GPU memory reserved for them while they run.
+
+`restricted_to` and `cached_per_picture` wrap a finder for one generation.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,42 +22,61 @@ from lib_prodshot.finding.registry import choose
 from lib_prodshot.hosts.compatibility.gpu_memory import FINDER_BYTES, Memory, on_gpu
 from lib_prodshot.products import ProductClass
 
-_KEPT: dict[tuple[str, Path | None], Finder] = {}
-_GUARD = threading.Lock()
+_CACHE: dict[tuple[str, Path | None], Finder] = {}
+_LOCK = threading.Lock()
 
 
-@dataclass(frozen=True)
-class HostFinder(Finder):
-    """A finder that makes room for itself each time it looks and leaves the GPU afterwards, for the WebUI is about to
-    sample; its models are ordinary ones although a host may load them while it samples (the Forge family does so under
-    `inference_mode`)."""
+@contextmanager
+def use_finder(
+    name: str, models_dir: Path | None, memory: Memory, report: Callable[[str], None], keep: bool
+) -> Iterator[Finder]:
+    """The finder that `registry.choose` picks, loaded at its first use; unloaded afterwards unless `keep`.
 
-    memory: Memory | None = None
-    said: Callable[[str], None] = lambda text: None
+    `report` is called with progress texts. Raises `FinderUnavailable` and `WeightsError`.
+    """
+    finder = _load_cached(name, models_dir, report)
+    try:
+        yield sharing_gpu(finder, memory, report)
+    finally:
+        if not keep:
+            finder.unload()
 
-    def find(
-        self,
-        picture: Picture,
-        classes: Sequence[ProductClass],
-        text_threshold: float = 0.25,
-        clock: Callable[[], float] | None = None,
-    ) -> Findings:
-        """As `Finder.find`."""
-        self.said(f"Prodshot: looking for {', '.join(product.name for product in classes)}")
-        movable = [part for part in (self.detector, self.segmenter) if hasattr(part, "offload")]
-        room = self.memory.make_room(FINDER_BYTES) if self.memory and movable else nullcontext()
-        with room, ordinary_tensors():
+
+def _load_cached(name: str, models_dir: Path | None, report: Callable[[str], None]) -> Finder:
+    backend = choose(name, models_dir).backend
+    key = (backend.name, models_dir)
+    with _LOCK:
+        if key not in _CACHE:
+            report(f"Prodshot: loading the {backend.name} finder")
+            with ordinary_tensors():
+                _CACHE[key] = backend.load(models_dir)
+        return _CACHE[key]
+
+
+def sharing_gpu(finder: Finder, memory: Memory, report: Callable[[str], None]) -> Finder:
+    """`finder` with GPU memory reserved around each call, and its models offloaded after it: sampling comes next.
+
+    Its models are made of ordinary tensors although a host may load them while it samples (the Forge family samples
+    under `inference_mode`).
+    """
+    movable: list[Any] = [part for part in (finder.detector, finder.segmenter) if hasattr(part, "offload")]
+
+    def find(call: Callable[[], Findings], _picture: Picture, classes: Sequence[ProductClass]) -> Findings:
+        report(f"Prodshot: looking for {', '.join(product.name for product in classes)}")
+        with memory.reserve(FINDER_BYTES) if movable else nullcontext(), ordinary_tensors():
             try:
-                return super().find(picture, classes, text_threshold, clock)
+                return call()
             finally:
                 if on_gpu():
                     for part in movable:
                         part.offload()
 
+    return finder.wrapped(find)
+
 
 @contextmanager
 def ordinary_tensors() -> Iterator[None]:
-    """Where torch is at hand: no gradients, but no inference tensors either, which a kept model must not be made of."""
+    """Disable gradients and `inference_mode`, if torch is loaded: cached models must not hold inference tensors."""
     torch: Any = sys.modules.get("torch")
     if torch is None:
         yield
@@ -63,89 +85,34 @@ def ordinary_tensors() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def lend(
-    name: str, models_dir: Path | None, memory: Memory, said: Callable[[str], None], keep: bool
-) -> Iterator[HostFinder]:
-    """The finder that `registry.choose` picks; loaded at the first call. Not kept: its models are unloaded after.
-
-    Raises `FinderUnavailable` and `WeightsError`.
-    """
-    finder = _loaded(name, models_dir, said)
-    try:
-        yield HostFinder(finder.name, finder.detector, finder.segmenter, memory, said)
-    finally:
-        if not keep:
-            finder.unload()
+CachedFindings = list[tuple[Picture, Sequence[ProductClass], Findings]]
 
 
-def _loaded(name: str, models_dir: Path | None, said: Callable[[str], None]) -> Finder:
-    backend = choose(name, models_dir).backend
-    key = (backend.name, models_dir)
-    with _GUARD:
-        if key not in _KEPT:
-            said(f"Prodshot: loading the {backend.name} finder")
-            with ordinary_tensors():
-                _KEPT[key] = backend.load(models_dir)
-        return _KEPT[key]
+def cached_per_picture(finder: Finder, cache: CachedFindings) -> Finder:
+    """`finder` run once for consecutive calls with the same picture and classes; the last findings are in `cache`."""
 
-
-Answer = tuple[Picture, Sequence[ProductClass], Findings]
-
-
-@dataclass(frozen=True)
-class RememberingFinder(Finder):
-    """A finder that looks at a picture once, however many variants are made of it."""
-
-    inner: Finder | None = None
-    answers: list[Answer] = field(default_factory=list)
-
-    @classmethod
-    def around(cls, inner: Finder, answers: list[Answer]) -> RememberingFinder:
-        """Remember in `answers` what `inner` answers."""
-        return cls(inner.name, inner.detector, inner.segmenter, inner, answers)
-
-    def find(
-        self,
-        picture: Picture,
-        classes: Sequence[ProductClass],
-        text_threshold: float = 0.25,
-        clock: Callable[[], float] | None = None,
-    ) -> Findings:
-        """As `Finder.find`."""
-        assert self.inner is not None
-        for known, asked, findings in self.answers:
+    def find(call: Callable[[], Findings], picture: Picture, classes: Sequence[ProductClass]) -> Findings:
+        for known, asked, findings in cache:
             if asked == classes and np.array_equal(known, picture):
                 return findings
-        findings = self.inner.find(picture, classes, text_threshold, clock)
-        self.answers[:] = [(picture, classes, findings)]
+        findings = call()
+        cache[:] = [(picture, classes, findings)]
         return findings
 
+    return finder.wrapped(find)
 
-@dataclass(frozen=True)
-class RestrictedFinder(Finder):
-    """A finder that sees the whole picture but keeps only what lies in `region` (H×W uint8, 255 = inside), such as a
-    mask that the user has drawn."""
 
-    inner: Finder | None = None
-    region: npt.NDArray[np.uint8] | None = None
+def restricted_to(region: npt.NDArray[np.uint8], finder: Finder) -> Finder:
+    """`finder` run on the whole picture, each soft mask cut to `region` (H×W uint8, 255 = inside).
 
-    @classmethod
-    def around(cls, inner: Finder, region: npt.NDArray[np.uint8]) -> RestrictedFinder:
-        """Keep what `inner` finds in `region`."""
-        return cls(inner.name, inner.detector, inner.segmenter, inner, region)
+    Finds wholly outside, such as outside of a mask drawn by the user, are left out.
+    """
 
-    def find(
-        self,
-        picture: Picture,
-        classes: Sequence[ProductClass],
-        text_threshold: float = 0.25,
-        clock: Callable[[], float] | None = None,
-    ) -> Findings:
-        """As `Finder.find`, each soft mask cut to the region; finds that lie wholly outside are left out."""
-        assert self.inner is not None and self.region is not None
-        findings = self.inner.find(picture, classes, text_threshold, clock)
-        cut = [Find(find.box, np.where(self.region > 127, find.soft_mask, np.uint8(0))) for find in findings.finds]
+    def find(call: Callable[[], Findings], _picture: Picture, _classes: Sequence[ProductClass]) -> Findings:
+        findings = call()
+        cut = [Find(find.box, np.where(region > 127, find.soft_mask, np.uint8(0))) for find in findings.finds]
         inside = tuple(find for find in cut if find.soft_mask.any())
         notes = (*findings.notes, "only inside the drawn mask") if findings.finds else findings.notes
         return replace(findings, finds=inside, notes=notes)
+
+    return finder.wrapped(find)

@@ -95,7 +95,7 @@ class Host(Protocol):
     def names(self) -> Names:
         """What is installed, for drop-downs. Cheap; never loads a model."""
 
-    def lacks(self) -> tuple[str, ...]:
+    def missing_features(self) -> tuple[str, ...]:
         """What cannot be done on this host, one sentence each, with the cure; empty where all works."""
 
     def queue_lock(self) -> AbstractContextManager[Any]:
@@ -116,13 +116,13 @@ class Host(Protocol):
     def interrupt(self) -> None:
         """Have what is being sampled now end; only for what runs for us."""
 
-    def lend_finder(self, name: str = "auto") -> AbstractContextManager[Finder]:
+    def use_finder(self, name: str = "auto") -> AbstractContextManager[Finder]:
         """A finder, loaded once and kept; memory is freed for it before, and it leaves the GPU after.
 
         Raises `FinderUnavailable` and `WeightsError`.
         """
 
-    def painter(self, parent: Any = None, index: int = 0) -> InpaintingBackend:
+    def inpainting_backend(self, parent: Any = None, index: int = 0) -> InpaintingBackend:
         """What runs inpaint passes within the generation `parent` (the host's processing object), for its picture
         number `index`; without a parent from the defaults of `PassDefaults`."""
 

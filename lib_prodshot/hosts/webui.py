@@ -88,7 +88,7 @@ class WebUI:
         control = self._control_lists(refresh=False)
         return Names(installed.checkpoints(), installed.samplers(), installed.schedulers(), control)
 
-    def lacks(self) -> tuple[str, ...]:
+    def missing_features(self) -> tuple[str, ...]:
         """What cannot be done here."""
         return (*self._lacks_of_hooks(), *self._lacks_of_control())
 
@@ -154,12 +154,12 @@ class WebUI:
         text = str(self.option("prodshot_models_dir", "") or "").strip()
         return Path(text).expanduser() if text else self.models_path() / "prodshot"
 
-    def lend_finder(self, name: str = "auto") -> AbstractContextManager[Finder]:
+    def use_finder(self, name: str = "auto") -> AbstractContextManager[Finder]:
         """A finder, loaded once and kept (as the settings page says)."""
         keep = bool(self.option("prodshot_keep_loaded", True))
-        return finder_cache.lend(name, self.models_dir(), self._memory, self.say, keep)
+        return finder_cache.use_finder(name, self.models_dir(), self._memory, self.say, keep)
 
-    def painter(self, parent: Any = None, index: int = 0) -> NestedPassBackend:
+    def inpainting_backend(self, parent: Any = None, index: int = 0) -> NestedPassBackend:
         """What runs inpaint passes within `parent`, for its picture number `index`."""
         defaults = PassDefaults() if parent is None else defaults_of(parent, index)
         return NestedPassBackend(parent, defaults, pick_controlnet())

@@ -102,14 +102,15 @@ class LocalHand:
         """See `Hand`."""
         request = self._request if order.seed is None else self._request.replace(seed=order.seed)
         with self._room.of(_pixels_of(order.source)):
-            finder = _QueuedFinder.around(self._loaded_finder(), self._turns)
+            waited = [0.0]
+            finder = _queued(self._loaded_finder(), self._turns, waited)
             if self._crew is None:
                 outcome = Worker(request, finder).look(order.source)
-                _leave_out(outcome, "find", finder.waited[0])
+                _leave_out(outcome, "find", waited[0])
                 return Done(outcome, self._name, _may_be_cured(outcome))
             engine = _QueuedEnhancer(self._crew)
             outcome = Worker(request, finder, engine, self._inputs).process(order.source, order.folder, order.stem)
-        _leave_out(outcome, "find", finder.waited[0])
+        _leave_out(outcome, "find", waited[0])
         _leave_out(outcome, "enhance", engine.waited)
         return Done(outcome, engine.worker or self._name, _may_be_cured(outcome) and not engine.has_settled)
 
@@ -127,33 +128,19 @@ class LocalHand:
             return self._finder
 
 
-@dataclass(frozen=True)
-class _QueuedFinder(Finder):
-    """A finder that waits for its turn; `waited` holds the seconds."""
+def _queued(finder: Finder, turns: Pool[str], waited: list[float]) -> Finder:
+    """`finder`, waiting for its turn; the seconds waited are put into `waited`. Raises `Dismissed` as well."""
 
-    inner: Finder
-    turns: Pool[str]
-    waited: list[float]
-
-    @classmethod
-    def around(cls, finder: Finder, turns: Pool[str]) -> _QueuedFinder:
-        return cls(finder.name, finder.detector, finder.segmenter, finder, turns, [0.0])
-
-    def find(
-        self,
-        picture: Picture,
-        classes: Sequence[ProductClass],
-        text_threshold: float = 0.25,
-        clock: Callable[[], float] | None = None,
-    ) -> Findings:
-        """As `Finder.find`. Raises `Dismissed` as well."""
+    def find(call: Callable[[], Findings], _picture: Picture, _classes: Sequence[ProductClass]) -> Findings:
         start = perf_counter()
-        turn = self.turns.take()
-        self.waited[0] = perf_counter() - start
+        turn = turns.take()
+        waited[:] = [perf_counter() - start]
         try:
-            return self.inner.find(picture, classes, text_threshold, clock)
+            return call()
         finally:
-            self.turns.give_back(turn)
+            turns.give_back(turn)
+
+    return finder.wrapped(find)
 
 
 class _Crew:

@@ -23,8 +23,8 @@ class WebUIEngine:
     def __init__(self, webui: RemoteWebUI) -> None:
         self.address = webui.address
         self._webui = webui
-        self._painter = RemoteInpaintingBackend(webui)
-        self._enhancer = InpaintEnhancer(self._painter)
+        self._backend = RemoteInpaintingBackend(webui)
+        self._enhancer = InpaintEnhancer(self._backend)
 
     @property
     def name(self) -> str:
@@ -50,7 +50,7 @@ class WebUIEngine:
     def look(self, request: Request) -> str:
         """The checkpoint that passes will use. Raises `EnhanceError` for what is asked for and not there, and
         `RemoteError`."""
-        self._painter.check(request.sampler, request.scheduler, request.checkpoint)
+        self._backend.check(request.sampler, request.scheduler, request.checkpoint)
         loaded = request.checkpoint or str(self._webui.get("/sdapi/v1/options").get("sd_model_checkpoint", ""))
         return loaded.rsplit(" [", 1)[0]
 

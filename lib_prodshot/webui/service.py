@@ -61,7 +61,7 @@ def refuse_unready(finder: str) -> None:
 def look(loaded: LoadedPicture, request: Request) -> Outcome:
     """Find and mask, and stop there. Raises `RequestError`, `FinderUnavailable`, `WeightsError`."""
     _ = request.classes  # a request that fits no picture need not wait in the queue
-    with host().job("Prodshot: find"), host().lend_finder(request.finder) as finder:
+    with host().job("Prodshot: find"), host().use_finder(request.finder) as finder:
         return _take_through(loaded, request, finder, None)
 
 
@@ -69,7 +69,7 @@ def enhance(loaded: LoadedPicture, request: Request) -> Seen:
     """Find, mask and enhance, outside of any generation. Raises as `look` does, and `EnhanceError` for a host that
     cannot do what the request needs."""
     _ = request.classes
-    with host().job("Prodshot: enhance"), host().lend_finder(request.finder) as finder:
+    with host().job("Prodshot: enhance"), host().use_finder(request.finder) as finder:
         enhancer = enhancer_for(host(), request, None, 0)
         outcome = _take_through(loaded, request, finder, enhancer)
     return Seen(outcome, tuple(getattr(enhancer, "ran", ())))

@@ -70,7 +70,7 @@ def webui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebUI]:
     monkeypatch.setattr(
         finder_cache, "choose", lambda *_: SimpleNamespace(backend=SimpleNamespace(name="lite", load=lambda _: finder))
     )
-    monkeypatch.setattr(finder_cache, "_KEPT", {})
+    monkeypatch.setattr(finder_cache, "_CACHE", {})
     from modules import paths, processing, script_callbacks, scripts
 
     paths.data_path, paths.models_path = str(tmp_path), str(tmp_path / "models")

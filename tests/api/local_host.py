@@ -1,4 +1,4 @@
-"""A host for tests of routes and panel that need no WebUI: real pipeline, a finder and a painter with known answers."""
+"""A host for tests of routes and panel that need no WebUI: real pipeline, a finder and a backend with known answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONTROL = ControlLists(
 )
 
 
-class InvertingPainter:
+class InvertingBackend:
     """Paints the negative of what it is given, so that every painted pixel can be told."""
 
     defaults = PassDefaults()
@@ -40,7 +40,7 @@ class InvertingPainter:
     def check(self, sampler: str, scheduler: str, checkpoint: str) -> None:
         pass
 
-    def paint(self, plan: InpaintPass) -> PassResult:
+    def inpaint(self, plan: InpaintPass) -> PassResult:
         return PassResult(255 - plan.picture, control_ran=plan.control is not None)
 
 
@@ -112,7 +112,7 @@ class LocalHost:
     def names(self) -> Names:
         return Names(("tiny.safetensors",), ("Euler", "DPM++ 2M"), ("Automatic", "Karras"), CONTROL)
 
-    def lacks(self) -> tuple[str, ...]:
+    def missing_features(self) -> tuple[str, ...]:
         return ()
 
     def queue_lock(self) -> threading.Lock:
@@ -137,8 +137,8 @@ class LocalHost:
         self.interrupts += 1
 
     @contextmanager
-    def lend_finder(self, name: str = "auto") -> Iterator[Finder]:
+    def use_finder(self, name: str = "auto") -> Iterator[Finder]:
         yield self.finder
 
-    def painter(self, parent: Any = None, index: int = 0) -> InvertingPainter:
-        return InvertingPainter()
+    def inpainting_backend(self, parent: Any = None, index: int = 0) -> InvertingBackend:
+        return InvertingBackend()

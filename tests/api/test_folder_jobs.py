@@ -1,4 +1,4 @@
-"""Folder jobs over HTTP: the command line's runner, with the WebUI's finder, painter and queue."""
+"""Folder jobs over HTTP: the command line's runner, with the WebUI's finder, backend and queue."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from lib_prodshot.webui.jobs import files as job_files
 from lib_prodshot.webui.jobs import kinds as job_kinds
 from lib_prodshot.webui.jobs import table as job_table
 from lib_prodshot.webui.jobs.table import Job, JobTable
-from tests.api.local_host import InvertingPainter, LocalHost
+from tests.api.local_host import InvertingBackend, LocalHost
 from tests.api.test_jobs import JOBS, until
 from tests.api.tools import WebUI, dark, noise
 from tests.finders import BoxSegmenter, FixedDetector
@@ -57,7 +57,7 @@ def shop(tmp_path: Path, host: LocalHost, table: JobTable) -> Path:
     """An allowed folder with pictures in `shop/in`; what it must not open is beside it."""
     folder = tmp_path / "shop"
     host.flags["prodshot_allow_dir"] = [str(folder)]
-    host.lend_finder = lend_anew  # type: ignore[method-assign]
+    host.use_finder = lend_anew  # type: ignore[method-assign]
     for number, name in enumerate(("a.png", "b.png", "new/c.png", "new/bags & shoes/d.png")):
         save(folder / "in" / name, noise(number))
     save(folder / "in" / "e.png", dark())
@@ -111,11 +111,11 @@ def test_every_pass_takes_its_turn_in_the_queue(
 ) -> None:
     painted = []
 
-    def paint(self: InvertingPainter, plan: InpaintPass) -> PassResult:
+    def inpaint(self: InvertingBackend, plan: InpaintPass) -> PassResult:
         painted.append(host.lock.locked())
         return PassResult(255 - plan.picture)
 
-    monkeypatch.setattr(InvertingPainter, "paint", paint)
+    monkeypatch.setattr(InvertingBackend, "inpaint", inpaint)
     with host.lock:
         job_id = start(client, control="off")
         time.sleep(0.5)
@@ -147,7 +147,7 @@ def test_a_finder_that_shares_the_gpu_waits_for_its_turn(client: Any, shop: Path
     def lend(name: str = "auto") -> Iterator[Finder]:
         yield Finder("lite", Movable(darkest=20), BoxSegmenter())
 
-    host.lend_finder = lend  # type: ignore[method-assign]
+    host.use_finder = lend  # type: ignore[method-assign]
     with host.lock:
         job_id = start(client, dry_run=True)
         time.sleep(0.4)
@@ -189,14 +189,14 @@ class Waiting:
         self.begun, self.go, self.stop = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
         waiting = self
 
-        def paint(self: InvertingPainter, plan: InpaintPass) -> PassResult:
+        def inpaint(self: InvertingBackend, plan: InpaintPass) -> PassResult:
             waiting.begun.release()
             while not waiting.go.acquire(timeout=0.02):
                 if waiting.stop.is_set():
                     raise PassInterrupted("interrupted")
             return PassResult(255 - plan.picture)
 
-        monkeypatch.setattr(InvertingPainter, "paint", paint)
+        monkeypatch.setattr(InvertingBackend, "inpaint", inpaint)
         host.interrupt = self.stop.set  # type: ignore[method-assign]
 
 

@@ -222,7 +222,7 @@ UNIT = {"enabled": True, "module": "canny", "model": "control_v11p_sd15_canny [d
 
 def test_a_pass(webui: WebUI) -> None:
     with RemoteWebUI(webui.address) as remote:
-        painted = RemoteInpaintingBackend(remote).paint(plan())
+        painted = RemoteInpaintingBackend(remote).inpaint(plan())
     assert painted.picture.shape == (64, 96, 3) and painted.control_ran is None
     difference = np.abs(painted.picture.astype(int) - noise(1, (64, 96)))
     assert difference[16:48, 24:72].mean() > 20 and difference[:8].max() <= 1
@@ -232,13 +232,13 @@ def test_a_pass(webui: WebUI) -> None:
 
 def test_control_takes_part_or_not(webui: WebUI) -> None:
     with RemoteWebUI(webui.address) as remote:
-        painter = RemoteInpaintingBackend(remote)
-        assert painter.paint(plan(control=UNIT)).control_ran is True
-        assert painter.paint(plan(control={**UNIT, "model": "gone"})).control_ran is False
+        backend = RemoteInpaintingBackend(remote)
+        assert backend.inpaint(plan(control=UNIT)).control_ran is True
+        assert backend.inpaint(plan(control={**UNIT, "model": "gone"})).control_ran is False
 
 
 def forge(scripts: list[Any], told: Mapping[str, Any]) -> tuple[RemoteInpaintingBackend, list[Any]]:
-    """A painter on a WebUI of the Forge family, whose maps prove nothing; the passes that it was sent."""
+    """A backend on a WebUI of the Forge family, whose maps prove nothing; the passes that it was sent."""
     picture, sent = as_code(as_file(noise(1, (64, 96)))), []
 
     def answer(request: Any) -> Any:
@@ -255,15 +255,15 @@ def forge(scripts: list[Any], told: Mapping[str, Any]) -> tuple[RemoteInpainting
 
 
 def test_the_forge_familys_maps_prove_nothing() -> None:
-    painter, sent = forge([], {})
-    assert painter.paint(plan(control=UNIT)).control_ran is None
+    backend, sent = forge([], {})
+    assert backend.inpaint(plan(control=UNIT)).control_ran is None
     assert list(sent[0]["alwayson_scripts"]) == ["controlnet"]
 
 
 @pytest.mark.parametrize("saw", [True, False])
 def test_prodshot_over_there_sees_what_maps_do_not_tell(saw: bool) -> None:
-    painter, sent = forge([{"name": "prodshot", "is_alwayson": True, "is_img2img": True}], {"Prodshot control": saw})
-    assert painter.paint(plan(control=UNIT)).control_ran is saw
+    backend, sent = forge([{"name": "prodshot", "is_alwayson": True, "is_img2img": True}], {"Prodshot control": saw})
+    assert backend.inpaint(plan(control=UNIT)).control_ran is saw
     switch, wish = sent[0]["alwayson_scripts"]["prodshot"]["args"]
     assert switch is False and wish == {"report_control": True}
 
@@ -287,16 +287,16 @@ def test_the_accordion_reports_control_though_it_is_off(webui: WebUI, model: str
 
 def test_the_lists(webui: WebUI) -> None:
     with RemoteWebUI(webui.address) as remote:
-        painter = RemoteInpaintingBackend(remote)
-        lists = painter.control_lists()
+        backend = RemoteInpaintingBackend(remote)
+        lists = backend.control_lists()
         assert lists is not None and "depth_midas" in lists.modules and lists.none_module == "none"
-        assert painter.family() == "sd15"
-        assert painter.family("some-sdxl-model") == "sdxl"
-        assert painter.missing_loras({"ppzocketv2", "gone"}) == {"gone"}
-        painter.check("euler a", "karras", "other")
+        assert backend.family() == "sd15"
+        assert backend.family("some-sdxl-model") == "sdxl"
+        assert backend.missing_loras({"ppzocketv2", "gone"}) == {"gone"}
+        backend.check("euler a", "karras", "other")
         for wrong in (("no", "", ""), ("", "no", ""), ("", "", "no")):
             with pytest.raises(EnhanceError, match="has no"):
-                painter.check(*wrong)
+                backend.check(*wrong)
 
 
 def test_the_pipeline_with_a_remote_painter(webui: WebUI) -> None:
@@ -326,7 +326,7 @@ def test_progress_and_interrupt() -> None:
 
     client = RemoteWebUI("http://shop", transport=httpx.MockTransport(answer))
     with pytest.raises(PassInterrupted):
-        RemoteInpaintingBackend(client, progress=shares.append, interval=0.01).paint(plan())
+        RemoteInpaintingBackend(client, progress=shares.append, interval=0.01).inpaint(plan())
     assert shares[0] == 0.25
 
 
@@ -347,7 +347,7 @@ def test_ctrl_c_interrupts_over_there() -> None:
 
     client = RemoteWebUI("http://shop", transport=httpx.MockTransport(answer))
     with pytest.raises(KeyboardInterrupt):
-        RemoteInpaintingBackend(client, progress=pressed, interval=0.01).paint(plan())
+        RemoteInpaintingBackend(client, progress=pressed, interval=0.01).inpaint(plan())
     assert interrupted.is_set()
 
 
@@ -362,4 +362,4 @@ def test_a_failing_server_is_a_failing_pass() -> None:
         lists, lists, ok(), httpx.Response(500, json={"error": "OutOfMemoryError", "errors": "CUDA"})
     )
     with pytest.raises(EnhanceError, match="OutOfMemoryError"):
-        RemoteInpaintingBackend(client).paint(plan())
+        RemoteInpaintingBackend(client).inpaint(plan())

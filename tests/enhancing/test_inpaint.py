@@ -1,4 +1,4 @@
-"""The inpaint enhancer with a painter that records its passes: which instances, which prompts, which seeds."""
+"""The inpaint enhancer with a backend that records its passes: which instances, which prompts, which seeds."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Recorder:
     def check(self, sampler: str, scheduler: str, checkpoint: str) -> None:
         self.checked.append((sampler, scheduler, checkpoint))
 
-    def paint(self, plan: InpaintPass) -> PassResult:
+    def inpaint(self, plan: InpaintPass) -> PassResult:
         self.plans.append(plan)
         grey = 40 * len(self.plans)
         return PassResult(np.full_like(plan.picture, grey), self.control_ran)
@@ -69,16 +69,16 @@ def piece_of(box: tuple[int, int, int, int]) -> masks.Piece:
     return masks.Piece((slice(y0, y1), slice(x0, x1)), np.full((y1 - y0, x1 - x0), 255, np.uint8))
 
 
-def run(painter: Recorder | None = None, **settings: Any) -> tuple[Recorder, Task, Enhanced, InpaintEnhancer]:
-    painter = painter or Recorder()
+def run(backend: Recorder | None = None, **settings: Any) -> tuple[Recorder, Task, Enhanced, InpaintEnhancer]:
+    backend = backend or Recorder()
     work = task(Request(products="handbag, shoe", **settings))
-    enhancer = InpaintEnhancer(painter)
-    return painter, work, enhancer.enhance(work), enhancer
+    enhancer = InpaintEnhancer(backend)
+    return backend, work, enhancer.enhance(work), enhancer
 
 
 def test_all_together_is_one_pass() -> None:
-    painter, work, enhanced, enhancer = run(prompt="[class] on oak")
-    (plan,) = painter.plans
+    backend, work, enhanced, enhancer = run(prompt="[class] on oak")
+    (plan,) = backend.plans
     assert plan.prompt == "handbag, shoe on oak" and plan.negative_prompt == "own negative"
     assert (enhanced.rgb[work.mask == 255] == 40).all()
     assert (plan.seed, plan.steps, plan.cfg_scale, plan.sampler, plan.scheduler) == (100, 20, 7.0, "DPM++ 2M", "Karras")
@@ -86,32 +86,32 @@ def test_all_together_is_one_pass() -> None:
 
 
 def test_each_instance_has_a_pass_and_a_seed_of_its_own() -> None:
-    painter, work, enhanced, enhancer = run(prompt="[class] on oak", passes="each")
-    assert [plan.prompt for plan in painter.plans] == ["handbag on oak", "shoe on oak", "shoe on oak"]
-    assert [plan.seed for plan in painter.plans] == [100, 101, 102]
+    backend, work, enhanced, enhancer = run(prompt="[class] on oak", passes="each")
+    assert [plan.prompt for plan in backend.plans] == ["handbag on oak", "shoe on oak", "shoe on oak"]
+    assert [plan.seed for plan in backend.plans] == [100, 101, 102]
     for grey, found in zip((40, 80, 120), work.detections):
         x0, y0, x1, y1 = found.box
         assert (enhanced.rgb[y0:y1, x0:x1] == grey).all()
     assert len(enhancer.ran) == 3
     # each pass sees its product and what is around it, not the whole picture (where they take 4 to 10 %)
-    assert all(plan.mask.mean() > 0.12 * 255 for plan in painter.plans)
+    assert all(plan.mask.mean() > 0.12 * 255 for plan in backend.plans)
 
 
 def test_a_product_with_a_prompt_of_its_own_has_its_own_pass() -> None:
-    painter, _, _, _ = run(prompt="[class] on oak", class_prompts="shoe: red [class]: worn, 7:30")
-    assert [plan.prompt for plan in painter.plans] == ["handbag on oak", "red shoe: worn, 7:30"]
+    backend, _, _, _ = run(prompt="[class] on oak", class_prompts="shoe: red [class]: worn, 7:30")
+    assert [plan.prompt for plan in backend.plans] == ["handbag on oak", "red shoe: worn, 7:30"]
 
 
 def test_later_passes_see_the_earlier_ones() -> None:
-    painter, work, _, _ = run(passes="each", inpaint_area="whole picture", resolution=256)
-    first, second, _ = painter.plans
+    backend, work, _, _ = run(passes="each", inpaint_area="whole picture", resolution=256)
+    first, second, _ = backend.plans
     assert np.array_equal(first.picture, work.picture)
     assert (second.picture[100, 50] == 40).all()
 
 
 def test_an_inverted_mask_is_one_pass() -> None:
-    painter, _, _, _ = run(invert=True, passes="each", class_prompts="shoe: red")
-    assert len(painter.plans) == 1
+    backend, _, _, _ = run(invert=True, passes="each", class_prompts="shoe: red")
+    assert len(backend.plans) == 1
 
 
 def test_the_last_composite_leaves_all_else_alone() -> None:
@@ -123,12 +123,12 @@ def test_the_last_composite_leaves_all_else_alone() -> None:
 
 def test_settings_go_before_the_picture_s_own() -> None:
     settings = {"steps": 5, "cfg_scale": 3.0, "sampler": "Euler", "scheduler": "Uniform", "seed": 1, "checkpoint": "x"}
-    painter, _, _, _ = run(**settings, negative_prompt="bad [class]", inpainting_fill="latent nothing", feather=8.0)
-    (plan,) = painter.plans
+    backend, _, _, _ = run(**settings, negative_prompt="bad [class]", inpainting_fill="latent nothing", feather=8.0)
+    (plan,) = backend.plans
     assert (plan.steps, plan.cfg_scale, plan.sampler, plan.scheduler) == (5, 3.0, "Euler", "Uniform")
     assert (plan.seed, plan.checkpoint, plan.inpainting_fill) == (1, "x", 3)
     assert plan.negative_prompt == "bad handbag, shoe"
-    assert painter.checked == [("Euler", "Uniform", "x")]
+    assert backend.checked == [("Euler", "Uniform", "x")]
     # the host blurs at the pass's scale, so that the feather is as wide in the picture
     assert plan.mask_blur == pytest.approx(8 * plan.mask.shape[1] / 256, rel=0.2)
 
@@ -139,9 +139,9 @@ def test_an_empty_template_is_the_picture_s_own_prompt() -> None:
 
 
 def test_the_shipped_template_without_its_lora() -> None:
-    painter, _, enhanced, _ = run()
+    backend, _, enhanced, _ = run()
     expected = "ppzocketv2, handbag, shoe, stylish, studio photography, product photography, ultra realistic"
-    assert painter.plans[0].prompt == expected
+    assert backend.plans[0].prompt == expected
     assert "LoRA not installed, left out of the prompt: ppzocketv2-10" in enhanced.notes
 
 
@@ -154,8 +154,8 @@ def test_the_pass_has_the_asked_number_of_pixels() -> None:
 
 
 def test_control_that_did_not_run() -> None:
-    painter, _, enhanced, enhancer = run(Recorder(control_ran=False))
-    assert painter.plans[0].control is not None
+    backend, _, enhanced, enhancer = run(Recorder(control_ran=False))
+    assert backend.plans[0].control is not None
     assert any("did not take part" in note for note in enhanced.notes)
     assert enhancer.ran[0].endswith("no ControlNet")
     with pytest.raises(EnhanceError, match="did not take part"):
@@ -181,6 +181,6 @@ def test_overlapping_instances_are_each_repainted_whole() -> None:
     found = (Detection("bag", 0.9, (20, 20, 100, 100), 6400), Detection("tag", 0.8, (50, 50, 70, 90), 800))
     pieces = tuple(piece_of(one.box) for one in found)
     request = Request(products="bag, tag", passes="each", feather=0.0, inpaint_area="whole picture", resolution=128)
-    painter = Recorder()
-    InpaintEnhancer(painter).enhance(Task(np.zeros((128, 128, 3), np.uint8), mask, mask, found, request, pieces=pieces))
-    assert [int((plan.mask == 255).sum()) for plan in painter.plans] == [6400, 800]
+    backend = Recorder()
+    InpaintEnhancer(backend).enhance(Task(np.zeros((128, 128, 3), np.uint8), mask, mask, found, request, pieces=pieces))
+    assert [int((plan.mask == 255).sum()) for plan in backend.plans] == [6400, 800]

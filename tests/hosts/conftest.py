@@ -132,7 +132,7 @@ def _forget() -> None:
 def _give_finder(monkeypatch: pytest.MonkeyPatch, finder: Finder) -> None:
     backend = SimpleNamespace(name="fixed", load=lambda models_dir: finder)
     monkeypatch.setattr(finder_cache, "choose", lambda name, models_dir: SimpleNamespace(backend=backend))
-    monkeypatch.setattr(finder_cache, "_KEPT", {})
+    monkeypatch.setattr(finder_cache, "_CACHE", {})
 
 
 def _load_door(monkeypatch: pytest.MonkeyPatch) -> ModuleType:

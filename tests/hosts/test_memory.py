@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts import finder_cache
 from lib_prodshot.hosts.compatibility import gpu_memory
-from lib_prodshot.hosts.finder_cache import HostFinder
 from lib_prodshot.products import ProductClass
 from tests.finders import BoxSegmenter, FixedDetector
 from tests.hosts.conftest import Double
@@ -26,21 +26,21 @@ class FakeMemory:
         self.told = told
 
     @contextmanager
-    def make_room(self, wanted: int) -> Iterator[None]:
+    def reserve(self, wanted: int) -> Iterator[None]:
         self.told.append("room")
         yield
         self.told.append("room given back")
 
 
-def finder(told: list[str], movable: bool) -> HostFinder:
+def finder(told: list[str], movable: bool) -> Finder:
     detector, segmenter = FixedDetector(), BoxSegmenter()
     if movable:
         detector.offload = lambda: told.append("detector off")  # type: ignore[attr-defined]
         segmenter.offload = lambda: told.append("segmenter off")  # type: ignore[attr-defined]
-    return HostFinder("fixed", detector, segmenter, FakeMemory(told), lambda text: told.append(text))
+    return finder_cache.sharing_gpu(Finder("fixed", detector, segmenter), FakeMemory(told), told.append)
 
 
-def look(one: HostFinder) -> None:
+def look(one: Finder) -> None:
     assert one.find(np.full((40, 40, 3), 200, np.uint8), (ProductClass("car", ("car",)),)).finds
 
 
@@ -79,7 +79,7 @@ def test_a1111_moves_its_checkpoint_only_where_room_is_short(
     monkeypatch.setattr(webui.sd_models, "send_model_to_device", lambda m: done.append("to device"))
     chosen = gpu_memory.pick_memory()
     assert isinstance(chosen, gpu_memory.PlainMemory)
-    with pytest.raises(ValueError, match="in the middle"), chosen.make_room(4 * GB):
+    with pytest.raises(ValueError, match="in the middle"), chosen.reserve(4 * GB):
         assert done == moves[:1]
         raise ValueError("in the middle")
     assert done == moves
@@ -99,7 +99,7 @@ def test_the_forge_family_is_asked_for_room(monkeypatch: pytest.MonkeyPatch, nam
         package.__path__ = []
         monkeypatch.setitem(sys.modules, package.__name__, package)
     monkeypatch.setitem(sys.modules, name, manager)
-    with gpu_memory.pick_memory().make_room(4 * GB):
+    with gpu_memory.pick_memory().reserve(4 * GB):
         assert asked == [(4 * GB, "cuda:0")]
     assert asked[-1] == "emptied"
 

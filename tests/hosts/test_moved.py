@@ -20,20 +20,20 @@ BAG = {"products": "bag", "box_threshold": 0.3}
 
 
 def test_the_host_we_know_is_fit(webui: Double) -> None:
-    assert active.why_unfit() == ""
+    assert active.incompatibility() == ""
 
 
 def test_a_module_that_is_gone(webui: Double, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(active, "_HOST", [])
     monkeypatch.setitem(sys.modules, "modules.shared", None)
-    assert "modules.shared" in active.why_unfit()
+    assert "modules.shared" in active.incompatibility()
     # in the drop-down nevertheless, where its panel says why
     assert webui.door.ProdshotScript().show(False) is True
 
 
 def test_a_list_that_is_gone(webui: Double, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(webui.sd_models, "checkpoints_list")
-    told = active.why_unfit()
+    told = active.incompatibility()
     assert "checkpoints_list" in told and "please report it" in told
 
 
@@ -64,9 +64,9 @@ def test_generations_go_on_where_we_are_unfit(webui: Double, monkeypatch: pytest
 def test_a_hook_that_is_gone_is_said_in_the_state_line(
     webui: Double, monkeypatch: pytest.MonkeyPatch, hook: str, told: str
 ) -> None:
-    assert active.host().lacks() == ()
+    assert active.host().missing_features() == ()
     monkeypatch.delattr(webui.scripts.Script, hook)
-    (lack,) = active.host().lacks()
+    (lack,) = active.host().missing_features()
     assert told in lack
 
 
@@ -105,7 +105,7 @@ def test_a_name_that_is_gone_costs_no_generation(webui: Double, monkeypatch: pyt
     monkeypatch.setattr(active, "_HOST", [])
     lacking(monkeypatch, *touch)
     _load_door(monkeypatch)
-    active.why_unfit()
+    active.incompatibility()
     without_us = webui.generate()
     assert np.array_equal(pixels(without_us.images[0]), pixels(plain.images[0])) and not webui.errors.reported
     with_us = webui.generate(accordion=(True, BAG))

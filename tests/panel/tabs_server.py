@@ -1,7 +1,7 @@
 """`python -m tests.panel.tabs_server PORT FOLDER`: our tabs on a page as the WebUI makes one, with our script, our
 style sheet and the door to what jobs wrote.
 
-The finder finds a product in bright pictures, the painter shows the negative; each takes a moment, so that a job can
+The finder finds a product in bright pictures, the backend shows the negative; each takes a moment, so that a job can
 be watched and stopped.
 """
 
@@ -24,7 +24,7 @@ from lib_prodshot.inpainting import InpaintPass, PassResult
 from lib_prodshot.webui import callbacks, tabs
 from lib_prodshot.webui.gradio_compat import GRADIO_4
 from lib_prodshot.webui.jobs import kinds as job_kinds
-from tests.api.local_host import InvertingPainter, LocalHost
+from tests.api.local_host import InvertingBackend, LocalHost
 from tests.api.tools import BACKENDS
 from tests.finders import BoxSegmenter, FixedDetector
 from tests.panel.page_server import put_into_head
@@ -33,18 +33,18 @@ PAUSE = 0.2
 """Seconds of a pass."""
 
 
-class SlowPainter(InvertingPainter):
-    def paint(self, plan: InpaintPass) -> PassResult:
+class SlowBackend(InvertingBackend):
+    def inpaint(self, plan: InpaintPass) -> PassResult:
         time.sleep(PAUSE)
-        return super().paint(plan)
+        return super().inpaint(plan)
 
 
 class Host(LocalHost):
-    def painter(self, parent: object = None, index: int = 0) -> SlowPainter:
-        return SlowPainter()
+    def inpainting_backend(self, parent: object = None, index: int = 0) -> SlowBackend:
+        return SlowBackend()
 
     @contextmanager
-    def lend_finder(self, name: str = "auto") -> Iterator[Finder]:
+    def use_finder(self, name: str = "auto") -> Iterator[Finder]:
         yield Finder("lite", FixedDetector(darkest=25), BoxSegmenter())
 
 

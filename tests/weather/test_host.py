@@ -40,7 +40,7 @@ def failed_once(door: Door, monkeypatch: pytest.MonkeyPatch, owner: Any, name: s
     assert door.walk().statuses == ["found", "found"]
 
 
-@pytest.mark.parametrize("name", ["interrupted", "lend_finder", "painter", "lossy_format"])
+@pytest.mark.parametrize("name", ["interrupted", "use_finder", "inpainting_backend", "lossy_format"])
 def test_each_call_of_the_host(door: Door, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     failed_once(door, monkeypatch, real_host.WebUI, name, ODD)
 

@@ -146,9 +146,9 @@ def test_a_remote_pass_knows_whether_control_took_part(clean: Server, seed_dir: 
     fixed |= {"cfg_scale": 4.0, "sampler": "Euler", "scheduler": "", "denoising_strength": 0.7, "inpainting_fill": 1}
     unit = {key: value for key, value in own_unit(clean).items() if key != "save_detected_map"}
     with RemoteWebUI(clean.url) as remote:
-        painter = RemoteInpaintingBackend(remote)
-        held = painter.paint(InpaintPass(picture, mask, **fixed, control=unit))
-        lost = painter.paint(InpaintPass(picture, mask, **fixed, control={**unit, "model": "zorro"}))
-        free = painter.paint(InpaintPass(picture, mask, **fixed))
+        backend = RemoteInpaintingBackend(remote)
+        held = backend.inpaint(InpaintPass(picture, mask, **fixed, control=unit))
+        lost = backend.inpaint(InpaintPass(picture, mask, **fixed, control={**unit, "model": "zorro"}))
+        free = backend.inpaint(InpaintPass(picture, mask, **fixed))
     assert (held.control_ran, lost.control_ran, free.control_ran) == (True, False, None)
     assert not np.array_equal(held.picture, free.picture)

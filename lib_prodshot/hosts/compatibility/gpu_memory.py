@@ -19,7 +19,7 @@ FINDER_BYTES = 4 << 30
 class Memory(Protocol):
     """Room on the GPU, lent to something that is not the checkpoint."""
 
-    def make_room(self, wanted: int) -> Any:
+    def reserve(self, wanted: int) -> Any:
         """A context in which at least `wanted` bytes are free if they can be; afterwards all is as sampling needs
         it."""
 
@@ -34,7 +34,7 @@ class ManagedMemory:
         self._manager = manager
 
     @contextmanager
-    def make_room(self, wanted: int) -> Iterator[None]:
+    def reserve(self, wanted: int) -> Iterator[None]:
         """Have the host free `wanted` bytes; nothing needs to be given back."""
         if on_gpu():
             self._manager.free_memory(wanted, self._manager.get_torch_device())
@@ -55,7 +55,7 @@ class PlainMemory:
     seconds."""
 
     @contextmanager
-    def make_room(self, wanted: int) -> Iterator[None]:
+    def reserve(self, wanted: int) -> Iterator[None]:
         """Send the checkpoint to the CPU while room is short, and bring it back."""
         sd_models, shared = import_module("modules.sd_models"), import_module("modules.shared")
         checkpoint = sd_models.model_data.sd_model

@@ -18,7 +18,7 @@ from lib_prodshot.enhancing.prompts import CLASS
 from lib_prodshot.errors import OutputError, PictureError, RequestError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.active import host
-from lib_prodshot.hosts.finder_cache import Answer, RememberingFinder, RestrictedFinder
+from lib_prodshot.hosts.finder_cache import CachedFindings, cached_per_picture, restricted_to
 from lib_prodshot.hosts.generation import results
 from lib_prodshot.hosts.generation.arguments import given, refuse, request_from, split_enabled
 from lib_prodshot.hosts.generation.attributes import SESSION
@@ -199,12 +199,12 @@ def _variants(parent: Any, pictures: list[Image.Image]) -> int:
 
 
 def _around_finder(parent: Any, picture: Image.Image) -> Callable[[Finder], Finder]:
-    answers: list[Answer] = []
+    cache: CachedFindings = []
     region = drawn_region(parent, picture.size)
 
     def wrap(finder: Finder) -> Finder:
-        inner = finder if region is None else RestrictedFinder.around(finder, region)
-        return RememberingFinder.around(inner, answers)
+        inner = finder if region is None else restricted_to(region, finder)
+        return cached_per_picture(inner, cache)
 
     return wrap
 

@@ -122,7 +122,7 @@ class Session:
             return self._failed(image, "interrupted before it was looked at")
         loaded = loaded_from(image)
         enhancer = enhancer_for(self.host, request, parent, number)
-        with self.host.lend_finder(request.finder) as finder:
+        with self.host.use_finder(request.finder) as finder:
             outcome = pipeline.run(loaded, request, wrap(finder), enhancer, self._say_stage)
         outcome.notes += self._warn_of_loss()
         ran = tuple(enhancer.ran) if isinstance(enhancer, InpaintEnhancer) else ()
@@ -196,7 +196,7 @@ def comment(parent: Any, text: str) -> None:
 def enhancer_for(host: Host, request: Request, parent: Any, number: int) -> Enhancer:
     """The enhancer that the request asks for, working within the generation `parent` on its picture `number`."""
     if request.engine == "inpaint":
-        return InpaintEnhancer(host.painter(parent, number))
+        return InpaintEnhancer(host.inpainting_backend(parent, number))
     return load_enhancer(request.engine)
 
 

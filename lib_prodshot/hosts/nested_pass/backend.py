@@ -92,7 +92,7 @@ class NestedPassBackend:
             installed.checkpoint(checkpoint)
 
     @told_if_moved()
-    def paint(self, plan: InpaintPass) -> PassResult:
+    def inpaint(self, plan: InpaintPass) -> PassResult:
         """Run the pass. Raises `PassInterrupted` and `EnhanceError`; everything is then as before."""
         shared = _shared()
         _refuse_interrupted(shared.state)

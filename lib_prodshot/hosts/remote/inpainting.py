@@ -112,7 +112,7 @@ class RemoteInpaintingBackend:
             if checkpoint:
                 self._checkpoint(checkpoint)
 
-    def paint(self, plan: InpaintPass) -> PassResult:
+    def inpaint(self, plan: InpaintPass) -> PassResult:
         """Run the pass over there. Raises `PassInterrupted` and `EnhanceError`."""
         try:
             with self._understood():

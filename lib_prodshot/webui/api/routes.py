@@ -143,8 +143,8 @@ def _status() -> dict[str, Any]:
             }
             for entry in weights.select(["lite", "langsam"])
         ],
-        "lacks": [without_paths(lack) for lack in host().lacks()],
-        "family": host().painter().family(),
+        "lacks": [without_paths(lack) for lack in host().missing_features()],
+        "family": host().inpainting_backend().family(),
         "versions": {"python": platform.python_version(), **_versions()},
         "megabytes": _limit() // 1_000_000,
     }

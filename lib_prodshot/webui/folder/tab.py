@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from lib_prodshot.hosts.active import why_unfit
+from lib_prodshot.hosts.active import incompatibility
 from lib_prodshot.jobs.job_settings import SETTINGS, job_setting
 from lib_prodshot.request import setting_named, settings
 from lib_prodshot.webui.jobs.table import JOBS, Job
@@ -27,7 +27,7 @@ def elem_id(item: str) -> str:
 
 def draw() -> None:
     """Draw the tab into the current gradio context. In a WebUI that Prodshot cannot work in it says why."""
-    why = why_unfit()
+    why = incompatibility()
     if why:
         gr.HTML(said(why, is_error=True))
         return

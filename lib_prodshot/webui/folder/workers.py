@@ -6,7 +6,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 from lib_prodshot.enhancing import load_enhancer
@@ -53,33 +52,23 @@ class HostCrew:
             return None
         if self._request.engine != "inpaint":
             return [LocalEngine(load_enhancer(self._request.engine))]
-        self._host.painter().check(self._request.sampler, self._request.scheduler, self._request.checkpoint)
+        self._host.inpainting_backend().check(self._request.sampler, self._request.scheduler, self._request.checkpoint)
         return [HostEngine(self._host)]
 
     def _lent_finder(self) -> Finder:
-        lent = self._held.enter_context(self._host.lend_finder(self._request.finder))
-        return HostsFinder(lent.name, lent.detector, lent.segmenter, self._host, lent)
+        return _queued(self._held.enter_context(self._host.use_finder(self._request.finder)), self._host)
 
 
-@dataclass(frozen=True)
-class HostsFinder(Finder):
-    """The WebUI's finder. Where its models share the GPU with the checkpoint it waits for its turn in the WebUI's
-    queue, as every generation does; a finder that needs no GPU goes on beside them."""
+def _queued(finder: Finder, host: Host) -> Finder:
+    """The WebUI's finder, waiting in the WebUI's queue, as every generation does, if it shares the GPU with it; one
+    that needs no GPU runs beside the generations."""
+    shares_gpu = any(hasattr(part, "offload") for part in (finder.detector, finder.segmenter))
 
-    host: Host
-    lent: Finder
+    def find(call: Callable[[], Findings], _picture: Picture, _classes: Sequence[ProductClass]) -> Findings:
+        with host.job("Prodshot: find") if shares_gpu else nullcontext():
+            return call()
 
-    def find(
-        self,
-        picture: Picture,
-        classes: Sequence[ProductClass],
-        text_threshold: float = 0.25,
-        clock: Callable[[], float] | None = None,
-    ) -> Findings:
-        """As `Finder.find`."""
-        shares = any(hasattr(part, "offload") for part in (self.lent.detector, self.lent.segmenter))
-        with self.host.job("Prodshot: find") if shares else nullcontext():
-            return self.lent.find(picture, classes, text_threshold, clock)
+    return finder.wrapped(find)
 
 
 class HostEngine:
@@ -95,7 +84,7 @@ class HostEngine:
     @property
     def name(self) -> str:
         """See `Engine`."""
-        return InpaintEnhancer(self._host.painter()).name
+        return InpaintEnhancer(self._host.inpainting_backend()).name
 
     def enhance(self, task: Task) -> Enhanced:
         """See `Engine`. Raises `Dismissed` when the job was stopped while it waited for its turn."""
@@ -104,7 +93,7 @@ class HostEngine:
                 raise Dismissed
             self._is_at_work.set()
             try:
-                return InpaintEnhancer(self._host.painter()).enhance(task)
+                return InpaintEnhancer(self._host.inpainting_backend()).enhance(task)
             finally:
                 self._is_at_work.clear()
 

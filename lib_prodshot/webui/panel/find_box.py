@@ -127,7 +127,7 @@ def show_state(finder: str) -> tuple[str, Any]:
 def _lacks() -> tuple[str, ...]:
     """What the WebUI itself cannot do for us."""
     try:
-        return host().lacks()
+        return host().missing_features()
     except Exception:
         _LOG.exception("what the WebUI lacks cannot be told")
         return ()

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from lib_prodshot.hosts.active import why_unfit
+from lib_prodshot.hosts.active import incompatibility
 from lib_prodshot.request import WEBUI_BASE, setting_named, settings
 from lib_prodshot.webui.gradio_compat import input_accordion, unsaved
 from lib_prodshot.webui.panel import find_box, layout, lora_prompts, preset_box
@@ -40,7 +40,7 @@ def draw_panel(is_img2img: bool, elem_id: Callable[[str], str], with_enabled: bo
     and then every component stands at the defaults of the WebUI's doors, whatever the settings page says. In a WebUI
     that Prodshot cannot work in, the panel says why and has no components.
     """
-    why = why_unfit()
+    why = incompatibility()
     if why:
         return _draw_reason(why, with_enabled)
     # script and accordion share a title, and with it the ids that the WebUI makes of it

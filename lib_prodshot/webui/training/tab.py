@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import gradio as gr
 
-from lib_prodshot.hosts.active import why_unfit
+from lib_prodshot.hosts.active import incompatibility
 from lib_prodshot.webui.panel.preset_box import said
 
 NEEDED = {"imagehash": "ImageHash", "psutil": "psutil", "tomli_w": "tomli-w"}
@@ -16,7 +16,7 @@ NEEDED = {"imagehash": "ImageHash", "psutil": "psutil", "tomli_w": "tomli-w"}
 def draw() -> None:
     """Draw the tab into the current gradio context."""
     lacking = [name for module, name in NEEDED.items() if find_spec(module) is None]
-    why = why_unfit()
+    why = incompatibility()
     if lacking:
         advice = "restart the WebUI with a network, or look into its console for what install.py said"
         why = f"training needs {', '.join(lacking)}: {advice}"
