@@ -29,7 +29,7 @@ EXTRAS = {
 }
 """Packages that only some commands need, and the extra of pyproject.toml that brings each."""
 
-COMMANDS = ("detect", "enhance", "batch", "train", "demo", "weights", "doctor")
+COMMANDS = ("detect", "enhance", "batch", "train", "demo", "settings", "weights", "doctor")
 
 
 def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
