@@ -35,7 +35,7 @@ def observe(model: Any, pixels: Any, caption: str, proposals: Any = None) -> See
         transformer.enc_out_class_embed.register_forward_hook(proposed),
     ]
     try:
-        logits, found = model.look(pixels, caption)
+        logits, found = model.forward(pixels, caption)
     finally:
         for hook in hooks:
             hook.remove()

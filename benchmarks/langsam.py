@@ -37,7 +37,7 @@ from lib_prodshot.finding.langsam import groundingdino, segment_anything
 from lib_prodshot.finding.models.captions import class_scores, make_captions
 from lib_prodshot.finding.models.grounded_detector import GroundedDetector
 from lib_prodshot.finding.models.preprocessing import detector_pixels, segmenter_pixels
-from lib_prodshot.finding.models.runtime import Slot, inference
+from lib_prodshot.finding.models.runtime import ModelHandle, inference
 from lib_prodshot.products import ProductClass
 
 FOUR = tuple(ProductClass(name, (name,), threshold=1.0) for name in ("hand bag", "shoe", "car", "watch"))
@@ -159,9 +159,9 @@ def speed(models: Models, shot: Any, rounds: int) -> list[Line]:
 
     # alike stand together: after SAM the next run of a detector has all its memory to ask for anew
     candidates: dict[str, Callable[[], Any]] = {
-        "package's detector": lambda: plain.look(pixels, caption),
+        "package's detector": lambda: plain.forward(pixels, caption),
         "reference": lambda: reference.detect(shot, FOUR, 0.25),
-        "detector": lambda: fast.look(pixels, caption),
+        "detector": lambda: fast.forward(pixels, caption),
         "absent": lambda: absent.find(shot, FOUR),
         "one class": lambda: detector.detect(shot, FOUR[:1], 0.25),
         "package's SAM": lambda: models.plain_segmenter.encode(square),
@@ -200,11 +200,11 @@ class Forwards:
     costs: list[Cost] = field(default_factory=list)
 
     def timed(self) -> Any:
-        return replace(self.model, look=self._look)
+        return replace(self.model, forward=self._forward)
 
-    def _look(self, pixels: Any, caption: str) -> Any:
+    def _forward(self, pixels: Any, caption: str) -> Any:
         wall, processor = time.perf_counter(), time.process_time()
-        answer = self.model.look(pixels, caption)
+        answer = self.model.forward(pixels, caption)
         self.costs.append(Cost(time.process_time() - processor, time.perf_counter() - wall))
         return answer
 
@@ -226,7 +226,7 @@ class CountingSegmenter:
 
 
 def detector_of(model: Any) -> GroundedDetector:
-    return GroundedDetector("benchmark", Slot(lambda: model, "cpu"))
+    return GroundedDetector("benchmark", ModelHandle(lambda: model, "cpu"))
 
 
 def second_picture(detector_file: Path, vocabulary: Path, shot: Any) -> list[Line]:
@@ -237,7 +237,7 @@ def second_picture(detector_file: Path, vocabulary: Path, shot: Any) -> list[Lin
         loads.append(1)
         return groundingdino.load(detector_file, vocabulary)
 
-    detector = GroundedDetector("benchmark", Slot(load, "cpu"))
+    detector = GroundedDetector("benchmark", ModelHandle(load, "cpu"))
     first = cost(lambda: detector.detect(shot, FOUR, 0.25))
     second = cost(lambda: detector.detect(shot, FOUR, 0.25))
     assert len(loads) == 1, "the second picture loaded the model again"
@@ -267,8 +267,8 @@ def memory(models: Models, shot: Any) -> list[Line]:
     for what, ours, theirs in (
         (
             "detector",
-            lambda: models.fast_detector.look(pixels, "car ."),
-            lambda: models.plain_detector.look(pixels, "car ."),
+            lambda: models.fast_detector.forward(pixels, "car ."),
+            lambda: models.plain_detector.forward(pixels, "car ."),
         ),
         ("SAM encoder", lambda: models.fast_segmenter.encode(square), lambda: models.plain_segmenter.encode(square)),
     ):

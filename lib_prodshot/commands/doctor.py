@@ -49,7 +49,7 @@ def _finders(models_dir: Path | None) -> int:
     from lib_prodshot.finding.registry import backends, choose
 
     for backend in backends():
-        lacking = list(backend.lacking(models_dir))
+        lacking = list(backend.missing_requirements(models_dir))
         print(f"finder {backend.name}: {'ready' if not lacking else 'not ready'}")
         for sentence in lacking:
             print(f"  - {sentence}")

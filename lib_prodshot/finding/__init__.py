@@ -1,1 +1,1 @@
-"""Finding: from a picture and product classes to detections with masks. One file for each backend."""
+"""Product detection and segmentation: a picture and product classes in, detections with masks out."""

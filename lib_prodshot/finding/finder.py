@@ -1,4 +1,4 @@
-"""A finder (a detector and a segmenter that work together), and the backends that load one."""
+"""`Finder` joins a detector and a segmenter; a `Backend` loads one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 
 from lib_prodshot.finding.interface import Detector, Find, Findings, Picture, Segmenter
-from lib_prodshot.finding.validation import checked_boxes, checked_masks
+from lib_prodshot.finding.validation import validated_boxes, validated_masks
 from lib_prodshot.products import ProductClass
 
 Middleware = Callable[[Callable[[], Findings], Picture, Sequence[ProductClass]], Findings]
@@ -17,7 +17,7 @@ Middleware = Callable[[Callable[[], Findings], Picture, Sequence[ProductClass]],
 
 @dataclass(frozen=True)
 class Finder:
-    """A detector and a segmenter that work together; `name` is what reports call them."""
+    """Detects and segments products in one call; `name` is what reports call it."""
 
     name: str
     detector: Detector
@@ -38,11 +38,11 @@ class Finder:
         clock = clock or perf_counter
         start = clock()
         answer = self.detector.detect(picture, classes, text_threshold)
-        answer = checked_boxes(self.detector.name, answer, picture, len(classes))
+        answer = validated_boxes(self.detector.name, answer, picture, len(classes))
         detected = clock()
         if not answer.boxes:
             return Findings((), answer.best_scores, answer.notes, {"detect": detected - start})
-        masks = checked_masks(
+        masks = validated_masks(
             self.segmenter.name, self.segmenter.segment(picture, answer.boxes), picture, len(answer.boxes)
         )
         finds = tuple(Find(box, mask) for box, mask in zip(answer.boxes, masks, strict=True))
@@ -77,8 +77,9 @@ class _WrappedFinder(Finder):
 
 @dataclass(frozen=True)
 class Backend:
-    """One way to build a `Finder`. `lacking(models_dir)` gives one sentence for each missing package or file."""
+    """A loader of one kind of finder. `missing_requirements(models_dir)` returns one sentence for each missing package
+    or file; it loads nothing."""
 
     name: str
-    lacking: Callable[[Path | None], Sequence[str]]
+    missing_requirements: Callable[[Path | None], Sequence[str]]
     load: Callable[[Path | None], Finder]

@@ -1,4 +1,4 @@
-"""What every finder speaks: boxes from words (`Detector`), masks from boxes (`Segmenter`), both joined (`Finder`)."""
+"""Interfaces of detectors (boxes from text) and segmenters (masks from boxes), and the types that they exchange."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Boxes:
-    """A detector's answer: boxes at or above their class's threshold, best first, and the best score seen at all.
+    """A detector's output: boxes at or above their class's threshold, best first, and the best score of each class.
 
     `best_scores` has one entry for each class, also for those below their threshold, so that a skip can say how
     near it was. `notes` are warnings for the user (such as a caption that needed several forwards).
@@ -50,14 +50,14 @@ class Detector(Protocol):
     name: str
 
     def detect(self, picture: Picture, classes: Sequence[ProductClass], text_threshold: float) -> Boxes:
-        """Look for all classes at once in an H×W×3 uint8 RGB picture; each class carries its box threshold.
+        """Detect all classes at once in an H×W×3 uint8 RGB picture; each class carries its box threshold.
 
         Raises `UnknownProduct` when a class has no phrase that the detector knows, `FinderError` when the model
         fails (not finite, out of memory after its retry).
         """
 
     def unload(self) -> None:
-        """Give back the model's memory; the next call loads it again."""
+        """Free the model's memory; the next call loads it again."""
 
 
 class Segmenter(Protocol):
@@ -72,7 +72,7 @@ class Segmenter(Protocol):
         """
 
     def unload(self) -> None:
-        """Give back the model's memory; the next call loads it again."""
+        """Free the model's memory; the next call loads it again."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Find:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a finder says of one picture. `seconds` has the stages 'detect' and 'segment'."""
+    """A finder's output for one picture. `seconds` has the stages 'detect' and 'segment'."""
 
     finds: tuple[Find, ...]
     best_scores: tuple[float, ...]

@@ -1,8 +1,4 @@
-"""Picks a finder and says why; the only place that knows which backends there are.
-
-Each backend is a `Backend`: its name, what it lacks here (empty when it can run), and how to load it. Nothing heavy
-is imported until one is loaded.
-"""
+"""Registry of finder backends: lists them, selects one and gives the reason. Imports nothing heavy until one is loaded."""
 
 from __future__ import annotations
 
@@ -16,7 +12,7 @@ from lib_prodshot.finding.finder import Backend, Finder
 
 @dataclass(frozen=True)
 class Choice:
-    """The backend that was picked and the reason, for reports, the state line and `doctor`."""
+    """The selected backend and the reason, for reports, the state line and `doctor`."""
 
     backend: Backend
     reason: str
@@ -31,7 +27,7 @@ def backends() -> tuple[Backend, ...]:
 
 
 def choose(name: str = "auto", models_dir: Path | None = None) -> Choice:
-    """Pick a backend by `name`; 'auto' takes the first that lacks nothing.
+    """Select a backend by `name`; 'auto' takes the first without missing requirements.
 
     Raises `FinderUnavailable` saying what is missing and how to get it.
     """
@@ -40,10 +36,10 @@ def choose(name: str = "auto", models_dir: Path | None = None) -> Choice:
         return _choose_named(name, known, models_dir)
     reasons: list[str] = []
     for backend in known:
-        lacking = backend.lacking(models_dir)
-        if not lacking:
+        missing = backend.missing_requirements(models_dir)
+        if not missing:
             return Choice(backend, "; ".join([*reasons, f"using {backend.name}"]))
-        reasons.append(f"{backend.name} is not ready: {' '.join(lacking)}")
+        reasons.append(f"{backend.name} is not ready: {' '.join(missing)}")
     raise FinderUnavailable("no finder can run here: " + "; ".join(reasons))
 
 
@@ -52,14 +48,14 @@ def _choose_named(name: str, known: Sequence[Backend], models_dir: Path | None) 
     if backend is None:
         names = ", ".join(candidate.name for candidate in known)
         raise FinderUnavailable(f"there is no finder {name!r}; choose one of auto, {names}")
-    lacking = backend.lacking(models_dir)
-    if lacking:
-        raise FinderUnavailable(f"the {name} finder cannot run here: {' '.join(lacking)}")
+    missing = backend.missing_requirements(models_dir)
+    if missing:
+        raise FinderUnavailable(f"the {name} finder cannot run here: {' '.join(missing)}")
     return Choice(backend, f"{name} was asked for")
 
 
 def load_finder(name: str = "auto", models_dir: Path | None = None) -> Finder:
-    """Load the finder that `choose` picks; keep it, for loading costs seconds.
+    """Load the finder that `choose` selects. Keep it: loading takes seconds.
 
     `models_dir` is searched for weights before the usual places. Raises `FinderUnavailable` and `WeightsError`.
     """

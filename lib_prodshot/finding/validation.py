@@ -1,5 +1,7 @@
-"""What detectors and segmenters answer, checked before anyone builds on it: a model that went wrong is a failure, and
-must never pass for an absent product or end in a mask that nobody asked for."""
+"""Validation of what detectors and segmenters return.
+
+Invalid output is a failure: it must neither be reported as an absent product nor become a mask.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +15,20 @@ from lib_prodshot.errors import FinderError
 from lib_prodshot.finding.interface import Box, Boxes, Picture, SoftMask
 
 
-def checked_boxes(detector: str, answer: Boxes, picture: Picture, classes: int) -> Boxes:
-    """The answer with every box cut to the picture (H×W×3). `classes`: how many were asked for.
+def validated_boxes(detector: str, answer: Boxes, picture: Picture, classes: int) -> Boxes:
+    """Validate a detector's output and clip its boxes to the picture (H×W×3). `classes`: how many were asked for.
 
-    Raises `FinderError`: not a detector's answer, scores that are no numbers, a box of no class or wholly outside.
+    Raises `FinderError` for another type, scores that are not finite, a box of no class or wholly outside.
     """
     if not isinstance(answer, Boxes) or len(answer.best_scores) != classes:
         raise FinderError(f"the detector {detector} gave no answer for the products asked for")
     if not all(math.isfinite(score) for score in (*answer.best_scores, *(box.score for box in answer.boxes))):
         raise FinderError(f"the detector {detector} gave scores that are not numbers (NaN); its weights may be damaged")
     height, width = picture.shape[:2]
-    return replace(answer, boxes=tuple(_inside(detector, box, height, width, classes) for box in answer.boxes))
+    return replace(answer, boxes=tuple(_clipped(detector, box, height, width, classes) for box in answer.boxes))
 
 
-def _inside(detector: str, box: Box, height: int, width: int, classes: int) -> Box:
+def _clipped(detector: str, box: Box, height: int, width: int, classes: int) -> Box:
     if not all(math.isfinite(corner) for corner in box.corners) or len(box.corners) != 4:
         raise FinderError(f"the detector {detector} gave a box that is not four numbers (NaN)")
     if not 0 <= box.class_index < classes:
@@ -40,8 +42,11 @@ def _inside(detector: str, box: Box, height: int, width: int, classes: int) -> B
     return replace(box, corners=(left, top, right, bottom))
 
 
-def checked_masks(segmenter: str, masks: Any, picture: Picture, boxes: int) -> list[SoftMask]:
-    """The masks, as many as there are boxes, each H×W uint8 of the picture (H×W×3). Raises `FinderError`."""
+def validated_masks(segmenter: str, masks: Any, picture: Picture, boxes: int) -> list[SoftMask]:
+    """Validate a segmenter's output: one mask for each box, each H×W uint8 of the picture (H×W×3).
+
+    Raises `FinderError`.
+    """
     masks = list(masks or ())
     if len(masks) != boxes:
         raise FinderError(f"the segmenter {segmenter} gave {len(masks)} masks for {boxes} boxes")

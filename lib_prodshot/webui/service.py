@@ -52,9 +52,10 @@ def refuse_unready(finder: str) -> None:
     if finder == "auto":
         return
     backend = next(known for known in registry.backends() if known.name == finder)
-    lacking = backend.lacking(options.models_dir())
+    lacking = backend.missing_requirements(options.models_dir())
     if lacking:
-        ready = ", ".join(known.name for known in registry.backends() if not known.lacking(options.models_dir()))
+        folder = options.models_dir()
+        ready = ", ".join(known.name for known in registry.backends() if not known.missing_requirements(folder))
         raise RequestError([FieldProblem("finder", f"not ready on this server: {' '.join(lacking)}", f"auto, {ready}")])
 
 

@@ -37,8 +37,8 @@ def detector_file(vocabulary: Path, tmp_path_factory: pytest.TempPathFactory) ->
         return handed_over
     from lib_prodshot.finding.langsam import groundingdino
 
-    if groundingdino.lacking():
-        pytest.skip(groundingdino.lacking())
+    if groundingdino.missing_requirement():
+        pytest.skip(groundingdino.missing_requirement())
     from benchmarks.random_models import write_detector
 
     return write_detector(tiny.DETECTOR, vocabulary, tmp_path_factory.mktemp("detector") / "tiny_dino.pth")
@@ -62,4 +62,4 @@ def package_outputs(detector_file: Path, vocabulary: Path) -> Any:
         return torch.load(str(handed_over), weights_only=True)
     from lib_prodshot.finding.langsam import groundingdino
 
-    return tiny_files.look(groundingdino.load(detector_file, vocabulary, reference=True))
+    return tiny_files.forward(groundingdino.load(detector_file, vocabulary, reference=True))

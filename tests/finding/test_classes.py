@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from lib_prodshot.errors import FinderError, RequestError, UnknownProduct
-from lib_prodshot.finding.models.captions import Caption, Phrase, assign, class_scores, distinct, make_captions, merge
+from lib_prodshot.finding.models.captions import (
+    Caption,
+    Phrase,
+    assign,
+    class_scores,
+    make_captions,
+    merge,
+    non_maximum_suppression,
+)
 from lib_prodshot.products import ProductClass, parse_products
 
 NEVER = -20.0
@@ -74,7 +82,7 @@ def test_a_word_below_the_text_threshold_does_not_count_but_the_user_is_told() -
     low = ProductClass("bag", ("hand bag",), 0.1)
     found = assign(boxes(2), logits({1: 0.2}, {1: 0.26}), CAPTION, (low, CAR), 0.25)
     assert found.scores.tolist() == pytest.approx([0.26])
-    assert found.unworded == 1
+    assert found.below_text_threshold == 1
     assert found.best[0] == pytest.approx(0.26)
 
 
@@ -109,7 +117,7 @@ def test_what_several_captions_found_is_joined_best_first() -> None:
 
 def test_one_object_found_twice_is_one_box() -> None:
     corners = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [0, 0, 10, 7], [20, 0, 30, 10]], np.float32)
-    assert distinct(corners).tolist() == [0, 2, 3]
+    assert non_maximum_suppression(corners).tolist() == [0, 2, 3]
 
 
 @pytest.fixture(scope="module")

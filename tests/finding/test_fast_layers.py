@@ -13,8 +13,8 @@ pytest.importorskip("transformers")
 from benchmarks.random_models import redraw  # noqa: E402 - the packages may be missing
 from lib_prodshot.finding.langsam import groundingdino as backend  # noqa: E402
 
-if backend.lacking():
-    pytest.skip(backend.lacking(), allow_module_level=True)
+if backend.missing_requirement():
+    pytest.skip(backend.missing_requirement(), allow_module_level=True)
 
 from lib_prodshot.finding.fast import groundingdino as fast  # noqa: E402
 from lib_prodshot.finding.fast import layers  # noqa: E402

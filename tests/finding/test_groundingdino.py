@@ -23,7 +23,7 @@ from lib_prodshot.finding.models.captions import class_scores, make_captions  # 
 from lib_prodshot.finding.models.checkpoint import read_weights  # noqa: E402
 from lib_prodshot.finding.models.grounded_detector import GroundedDetector, GroundingModel  # noqa: E402
 from lib_prodshot.finding.models.preprocessing import detector_pixels, detector_size  # noqa: E402
-from lib_prodshot.finding.models.runtime import Slot, inference  # noqa: E402
+from lib_prodshot.finding.models.runtime import ModelHandle, inference  # noqa: E402
 from lib_prodshot.products import ProductClass, parse_products  # noqa: E402
 from tests.finding import tiny  # noqa: E402
 
@@ -54,12 +54,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def detector_of(model: GroundingModel, device: str | None = "cpu") -> GroundedDetector:
-    return GroundedDetector("groundingdino", Slot(lambda: model, device))
+    return GroundedDetector("groundingdino", ModelHandle(lambda: model, device))
 
 
 def look(model: GroundingModel, side: int = SIDE) -> tuple[Any, Any]:
     with inference():
-        return model.look(detector_pixels(tiny.picture(), side), tiny.CAPTION)
+        return model.forward(detector_pixels(tiny.picture(), side), tiny.CAPTION)
 
 
 def test_the_outputs_do_not_drift(plain: GroundingModel, fast: GroundingModel) -> None:
@@ -167,7 +167,7 @@ def counting(model: GroundingModel, fail: Callable[[int], Exception | None] = la
         error = fail(len(calls))
         if error is not None:
             raise error
-        return model.look(pixels, caption)
+        return model.forward(pixels, caption)
 
     return GroundingModel(model.module, model.tokenizer, counted), calls
 
@@ -270,16 +270,16 @@ def test_loaded_once_unloaded_when_told_and_loaded_again(detector_file: Path, vo
         loads.append(1)
         return groundingdino.load(detector_file, vocabulary)
 
-    slot = Slot(load, "cpu")
-    detector = GroundedDetector("groundingdino", slot)
-    assert not slot.loaded, "nothing is loaded before it is used"
+    handle = ModelHandle(load, "cpu")
+    detector = GroundedDetector("groundingdino", handle)
+    assert not handle.loaded, "nothing is loaded before it is used"
     first = detector.detect(tiny.picture(), CLASSES, 0.25)
     assert detector.detect(tiny.picture(), CLASSES, 0.25) == first, "same picture, same answer"
     detector.offload()
     assert detector.detect(tiny.picture(), CLASSES, 0.25) == first
     assert len(loads) == 1
     detector.unload()
-    assert not slot.loaded
+    assert not handle.loaded
     assert detector.detect(tiny.picture(), CLASSES, 0.25) == first
     assert len(loads) == 2
 

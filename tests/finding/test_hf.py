@@ -22,8 +22,8 @@ from lib_prodshot.products import ProductClass  # noqa: E402
 from tests.finding import tiny  # noqa: E402
 from tests.finding.tiny_files import look  # noqa: E402
 
-if huggingface.lacking():
-    pytest.skip(huggingface.lacking(), allow_module_level=True)
+if huggingface.missing_requirement():
+    pytest.skip(huggingface.missing_requirement(), allow_module_level=True)
 
 CLASSES = (ProductClass("hand bag", ("hand bag", "tote"), 0.5), ProductClass("car", ("car",), 0.5))
 PROMPTS = [[10.0, 20.0, 80.0, 90.0], [0.0, 0.0, 128.0, 96.0]]

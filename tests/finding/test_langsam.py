@@ -20,7 +20,7 @@ from lib_prodshot.finding.langsam import (
     lang_sam_package,
     segment_anything,
 )
-from lib_prodshot.finding.models.runtime import Slot, is_out_of_memory
+from lib_prodshot.finding.models.runtime import ModelHandle, is_out_of_memory
 from lib_prodshot.model_files import Weights
 from lib_prodshot.weights import Search
 
@@ -35,7 +35,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
         monkeypatch.delenv(variable, raising=False)
 
     def set_up(
-        weights: tuple[str, ...] = NEEDED, packages: tuple[str, ...] = (), torch: bool = True, **lacking: str
+        weights: tuple[str, ...] = NEEDED, packages: tuple[str, ...] = (), torch: bool = True, **missing: str
     ) -> None:
         def look_for(entry: Weights, models_dir: Path | None = None) -> Search:
             return Search(Path(entry.file) if entry.name in weights else None)
@@ -49,8 +49,8 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
             (huggingface, "huggingface"),
             (lang_sam_package, "lang_sam"),
         ):
-            words = lacking.get(name, "No lang-sam." if name == "lang_sam" else "")
-            monkeypatch.setattr(module, "lacking", lambda words=words: words)
+            words = missing.get(name, "No lang-sam." if name == "lang_sam" else "")
+            monkeypatch.setattr(module, "missing_requirement", lambda words=words: words)
 
     set_up()
     return set_up
@@ -153,7 +153,7 @@ def test_auto_takes_langsam_when_its_weights_are_here_and_else_says_why_not(
 
 def test_a_lang_sam_that_cannot_be_made_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    monkeypatch.setattr(lang_sam_package, "lacking", lambda: "")
+    monkeypatch.setattr(lang_sam_package, "missing_requirement", lambda: "")
     for error, kind, words in (
         (ImportError("no sam2"), FinderUnavailable, "lang-sam cannot be imported: no sam2"),
         (OSError("offline"), WeightsError, "lang-sam could not load its models: offline"),
@@ -181,7 +181,10 @@ def test_lang_sam_is_made_once_for_both_halves_and_unloaded_with_them(monkeypatc
     monkeypatch.setattr(lang_sam_package, "make", make)
     shared = lang_sam_package._Shared()
     taken: list[object] = []
-    halves = [lang_sam_package._Half(shared, lambda whole: taken.append(whole) or Half(), "cpu") for _ in range(2)]
+    halves = [
+        lang_sam_package._SharedModelHandle(shared, lambda whole: taken.append(whole) or Half(), "cpu")
+        for _ in range(2)
+    ]
     for half in halves:
         half.run([lambda model, device: None], "half")
     assert len(made) == 1 and taken == made * 2 and shared._waiting is None
@@ -198,7 +201,7 @@ def test_tf32_and_autocast_are_put_back_however_they_were_set() -> None:
     before = matmul.allow_tf32
     torch.set_autocast_cpu_enabled(True)
     try:
-        with lang_sam_package.numerics_kept():
+        with lang_sam_package.restored_numerics():
             torch.autocast("cpu", enabled=False).__enter__()
             matmul.allow_tf32 = not before
             torch.set_default_dtype(torch.float64)
@@ -211,7 +214,7 @@ def test_tf32_and_autocast_are_put_back_however_they_were_set() -> None:
     precision = matmul.fp32_precision
     matmul.fp32_precision = "tf32"  # from here on torch refuses to be asked by the old name
     try:
-        with lang_sam_package.numerics_kept():
+        with lang_sam_package.restored_numerics():
             matmul.allow_tf32 = False
         assert matmul.fp32_precision == "tf32"
     finally:
@@ -233,7 +236,7 @@ class Movable:
 def test_from_a_full_gpu_the_second_try_is_on_the_cpu_and_the_next_picture_on_the_gpu_again() -> None:
     torch = pytest.importorskip("torch")
     model = Movable()
-    slot = Slot(lambda: model, "cuda:0")
+    handle = ModelHandle(lambda: model, "cuda:0")
     sides: list[tuple[str, int]] = []
 
     def attempt(side: int) -> Any:
@@ -245,11 +248,11 @@ def test_from_a_full_gpu_the_second_try_is_on_the_cpu_and_the_next_picture_on_th
 
         return run
 
-    answer, notes = slot.run([attempt(800), attempt(512)], "detector")
+    answer, notes = handle.run([attempt(800), attempt(512)], "detector")
     assert answer == "cpu" and sides == [("cuda:0", 800), ("cpu", 800)]
     assert "memory ran out, so the detector was run a second time" in notes[0]
     assert model.places == ["cuda:0", "cpu", "cpu"]
-    assert slot.run([attempt(800), attempt(512)], "detector") == ("cuda:0", ())
+    assert handle.run([attempt(800), attempt(512)], "detector") == ("cuda:0", ())
 
 
 def test_full_gpu_and_full_cpu_are_a_clear_failure() -> None:
@@ -259,7 +262,7 @@ def test_full_gpu_and_full_cpu_are_a_clear_failure() -> None:
         raise RuntimeError("CUBLAS_STATUS_ALLOC_FAILED" if device.type == "cuda" else "std::bad_alloc")
 
     with pytest.raises(FinderError, match=r"the segmenter ran out of memory twice \(std::bad_alloc\)"):
-        Slot(Movable, "cuda:0").run([fail, fail], "segmenter")
+        ModelHandle(Movable, "cuda:0").run([fail, fail], "segmenter")
 
 
 @pytest.mark.parametrize(

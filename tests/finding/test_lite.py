@@ -183,6 +183,6 @@ def test_missing_weights_say_how_to_get_them(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("PRODSHOT_MODELS", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
-    assert any("prodshot weights fetch" in sentence for sentence in lite.BACKEND.lacking(tmp_path))
+    assert any("prodshot weights fetch" in sentence for sentence in lite.BACKEND.missing_requirements(tmp_path))
     with pytest.raises(WeightsError, match="prodshot weights fetch"):
         lite.BACKEND.load(tmp_path)

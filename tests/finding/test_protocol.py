@@ -48,8 +48,8 @@ def _lite(request: pytest.FixtureRequest, _patch: pytest.MonkeyPatch) -> Finder:
 def _package(request: pytest.FixtureRequest, _patch: pytest.MonkeyPatch) -> Finder:
     from lib_prodshot.finding.langsam import groundingdino, segment_anything
 
-    if groundingdino.lacking():
-        pytest.skip(groundingdino.lacking())
+    if groundingdino.missing_requirement():
+        pytest.skip(groundingdino.missing_requirement())
     detector_file, vocabulary, segmenter_file = _files(request)
     detector = groundingdino.detector(detector_file, vocabulary, device="cpu")
     return Finder("langsam", detector, segment_anything.segmenter(segmenter_file, device="cpu"))
@@ -58,8 +58,8 @@ def _package(request: pytest.FixtureRequest, _patch: pytest.MonkeyPatch) -> Find
 def _transformers(request: pytest.FixtureRequest, _patch: pytest.MonkeyPatch) -> Finder:
     from lib_prodshot.finding.langsam import huggingface
 
-    if huggingface.lacking():
-        pytest.skip(huggingface.lacking())
+    if huggingface.missing_requirement():
+        pytest.skip(huggingface.missing_requirement())
     detector_file, vocabulary, segmenter_file = _files(request)
     detector = huggingface.detector(detector_file, vocabulary, device="cpu")
     return Finder("langsam", detector, huggingface.segmenter(segmenter_file, device="cpu"))
@@ -68,13 +68,13 @@ def _transformers(request: pytest.FixtureRequest, _patch: pytest.MonkeyPatch) ->
 def _lang_sam_01(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Finder:
     from lib_prodshot.finding.langsam import groundingdino
 
-    return _lang_sam(request, patch, "0.1", groundingdino.lacking())
+    return _lang_sam(request, patch, "0.1", groundingdino.missing_requirement())
 
 
 def _lang_sam_02(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Finder:
     from lib_prodshot.finding.langsam import huggingface
 
-    return _lang_sam(request, patch, "0.2", huggingface.lacking())
+    return _lang_sam(request, patch, "0.2", huggingface.missing_requirement())
 
 
 def _lang_sam(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch, generation: str, lacks: str) -> Finder:
@@ -97,13 +97,13 @@ def _files(request: pytest.FixtureRequest) -> list[Path]:
 
 
 def _spoil_torch(field: str) -> Callable[[Any, pytest.MonkeyPatch, Spoil], None]:
-    """Spoil the function `field` of the model in a detector's or a segmenter's slot."""
+    """Spoil the function `field` of the model in a detector's or a segmenter's handle."""
 
     def spoil_model(half: Any, patch: pytest.MonkeyPatch, spoil: Spoil) -> None:
-        slot = half._slot
-        model = slot._model or slot._load()
+        handle = half._handle
+        model = handle._model or handle._load()
         good = getattr(model, field)
-        patch.setattr(slot, "_model", replace(model, **{field: lambda *given: spoil(good(*given))}))
+        patch.setattr(handle, "_model", replace(model, **{field: lambda *given: spoil(good(*given))}))
 
     return spoil_model
 
@@ -128,7 +128,7 @@ def _spoil_lite(model_name: str) -> Callable[[Any, pytest.MonkeyPatch, Spoil], N
 
 
 def _torch(make: Any) -> Backend:
-    look, encode = _spoil_torch("look"), _spoil_torch("encode")
+    look, encode = _spoil_torch("forward"), _spoil_torch("encode")
     return Backend(
         make,
         lambda finder, patch, spoil: look(finder.detector, patch, spoil),

@@ -18,7 +18,7 @@ from lib_prodshot.finding.langsam import segment_anything  # noqa: E402
 from lib_prodshot.finding.models.architecture import segmenter_shape  # noqa: E402
 from lib_prodshot.finding.models.box_segmenter import BoxSegmenter, PromptedModel  # noqa: E402
 from lib_prodshot.finding.models.checkpoint import read_weights  # noqa: E402
-from lib_prodshot.finding.models.runtime import Slot  # noqa: E402
+from lib_prodshot.finding.models.runtime import ModelHandle  # noqa: E402
 from tests.finding import tiny  # noqa: E402
 
 BOXES = [Box(0, 0.9, (20.0, 30.0, 200.0, 250.0)), Box(1, 0.8, (150.0, 10.0, 390.0, 290.0))]
@@ -37,7 +37,7 @@ def fast(segmenter_file: Path) -> PromptedModel:
 
 
 def segmenter_of(model: PromptedModel, multimask: bool = False) -> BoxSegmenter:
-    return BoxSegmenter("sam", Slot(lambda: model, "cpu"), multimask)
+    return BoxSegmenter("sam", ModelHandle(lambda: model, "cpu"), multimask)
 
 
 def counting(model: PromptedModel, error: Exception | None = None, times: int = 0) -> Any:
@@ -86,7 +86,7 @@ def test_without_boxes_the_model_is_not_even_loaded() -> None:
     def never() -> PromptedModel:
         raise AssertionError("loaded for nothing")
 
-    assert BoxSegmenter("sam", Slot(never, "cpu")).segment(tiny.picture(), []) == []
+    assert BoxSegmenter("sam", ModelHandle(never, "cpu")).segment(tiny.picture(), []) == []
 
 
 def test_decoding_several_boxes_at_once_gives_the_same(fast: PromptedModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ def look(model: Any) -> tuple[Any, Any]:
     from lib_prodshot.finding.models.runtime import inference
 
     with inference():
-        logits, boxes = model.look(detector_pixels(tiny.picture(), 160), tiny.CAPTION)
+        logits, boxes = model.forward(detector_pixels(tiny.picture(), 160), tiny.CAPTION)
     return logits[:, :9], boxes
 
 

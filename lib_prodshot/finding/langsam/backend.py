@@ -1,6 +1,6 @@
-"""The LangSAM finder: which implementation of GroundingDINO and of Segment Anything runs here, with which weights.
+"""The LangSAM backend: selects implementations and weights of GroundingDINO and Segment Anything, and loads them.
 
-In this order: groundingdino-py and segment-anything; Hugging Face's transformers for what they cannot do (from
+Order of preference: groundingdino-py and segment-anything; Hugging Face's transformers for what they cannot do (from
 transformers 5 on, groundingdino-py cannot run), filled from the same files; an installed lang-sam, when there are no
 weights of ours. Environment variables ask for one by name: `PRODSHOT_LANGSAM` for an implementation, `PRODSHOT_SAM`
 for a segmenter's weights, `PRODSHOT_REFERENCE` for the packages' own layers.
@@ -28,14 +28,14 @@ MOBILE = "mobile-sam"
 VOCABULARY = "bert-vocab"
 IMPLEMENTATIONS = ("groundingdino-py", "transformers", "lang-sam")
 PREFERRED = "groundingdino-py", "segment-anything"
-"""Who finds and who masks where both packages can run."""
+"""Detector and segmenter where both packages can run."""
 
 ALL_PACKAGES = "in Prodshot's folder run pip install '.[langsam]', which brings all of LangSAM's packages"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be loaded: an implementation and a file for each half, and what is missing for it."""
+    """The selected implementations and files of detector and segmenter, and the missing requirements."""
 
     detector: str
     detector_weights: Path | None
@@ -46,7 +46,7 @@ class Plan:
 
     @property
     def reason(self) -> str:
-        """One clause for `doctor`: who does what with which file."""
+        """One clause for `doctor`: implementations and files, or what is missing."""
         if self.missing:
             return " ".join(self.missing)
         if self.detector == "lang-sam":
@@ -59,7 +59,7 @@ class Plan:
 
 
 def plan(models_dir: Path | None = None, on_gpu: bool = False) -> Plan:
-    """See what is installed, which verified weights are there and what was asked for; loads nothing."""
+    """Select by installed packages, verified weights and environment variables; loads nothing."""
     asked, asked_sam = os.environ.get("PRODSHOT_LANGSAM", ""), os.environ.get("PRODSHOT_SAM", "")
     missing = [
         *_wrong_name("PRODSHOT_LANGSAM", asked, IMPLEMENTATIONS),
@@ -68,17 +68,19 @@ def plan(models_dir: Path | None = None, on_gpu: bool = False) -> Plan:
     bare = [name for name in ("torch", "torchvision") if find_spec(name) is None]
     missing += [f"{' and '.join(bare)} missing: {ALL_PACKAGES}."] if bare else []
     if asked == "lang-sam":
-        return Plan("lang-sam", None, None, "lang-sam", None, (*missing, *_said(lang_sam_package.lacking())))
-    detector, lacks_detector = _implementation(asked, PREFERRED[0], groundingdino.lacking())
-    segmenter, lacks_segmenter = _implementation(asked, PREFERRED[1], segment_anything.lacking())
+        return Plan(
+            "lang-sam", None, None, "lang-sam", None, (*missing, *_listed(lang_sam_package.missing_requirement()))
+        )
+    detector, missing_detector = _implementation(asked, PREFERRED[0], groundingdino.missing_requirement())
+    segmenter, missing_segmenter = _implementation(asked, PREFERRED[1], segment_anything.missing_requirement())
     detector_weights, vocabulary = _first(DETECTORS, models_dir), _first((VOCABULARY,), models_dir)
     name, segmenter_weights = _segmenter_weights(asked_sam, models_dir, on_gpu)
     if name == MOBILE:
-        segmenter, lacks_segmenter = MOBILE, "" if find_spec("mobile_sam") else "The package mobile_sam is missing."
-    missing += [] if bare else [*_said(lacks_detector), *_said(lacks_segmenter)]
+        segmenter, missing_segmenter = MOBILE, "" if find_spec("mobile_sam") else "The package mobile_sam is missing."
+    missing += [] if bare else [*_listed(missing_detector), *_listed(missing_segmenter)]
     found = ((DETECTORS[0], detector_weights), (name, segmenter_weights), (VOCABULARY, vocabulary))
     missing += [how for wanted, path in found if path is None for how in _how_to_get(wanted, models_dir)]
-    if missing and not (asked or asked_sam) and find_spec("torch") and not lang_sam_package.lacking():
+    if missing and not (asked or asked_sam) and find_spec("torch") and not lang_sam_package.missing_requirement():
         return Plan("lang-sam", None, None, "lang-sam", None, ())
     return Plan(detector, detector_weights, vocabulary, segmenter, segmenter_weights, tuple(missing))
 
@@ -87,32 +89,32 @@ def _wrong_name(variable: str, asked: str, known: Sequence[str]) -> list[str]:
     return [f"{variable} is {asked!r}; it may be {', '.join(known)}."] if asked and asked not in known else []
 
 
-def _said(sentence: str) -> list[str]:
+def _listed(sentence: str) -> list[str]:
     return [sentence] if sentence else []
 
 
-def _implementation(asked: str, preferred: str, lacks: str) -> tuple[str, str]:
-    """Who does one half, and what it lacks: the preferred package, transformers where that cannot run or was asked
-    for."""
+def _implementation(asked: str, preferred: str, missing: str) -> tuple[str, str]:
+    """The implementation of detector or segmenter and its missing requirement: the preferred package, or transformers
+    where that cannot run or transformers was asked for."""
     if asked == "transformers":
-        return "transformers", huggingface.lacking()
-    if lacks and asked != PREFERRED[0] and not huggingface.lacking():
+        return "transformers", huggingface.missing_requirement()
+    if missing and asked != PREFERRED[0] and not huggingface.missing_requirement():
         return "transformers", ""
-    return preferred, lacks
+    return preferred, missing
 
 
 def _segmenter_weights(asked: str, models_dir: Path | None, on_gpu: bool) -> tuple[str, Path | None]:
-    """The name of the segmenter's weights and their file: those asked for, else the smallest that is here (with a GPU
-    the largest), else MobileSAM's where its package is."""
+    """Name and file of the segmenter's weights: those asked for, else the smallest available (with a GPU the largest),
+    else MobileSAM's where its package is installed."""
     if asked:
         return asked, _first((asked,), models_dir) if asked in (*SEGMENTERS, MOBILE) else None
     order = [*(reversed(SEGMENTERS) if on_gpu else SEGMENTERS), *((MOBILE,) if find_spec("mobile_sam") else ())]
-    here = ((name, _first((name,), models_dir)) for name in order)
-    return next(((name, path) for name, path in here if path is not None), (SEGMENTERS[0], None))
+    available = ((name, _first((name,), models_dir)) for name in order)
+    return next(((name, path) for name, path in available if path is not None), (SEGMENTERS[0], None))
 
 
 def _first(names: Sequence[str], models_dir: Path | None) -> Path | None:
-    """The first of these weights that is there and verified."""
+    """The first of these weights that is available and verified."""
     entries = {entry.name: entry for entry in catalogue()}
     found = (look_for(entries[name], models_dir).path for name in names)
     return next((path for path in found if path is not None), None)
@@ -122,7 +124,7 @@ def _how_to_get(name: str, models_dir: Path | None) -> list[str]:
     return [f"{how_to_get(entry, models_dir)}." for entry in catalogue() if entry.name == name]
 
 
-def lacking(models_dir: Path | None = None) -> Sequence[str]:
+def missing_requirements(models_dir: Path | None = None) -> Sequence[str]:
     """One sentence for each package or file that is missing; empty when the finder can run."""
     return plan(models_dir).missing
 
@@ -134,9 +136,9 @@ def load(
     multimask: bool = False,
     device: str | None = None,
 ) -> Finder:
-    """The finder; its models are loaded at their first use and kept.
+    """Build the finder; its models are loaded at their first use and stay in memory.
 
-    `reference` leaves the packages' own layers alone (`finding.fast` else; default: whether PRODSHOT_REFERENCE is
+    `reference` keeps the packages' own layers instead of `finding.fast`'s (default: whether PRODSHOT_REFERENCE is
     set), `multimask` takes SAM's best of three masks, `device` is a torch device (default: the GPU if CUDA has one,
     else the CPU). Raises `FinderUnavailable`.
     """
@@ -170,4 +172,4 @@ def _on_gpu(device: str | None) -> bool:
     return torch.cuda.is_available()
 
 
-BACKEND = Backend("langsam", lacking, load)
+BACKEND = Backend("langsam", missing_requirements, load)

@@ -1,4 +1,4 @@
-"""GroundingDINO by the package groundingdino-py 0.4.0 (Liu et al. 2023, arXiv:2303.05499)."""
+"""GroundingDINO implemented by the package groundingdino-py 0.4.0 (Liu et al. 2023, arXiv:2303.05499)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import Any
 
 from lib_prodshot.errors import FinderUnavailable, WeightsError
 from lib_prodshot.finding.models.architecture import Bert, DetectorShape, detector_shape
-from lib_prodshot.finding.models.checkpoint import fill, read_weights
+from lib_prodshot.finding.models.checkpoint import load_state, read_weights
 from lib_prodshot.finding.models.grounded_detector import GroundedDetector, GroundingModel
-from lib_prodshot.finding.models.runtime import Slot, building
+from lib_prodshot.finding.models.runtime import ModelHandle, building
 
 CONFIGURATIONS = {"swin_T_224_1k": "GroundingDINO_SwinT_OGC.py", "swin_B_384_22k": "GroundingDINO_SwinB_cfg.py"}
 
 
-def lacking() -> str:
-    """What the package needs and does not have here, as one sentence; empty when it can run.
+def missing_requirement() -> str:
+    """The missing requirement as one sentence; empty when the package can run.
 
-    Its text encoder calls a function of BERT that transformers 5.0 took away.
+    Its text encoder calls a function of BERT that transformers 5.0 removed.
     """
     if find_spec("groundingdino") is None:
         return "The package groundingdino-py is missing (pip install --no-deps groundingdino-py==0.4.0)."
@@ -40,36 +40,36 @@ def lacking() -> str:
 def detector(
     weights: Path, vocabulary: Path, *, reference: bool = False, device: str | None = None
 ) -> GroundedDetector:
-    """A detector that loads at its first use; `reference` leaves the package's own layers alone."""
-    slot = Slot(lambda: load(weights, vocabulary, reference=reference), device)
-    return GroundedDetector("groundingdino", slot)
+    """A detector that loads at its first use; `reference` keeps the package's own layers."""
+    handle = ModelHandle(lambda: load(weights, vocabulary, reference=reference), device)
+    return GroundedDetector("groundingdino", handle)
 
 
 def load(weights: Path, vocabulary: Path, *, reference: bool = False) -> GroundingModel:
-    """Build the model through the package's own loader and fill it.
+    """Build the model by the package's own loader and load its weights.
 
     `vocabulary` is bert-base-uncased's vocab.txt; BERT's weights are in the checkpoint, and nothing is fetched.
     Raises `FinderUnavailable` without the package, `WeightsError` for files that are missing, damaged or of another
     model.
     """
-    wanting = lacking()
-    if wanting:
-        raise FinderUnavailable(f"GroundingDINO cannot run here. {wanting}")
+    missing = missing_requirement()
+    if missing:
+        raise FinderUnavailable(f"GroundingDINO cannot run here. {missing}")
     state = read_weights(weights)
     shape = detector_shape(state, weights.name)
     with building(), text_encoder(shape.bert, vocabulary) as folder:
         module = build(shape, folder)
-        fill(module, state, weights.name, may_lack=("position_ids",))
+        load_state(module, state, weights.name, optional=("position_ids",))
         module.eval().requires_grad_(False)
         if not reference:
             from lib_prodshot.finding.fast.groundingdino import accelerate
 
             accelerate(module)
-    return GroundingModel(module, module.tokenizer, lambda pixels, caption: look(module, pixels, caption))
+    return GroundingModel(module, module.tokenizer, lambda pixels, caption: forward(module, pixels, caption))
 
 
 def build(shape: DetectorShape, text_encoder_folder: Path) -> Any:
-    """The package's model of this shape, by its own builder; `text_encoder` makes the folder."""
+    """Build the package's model of this shape by its own builder; `text_encoder` creates the folder."""
     from groundingdino.models import build_model
     from groundingdino.util.slconfig import SLConfig
 
@@ -84,18 +84,18 @@ def build(shape: DetectorShape, text_encoder_folder: Path) -> Any:
     return build_model(config)
 
 
-def look(module: Any, pixels: Any, caption: str) -> tuple[Any, Any]:
-    """One forward of the package's model: raw logits (queries × 256) and boxes (queries × 4, centre and size)."""
+def forward(module: Any, pixels: Any, caption: str) -> tuple[Any, Any]:
+    """Run the package's model once: raw logits (queries × 256) and boxes (queries × 4, centre and size)."""
     answer = module(pixels, captions=[caption])
     return answer["pred_logits"][0], answer["pred_boxes"][0]
 
 
 @contextmanager
 def text_encoder(bert: Bert, vocabulary: Path) -> Iterator[Path]:
-    """A folder from which the package's loader builds tokenizer and BERT, without weights and without the hub.
+    """Temporary folder from which the package's loader builds tokenizer and BERT without weights and without the hub.
 
-    The loader calls `BertModel.from_pretrained`, which wants a file of weights: it gets one with a single tensor. Its
-    warning that the others are missing is kept quiet (`building`), for the checkpoint brings them all.
+    The loader calls `BertModel.from_pretrained`, which requires a file of weights: it gets one with a single tensor.
+    Its warning about the missing ones is suppressed (`building`): the checkpoint contains them all.
     """
     import torch
     from safetensors.torch import save_file

@@ -1,6 +1,6 @@
-"""GroundingDINO and Segment Anything by Hugging Face's transformers (4.40 to 5.x), filled from the published files.
+"""GroundingDINO and Segment Anything implemented by Hugging Face's transformers (4.40 to 5.x), from published files.
 
-For hosts with transformers 5, where groundingdino-py cannot run. No model hub is asked: configuration and weights
+For hosts with transformers 5, where groundingdino-py cannot run. No model hub is contacted: configuration and weights
 come from the file, the tokenizer from the vocabulary. A folder in transformers' own layout (config.json and
 model.safetensors) serves as well.
 """
@@ -23,15 +23,15 @@ from lib_prodshot.finding.models.architecture import (
     segmenter_shape,
 )
 from lib_prodshot.finding.models.box_segmenter import BoxSegmenter, PromptedModel
-from lib_prodshot.finding.models.checkpoint import fill, read_weights
+from lib_prodshot.finding.models.checkpoint import load_state, read_weights
 from lib_prodshot.finding.models.grounded_detector import GroundedDetector, GroundingModel
-from lib_prodshot.finding.models.runtime import Slot, building
+from lib_prodshot.finding.models.runtime import ModelHandle, building
 
 OLDEST = (4, 40)
 
 
-def lacking() -> str:
-    """What is missing here, as one sentence; empty when it can run."""
+def missing_requirement() -> str:
+    """The missing requirement as one sentence; empty when transformers can run both models."""
     if find_spec("transformers") is None:
         return "The package transformers is missing."
     from importlib.metadata import version
@@ -45,15 +45,17 @@ def lacking() -> str:
 def detector(
     weights: Path, vocabulary: Path, *, reference: bool = False, device: str | None = None
 ) -> GroundedDetector:
-    """A detector that loads at its first use; `reference` leaves transformers' own layers alone."""
-    return GroundedDetector("hf-groundingdino", Slot(lambda: load_detector(weights, vocabulary, reference), device))
+    """A detector that loads at its first use; `reference` keeps transformers' own layers."""
+    return GroundedDetector(
+        "hf-groundingdino", ModelHandle(lambda: load_detector(weights, vocabulary, reference), device)
+    )
 
 
 def segmenter(
     weights: Path, *, multimask: bool = False, reference: bool = False, device: str | None = None
 ) -> BoxSegmenter:
-    """A segmenter that loads at its first use; `reference` leaves transformers' own layers alone."""
-    return BoxSegmenter("hf-sam", Slot(lambda: load_segmenter(weights, reference), device), multimask)
+    """A segmenter that loads at its first use; `reference` keeps transformers' own layers."""
+    return BoxSegmenter("hf-sam", ModelHandle(lambda: load_segmenter(weights, reference), device), multimask)
 
 
 def load_detector(weights: Path, vocabulary: Path, reference: bool = False) -> GroundingModel:
@@ -70,14 +72,14 @@ def load_detector(weights: Path, vocabulary: Path, reference: bool = False) -> G
         else:
             state = read_weights(weights)
             config = _detector_config(detector_shape(state, weights.name))
-            module = _filled(kind, config, detector_state(state), weights.name)
+            module = _with_weights(kind, config, detector_state(state), weights.name)
         module.eval().requires_grad_(False)
         tokenizer = make_tokenizer(vocabulary, module.config.text_config.vocab_size)
         if not reference:
             from lib_prodshot.finding.fast.huggingface import accelerate_detector
 
             accelerate_detector(module)
-    return GroundingModel(module, tokenizer, lambda pixels, caption: look(module, tokenizer, pixels, caption))
+    return GroundingModel(module, tokenizer, lambda pixels, caption: forward(module, tokenizer, pixels, caption))
 
 
 def load_segmenter(weights: Path, reference: bool = False) -> PromptedModel:
@@ -90,7 +92,7 @@ def load_segmenter(weights: Path, reference: bool = False) -> PromptedModel:
         else:
             state = read_weights(weights)
             config = _segmenter_config(segmenter_shape(state, weights.name))
-            module = _filled(kind, config, segmenter_state(state), weights.name)
+            module = _with_weights(kind, config, segmenter_state(state), weights.name)
         module.eval().requires_grad_(False)
         if not reference:
             from lib_prodshot.finding.fast.huggingface import accelerate_segmenter
@@ -114,9 +116,9 @@ def _major() -> int:
 
 
 def _require() -> None:
-    wanting = lacking()
-    if wanting:
-        raise FinderUnavailable(f"transformers' GroundingDINO and SAM cannot run here. {wanting}")
+    missing = missing_requirement()
+    if missing:
+        raise FinderUnavailable(f"transformers' GroundingDINO and SAM cannot run here. {missing}")
 
 
 def make_tokenizer(vocabulary: Path, count: int) -> Any:
@@ -184,17 +186,17 @@ def _segmenter_config(shape: SegmenterShape) -> Any:
     )
 
 
-def _filled(kind: Any, config: Any, state: State, name: str) -> Any:
-    """A model of `kind` with these weights. transformers 5 renamed some layers, and its loader knows both names."""
+def _with_weights(kind: Any, config: Any, state: State, name: str) -> Any:
+    """Build a model of `kind` with these weights. transformers 5 renamed some layers; its loader maps both names."""
     if _major() < 5:
         module = kind(config)
-        fill(module, state, name, may_lack=("position_ids", "relative_position_index"))
+        load_state(module, state, name, optional=("position_ids", "relative_position_index"))
         return module
     try:
         loaded = kind.from_pretrained(None, config=config, state_dict=dict(state), output_loading_info=True)
     except RuntimeError as error:
         raise WeightsError(f"{name} is of another architecture: its weights are not of the sizes of its own") from error
-    return _checked(loaded, name)
+    return _complete(loaded, name)
 
 
 def _from_folder(kind: Any, folder: Path) -> Any:
@@ -207,11 +209,11 @@ def _from_folder(kind: Any, folder: Path) -> Any:
     except Exception as error:  # transformers raises of every kind for a bad folder
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{folder.name} is damaged, cut short or of another model ({first})") from error
-    return _checked(loaded, folder.name)
+    return _complete(loaded, folder.name)
 
 
-def _checked(loaded: tuple[Any, dict[str, Any]], name: str) -> Any:
-    """The model, if every weight of it was in the file."""
+def _complete(loaded: tuple[Any, dict[str, Any]], name: str) -> Any:
+    """The model; raises `WeightsError` unless the file held all of its weights."""
     module, report = loaded
     missing = sorted(key for key in report["missing_keys"] if "relative_position_index" not in key)
     wrong = [str(item[0] if isinstance(item, tuple) else item) for item in report.get("mismatched_keys", ())]
@@ -221,8 +223,8 @@ def _checked(loaded: tuple[Any, dict[str, Any]], name: str) -> Any:
     return module
 
 
-def look(module: Any, tokenizer: Any, pixels: Any, caption: str) -> tuple[Any, Any]:
-    """One forward of transformers' model: raw logits (queries × 256) and boxes (queries × 4, centre and size)."""
+def forward(module: Any, tokenizer: Any, pixels: Any, caption: str) -> tuple[Any, Any]:
+    """Run transformers' model once: raw logits (queries × 256) and boxes (queries × 4, centre and size)."""
     import torch
 
     words = tokenizer(caption, return_tensors="pt").to(pixels.device)

@@ -1,6 +1,6 @@
-"""The published checkpoints' names for weights in the words of Hugging Face's transformers (those of its 4.x).
+"""Mapping of the published checkpoints' weight names to those of Hugging Face's transformers (4.x).
 
-So the same files serve both implementations. The correspondence is that of transformers' own conversion scripts; the
+So the same files serve both implementations. The mapping is that of transformers' own conversion scripts; the
 tests compare the outputs of both implementations filled from one file.
 """
 
@@ -96,7 +96,7 @@ SEGMENTER_RULES: tuple[tuple[str, str], ...] = (
 
 
 def detector_state(state: State) -> dict[str, Any]:
-    """A published GroundingDINO's tensors under transformers' names; joined projections are split in three."""
+    """Rename a published GroundingDINO's tensors for transformers; joined projections are split into three."""
     renamed: dict[str, Any] = {}
     for name, tensor in state.items():
         if name.startswith("bert.pooler."):
@@ -112,7 +112,7 @@ def detector_state(state: State) -> dict[str, Any]:
 
 
 def segmenter_state(state: State) -> dict[str, Any]:
-    """A published SAM's tensors under transformers' names."""
+    """Rename a published SAM's tensors for transformers."""
     renamed: dict[str, Any] = {}
     for name, tensor in state.items():
         target = _rename_all(name, SEGMENTER_RULES)
@@ -123,7 +123,7 @@ def segmenter_state(state: State) -> dict[str, Any]:
 
 
 def _rename(name: str, rules: tuple[tuple[str, str], ...]) -> str:
-    """The first rule that fits."""
+    """Apply the first matching rule."""
     for pattern, target in rules:
         if re.search(pattern, name):
             return re.sub(pattern, target, name)
@@ -131,7 +131,7 @@ def _rename(name: str, rules: tuple[tuple[str, str], ...]) -> str:
 
 
 def _rename_all(name: str, rules: tuple[tuple[str, str], ...]) -> str:
-    """Every rule that fits, one after the other."""
+    """Apply every matching rule in order."""
     for pattern, target in rules:
         name = re.sub(pattern, target, name)
     return name

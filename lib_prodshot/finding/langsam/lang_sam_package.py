@@ -1,7 +1,7 @@
-"""The models of an installed `lang-sam` (0.1 or 0.2), for users who already have it; never installed by us.
+"""Adapter for the models of an installed `lang-sam` (0.1 or 0.2); we never install it.
 
-Its own `predict` answers in merged phrases, which cannot be told apart by class, so the models that it loaded are
-asked directly: GroundingDINO for raw logits, SAM (0.1) or SAM 2.1 (0.2) for masks. It fetches its weights itself.
+Its own `predict` returns merged phrases, which cannot be assigned to classes, so the models that it loaded are run
+directly: GroundingDINO for raw logits, SAM (0.1) or SAM 2.1 (0.2) for masks. It downloads its weights itself.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from typing import Any, TypeVar
 from lib_prodshot.errors import FinderUnavailable, WeightsError
 from lib_prodshot.finding.models.box_segmenter import BoxSegmenter, PromptedModel
 from lib_prodshot.finding.models.grounded_detector import GroundedDetector, GroundingModel
-from lib_prodshot.finding.models.runtime import Model, Slot, building
+from lib_prodshot.finding.models.runtime import Model, ModelHandle, building
 
 M = TypeVar("M", bound=Model)
 
 
-def lacking() -> str:
-    """What is missing here, as one sentence; empty when it can run."""
+def missing_requirement() -> str:
+    """The missing requirement as one sentence; empty when lang-sam is installed."""
     return "" if find_spec("lang_sam") else "The package lang-sam is not installed."
 
 
 def pair(multimask: bool = False, device: str | None = None) -> tuple[GroundedDetector, BoxSegmenter]:
-    """A detector and a segmenter on one `LangSAM`, which is made at their first use."""
+    """A detector and a segmenter that share one `LangSAM`, created at their first use."""
     shared = _Shared()
-    detector = GroundedDetector("lang-sam", _Half(shared, grounding_model, device))
-    return detector, BoxSegmenter("lang-sam", _Half(shared, prompted_model, device), multimask)
+    detector = GroundedDetector("lang-sam", _SharedModelHandle(shared, grounding_model, device))
+    return detector, BoxSegmenter("lang-sam", _SharedModelHandle(shared, prompted_model, device), multimask)
 
 
 class _Shared:
-    """The one `LangSAM` object, until both of its models were taken from it; each may be unloaded by itself."""
+    """Holds the `LangSAM` object until both of its models were taken from it; each can be unloaded separately."""
 
     def __init__(self) -> None:
         self._waiting: Any = None
@@ -44,34 +44,34 @@ class _Shared:
             made = self._waiting = make()
         return made
 
-    def forget(self) -> None:
-        """Let go of the model that nobody has taken."""
+    def clear(self) -> None:
+        """Drop the model that was not taken."""
         self._waiting = None
 
 
-class _Half(Slot[M]):
-    """One model out of the shared object; unloaded, it takes the other along unless that is in use."""
+class _SharedModelHandle(ModelHandle[M]):
+    """Handle of one model of the shared object; unloading also drops the other one unless that is in use."""
 
     def __init__(self, shared: _Shared, take: Callable[[Any], M], device: str | None) -> None:
         super().__init__(lambda: take(shared.get()), device)
         self._shared = shared
 
     def unload(self) -> None:
-        """As `Slot.unload`."""
-        self._shared.forget()
+        """As `ModelHandle.unload`."""
+        self._shared.clear()
         super().unload()
 
 
 def make() -> Any:
-    """Import lang-sam and make its `LangSAM`, undoing what it changes in the process.
+    """Import lang-sam and create its `LangSAM`, restoring the numeric settings that it changes process-wide.
 
-    Importing 0.2 enters a bfloat16 autocast that is never left and allows TF32 for every other extension's products
-    of matrices. Raises `FinderUnavailable` or `WeightsError` when it cannot be made.
+    Importing 0.2 enters a bfloat16 autocast that is never left and allows TF32 for every other extension's matrix
+    products. Raises `FinderUnavailable` or `WeightsError`.
     """
-    if lacking():
-        raise FinderUnavailable(f"lang-sam cannot run here. {lacking()}")
+    if missing_requirement():
+        raise FinderUnavailable(f"lang-sam cannot run here. {missing_requirement()}")
     try:
-        with numerics_kept(), building():
+        with restored_numerics(), building():
             return import_module("lang_sam").LangSAM()
     except ImportError as error:
         raise FinderUnavailable(f"the installed lang-sam cannot be imported: {error}") from error
@@ -80,8 +80,8 @@ def make() -> Any:
 
 
 @contextmanager
-def numerics_kept() -> Iterator[None]:
-    """Put autocast, TF32 and the default dtype back as they were."""
+def restored_numerics() -> Iterator[None]:
+    """Restore autocast, TF32 and the default dtype on exit."""
     import torch
 
     default = torch.get_default_dtype()
@@ -103,20 +103,20 @@ def numerics_kept() -> Iterator[None]:
             torch.autocast_decrement_nesting()
         if not depth:
             torch.clear_autocast_cache()
-        _put_back(precisions)
+        _restore_precisions(precisions)
         torch.set_default_dtype(default)
 
 
 def _autocast_depth(torch: Any) -> int:
-    """How many autocasts are entered."""
+    """The current autocast nesting depth."""
     torch.autocast_increment_nesting()
     return int(torch.autocast_decrement_nesting())
 
 
 def _precisions(torch: Any) -> list[tuple[Any, str, Any]]:
-    """What float32 products are computed in, by torch's old names for it and by those it has from 2.9 on.
+    """The float32 precision settings, under torch's old names and under those it has from 2.9 on.
 
-    It refuses to be asked by the old name once something was set by a new one.
+    Reading an old name raises once a new one was set.
     """
     cudnn = torch.backends.cudnn
     owners = (torch.backends.cuda.matmul, cudnn, getattr(cudnn, "conv", None), getattr(cudnn, "rnn", None))
@@ -128,7 +128,7 @@ def _precisions(torch: Any) -> list[tuple[Any, str, Any]]:
     return found
 
 
-def _put_back(precisions: list[tuple[Any, str, Any]]) -> None:
+def _restore_precisions(precisions: list[tuple[Any, str, Any]]) -> None:
     for owner, name, value in precisions:
         with suppress(RuntimeError):
             if getattr(owner, name) == value:
@@ -139,14 +139,14 @@ def _put_back(precisions: list[tuple[Any, str, Any]]) -> None:
 def grounding_model(langsam: Any) -> GroundingModel:
     """The detector inside a `LangSAM`: groundingdino-py's in 0.1, transformers' in 0.2."""
     if hasattr(langsam, "groundingdino"):
-        from lib_prodshot.finding.langsam.groundingdino import look
+        from lib_prodshot.finding.langsam.groundingdino import forward
 
         module = langsam.groundingdino.eval().requires_grad_(False)
-        return GroundingModel(module, module.tokenizer, lambda pixels, caption: look(module, pixels, caption))
-    from lib_prodshot.finding.langsam.huggingface import look as look_hf
+        return GroundingModel(module, module.tokenizer, lambda pixels, caption: forward(module, pixels, caption))
+    from lib_prodshot.finding.langsam.huggingface import forward as forward_hf
 
     module, tokenizer = langsam.gdino.model.eval().requires_grad_(False), langsam.gdino.processor.tokenizer
-    return GroundingModel(module, tokenizer, lambda pixels, caption: look_hf(module, tokenizer, pixels, caption))
+    return GroundingModel(module, tokenizer, lambda pixels, caption: forward_hf(module, tokenizer, pixels, caption))
 
 
 def prompted_model(langsam: Any) -> PromptedModel:
@@ -154,9 +154,9 @@ def prompted_model(langsam: Any) -> PromptedModel:
     predictor = getattr(langsam.sam, "predictor", langsam.sam)
     module = predictor.model.eval().requires_grad_(False)
     if hasattr(module, "mask_decoder"):
-        from lib_prodshot.finding.langsam.segment_anything import prompted
+        from lib_prodshot.finding.langsam.segment_anything import prompted_model as prompted_sam
 
-        return prompted(module)
+        return prompted_sam(module)
     return _prompted_sam2(module)
 
 

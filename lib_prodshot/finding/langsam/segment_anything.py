@@ -10,27 +10,27 @@ from typing import Any
 from lib_prodshot.errors import FinderUnavailable
 from lib_prodshot.finding.models.architecture import SegmenterShape, State, is_mobile_sam, segmenter_shape
 from lib_prodshot.finding.models.box_segmenter import BoxSegmenter, PromptedModel
-from lib_prodshot.finding.models.checkpoint import fill, read_weights
-from lib_prodshot.finding.models.runtime import Slot, building
+from lib_prodshot.finding.models.checkpoint import load_state, read_weights
+from lib_prodshot.finding.models.runtime import ModelHandle, building
 
 INSTALL = "pip install --no-deps segment-anything==1.0"
 
 
-def lacking() -> str:
-    """What the package needs and does not have here, as one sentence; empty when it can run."""
+def missing_requirement() -> str:
+    """The missing requirement as one sentence; empty when the package can run."""
     return "" if find_spec("segment_anything") else f"The package segment-anything is missing ({INSTALL})."
 
 
 def segmenter(
     weights: Path, *, multimask: bool = False, reference: bool = False, device: str | None = None
 ) -> BoxSegmenter:
-    """A segmenter that loads at its first use; `reference` leaves the package's own layers alone."""
-    slot = Slot(lambda: load(weights, reference=reference), device)
-    return BoxSegmenter("segment-anything", slot, multimask)
+    """A segmenter that loads at its first use; `reference` keeps the package's own layers."""
+    handle = ModelHandle(lambda: load(weights, reference=reference), device)
+    return BoxSegmenter("segment-anything", handle, multimask)
 
 
 def load(weights: Path, *, reference: bool = False) -> PromptedModel:
-    """Build the model that the weights are of (vit_b, vit_l, vit_h, MobileSAM, other sizes of ViT) and fill it.
+    """Build the model of the weights' architecture (vit_b, vit_l, vit_h, MobileSAM, other ViT sizes) and load them.
 
     Raises `FinderUnavailable` without the package, `WeightsError` for a file that is missing, damaged or of another
     model.
@@ -38,17 +38,17 @@ def load(weights: Path, *, reference: bool = False) -> PromptedModel:
     state = read_weights(weights)
     with building():
         module = _mobile(weights.name) if is_mobile_sam(state) else _build(state, weights.name)
-        fill(module, state, weights.name)
+        load_state(module, state, weights.name)
         module.eval().requires_grad_(False)
         if not reference:
             from lib_prodshot.finding.fast.sam import accelerate
 
             accelerate(module)
-    return prompted(module)
+    return prompted_model(module)
 
 
-def prompted(module: Any) -> PromptedModel:
-    """How to run a `Sam` of the package, or of MobileSAM's."""
+def prompted_model(module: Any) -> PromptedModel:
+    """Adapter for a `Sam` of the package, or of MobileSAM's."""
     return PromptedModel(
         module,
         int(module.image_encoder.img_size),
@@ -66,8 +66,8 @@ def _mobile(name: str) -> Any:
 
 
 def _build(state: State, name: str) -> Any:
-    if lacking():
-        raise FinderUnavailable(f"Segment Anything cannot run here. {lacking()}")
+    if missing_requirement():
+        raise FinderUnavailable(f"Segment Anything cannot run here. {missing_requirement()}")
     shape = segmenter_shape(state, name)
     from segment_anything import sam_model_registry
 
@@ -77,7 +77,7 @@ def _build(state: State, name: str) -> Any:
 
 
 def build(shape: SegmenterShape) -> Any:
-    """A SAM of any size from the package's parts, put together as its own builder does for its three sizes."""
+    """Build a SAM of any size from the package's modules, as its own builder does for its three sizes."""
     import torch
     from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 

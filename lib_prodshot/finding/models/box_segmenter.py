@@ -1,4 +1,4 @@
-"""A segmenter that boxes prompt: what the implementations of Segment Anything have in common."""
+"""Box-prompted segmentation, shared by the implementations of Segment Anything."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from lib_prodshot.errors import FinderError
 from lib_prodshot.finding.interface import Box, Picture, SoftMask
 from lib_prodshot.finding.models.preprocessing import as_rgb, segmenter_pixels, segmenter_size
-from lib_prodshot.finding.models.runtime import Slot
+from lib_prodshot.finding.models.runtime import ModelHandle
 
 BOXES_AT_ONCE = {"cpu": 1, "gpu": 16}
 """Boxes decoded together. On a CPU singly is the cheapest (16 together: 4.9 s against 3.1 s singly)."""
@@ -19,7 +19,7 @@ BOXES_AT_ONCE = {"cpu": 1, "gpu": 16}
 
 @dataclass(frozen=True)
 class PromptedModel:
-    """A loaded model: its module, the side of the picture that it reads, and how to run it.
+    """Adapter for a loaded model: its module, the side of its square input, and functions that run it.
 
     `encode` takes a tensor 1 × 3 × side × side and gives an embedding; `decode(embedding, boxes, multimask)` takes
     boxes n × 4 (x0, y0, x1, y1 in pixels of that picture) and gives logits (n × masks × height × width, for the
@@ -35,19 +35,19 @@ class PromptedModel:
 
 
 class BoxSegmenter:
-    """`Segmenter` by Segment Anything: encodes a picture once, then decodes its boxes.
+    """`Segmenter` that runs Segment Anything: encodes a picture once, then decodes its boxes.
 
-    With `multimask` the model offers three masks for a box and the one it predicts to be best is taken; without, it
-    gives its single answer, as LangSAM does.
+    With `multimask` the model returns three masks for a box and the one of the highest predicted quality is used;
+    without, it returns a single one, as in LangSAM.
     """
 
-    def __init__(self, name: str, slot: Slot[PromptedModel], multimask: bool = False) -> None:
+    def __init__(self, name: str, handle: ModelHandle[PromptedModel], multimask: bool = False) -> None:
         self.name = name
         self.multimask = multimask
-        self._slot = slot
+        self._handle = handle
 
     def segment(self, picture: Picture, boxes: Sequence[Box]) -> list[SoftMask]:
-        """As `Segmenter.segment`; without boxes the model is not touched. Tried again once when memory runs out."""
+        """As `Segmenter.segment`; without boxes the model is not run. Retried once on out-of-memory."""
         if not boxes:
             return []
         picture = as_rgb(picture)
@@ -55,7 +55,7 @@ class BoxSegmenter:
         def attempt(model: PromptedModel, device: Any) -> list[SoftMask]:
             return self._segment(model, device, picture, boxes)
 
-        masks, _ = self._slot.run([attempt, attempt], "segmenter")
+        masks, _ = self._handle.run([attempt, attempt], "segmenter")
         return masks
 
     def _segment(self, model: PromptedModel, device: Any, picture: Picture, boxes: Sequence[Box]) -> list[SoftMask]:
@@ -78,15 +78,15 @@ class BoxSegmenter:
 
     def offload(self) -> None:
         """Move the model off the GPU; the next call moves it back."""
-        self._slot.offload()
+        self._handle.offload()
 
     def unload(self) -> None:
-        """Give back the model's memory; the next call loads it again."""
-        self._slot.unload()
+        """Free the model's memory; the next call loads it again."""
+        self._handle.unload()
 
 
 def soft_mask(logits: Any, side: int, inner: tuple[int, int], size: tuple[int, int]) -> SoftMask:
-    """Logits of the padded square (height × width) as a soft mask of the picture, as SAM's `postprocess_masks` does.
+    """Convert logits of the padded square (height × width) to a soft mask, as SAM's `postprocess_masks` does.
 
     `inner` is the height and width of the picture inside the square of `side`, `size` those of the picture. A logit
     above 0 (SAM's own threshold) becomes 128 or more. Raises `FinderError` when one is not a finite number.

@@ -1,8 +1,8 @@
-"""From product classes to a caption and back: which tokens are whose, and what a detector's raw logits say of each.
+"""Captions for a grounding detector: product classes to tokens, and per-token logits back to scores by class.
 
 GroundingDINO (Liu et al. 2023, arXiv:2303.05499) gives every box one logit for each token of its caption. The usual
-way turns tokens above a threshold back into a phrase, which merges, halves or loses names ("watch watch", "car
-watch", ""). Here the tokens of each phrase are known from the tokenizer's offsets, so the logits are read by class:
+way decodes tokens above a threshold into a phrase, which merges, halves or loses names ("watch watch", "car watch",
+""). Here the tokens of each phrase are known from the tokenizer's offsets, so the logits are read by class:
 a class scores the best of its phrases, a phrase the best of its tokens, and a box goes to the class that scores best.
 """
 
@@ -19,21 +19,21 @@ from lib_prodshot.errors import FieldProblem, FinderError, RequestError, Unknown
 from lib_prodshot.products import ProductClass, clean_phrase
 
 MAX_TOKENS = 256
-"""What GroundingDINO reads of a caption, its two special tokens included; it cuts the rest off without a word."""
+"""Token limit of GroundingDINO's captions, its two special tokens included; it truncates the rest silently."""
 
-SAME_OBJECT = 0.8
-"""Boxes of one picture that overlap more than this (intersection over union) are one object; the best score stays.
+NMS_IOU = 0.8
+"""Non-maximum suppression: of boxes with a greater intersection over union only the best scored is kept.
 GroundingDINO's 900 queries often find an object twice. The value is that of the Grounded-SAM demos."""
 
 MAX_BOXES = 100
-"""At most so many boxes of a picture are kept, the best: COCO's own limit for an evaluation."""
+"""Limit of boxes in a picture, the best scored: COCO's own limit for an evaluation."""
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """A phrase in a caption: whose it is, and the positions of its tokens."""
+    """A phrase in a caption: its class, its text and the positions of its tokens."""
 
     class_index: int
     text: str
@@ -42,7 +42,7 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Caption:
-    """What one forward of the detector reads: phrases, each closed by a full stop, and where their tokens are."""
+    """Input of one forward pass: phrases, each closed by a full stop, and the positions of their tokens."""
 
     text: str
     phrases: tuple[Phrase, ...]
@@ -58,19 +58,19 @@ class Captions:
 
 
 @dataclass(frozen=True)
-class Assigned:
+class AssignedBoxes:
     """The boxes of one picture by class: `boxes` n × 4 (as given), `classes` and `scores` n, `best` one a class."""
 
     boxes: Floats
     classes: npt.NDArray[np.intp]
     scores: Floats
     best: Floats
-    unworded: int = 0
-    """Boxes above their class's threshold none of whose words reached the text threshold."""
+    below_text_threshold: int = 0
+    """How many boxes reach their class's threshold, but not the text threshold."""
 
 
 def make_captions(classes: Sequence[ProductClass], tokenizer: Any, finder: str, limit: int = MAX_TOKENS) -> Captions:
-    """Write the classes into as few captions as their tokens allow; a phrase is never cut.
+    """Distribute the classes over as few captions as the token limit allows; a phrase is never split.
 
     `tokenizer` is a fast tokenizer of transformers. Raises `RequestError` when there is no class, one without a
     letter or digit or a phrase too long for a caption, `UnknownProduct` when none of a class's phrases has a token
@@ -101,8 +101,7 @@ def _known_phrases(
         if len(tokens) > limit - 2:
             message = f"{phrase[:20]!r}… of {product.name!r} has {len(tokens)} tokens, at most {limit - 2} are read"
             raise RequestError([FieldProblem("products", message)])
-        worded = [token for token in tokens if _is_word(token, phrase, tokenizer)]
-        if worded:
+        if any(_is_word(token, phrase, tokenizer) for token in tokens):
             known.append((phrase, len(tokens)))
         elif phrase:
             unknown.append(phrase)
@@ -133,13 +132,13 @@ def _tokens(text: str, tokenizer: Any) -> list[_Token]:
 
 
 def _is_word(token: _Token, text: str, tokenizer: Any) -> bool:
-    """Whether a token says something: it is in the vocabulary and holds a letter or digit."""
+    """Whether a token is in the vocabulary and contains a letter or digit."""
     known = token.identity != tokenizer.unk_token_id
     return known and any(letter.isalnum() for letter in text[token.start : token.end])
 
 
 def _groups(lengths: Sequence[tuple[int, str, int]], room: int) -> list[list[tuple[int, str]]]:
-    """Fill captions in the order of the phrases."""
+    """Group phrases into captions, in their order."""
     groups: list[list[tuple[int, str]]] = []
     left = 0
     for index, phrase, length in lengths:
@@ -167,7 +166,7 @@ def _write(group: Sequence[tuple[int, str]], tokenizer: Any) -> Caption:
 
 
 def class_scores(logits: Floats, caption: Caption, count: int) -> Floats:
-    """Scores of `count` classes for every box, from raw logits (boxes × tokens): boxes × classes, 0 to 1.
+    """Compute scores of `count` classes for every box from raw logits (boxes × tokens): boxes × classes, 0 to 1.
 
     A class without a phrase in this caption scores 0. Raises `FinderError` when a logit is not a finite number.
     """
@@ -190,8 +189,8 @@ def _sigmoid(logits: Floats) -> Floats:
 
 def assign(
     boxes: Floats, logits: Floats, caption: Caption, classes: Sequence[ProductClass], text_threshold: float
-) -> Assigned:
-    """Give each box to the class that scores best and keep those at or above its threshold, best first.
+) -> AssignedBoxes:
+    """Assign each box to its best scoring class and keep those at or above its threshold, best first.
 
     `boxes` is n × 4 in any form, `logits` n × tokens. A word below `text_threshold` does not count, as in LangSAM; in
     `best` it does, so that a skip can say how near it was. Raises `FinderError` as `class_scores` does.
@@ -201,28 +200,28 @@ def assign(
     of_owner = scores[np.arange(len(scores)), owners]
     thresholds = np.array([product.threshold for product in classes], np.float32)
     above = of_owner >= thresholds[owners]
-    worded = of_owner >= text_threshold
-    kept = np.flatnonzero(above & worded)
+    is_text_above = of_owner >= text_threshold
+    kept = np.flatnonzero(above & is_text_above)
     kept = kept[np.argsort(-of_owner[kept], kind="stable")]
     best = scores.max(axis=0, initial=0.0)
-    return Assigned(boxes[kept], owners[kept], of_owner[kept], best, int((above & ~worded).sum()))
+    return AssignedBoxes(boxes[kept], owners[kept], of_owner[kept], best, int((above & ~is_text_above).sum()))
 
 
-def merge(parts: Sequence[Assigned]) -> Assigned:
-    """Join what several captions found, best first."""
+def merge(parts: Sequence[AssignedBoxes]) -> AssignedBoxes:
+    """Merge the boxes of several captions, best first."""
     scores = np.concatenate([part.scores for part in parts])
     order = np.argsort(-scores, kind="stable")
-    return Assigned(
+    return AssignedBoxes(
         np.concatenate([part.boxes for part in parts])[order],
         np.concatenate([part.classes for part in parts])[order],
         scores[order],
         np.max([part.best for part in parts], axis=0),
-        sum(part.unworded for part in parts),
+        sum(part.below_text_threshold for part in parts),
     )
 
 
-def distinct(corners: Floats, overlap: float = SAME_OBJECT) -> npt.NDArray[np.intp]:
-    """Which boxes to keep (n × 4 x0, y0, x1, y1, best first) so that no two are the same object; in their order."""
+def non_maximum_suppression(corners: Floats, overlap: float = NMS_IOU) -> npt.NDArray[np.intp]:
+    """Indices of the boxes (n × 4 x0, y0, x1, y1, best first) to keep, in their order."""
     areas = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
     kept: list[int] = []
     for index, box in enumerate(corners):

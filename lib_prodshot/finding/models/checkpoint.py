@@ -1,4 +1,4 @@
-"""Reading weights from disk without running anything that a file may hold."""
+"""Safe checkpoint loading: weights are read from disk without executing anything that a file may contain."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lib_prodshot.errors import WeightsError
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """The tensors of a `.safetensors`, `.pth` or `.pt` file by name, on the CPU.
+    """Read the tensors of a `.safetensors`, `.pth` or `.pt` file by name, onto the CPU.
 
-    Pickles are read with `weights_only`, so code in one is refused, never run. A state dict under the key 'model' or
-    'state_dict' is unpacked, and the prefix 'module.' dropped. Raises `WeightsError` for a file that is missing,
+    Pickles are read with `weights_only`, so code in one is rejected, never executed. A state dict under the key
+    'model' or 'state_dict' is unpacked, and the prefix 'module.' dropped. Raises `WeightsError` for a file that is missing,
     damaged, refused or holds no weights.
     """
     if not path.is_file():
@@ -67,18 +67,17 @@ def _damaged(path: Path, why: str) -> WeightsError:
     return WeightsError(f"{path.name} is damaged or cut short ({why}); delete it and fetch it again")
 
 
-def fill(model: Any, state: Mapping[str, Any], name: str, may_lack: Iterable[str] = ()) -> None:
+def load_state(model: Any, state: Mapping[str, Any], name: str, optional: Iterable[str] = ()) -> None:
     """Load `state` into `model`, which must get every one of its parameters and buffers, at their size.
 
-    Tensors that the model has no place for are passed over (checkpoints carry training's). `may_lack` are endings of
-    names of buffers that the model makes itself. Raises `WeightsError` naming the first that is missing or does not
-    fit.
+    Unexpected tensors are ignored (checkpoints carry training's). `optional` are name suffixes of buffers that the
+    model creates itself. Raises `WeightsError` naming the first that is missing or of another size.
     """
     try:
         result = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if "size mismatch" in line] or [str(error)]
         raise WeightsError(f"{name} is of another architecture: {lines[0]}") from error
-    missing = [key for key in result.missing_keys if not key.endswith(tuple(may_lack))]
+    missing = [key for key in result.missing_keys if not key.endswith(tuple(optional))]
     if missing:
         raise WeightsError(f"{name} is of another architecture: it lacks {missing[0]} and {len(missing) - 1} more")

@@ -1,4 +1,4 @@
-"""A detector that grounds a caption: what GroundingDINO's two implementations have in common."""
+"""Phrase-grounding detector, shared by the implementations of GroundingDINO."""
 
 from __future__ import annotations
 
@@ -12,59 +12,59 @@ from lib_prodshot.errors import FinderError
 from lib_prodshot.finding.interface import Box, Boxes, Picture
 from lib_prodshot.finding.models.captions import (
     MAX_BOXES,
-    Assigned,
+    AssignedBoxes,
     Caption,
     Captions,
     Floats,
     assign,
-    distinct,
     make_captions,
     merge,
+    non_maximum_suppression,
 )
 from lib_prodshot.finding.models.preprocessing import SHORT_SIDE, as_rgb, detector_pixels
-from lib_prodshot.finding.models.runtime import Slot
+from lib_prodshot.finding.models.runtime import ModelHandle
 from lib_prodshot.products import ProductClass
 
 SMALLER_SIDE = 512
-"""The shorter side of the second try when the CPU's memory ran out: about 0.4 of the work."""
+"""The shorter side of the second attempt after out-of-memory on the CPU: about 0.4 of the work."""
 
 
 @dataclass(frozen=True)
 class GroundingModel:
-    """A loaded model: its module, its fast tokenizer, and how to run it.
+    """Adapter for a loaded model: its module, its fast tokenizer, and a function that runs it.
 
-    `look(pixels, caption)` takes a tensor 1 × 3 × height × width and gives raw logits (queries × tokens) and boxes
+    `forward(pixels, caption)` takes a tensor 1 × 3 × height × width and gives raw logits (queries × tokens) and boxes
     (queries × 4: centre x, centre y, width, height, as shares of the picture).
     """
 
     module: Any
     tokenizer: Any
-    look: Callable[[Any, str], tuple[Any, Any]]
+    forward: Callable[[Any, str], tuple[Any, Any]]
 
 
 class GroundedDetector:
-    """`Detector` by a grounding model: all classes in one caption, one caption in one forward.
+    """`Detector` that runs a grounding model: all classes in one caption, one caption in one forward pass.
 
     Captions are never batched: those of different lengths corrupt each other's boxes in both implementations.
     """
 
-    def __init__(self, name: str, slot: Slot[GroundingModel]) -> None:
+    def __init__(self, name: str, handle: ModelHandle[GroundingModel]) -> None:
         self.name = name
-        self._slot = slot
+        self._handle = handle
 
     def detect(self, picture: Picture, classes: Sequence[ProductClass], text_threshold: float) -> Boxes:
-        """As `Detector.detect`. When memory runs out it looks once more: from a GPU on the CPU, on the CPU smaller."""
+        """As `Detector.detect`. On out-of-memory retried once: from a GPU on the CPU, from the CPU on a smaller input."""
         picture = as_rgb(picture)
 
-        def look_at(short_side: int) -> Callable[[GroundingModel, Any], tuple[Captions, Assigned]]:
-            return lambda model, device: self._look(model, device, picture, classes, text_threshold, short_side)
+        def attempt(short_side: int) -> Callable[[GroundingModel, Any], tuple[Captions, AssignedBoxes]]:
+            return lambda model, device: self._detect(model, device, picture, classes, text_threshold, short_side)
 
-        (captions, found), retried = self._slot.run([look_at(SHORT_SIDE), look_at(SMALLER_SIDE)], "detector")
+        (captions, found), retried = self._handle.run([attempt(SHORT_SIDE), attempt(SMALLER_SIDE)], "detector")
         boxes, notes = to_boxes(found, picture.shape[0], picture.shape[1])
         best = tuple(float(score) for score in found.best)
         return Boxes(boxes, best, (*captions.notes, *retried, *notes))
 
-    def _look(
+    def _detect(
         self,
         model: GroundingModel,
         device: Any,
@@ -72,7 +72,7 @@ class GroundedDetector:
         classes: Sequence[ProductClass],
         text_threshold: float,
         short_side: int,
-    ) -> tuple[Captions, Assigned]:
+    ) -> tuple[Captions, AssignedBoxes]:
         captions = make_captions(classes, model.tokenizer, self.name)
         pixels = detector_pixels(picture, short_side).to(device)
         parts = [
@@ -82,35 +82,38 @@ class GroundedDetector:
 
     def offload(self) -> None:
         """Move the model off the GPU; the next call moves it back."""
-        self._slot.offload()
+        self._handle.offload()
 
     def unload(self) -> None:
-        """Give back the model's memory; the next call loads it again."""
-        self._slot.unload()
+        """Free the model's memory; the next call loads it again."""
+        self._handle.unload()
 
 
 def _read(model: GroundingModel, pixels: Any, caption: Caption) -> tuple[Floats, Floats]:
-    logits, boxes = model.look(pixels, caption.text)
+    logits, boxes = model.forward(pixels, caption.text)
     corners = boxes.float().cpu().numpy()
     if not np.isfinite(corners).all():
         raise FinderError("the detector gave boxes that are not finite numbers; its weights may be damaged")
     return corners, logits[:, : caption.length].float().cpu().numpy()
 
 
-def to_boxes(found: Assigned, height: int, width: int) -> tuple[tuple[Box, ...], tuple[str, ...]]:
-    """Turn shares (centre, size) into corners in pixels of the picture, drop doubles, keep the best; and say so."""
+def to_boxes(found: AssignedBoxes, height: int, width: int) -> tuple[tuple[Box, ...], tuple[str, ...]]:
+    """Convert relative boxes (centre, size) to pixel corners and apply non-maximum suppression and the box limit.
+
+    Returns the boxes and notes for the user.
+    """
     frame = np.array([width, height] * 2, np.float32)
     centre, size = found.boxes[:, :2], found.boxes[:, 2:]
     ends = np.concatenate((centre - size / 2, centre + size / 2), axis=1) * frame
     corners = np.clip(ends, 0, frame).astype(np.float32)
     order = np.flatnonzero((corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1]))
-    order = order[distinct(corners[order])]
+    order = order[non_maximum_suppression(corners[order])]
     notes = []
     if len(order) > MAX_BOXES:
         notes.append(f"{len(order)} boxes are above the threshold; the {MAX_BOXES} best are kept")
-    if found.unworded:
+    if found.below_text_threshold:
         notes.append(
-            f"{found.unworded} boxes reach the box threshold,"
+            f"{found.below_text_threshold} boxes reach the box threshold,"
             " but no word of a product's name reaches the text threshold"
         )
     boxes = tuple(

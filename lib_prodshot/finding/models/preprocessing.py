@@ -1,4 +1,4 @@
-"""Pictures into the tensors that the models read, as their authors' code does."""
+"""Preprocessing: pictures to input tensors of the models, as their authors' code does it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAST_SIDE = 64
 
 
 def as_rgb(picture: Any) -> Picture:
-    """An H×W×3 uint8 array of a picture that may also be grey (H×W, H×W×1) or have an alpha channel (dropped).
+    """Convert a picture that may be grey (H×W, H×W×1) or have an alpha channel (dropped) to H×W×3 uint8.
 
     Raises `PictureError` for anything else.
     """
@@ -38,7 +38,7 @@ def as_rgb(picture: Any) -> Picture:
 
 
 def detector_size(height: int, width: int, short_side: int = SHORT_SIDE) -> tuple[int, int]:
-    """Height and width at which GroundingDINO looks at a picture (the rule of DETR's `RandomResize`)."""
+    """Height and width of GroundingDINO's input (the rule of DETR's `RandomResize`)."""
     long_side = LONG_SIDE * short_side / SHORT_SIDE
     short, long = min(height, width), max(height, width)
     if long / short * short_side > long_side:
@@ -49,7 +49,7 @@ def detector_size(height: int, width: int, short_side: int = SHORT_SIDE) -> tupl
 
 
 def detector_pixels(picture: Picture, short_side: int = SHORT_SIDE) -> Any:
-    """A picture as GroundingDINO reads it: float32 tensor 1 × 3 × height × width, ImageNet-normalised."""
+    """GroundingDINO's input: float32 tensor 1 × 3 × height × width, ImageNet-normalised."""
     import torch
     from PIL import Image
 
@@ -61,7 +61,7 @@ def detector_pixels(picture: Picture, short_side: int = SHORT_SIDE) -> Any:
 
 
 def segmenter_size(height: int, width: int, side: int, stretch: bool = False) -> tuple[int, int]:
-    """Height and width at which SAM looks at a picture: its longer side becomes `side` (SAM's `ResizeLongestSide`).
+    """Height and width of the picture in SAM's input: its longer side becomes `side` (SAM's `ResizeLongestSide`).
 
     With `stretch`, both become `side`, as SAM 2 does it.
     """
@@ -72,7 +72,7 @@ def segmenter_size(height: int, width: int, side: int, stretch: bool = False) ->
 
 
 def segmenter_pixels(picture: Picture, side: int, stretch: bool = False) -> Any:
-    """A picture as SAM reads it: float32 tensor 1 × 3 × side × side, ImageNet-normalised, zeros right and below."""
+    """SAM's input: float32 tensor 1 × 3 × side × side, ImageNet-normalised, zeros right and below."""
     import torch
     from PIL import Image
 

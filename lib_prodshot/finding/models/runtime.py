@@ -1,4 +1,4 @@
-"""Where models live: loaded once, kept, moved and given back; and how they are run so that nothing of it leaks."""
+"""Lifecycle of torch models: lazy loading, device placement, offloading, out-of-memory retry, isolated inference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lib_prodshot.errors import FinderError, ProdshotError
 
 
 class Model(Protocol):
-    """Anything that holds one torch module."""
+    """A loaded model that holds one torch module."""
 
     @property
     def module(self) -> Any:
@@ -26,11 +26,11 @@ M = TypeVar("M", bound=Model)
 T = TypeVar("T")
 
 
-class Slot(Generic[M]):
-    """One model: loaded at its first use, kept until `unload`, on the GPU until `offload`.
+class ModelHandle(Generic[M]):
+    """Handle of one model: loaded at its first use, in memory until `unload`, on the GPU until `offload`.
 
-    `device` is where it runs: a torch device, or None for the GPU if CUDA has one and the CPU else. Calls from
-    several threads wait for each other.
+    `device` is a torch device, or None for the GPU if CUDA has one and the CPU else. Thread-safe: calls are
+    serialised.
     """
 
     def __init__(self, load: Callable[[], M], device: str | None = None) -> None:
@@ -45,7 +45,7 @@ class Slot(Generic[M]):
         return self._model is not None
 
     def run(self, attempts: Sequence[Callable[[M, Any], T]], what: str) -> tuple[T, tuple[str, ...]]:
-        """Call the first attempt with the model and its device; when memory runs out, the next.
+        """Call the first attempt with the model and its device; on out-of-memory, the next.
 
         On a GPU the first attempt is made twice, the second time on the CPU. Returns the answer and notes for the
         user. `what` names the model in messages. Raises `FinderError` when no attempt succeeds.
@@ -78,7 +78,7 @@ class Slot(Generic[M]):
             _collect()
 
     def unload(self) -> None:
-        """Give back the model's memory; the next call loads it again."""
+        """Free the model's memory; the next call loads it again."""
         with self._lock:
             self._model = None
             _collect()
@@ -102,7 +102,7 @@ _RETRIED = "memory ran out, so the {} was run a second time: on the CPU, or ther
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on whatever device and system."""
+    """Whether an error is an out-of-memory error, on any device and system."""
     text = str(error).lower()
     signs = (
         "out of memory",
@@ -130,11 +130,10 @@ def _collect() -> None:
 
 @contextmanager
 def inference() -> Iterator[None]:
-    """No gradients, no autocast or default dtype from outside, and ordinary tensors although the host may be in
-    `inference_mode`.
+    """Run without gradients and independent of the caller's autocast, default dtype and `inference_mode`.
 
-    The Forge family samples under `inference_mode`; a model or cache made there would be of inference tensors. Under
-    a half-precision default the packages' position encodings would be made in half precision.
+    The Forge family samples under `inference_mode`; a model or cache created there would hold inference tensors. Under
+    a half-precision default dtype the packages' position encodings would be half precision.
     """
     import torch
 
@@ -155,10 +154,10 @@ def _no_cuda_autocast() -> AbstractContextManager[Any]:
 
 @contextmanager
 def building() -> Iterator[None]:
-    """Around a package's model builder: float32 on the CPU whatever the host's defaults, without its chatter.
+    """Context for a package's model builder: float32 on the CPU, its output suppressed.
 
-    The package prints to stdout, which may be the command line's JSON; transformers warns of weights that are still
-    to be filled in, and draws progress bars.
+    The package prints to stdout, which may be the command line's JSON; transformers warns of weights that are loaded
+    later, and draws progress bars.
     """
     import torch
 
@@ -169,16 +168,16 @@ def building() -> Iterator[None]:
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
     try:
-        chatter: Any = import_module("transformers.utils.logging")
+        log: Any = import_module("transformers.utils.logging")
     except ImportError:
         yield
         return
-    level, bars = chatter.get_verbosity(), getattr(chatter, "is_progress_bar_enabled", lambda: False)()
-    chatter.set_verbosity_error()
-    chatter.disable_progress_bar()
+    level, bars = log.get_verbosity(), getattr(log, "is_progress_bar_enabled", lambda: False)()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
     try:
         yield
     finally:
-        chatter.set_verbosity(level)
+        log.set_verbosity(level)
         if bars:
-            chatter.enable_progress_bar()
+            log.enable_progress_bar()

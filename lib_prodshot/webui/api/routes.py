@@ -151,7 +151,7 @@ def _status() -> dict[str, Any]:
 
 
 def _finder_status(backend: Backend) -> dict[str, Any]:
-    lacking = [without_paths(lack) for lack in backend.lacking(options.models_dir())]
+    lacking = [without_paths(lack) for lack in backend.missing_requirements(options.models_dir())]
     return {"name": backend.name, "ready": not lacking, "lacks": lacking}
 
 

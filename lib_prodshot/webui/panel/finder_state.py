@@ -83,7 +83,7 @@ def _lack_of(name: str) -> str:
 
 def _first_lack(name: str) -> str:
     backend = next(candidate for candidate in registry.backends() if candidate.name == name)
-    return next(iter(backend.lacking(options.models_dir())), "not ready")
+    return next(iter(backend.missing_requirements(options.models_dir())), "not ready")
 
 
 class _Stopped(Exception):
