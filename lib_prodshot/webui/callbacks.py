@@ -25,7 +25,7 @@ def serve(_demo: Any, app: Any) -> None:
     from lib_prodshot.hosts.active import host
     from lib_prodshot.webui.jobs import files as job_files
 
-    job_files.add_page_door(app)
+    job_files.add_page_route(app)
     if not (host().flag("api", False) or host().flag("nowebui", False)):
         return
     from lib_prodshot.webui.api import routes

@@ -1,4 +1,4 @@
-"""Our tabs beside txt2img and img2img, and what they share: a job's start, its progress line, its Stop.
+"""Our tabs beside txt2img and img2img.
 
 A tab is a function that draws into the current gradio context; it is named in `TABS` and imported when the page is
 drawn.
@@ -6,20 +6,11 @@ drawn.
 
 from __future__ import annotations
 
-import html
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import gradio as gr
-
-from lib_prodshot.errors import ProdshotError
-from lib_prodshot.webui.gradio_compat import small_button, unsaved
-from lib_prodshot.webui.jobs.files import page_link
-from lib_prodshot.webui.jobs.table import JOBS, Job
-from lib_prodshot.webui.panel.preset_box import said
 
 _LOG = logging.getLogger("prodshot")
 
@@ -43,89 +34,3 @@ def draw_tabs() -> list[tuple[Any, str, str]]:
             continue
         drawn.append((blocks, title, ident))
     return drawn
-
-
-@dataclass
-class JobBox:
-    """Start and Stop of one kind of job, and the line that shows how its latest one stands.
-
-    The line is asked for by our script while the tab is seen: it presses the hidden Refresh (see prodshot.js). It
-    shows any job of the kind, so that a page that is loaded again, or a second one, shows what is going on.
-    """
-
-    kind: str
-    links: tuple[tuple[str, str], ...]
-    start: Any = None
-    stop: Any = None
-    refresh: Any = None
-    message: Any = None
-    line: Any = None
-
-    def draw(self, words: str) -> None:
-        """Draw the buttons (`words` on the one that starts) and the line."""
-        named = f"prodshot_{self.kind}_job"
-        with gr.Row(elem_classes=["prodshot-job-row"]):
-            self.start = unsaved(gr.Button(words, variant="primary", elem_id=f"{named}_start"))
-            self.stop = unsaved(gr.Button("Stop", elem_id=f"{named}_stop"))
-            self.refresh = small_button("Refresh", f"{named}_refresh")
-            self.refresh.elem_classes = [*self.refresh.elem_classes, "prodshot-hidden"]
-        self.message = unsaved(gr.HTML("", elem_id=f"{named}_message", elem_classes=["prodshot-message"]))
-        self.line = unsaved(gr.HTML("", elem_id=f"{named}_line", elem_classes=["prodshot-job"]))
-
-    def connect(self, begin: Callable[..., Job], inputs: list[Any]) -> None:
-        """`begin` puts the job in the queue, given the values of `inputs`; it may raise `ProdshotError`."""
-
-        def start(*values: Any) -> tuple[str, Any]:
-            try:
-                begin(*values)
-                return "", self.show()
-            except ProdshotError as error:
-                return said(str(error), is_error=True), gr.update()
-            except Exception:
-                _LOG.exception("a job of the kind %s could not be started", self.kind)
-                words = "This failed for a reason nobody foresaw; the console has the details. Please report it."
-                return said(words, is_error=True), gr.update()
-
-        quiet = {"show_progress": False, "queue": False}
-        self.start.click(start, inputs, [self.message, self.line], **quiet)
-        self.stop.click(self.ask_to_stop, [], [self.line], **quiet)
-        self.refresh.click(self.show, [], [self.line], **quiet)
-
-    def latest(self) -> Job | None:
-        """The job to be shown: the one that runs, else the newest."""
-        jobs = [job for job in JOBS.list() if job.kind == self.kind]
-        unfinished = [job for job in jobs if not job.is_over]
-        return next(iter([*unfinished, *reversed(jobs)]), None)
-
-    def show(self) -> Any:
-        """The line as it stands; what is shown stays where there was no job yet."""
-        job = self.latest()
-        return gr.update() if job is None else self.html_of(job)
-
-    def ask_to_stop(self) -> Any:
-        """Cancel the job; pressed again it lets go of what it is at."""
-        job = self.latest()
-        if job is not None and not job.is_over:
-            JOBS.cancel(job.id)
-        return self.show()
-
-    def html_of(self, job: Job) -> str:
-        """The line of one job: state, bar, words, links to its files."""
-        share = job.done / job.total if job.total else 0.0
-        bar = "" if job.is_over else f"<progress max='1' value='{share:.4f}'></progress>"
-        words = job.error if job.state == "failed" else job.text
-        links = "".join(
-            f"<a href='{html.escape(link)}' target='_blank' rel='noopener'>{html.escape(words)}</a>"
-            for what, words in self.links
-            if (link := page_link(job, what))
-        )
-        return (
-            f"<div class='prodshot-job-line prodshot-job-{job.state}' data-over='{int(job.is_over)}'>"
-            f"<b>{_state(job)}</b> {bar}<span>{html.escape(words)}</span> {links}</div>"
-        )
-
-
-def _state(job: Job) -> str:
-    if job.is_over or not job.cancel_asked.is_set():
-        return {"queued": "Waiting", "running": "Running", "done": "Done", "failed": "Failed"}.get(job.state, "Stopped")
-    return "Stopping at once" if job.hurry_asked.is_set() else "Stopping after what is at hand"

@@ -340,8 +340,8 @@ def finished(client: Any, shop: Path) -> Iterator[str]:
 def test_no_other_file_can_be_read(client: Any, finished: str, table: JobTable, name: str) -> None:
     job = table.get(finished)
     assert job is not None
-    job_files.add_page_door(client.app)
-    for place in (f"{JOBS}/{finished}/files/{name}", f"{job_files.PAGE_DOOR}/{job.key}/{name}"):
+    job_files.add_page_route(client.app)
+    for place in (f"{JOBS}/{finished}/files/{name}", f"{job_files.PAGE_ROUTE}/{job.key}/{name}"):
         reply = client.get(place)
         assert reply.status_code == 404, place
         assert "root:" not in reply.text
@@ -355,13 +355,13 @@ def test_the_page_reads_with_the_jobs_key_alone(client: Any, finished: str, host
     job = table.get(finished)
     assert job is not None
     host.credentials = {"seller": "secret"}
-    job_files.add_page_door(client.app)
+    job_files.add_page_route(client.app)
     number = len(client.app.routes)
-    job_files.add_page_door(client.app)
+    job_files.add_page_route(client.app)
     assert len(client.app.routes) == number
     assert client.get("/" + job_files.page_link(job, "report")).text.count("<article") == 7
     for key in ("", "wrong", finished, job.key[:-1]):
-        assert client.get(f"{job_files.PAGE_DOOR}/{key}/index.html").status_code == 404
+        assert client.get(f"{job_files.PAGE_ROUTE}/{key}/index.html").status_code == 404
     assert client.get(f"{JOBS}/{finished}/files/index.html").status_code == 401
     code = base64.b64encode(b"seller:secret").decode()
     reply = client.get(f"{JOBS}/{finished}", headers={"Authorization": f"Basic {code}"})

@@ -20,6 +20,7 @@ from lib_prodshot.jobs.job_settings import SETTINGS
 from lib_prodshot.request import WEBUI_BASE, settings
 from lib_prodshot.webui import tabs
 from lib_prodshot.webui.folder import tab as folder_tab
+from lib_prodshot.webui.jobs import box as job_box
 from lib_prodshot.webui.jobs import kinds as job_kinds
 from lib_prodshot.webui.jobs import table as job_table
 from lib_prodshot.webui.jobs.table import Job, JobTable
@@ -33,7 +34,7 @@ from tests.panel.drawing import elem_id
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> JobTable:
     fresh = JobTable()
-    for module in (tabs, folder_tab, job_kinds, job_table):
+    for module in (job_box, folder_tab, job_kinds, job_table):
         monkeypatch.setattr(module, "JOBS", fresh)
     return fresh
 
@@ -135,7 +136,7 @@ def test_the_fields_are_the_job(host: LocalHost, table: JobTable, shop: Path) ->
     job = until_over(folder_tab.begin(*given))
     assert (job.state, job.result["pictures"], job.result["found"]) == ("done", 2, 2)
     assert len(list((shop.parent / "done").glob("*.mask.png"))) == 2
-    line = tabs.JobBox("folder", folder_tab._LINKS).html_of(job)
+    line = job_box.JobBox("folder", folder_tab._LINKS).html_of(job)
     assert "data-over='1'" in line and "2 of 2 pictures: 2 found, 0 skipped, 0 failed" in line
     assert [f">{words}</a>" in line for _, words in folder_tab._LINKS] == [True] * 4
     assert f"href='prodshot/jobs/{job.key}/index.html'" in line

@@ -21,6 +21,7 @@ from lib_prodshot.training.errors import TrainerError, TrainerMissing
 from lib_prodshot.training.presets import PRESETS
 from lib_prodshot.training.recipe import SETTINGS, Recipe
 from lib_prodshot.webui import tabs
+from lib_prodshot.webui.jobs import box as job_box
 from lib_prodshot.webui.jobs import table as job_table
 from lib_prodshot.webui.jobs.table import Job, JobTable
 from lib_prodshot.webui.panel import fields
@@ -44,7 +45,7 @@ TABLES = "[[subsets]]\nimage_dir = 'more'\nnum_repeats = 2\n\n[extra]\nmax_grad_
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> JobTable:
     fresh = JobTable()
-    for module in (tabs, training_page, training_boxes, job_table):
+    for module in (job_box, training_page, training_boxes, job_table):
         monkeypatch.setattr(module, "JOBS", fresh)
     monkeypatch.setattr(training_jobs, "TELL_EVERY", 0.02)
     return fresh

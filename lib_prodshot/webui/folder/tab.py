@@ -9,13 +9,13 @@ import gradio as gr
 from lib_prodshot.hosts.active import incompatibility
 from lib_prodshot.jobs.job_settings import SETTINGS, job_setting
 from lib_prodshot.request import setting_named, settings
+from lib_prodshot.webui.jobs.box import JobBox
 from lib_prodshot.webui.jobs.table import JOBS, Job
+from lib_prodshot.webui.messages import said
 from lib_prodshot.webui.panel import fields, layout, preset_box
 from lib_prodshot.webui.panel.find_box import StateLine
 from lib_prodshot.webui.panel.form import Form
-from lib_prodshot.webui.panel.preset_box import said
 from lib_prodshot.webui.server_paths import open_for_page
-from lib_prodshot.webui.tabs import JobBox
 
 _LINKS = (("report", "Contact sheet"), ("table", "report.csv"), ("lines", "report.jsonl"), ("summary", "summary.json"))
 

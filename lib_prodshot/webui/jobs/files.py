@@ -1,4 +1,4 @@
-"""What a job wrote, to be read in a browser: its report, its results; by the API's route and by the page's own door.
+"""What a job wrote, to be read in a browser: its report, its results; by the API's route and by the page's own.
 
 Pages are shown in a sandbox: a folder of pictures may hold anybody's files, and none of them is to act for the user.
 """
@@ -15,7 +15,7 @@ from lib_prodshot.webui import answers
 from lib_prodshot.webui.answers import Refusal
 from lib_prodshot.webui.jobs.table import JOBS, Job
 
-PAGE_DOOR = "/prodshot/jobs"
+PAGE_ROUTE = "/prodshot/jobs"
 """Where the WebUI's page reads files of the jobs it started, with or without `--api`; each job has a key of its own,
 that only the page is told."""
 
@@ -43,15 +43,19 @@ def answer(job: Job | None, name: str) -> Response:
 
 
 def page_link(job: Job, what: str) -> str:
-    """Where the page reads one of the job's telling files, relative to the WebUI's own address; empty where there is
-    none yet."""
-    name = job.files.get(what, "")
-    return f"{PAGE_DOOR.lstrip('/')}/{job.key}/{name}" if job.file(name) else ""
+    """As `page_address`, of one of the files that the job names (`Control.offer`)."""
+    return page_address(job, job.files.get(what, ""))
 
 
-def add_page_door(app: Any) -> None:
+def page_address(job: Job, name: str) -> str:
+    """The address, relative to the WebUI's own, of the file of this name in the job's folder; empty where there is
+    none."""
+    return f"{PAGE_ROUTE.lstrip('/')}/{job.key}/{name}" if job.file(name) else ""
+
+
+def add_page_route(app: Any) -> None:
     """Let the page open the files of jobs; a second call (a reload of the UI) does nothing."""
-    path = PAGE_DOOR + "/{key}/{name:path}"
+    path = PAGE_ROUTE + "/{key}/{name:path}"
     if any(getattr(route, "path", "") == path for route in app.routes):
         return
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import gradio as gr
 
-from lib_prodshot.errors import PictureError, ProdshotError
+from lib_prodshot.errors import PictureError
 from lib_prodshot.hosts.active import host
 from lib_prodshot.request import Request
 from lib_prodshot.webui.gradio_compat import javascript, small_button, unsaved, upload_only
+from lib_prodshot.webui.messages import failed
 from lib_prodshot.webui.panel.finder_state import FETCHING, FinderState, state_of
-from lib_prodshot.webui.panel.preset_box import said
 
 _LOG = logging.getLogger("prodshot")
 
@@ -164,12 +164,8 @@ def find(picture: Any, given: str, *values: Any) -> tuple[str, Any, Any]:
         loaded = loaded_from(picture) if picture is not None else service.read_picture(_decoded(given))
         looked = service.look(loaded, request)
         return (preview.html_of(loaded, looked), *show_state(request.finder))
-    except ProdshotError as error:
-        return said(str(error), is_error=True), gr.update(), gr.update()
-    except Exception:
-        _LOG.exception("Find failed")
-        words = "Find failed for a reason nobody foresaw; the console has the details. Please report it."
-        return said(words, is_error=True), gr.update(), gr.update()
+    except Exception as error:
+        return failed(error, "Find"), gr.update(), gr.update()
 
 
 def _decoded(given: str) -> bytes:

@@ -12,10 +12,10 @@ import gradio as gr
 from lib_prodshot.hosts.active import incompatibility
 from lib_prodshot.request import WEBUI_BASE, setting_named, settings
 from lib_prodshot.webui.gradio_compat import input_accordion, unsaved
+from lib_prodshot.webui.messages import said
 from lib_prodshot.webui.panel import find_box, layout, lora_prompts, preset_box
 from lib_prodshot.webui.panel.form import Form
 from lib_prodshot.webui.panel.infotext import Pasted, is_enabled
-from lib_prodshot.webui.panel.preset_box import said
 
 TITLE = "Prodshot"
 

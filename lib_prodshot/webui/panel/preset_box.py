@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from lib_prodshot.errors import ProdshotError
 from lib_prodshot.request import settings
 from lib_prodshot.webui import options, presets
 from lib_prodshot.webui.gradio_compat import javascript, small_button, unsaved
+from lib_prodshot.webui.messages import said
 
 CONFIRM = "(...args) => confirm('Delete this preset?') ? args : ['']"
 """In the browser, before a preset is deleted: without consent the server is sent no name."""
@@ -87,12 +87,6 @@ def draw(elem_id: Callable[[str], str]) -> PresetBox:
     for component in (preset, name, text):
         unsaved(component)
     return PresetBox(preset, load, delete, name, save, share, message, text, take)
-
-
-def said(text: str, is_error: bool = False) -> str:
-    """A line of the panel that tells what happened."""
-    kind = "prodshot-said-error" if is_error else "prodshot-said"
-    return f"<span class='{kind}'>{html.escape(text)}</span>"
 
 
 def _unchanged(error: ProdshotError) -> list[Any]:

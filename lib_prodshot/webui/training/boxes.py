@@ -11,11 +11,11 @@ from lib_prodshot.errors import ProdshotError
 from lib_prodshot.training import sd_scripts, setup
 from lib_prodshot.training.errors import TrainerError
 from lib_prodshot.webui.gradio_compat import unsaved
-from lib_prodshot.webui.jobs.files import PAGE_DOOR
+from lib_prodshot.webui.jobs.box import JobBox
+from lib_prodshot.webui.jobs.files import page_address
 from lib_prodshot.webui.jobs.table import JOBS, Control, Job, JobCancelled
-from lib_prodshot.webui.panel.preset_box import said
+from lib_prodshot.webui.messages import said
 from lib_prodshot.webui.server_paths import page_is_trusted
-from lib_prodshot.webui.tabs import JobBox
 from lib_prodshot.webui.training import view as training_view
 
 _QUIET = {"show_progress": False, "queue": False}
@@ -58,13 +58,8 @@ class RunBox(JobBox):
         now = (job.id, points[-1][0] if points else 0, len(names))
         curve = gr.update() if now[:2] == tuple(seen[:2]) else training_view.curve(points, job.total)
         has_new = (now[0], now[2]) != (seen[0], seen[2])
-        pictures = training_view.samples(names, lambda name: _address(job, name)) if has_new else gr.update()
+        pictures = training_view.samples(names, lambda name: page_address(job, name)) if has_new else gr.update()
         return curve, pictures, now
-
-
-def _address(job: Job, name: str) -> str:
-    """Where the page reads a file of the job, empty where there is none."""
-    return f"{PAGE_DOOR.lstrip('/')}/{job.key}/{name}" if job.file(name) else ""
 
 
 class SetupBox(JobBox):

@@ -16,8 +16,8 @@ from lib_prodshot.training.presets import PRESETS
 from lib_prodshot.training.recipe import Recipe
 from lib_prodshot.webui.gradio_compat import small_button, unsaved
 from lib_prodshot.webui.jobs.table import JOBS, Job
+from lib_prodshot.webui.messages import said
 from lib_prodshot.webui.panel import fields
-from lib_prodshot.webui.panel.preset_box import said
 from lib_prodshot.webui.server_paths import open_for_page
 from lib_prodshot.webui.training import captions as training_captions
 from lib_prodshot.webui.training import check as training_check

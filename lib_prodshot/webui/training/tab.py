@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import gradio as gr
 
 from lib_prodshot.hosts.active import incompatibility
-from lib_prodshot.webui.panel.preset_box import said
+from lib_prodshot.webui.messages import said
 
 NEEDED = {"imagehash": "ImageHash", "psutil": "psutil", "tomli_w": "tomli-w"}
 """What training imports beside the WebUI's own packages, by module; install.py brings it."""
