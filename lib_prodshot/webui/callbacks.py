@@ -1,4 +1,4 @@
-"""What we hang into the WebUI besides the script itself: settings page, X/Y/Z axes, tabs, kinds of jobs, routes."""
+"""Registers the WebUI's callbacks: settings page, X/Y/Z axes, tabs, kinds of jobs, routes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 def register() -> None:
     """Register every callback. Called once, when the WebUI loads `scripts/prodshot.py`."""
-    from lib_prodshot.hosts.compatibility.callbacks import register as hang
+    from lib_prodshot.hosts.compatibility.callbacks import register as register_callback
     from lib_prodshot.webui import options, tabs
     from lib_prodshot.webui.jobs import kinds as job_kinds
     from lib_prodshot.webui.panel import axes
 
     job_kinds.register()
-    hang("ui_settings", options.add_options, __file__)
-    hang("before_ui", axes.add_axes, __file__)
-    hang("ui_tabs", tabs.draw_tabs, __file__)
-    hang("app_started", serve, __file__)
+    register_callback("ui_settings", options.add_options, __file__)
+    register_callback("before_ui", axes.add_axes, __file__)
+    register_callback("ui_tabs", tabs.draw_tabs, __file__)
+    register_callback("app_started", serve, __file__)
 
 
 def serve(_demo: Any, app: Any) -> None:

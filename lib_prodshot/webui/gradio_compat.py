@@ -1,4 +1,4 @@
-"""What differs between gradio 3.41 and 4.40, and what the WebUI lays over them: known here and nowhere else."""
+"""Compatibility of gradio 3.41 and 4.40, and of what the WebUI adds to them; no other module tests for a version."""
 
 from __future__ import annotations
 

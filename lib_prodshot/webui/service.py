@@ -1,4 +1,4 @@
-"""What the panel's Find and the routes ask of the pipeline, under the WebUI's rules: its queue, its memory."""
+"""Runs the pipeline for the panel's Find and for the routes, in the WebUI's queue and with its loaded models."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _READABLE = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG200
 
 def read_picture(data: bytes) -> LoadedPicture:
     """Decode a picture that a browser or a client sent. Raises `PictureError`."""
-    _refuse_bomb(data)
+    _refuse_too_many_pixels(data)
     return pictures.read(data)
 
 
-def _refuse_bomb(data: bytes) -> None:
+def _refuse_too_many_pixels(data: bytes) -> None:
     """Raise `PictureError` for a picture whose header claims too many pixels; anything else is `pictures.read`'s."""
     Image.init()
     try:
@@ -47,37 +47,36 @@ def _refuse_bomb(data: bytes) -> None:
 
 
 def refuse_unready(finder: str) -> None:
-    """A finder asked for by name that this server lacks is the request's fault, not the server's. Raises
-    `RequestError`."""
+    """Raise `RequestError` when the request names a finder that is not ready on this server."""
     if finder == "auto":
         return
     backend = next(known for known in registry.backends() if known.name == finder)
-    lacking = backend.missing_requirements(options.models_dir())
-    if lacking:
+    missing = backend.missing_requirements(options.models_dir())
+    if missing:
         folder = options.models_dir()
         ready = ", ".join(known.name for known in registry.backends() if not known.missing_requirements(folder))
-        raise RequestError([FieldProblem("finder", f"not ready on this server: {' '.join(lacking)}", f"auto, {ready}")])
+        raise RequestError([FieldProblem("finder", f"not ready on this server: {' '.join(missing)}", f"auto, {ready}")])
 
 
-def look(loaded: LoadedPicture, request: Request) -> Outcome:
+def detect(loaded: LoadedPicture, request: Request) -> Seen:
     """Find and mask, and stop there. Raises `RequestError`, `FinderUnavailable`, `WeightsError`."""
     _ = request.classes  # a request that fits no picture need not wait in the queue
     with host().job("Prodshot: find"), host().use_finder(request.finder) as finder:
-        return _take_through(loaded, request, finder, None)
+        return Seen(_run_pipeline(loaded, request, finder, None))
 
 
 def enhance(loaded: LoadedPicture, request: Request) -> Seen:
-    """Find, mask and enhance, outside of any generation. Raises as `look` does, and `EnhanceError` for a host that
+    """Find, mask and enhance, outside of any generation. Raises as `detect` does, and `EnhanceError` for a host that
     cannot do what the request needs."""
     _ = request.classes
     with host().job("Prodshot: enhance"), host().use_finder(request.finder) as finder:
         enhancer = enhancer_for(host(), request, None, 0)
-        outcome = _take_through(loaded, request, finder, enhancer)
+        outcome = _run_pipeline(loaded, request, finder, enhancer)
     return Seen(outcome, tuple(getattr(enhancer, "ran", ())))
 
 
-def _take_through(loaded: LoadedPicture, request: Request, finder: Finder, enhancer: Enhancer | None) -> Outcome:
-    """`pipeline.run`; what nobody foresaw is this picture's failure, and only the console gets to know more of it."""
+def _run_pipeline(loaded: LoadedPicture, request: Request, finder: Finder, enhancer: Enhancer | None) -> Outcome:
+    """`pipeline.run`; an unforeseen error becomes this picture's failure; only the console shows its traceback."""
     try:
         return pipeline.run(loaded, request, finder, enhancer)
     except RequestError:
@@ -89,7 +88,7 @@ def _take_through(loaded: LoadedPicture, request: Request, finder: Finder, enhan
 
 @dataclass(frozen=True)
 class Seen:
-    """What came of a picture, and what really ran on it (one line for each inpaint pass)."""
+    """A picture's outcome, and the settings that each inpaint pass ran with (one line each)."""
 
     outcome: Outcome
     ran: tuple[str, ...] = ()

@@ -228,10 +228,10 @@ def test_one_fetch_at_a_time(host: LocalHost, shelf: Shelf) -> None:
 
 
 def test_what_the_webui_lacks_stands_in_the_state_line(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "lacks", lambda: ("ControlNet is not <installed>.",))
+    monkeypatch.setattr(host, "missing_features", lambda: ("ControlNet is not <installed>.",))
     line, _ = find_box.show_state("lite")
     assert "ControlNet is not &lt;installed&gt;." in line
-    monkeypatch.setattr(host, "lacks", lambda: 1 / 0)
+    monkeypatch.setattr(host, "missing_features", lambda: 1 / 0)
     line, _ = find_box.show_state("lite")
     assert "Lite finder" in line
 

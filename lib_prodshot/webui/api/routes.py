@@ -172,7 +172,7 @@ async def get_openapi(_request: HttpRequest) -> Response:
 
 async def post_detect(request: HttpRequest) -> Response:
     """Find and mask."""
-    return await _with_pictures(request, ("mask", "overlay"), lambda loaded, wanted: Seen(service.look(loaded, wanted)))
+    return await _with_pictures(request, ("mask", "overlay"), service.detect)
 
 
 async def post_enhance(request: HttpRequest) -> Response:

@@ -88,7 +88,7 @@ class _FolderWork:
         stops = 0
         while not runner.wait(TELL_EVERY):
             _tell(control, runner.progress)
-            wanted = control.cancelled + control.hurried
+            wanted = control.cancelled + control.aborted
             while stops < wanted:
                 stops += 1
                 runner.stop(now=stops > 1)

@@ -92,6 +92,6 @@ class JobBox:
 
 
 def _state(job: Job) -> str:
-    if job.is_over or not job.cancel_asked.is_set():
+    if job.is_over or not job.cancel_requested.is_set():
         return {"queued": "Waiting", "running": "Running", "done": "Done", "failed": "Failed"}.get(job.state, "Stopped")
-    return "Stopping at once" if job.hurry_asked.is_set() else "Stopping after what is at hand"
+    return "Stopping at once" if job.abort_requested.is_set() else "Stopping after what is at hand"

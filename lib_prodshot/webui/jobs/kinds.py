@@ -1,4 +1,4 @@
-"""The kinds of jobs there are, each in a file of its own that is imported when the first one of it is asked for."""
+"""The registered kinds of jobs, each in a module of its own that is imported when its first job is started."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS = {
 
 
 def register() -> None:
-    """Make all of them known. Imports none."""
+    """Register every kind, without importing its module."""
     for name, module in KINDS.items():
         JOBS.register(name, _imported(module))
 

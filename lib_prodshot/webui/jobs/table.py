@@ -1,6 +1,6 @@
-"""Long work that a client starts, watches and cancels: one job at a time, in a thread of its own.
+"""The job queue: long work that a client starts, polls and cancels; one worker thread, one job at a time.
 
-Other rooms register what kinds of jobs there are ('folder', 'training'); this one knows only how they live.
+The kinds of jobs ('folder', 'training') are registered by `jobs.kinds`; here is only their life cycle.
 """
 
 from __future__ import annotations
@@ -44,34 +44,34 @@ class JobCancelled(Exception):
 
 @dataclass
 class Control:
-    """What a job's work speaks to."""
+    """The work's access to its job: progress, cancelling, files."""
 
     _job: Job
 
     @property
     def cancelled(self) -> bool:
-        """Whether the job is to end soon."""
-        return self._job.cancel_asked.is_set()
+        """Whether cancelling was requested: the job ends after the item in progress."""
+        return self._job.cancel_requested.is_set()
 
     @property
-    def hurried(self) -> bool:
-        """Whether it was asked again: the job is to let go of what it is at."""
-        return self._job.hurry_asked.is_set()
+    def aborted(self) -> bool:
+        """Whether cancelling was requested twice: the item in progress is to be abandoned too."""
+        return self._job.abort_requested.is_set()
 
     def tell(self, done: int, total: int, text: str = "", figures: Mapping[str, Any] | None = None) -> None:
-        """Tell how far the work is; `figures` are the kind's own (JSON), such as counts by verdict."""
+        """Set the progress; `figures` are the kind's own (JSON), such as counts by verdict."""
         self._job.done, self._job.total, self._job.text = done, total, text
         self._job.figures = dict(figures or {})
 
     def report(self, done: int, total: int, text: str = "", figures: Mapping[str, Any] | None = None) -> None:
-        """Tell how far the work is. Raises `JobCancelled`."""
+        """Set the progress. Raises `JobCancelled`."""
         self.tell(done, total, text, figures)
         if self.cancelled:
             raise JobCancelled
 
     def offer(self, folder: Path, **files: str) -> None:
-        """Let whoever may see the job read what is in `folder`; `files` are the telling ones, by what they are
-        (`report="index.html"`), relative to it. They need not be there yet."""
+        """Serve the files in `folder` to whoever may see the job; `files` names the main ones (`report="index.html"`),
+        relative to it. They need not exist yet."""
         self._job.folder, self._job.files = folder, files
 
 
@@ -84,7 +84,7 @@ Kind = Callable[[Mapping[str, Any]], Work]
 
 @dataclass
 class Job:
-    """One job from its first minute on; `done` of `total` are of the kind's own unit (pictures, steps).
+    """One job; `done` of `total` are of the kind's own unit (pictures, steps).
 
     `key` opens the job's files to the page that started it, where no API is (`files` of `Control.offer`).
     """
@@ -104,12 +104,12 @@ class Job:
     key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     created: float = field(default_factory=time.time)
     finished: float = 0.0
-    cancel_asked: threading.Event = field(default_factory=threading.Event)
-    hurry_asked: threading.Event = field(default_factory=threading.Event)
+    cancel_requested: threading.Event = field(default_factory=threading.Event)
+    abort_requested: threading.Event = field(default_factory=threading.Event)
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will come of it."""
+        """Whether it has ended."""
         return self.state in ("done", "failed", "cancelled")
 
     def file(self, name: str) -> Path | None:
@@ -152,7 +152,7 @@ class JobTable:
         self._kinds: dict[str, Kind] = {}
         self._jobs: dict[str, Job] = {}
         self._waiting: queue.Queue[Job] = queue.Queue()
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._worker: threading.Thread | None = None
 
     def register(self, name: str, kind: Kind) -> None:
@@ -161,7 +161,7 @@ class JobTable:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What can be started."""
+        """The registered kinds, sorted."""
         return tuple(sorted(self._kinds))
 
     def start(self, kind: str, settings: Mapping[str, Any]) -> Job:
@@ -174,14 +174,14 @@ class JobTable:
     def put(self, kind: str, work: Work) -> Job:
         """Put work in the queue whose settings have been checked. Raises `RequestError` for a full queue."""
         job = Job(kind, work)
-        with self._guard:
+        with self._lock:
             if sum(not known.is_over for known in self._jobs.values()) >= MAX_QUEUED:
                 raise RequestError([FieldProblem("kind", f"{MAX_QUEUED} jobs are waiting; cancel one or wait")])
             self._jobs[job.id] = job
             self._forget_old()
             self._waiting.put(job)
             if self._worker is None or not self._worker.is_alive():
-                self._worker = threading.Thread(target=self._run, name="prodshot-jobs", daemon=True)
+                self._worker = threading.Thread(target=self._run_queue, name="prodshot-jobs", daemon=True)
                 self._worker.start()
         return job
 
@@ -196,18 +196,18 @@ class JobTable:
 
     def list(self) -> list[Job]:
         """All jobs, the oldest first."""
-        with self._guard:
+        with self._lock:
             return list(self._jobs.values())
 
     def cancel(self, job_id: str) -> Job | None:
-        """Ask a job to end; one that waits ends at once, one that is over stays as it is. Asked again it hurries."""
+        """Request cancelling; a queued job ends at once, a finished one stays as it is. A second request aborts."""
         job = self.get(job_id)
         if job is None:
             return None
-        with self._guard:
-            if job.cancel_asked.is_set():
-                job.hurry_asked.set()
-            job.cancel_asked.set()
+        with self._lock:
+            if job.cancel_requested.is_set():
+                job.abort_requested.set()
+            job.cancel_requested.set()
             if job.state == "queued":
                 _end(job, "cancelled")
         return job
@@ -217,17 +217,17 @@ class JobTable:
         for job_id in over[: max(0, len(over) - KEPT)]:
             del self._jobs[job_id]
 
-    def _run(self) -> None:
+    def _run_queue(self) -> None:
         while True:
             job = self._waiting.get()
-            with self._guard:
+            with self._lock:
                 if job.is_over:
                     continue
                 job.state = "running"
-            _work(job)
+            _run(job)
 
 
-def _work(job: Job) -> None:
+def _run(job: Job) -> None:
     try:
         job.result = dict(job.work(Control(job)))
         _end(job, "done")

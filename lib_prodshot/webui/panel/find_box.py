@@ -23,8 +23,8 @@ _LOG = logging.getLogger("prodshot")
 
 @dataclass(frozen=True)
 class StateLine:
-    """The line that says which finder is ready, the button that fetches what it lacks, and the hidden one that our
-    script presses to bring the line up to date."""
+    """The line that says which finder is ready, the button that downloads its missing weights, and the hidden one
+    that our script presses to refresh the line."""
 
     state: Any
     fetch: Any
@@ -121,20 +121,20 @@ def show_state(finder: str) -> tuple[str, Any]:
     except Exception:
         _LOG.exception("the finder's state cannot be told")
         state = FinderState("missing", "The finder's state cannot be told; the console has the reason.")
-    return _state_line(state, _lacks()), gr.update(value=state.button, visible=bool(state.button))
+    return _state_line(state, _missing_features()), gr.update(value=state.button, visible=bool(state.button))
 
 
-def _lacks() -> tuple[str, ...]:
-    """What the WebUI itself cannot do for us."""
+def _missing_features() -> tuple[str, ...]:
+    """The WebUI's own features that are missing, one sentence each."""
     try:
         return host().missing_features()
     except Exception:
-        _LOG.exception("what the WebUI lacks cannot be told")
+        _LOG.exception("the WebUI's missing features cannot be listed")
         return ()
 
 
 def fetch_or_stop(finder: str) -> tuple[str, Any]:
-    """Begin to fetch what the finder lacks, or stop what is being fetched."""
+    """Start downloading the finder's missing weights, or stop the download."""
     if FETCHING.is_running():
         FETCHING.stop()
         FETCHING.wait(2)
@@ -143,10 +143,10 @@ def fetch_or_stop(finder: str) -> tuple[str, Any]:
     return show_state(finder)
 
 
-def _state_line(state: FinderState, lacks: Sequence[str] = ()) -> str:
+def _state_line(state: FinderState, missing: Sequence[str] = ()) -> str:
     bar = f"<progress max='1' value='{state.share:.3f}'></progress>" if state.level == "working" else ""
     line = f"<span class='prodshot-dot prodshot-{state.level}'></span><span>{html.escape(state.text)}</span>{bar}"
-    return line + "".join(f"<div class='prodshot-lack'>{html.escape(lack)}</div>" for lack in lacks)
+    return line + "".join(f"<div class='prodshot-lack'>{html.escape(feature)}</div>" for feature in missing)
 
 
 def find(picture: Any, given: str, *values: Any) -> tuple[str, Any, Any]:
@@ -162,8 +162,8 @@ def find(picture: Any, given: str, *values: Any) -> tuple[str, Any, Any]:
     try:
         request = Request.from_arguments(values)
         loaded = loaded_from(picture) if picture is not None else service.read_picture(_decoded(given))
-        looked = service.look(loaded, request)
-        return (preview.html_of(loaded, looked), *show_state(request.finder))
+        outcome = service.detect(loaded, request).outcome
+        return (preview.html_of(loaded, outcome), *show_state(request.finder))
     except Exception as error:
         return failed(error, "Find"), gr.update(), gr.update()
 

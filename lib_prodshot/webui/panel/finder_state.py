@@ -1,4 +1,4 @@
-"""Which finder would work now, what it lacks, and fetching that in the background while the panel shows the bytes."""
+"""Which finder is ready, what it is missing, and the download of missing weights in the background."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LABELS = {"langsam": "LangSAM", "lite": "Lite finder"}
 
 @dataclass(frozen=True)
 class FinderState:
-    """One line for the panel: how things stand, in words; what could be fetched (bytes); how far a fetch has come."""
+    """One line for the panel: level, text, bytes that could be downloaded, share of a running download (0 to 1)."""
 
     level: Level
     text: str
@@ -30,16 +30,16 @@ class FinderState:
 
     @property
     def button(self) -> str:
-        """What the button beside the line does; empty: there is nothing to be done."""
+        """The label of the button beside the line; empty where there is nothing to download."""
         if self.level == "working":
             return "Stop"
         return f"Fetch {megabytes(self.fetch_bytes)}" if self.fetch_bytes else ""
 
 
 def state_of(finder: str) -> FinderState:
-    """How the finder that a request names (auto, lite, langsam) stands here.
+    """The state of the finder that a request names (auto, lite, langsam).
 
-    Reads weights that were never verified from disk to the end: seconds, once.
+    Verifies weights that were never verified: reads them once, which takes seconds.
     """
     if FETCHING.is_running():
         return FETCHING.state()
@@ -51,16 +51,16 @@ def state_of(finder: str) -> FinderState:
         chosen = registry.choose(finder, options.models_dir()).backend.name
     except FinderUnavailable:
         others = [name for name in _names() if finder == "auto" and name != wanted]
-        parts = [f"{_label(wanted)}: {why or _first_lack(wanted)}", *(_lack_of(name) for name in others)]
+        parts = [f"{_label(wanted)}: {why or _first_missing(wanted)}", *(_labelled_missing(name) for name in others)]
         return FinderState("missing", "; ".join(parts), to_fetch)
     if finder == "auto" and chosen != "langsam":
-        lack = f"{LABELS['langsam']}: {why or _first_lack('langsam')}"
-        return FinderState("limited", f"{_label(chosen)} ready. {lack}", to_fetch)
+        reason = f"{LABELS['langsam']}: {why or _first_missing('langsam')}"
+        return FinderState("limited", f"{_label(chosen)} ready. {reason}", to_fetch)
     return FinderState("ready", f"{_label(chosen)} ready")
 
 
 def missing(group: str) -> tuple[Weights, ...]:
-    """The weights of a finder that are nowhere yet."""
+    """The weights of a finder that are not on this machine."""
     folder = options.models_dir()
     return tuple(entry for entry in weights.select([group]) if weights.look_for(entry, folder).path is None)
 
@@ -77,37 +77,37 @@ def _label(name: str) -> str:
     return LABELS.get(name, name)
 
 
-def _lack_of(name: str) -> str:
-    return f"{_label(name)}: {_first_lack(name)}"
+def _labelled_missing(name: str) -> str:
+    return f"{_label(name)}: {_first_missing(name)}"
 
 
-def _first_lack(name: str) -> str:
+def _first_missing(name: str) -> str:
     backend = next(candidate for candidate in registry.backends() if candidate.name == name)
     return next(iter(backend.missing_requirements(options.models_dir())), "not ready")
 
 
 class _Stopped(Exception):
-    """The user asked to stop fetching; what came so far stays for the next time."""
+    """The user stopped the download; the bytes received so far are kept, and a later download resumes."""
 
 
 class Fetching:
-    """One fetch at a time, in a thread of its own."""
+    """The background download: one at a time, in a thread of its own."""
 
     def __init__(self) -> None:
         self.failure = ""
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._progress = ("", 0, 0)
 
     def is_running(self) -> bool:
-        """Whether bytes are on their way."""
+        """Whether a download is running."""
         thread = self._thread
         return thread is not None and thread.is_alive()
 
     def start(self, finder: str) -> None:
-        """Begin to fetch what the finder lacks; a second call while one runs does nothing."""
-        with self._guard:
+        """Start downloading the finder's missing weights; a second call while one runs does nothing."""
+        with self._lock:
             if self.is_running():
                 return
             wanted = missing("lite" if finder == "lite" else "langsam")
@@ -118,16 +118,16 @@ class Fetching:
             self._thread.start()
 
     def stop(self) -> None:
-        """End the fetch at the next block of bytes; a later one goes on from there."""
+        """Stop at the next block of bytes; a later download resumes there."""
         self._stop.set()
 
     def wait(self, seconds: float | None = None) -> None:
-        """Until the fetch has ended."""
+        """Block until the download has ended, or for so many seconds."""
         if self._thread is not None:
             self._thread.join(seconds)
 
     def state(self) -> FinderState:
-        """How far it has come."""
+        """The download's progress."""
         file, done, total = self._progress
         share = done / total if total else 0.0
         return FinderState("working", f"Fetching {file}: {megabytes(done)} of {megabytes(total)}", 0, share)

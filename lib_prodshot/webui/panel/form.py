@@ -28,7 +28,7 @@ class Form:
     @classmethod
     def begin(cls, elem_id: Callable[[str], str]) -> Form:
         """An empty form. On a page it stands at the values that the settings page gives; where the WebUI's API asks
-        for defaults, at those of the WebUI's doors."""
+        for defaults, at those of the WebUI's entry points."""
         values = {known.name: known.default for known in settings(WEBUI_BASE)}
         return cls(elem_id, {**values, **options.start_values()} if in_page() else values, host().names())
 

@@ -1,4 +1,4 @@
-"""The panel's offer of LoRAs that Prodshot has trained and published: their prompt, for every product that is named."""
+"""The panel's drop-down of LoRAs that Prodshot has trained and published; its button fills in their prompts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lib_prodshot.webui.messages import said
 
 @dataclass(frozen=True)
 class LoraBox:
-    """A drop-down of published LoRAs, a button that takes the chosen one's prompt, and one that looks again."""
+    """A drop-down of published LoRAs, a button that takes the chosen one's prompt, and one that reloads the list."""
 
     lora: Any
     use: Any

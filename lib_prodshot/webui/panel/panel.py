@@ -37,8 +37,8 @@ def draw_panel(is_img2img: bool, elem_id: Callable[[str], str], with_enabled: bo
     """Draw the panel into the current gradio context; `with_enabled` makes it the always-on accordion.
 
     `elem_id` is the script's own. Also called outside of the page (the API asks for defaults): cheap, re-entrant,
-    and then every component stands at the defaults of the WebUI's doors, whatever the settings page says. In a WebUI
-    that Prodshot cannot work in, the panel says why and has no components.
+    and then every component stands at the defaults of the WebUI's entry points, whatever the settings page says. In a
+    WebUI that Prodshot cannot work in, the panel says why and has no components.
     """
     why = incompatibility()
     if why:

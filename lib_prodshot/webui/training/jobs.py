@@ -102,7 +102,7 @@ class _TrainingWork:
         stops = 0
         while (result := self.job.wait(TELL_EVERY)) is None:
             _tell(control, self.job)
-            wanted = control.cancelled + control.hurried
+            wanted = control.cancelled + control.aborted
             while stops < wanted:
                 stops += 1
                 # the first time what was learned since the last saved epoch is not lost
