@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Family = Literal["sd15", "sd2", "sdxl", "other"]
-"""What a checkpoint is built on, as far as ControlNet models care."""
+"""Base model of a checkpoint, as far as ControlNet models depend on it."""
 
 FILLS = ("fill", "original", "latent noise", "latent nothing")
 """The WebUI's masked content, in the order of its numbers."""
@@ -27,12 +27,12 @@ class PassInterrupted(EnhanceError):
 
 
 class ControlUnavailable(EnhanceError):
-    """ControlNet is installed and cannot be asked what it offers. Says why."""
+    """ControlNet is installed and its models cannot be listed. Says why."""
 
 
 @dataclass(frozen=True)
 class ControlLists:
-    """What the host's ControlNet offers: models and preprocessors as it names them, and how many units it takes."""
+    """The host's ControlNet models and preprocessors in its spelling, and its number of units."""
 
     models: tuple[str, ...]
     modules: tuple[str, ...]
@@ -42,7 +42,7 @@ class ControlLists:
 
 @dataclass(frozen=True)
 class PassDefaults:
-    """What an inpaint pass takes over from the generation around it.
+    """Values that an inpaint pass inherits from the generation around it.
 
     Without one (a route, a folder job) these stand: the seed author's 20 steps, DPM++ 2M Karras, CFG 7, 512×512.
     """
@@ -62,7 +62,7 @@ class PassDefaults:
 class InpaintPass:
     """One img2img pass over a crop. `picture` (H×W×3 uint8 RGB) and `mask` (H×W uint8, 255 = repaint) have the very
     size of the pass, a multiple of 8; the mask is not empty. `control` is a ControlNet unit as a plain dict without an
-    image: ControlNet looks at the picture itself."""
+    image: ControlNet uses the picture itself."""
 
     picture: npt.NDArray[np.uint8]
     mask: npt.NDArray[np.uint8]
@@ -82,8 +82,7 @@ class InpaintPass:
 
 @dataclass(frozen=True)
 class PassResult:
-    """The repainted crop (H×W×3 uint8 RGB, the pass's size) and whether ControlNet really took part: None where the
-    host cannot tell."""
+    """The inpainted crop (H×W×3 uint8 RGB, the pass's size) and whether ControlNet was applied: None if unknown."""
 
     picture: npt.NDArray[np.uint8]
     control_ran: bool | None = None
@@ -91,7 +90,7 @@ class PassResult:
 
 
 class InpaintingBackend(Protocol):
-    """Whatever can run an inpaint pass: the WebUI around us within one generation, or a remote one."""
+    """Runs inpaint passes: in a generation of this WebUI, or on a remote one."""
 
     defaults: PassDefaults
 
@@ -99,10 +98,10 @@ class InpaintingBackend(Protocol):
         """The family of the named checkpoint; empty: of the one that is loaded."""
 
     def control_lists(self) -> ControlLists | None:
-        """What ControlNet offers here; None: it is not installed. Raises `ControlUnavailable`."""
+        """ControlNet's models and preprocessors; None if not installed. Raises `ControlUnavailable`."""
 
     def missing_loras(self, names: Collection[str]) -> frozenset[str]:
-        """Which of these names, as `<lora:NAME:1>` writes them, no installed file answers to."""
+        """Those of these names (as in `<lora:NAME:1>`) that no installed LoRA has."""
 
     def check(self, sampler: str, scheduler: str, checkpoint: str) -> None:
         """Raise `EnhanceError` for a sampler, scheduler or checkpoint (each may be empty) that is not there."""

@@ -1,4 +1,4 @@
-"""Registry of finder backends: lists them, selects one and gives the reason. Imports nothing heavy until one is loaded."""
+"""Registry of finder backends: lists them, selects one and gives the reason; loads nothing heavy before."""
 
 from __future__ import annotations
 

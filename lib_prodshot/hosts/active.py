@@ -1,10 +1,10 @@
-"""Picks the host this process runs in, by what can be imported, never by name."""
+"""The active host: the WebUI that this process runs in, detected by its importable modules."""
 
 from __future__ import annotations
 
 import importlib.util
 
-from lib_prodshot.hosts.compatibility.interface_changes import sentence
+from lib_prodshot.hosts.compatibility.interface_changes import incompatibility_message
 from lib_prodshot.hosts.interface import Host, HostUnavailable
 
 _HOST: list[Host] = []
@@ -19,13 +19,13 @@ def inside_webui() -> bool:
 
 
 def host() -> Host:
-    """The WebUI around us. Raises `HostUnavailable` where there is none, or none we know how to speak to."""
+    """The active host. Raises `HostUnavailable` without a WebUI or with one of an unknown interface."""
     if not _HOST:
-        _HOST.append(_pick())
+        _HOST.append(_detect())
     return _HOST[0]
 
 
-def _pick() -> Host:
+def _detect() -> Host:
     if not inside_webui():
         raise HostUnavailable("no WebUI runs in this process; use the command line, or name a WebUI with --webui")
     try:
@@ -33,13 +33,13 @@ def _pick() -> Host:
 
         return WebUI()
     except (ImportError, AttributeError) as error:
-        raise HostUnavailable(sentence(error)) from error
+        raise HostUnavailable(incompatibility_message(error)) from error
 
 
 def incompatibility() -> str:
-    """Why Prodshot cannot work in this WebUI, for its user to read; empty where it can.
+    """Why Prodshot cannot run in this WebUI, as a message for its user; empty if it can.
 
-    Asks for whatever the panel is drawn from: an interface that moved is to be told there, not by a page that breaks.
+    Calls whatever the panel is built from, so that a changed interface is reported there instead of breaking the page.
     """
     try:
         here = host()
@@ -49,5 +49,5 @@ def incompatibility() -> str:
     except HostUnavailable as error:
         return str(error)
     except Exception as error:
-        return sentence(error)
+        return incompatibility_message(error)
     return ""

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class HostUnavailable(ProdshotError):
-    """No WebUI runs in this process, or one whose interface has moved. Says what was missing."""
+    """No WebUI runs in this process, or one whose interface has changed. Says what was missing."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """What the host can offer in drop-downs, each as it names it."""
+    """Names for drop-downs, in the host's spelling."""
 
     checkpoints: tuple[str, ...] = ()
     samplers: tuple[str, ...] = ()
@@ -43,26 +43,25 @@ class Saved:
 
 
 class TrainingHost(Protocol):
-    """What training asks of the WebUI around it."""
+    """Services of the WebUI that training uses."""
 
     def is_generating(self) -> bool:
-        """Whether the WebUI is at a generation, or at anything else that it uses the GPU for."""
+        """Whether the WebUI runs a generation or another job on the GPU."""
 
     def leave_gpu(self) -> None:
-        """Have the WebUI's models leave the GPU, once what is being generated is done. They come back by themselves
-        for the next generation."""
+        """Move the WebUI's models off the GPU after the running generation; the next one reloads them."""
 
     def checkpoint_file(self, name: str) -> Path:
         """The file of a checkpoint by its name in `Host.names`. Raises `EnhanceError` for an unknown one."""
 
     def lora_folder(self) -> Path:
-        """Where the WebUI keeps its LoRAs."""
+        """The WebUI's LoRA folder."""
 
     def refresh_loras(self) -> None:
-        """Have the WebUI look at that folder again."""
+        """Make the WebUI rescan that folder."""
 
     def describe(self, picture: Image.Image) -> str:
-        """What the WebUI's interrogator says of a picture; holds '<error>' where it failed."""
+        """Caption a picture by the WebUI's interrogator; contains '<error>' if that failed."""
 
 
 class Host(Protocol):
@@ -93,44 +92,44 @@ class Host(Protocol):
         """Passwords by user, from --api-auth; empty: the API is open."""
 
     def names(self) -> Names:
-        """What is installed, for drop-downs. Cheap; never loads a model."""
+        """Installed checkpoints, samplers, schedulers and ControlNet models; never loads a model."""
 
     def missing_features(self) -> tuple[str, ...]:
-        """What cannot be done on this host, one sentence each, with the cure; empty where all works."""
+        """Features missing on this host, one sentence each with the remedy; empty if there are none."""
 
     def queue_lock(self) -> AbstractContextManager[Any]:
         """The lock that lets one generation run at a time. Not reentrant."""
 
     def job(self, title: str) -> AbstractContextManager[None]:
-        """A job of our own, outside of any generation: takes the queue lock, shows progress, can be interrupted."""
+        """Context for a job outside of any generation: holds the queue lock, shows progress, can be interrupted."""
 
     def say(self, text: str) -> None:
-        """Show what is being done in the WebUI's progress bar."""
+        """Set the text of the WebUI's progress bar."""
 
     def warn(self, text: str) -> None:
-        """Tell the user of a failure: on the console, and as a toast where the host and the moment have one."""
+        """Report a failure to the user: on the console, and as a toast if the host has one."""
 
     def interrupted(self) -> bool:
         """Whether the user asked to interrupt, skip or stop."""
 
     def interrupt(self) -> None:
-        """Have what is being sampled now end; only for what runs for us."""
+        """Interrupt sampling; only for passes that we started."""
 
     def use_finder(self, name: str = "auto") -> AbstractContextManager[Finder]:
-        """A finder, loaded once and kept; memory is freed for it before, and it leaves the GPU after.
+        """Context with a cached finder; GPU memory is reserved around each call and its models are offloaded after it.
 
         Raises `FinderUnavailable` and `WeightsError`.
         """
 
     def inpainting_backend(self, parent: Any = None, index: int = 0) -> InpaintingBackend:
-        """What runs inpaint passes within the generation `parent` (the host's processing object), for its picture
-        number `index`; without a parent from the defaults of `PassDefaults`."""
+        """The inpainting backend for picture `index` of the generation `parent` (the host's processing object); without
+        a parent it uses the defaults of `PassDefaults`."""
 
     def save(self, picture: Image.Image, parent: Any, index: int, infotext: str, suffix: str = "") -> Saved:
-        """Write a picture next to the host's own, with its naming and format. Raises `OutputError`."""
+        """Save a picture beside the host's own, with its naming and format. Raises `OutputError`."""
 
     def lossy_format(self) -> str:
-        """The format of the WebUI's files and answers where it changes pixels ('jpg'); empty where it does not."""
+        """The WebUI's file format if it is lossy ('jpg'); empty if lossless."""
 
     def training(self) -> TrainingHost:
-        """The WebUI as training sees it."""
+        """The WebUI's training services."""

@@ -1,4 +1,4 @@
-"""What training asks of the WebUI around it (see `TrainingHost`): one implementation for A1111 and its forks."""
+"""Implementation of `TrainingHost` for A1111 and its forks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lib_prodshot.hosts.compatibility.gpu_memory import Memory
 
 
 class WebUITraining:
-    """Asks modules that every fork has; `queue_lock` is the WebUI's own."""
+    """Uses modules that every fork has; `queue_lock` is the WebUI's own."""
 
     def __init__(self, memory: Memory, queue_lock: AbstractContextManager[Any]) -> None:
         self._memory = memory
@@ -23,31 +23,31 @@ class WebUITraining:
         self._shared = import_module("modules.shared")
 
     def is_generating(self) -> bool:
-        """Whether anything is being generated; the WebUI names what it is at, and counts from -1 at its start."""
+        """Whether a generation is running; the WebUI sets `job` then, and counts jobs from -1 at its start."""
         state = self._shared.state
         return bool(state.job or state.job_count)
 
     def leave_gpu(self) -> None:
-        """Have every model of the WebUI's leave the GPU, between two generations. Each comes back by itself."""
+        """Move all of the WebUI's models off the GPU, between two generations; it reloads them itself."""
         with self._queue_lock:
-            self._memory.release()
+            self._memory.unload_all()
 
     def checkpoint_file(self, name: str) -> Path:
         """The file of a checkpoint that the WebUI lists. Raises `EnhanceError` for an unknown one."""
         return Path(installed.checkpoint(name).filename)
 
     def lora_folder(self) -> Path:
-        """Where this WebUI keeps its LoRAs."""
+        """The WebUI's LoRA folder."""
         chosen = getattr(self._shared.cmd_opts, "lora_dir", None)
         return Path(chosen) if chosen else Path(import_module("modules.paths").models_path) / "Lora"
 
     def refresh_loras(self) -> None:
-        """Have the built-in Lora extension look at its folder again."""
+        """Make the built-in Lora extension rescan its folder."""
         networks = sys.modules.get("networks")
         if networks is not None and hasattr(networks, "list_available_networks"):
             networks.list_available_networks()
 
     def describe(self, picture: Image.Image) -> str:
-        """What the WebUI's interrogator says of a picture."""
+        """Caption a picture by the WebUI's interrogator."""
         with self._queue_lock:
             return str(self._shared.interrogator.interrogate(picture.convert("RGB")))

@@ -1,4 +1,4 @@
-"""The WebUI around us, as `Host`. What differs between A1111 and its forks stands in the modules beside this one."""
+"""Implementation of `Host` for AUTOMATIC1111 and its forks; their differences are handled in `compatibility`."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from lib_prodshot.hosts.compatibility.controlnet import find_script, pick_contro
 from lib_prodshot.hosts.compatibility.gpu_memory import pick_memory
 from lib_prodshot.hosts.interface import Names, Saved
 from lib_prodshot.hosts.nested_pass.backend import NestedPassBackend
-from lib_prodshot.hosts.nested_pass.parent import defaults_of
+from lib_prodshot.hosts.nested_pass.parent import inherited_defaults
 from lib_prodshot.hosts.training import WebUITraining
 from lib_prodshot.inpainting import ControlLists, PassDefaults
 
 _SAVED_AS = "already_saved_as"
 
 _EXACT_SAVING = {"stealth_pnginfo_option": "None", "stealth_pnginfo_opt": "None"}
-"""Settings under which a file holds the very pixels: Forge and reForge (each has its own word for it) hide the infotext
-in the lowest bits of colours or transparency, even where the option was never touched."""
+"""Settings under which files hold the exact pixels: Forge and reForge (by different names) hide the infotext in the
+lowest bits of colours or transparency, even if the option was never set."""
 
 _HOOKS = {
     "postprocess_image_after_composite": "This WebUI shows scripts no finished picture: the accordion, and the script "
     "on txt2img, do nothing; use the script on img2img.",
     "post_sample": "This WebUI does not tell scripts when it has sampled: whether ControlNet took part cannot be said.",
 }
-"""Hooks that a WebUI must have for all of Prodshot to work, and what is lost without."""
+"""Hooks that Prodshot uses, and what is missing without each."""
 
 _FAMILIES = (
     ("modules_forge.forge_version", "Forge family"),
@@ -42,7 +42,7 @@ _FAMILIES = (
 
 
 class WebUI:
-    """One implementation for all: it asks modules that every fork has."""
+    """The active WebUI, through modules that every fork has."""
 
     def __init__(self) -> None:
         self._shared = import_module("modules.shared")
@@ -84,19 +84,19 @@ class WebUI:
         return {user: password for user, _, password in pairs}
 
     def names(self) -> Names:
-        """What is installed, for drop-downs."""
+        """Installed checkpoints, samplers, schedulers and ControlNet models."""
         control = self._control_lists(refresh=False)
         return Names(installed.checkpoints(), installed.samplers(), installed.schedulers(), control)
 
     def missing_features(self) -> tuple[str, ...]:
-        """What cannot be done here."""
-        return (*self._lacks_of_hooks(), *self._lacks_of_control())
+        """Missing hooks and ControlNet."""
+        return (*self._missing_hooks(), *self._missing_control())
 
-    def _lacks_of_hooks(self) -> tuple[str, ...]:
+    def _missing_hooks(self) -> tuple[str, ...]:
         base = import_module("modules.scripts").Script
-        return tuple(lack for hook, lack in _HOOKS.items() if not hasattr(base, hook))
+        return tuple(missing for hook, missing in _HOOKS.items() if not hasattr(base, hook))
 
-    def _lacks_of_control(self) -> tuple[str, ...]:
+    def _missing_control(self) -> tuple[str, ...]:
         lists = self._control_lists(refresh=False)
         if lists is None:
             return ("ControlNet is not installed: product shapes are not held; install sd-webui-controlnet.",)
@@ -119,7 +119,7 @@ class WebUI:
 
     @contextmanager
     def job(self, title: str) -> Iterator[None]:
-        """A job of our own, outside of any generation."""
+        """Context for a job outside of any generation."""
         state = self._shared.state
         with self.queue_lock():
             state.begin(job=title)
@@ -131,11 +131,11 @@ class WebUI:
                 state.interrupted = state.skipped = False
 
     def say(self, text: str) -> None:
-        """Show what is being done in the progress bar."""
+        """Set the text of the progress bar."""
         self._shared.state.textinfo = text or None
 
     def warn(self, text: str) -> None:
-        """A console line, and a toast where the page that asked is known."""
+        """Print a message and show a toast if the calling page is known."""
         print(f"Prodshot: {text}")
         with suppress(Exception):
             import_module("gradio").Warning(f"Prodshot: {text}")
@@ -146,31 +146,31 @@ class WebUI:
         return bool(state.interrupted or state.skipped or state.stopping_generation)
 
     def interrupt(self) -> None:
-        """Have what is being sampled now end."""
+        """Interrupt sampling."""
         self._shared.state.interrupt()
 
     def models_dir(self) -> Path:
-        """Where finders' weights are: the settings page's folder, else ours in the WebUI's models folder."""
+        """The folder of finders' weights: the settings page's, else ours in the WebUI's models folder."""
         text = str(self.option("prodshot_models_dir", "") or "").strip()
         return Path(text).expanduser() if text else self.models_path() / "prodshot"
 
     def use_finder(self, name: str = "auto") -> AbstractContextManager[Finder]:
-        """A finder, loaded once and kept (as the settings page says)."""
+        """Context with a cached finder (unloaded afterwards if the settings page says so)."""
         keep = bool(self.option("prodshot_keep_loaded", True))
         return finder_cache.use_finder(name, self.models_dir(), self._memory, self.say, keep)
 
     def inpainting_backend(self, parent: Any = None, index: int = 0) -> NestedPassBackend:
-        """What runs inpaint passes within `parent`, for its picture number `index`."""
-        defaults = PassDefaults() if parent is None else defaults_of(parent, index)
+        """The inpainting backend for picture `index` of `parent`."""
+        defaults = PassDefaults() if parent is None else inherited_defaults(parent, index)
         return NestedPassBackend(parent, defaults, pick_controlnet())
 
     def training(self) -> WebUITraining:
-        """What training asks of the WebUI."""
+        """The training services."""
         return WebUITraining(self._memory, self.queue_lock())
 
     def save(self, picture: Image.Image, parent: Any, index: int, infotext: str, suffix: str = "") -> Saved:
-        """Write a picture next to the host's own, with its naming and format. Raises `OutputError`."""
-        defaults = defaults_of(parent, index)
+        """Save a picture beside the host's own, with its naming and format. Raises `OutputError`."""
+        defaults = inherited_defaults(parent, index)
         target = parent.outpath_samples
         kind = self.option("samples_format", "png")
         # what is written may be changed on the way, by other extensions and by forks
@@ -187,7 +187,7 @@ class WebUI:
         return Saved(Path(path), infotext)
 
     def lossy_format(self) -> str:
-        """The format of the WebUI's files where it does not keep pixels as they are; empty where it does."""
+        """The WebUI's file format if it is lossy; empty if lossless."""
         kind = str(self.option("samples_format", "png")).lower()
         if kind == "webp" and self.option("webp_lossless", False):
             return ""

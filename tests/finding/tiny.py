@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.finding.models.architecture import SWINS, Bert, DetectorShape, SegmenterShape
+from benchmarks.random_models import BERT_BASE, SWIN_T, VIT_B
 
-DETECTOR = DetectorShape(
-    SWINS[0],
-    Bert(vocabulary=30522, hidden=64, layers=1, intermediate=128, positions=512, types=2),
-    channels=256,
+DETECTOR = replace(
+    SWIN_T,
+    bert=replace(BERT_BASE, hidden=64, layers=1, intermediate=128),
     encoder_layers=2,
     decoder_layers=2,
     feed_forward=256,
     queries=60,
 )
-SEGMENTER = SegmenterShape(
+SEGMENTER = replace(
+    VIT_B,
     side=128,
-    patch=16,
     embed_dim=32,
     depth=2,
     heads=2,
@@ -27,10 +28,7 @@ SEGMENTER = SegmenterShape(
     global_blocks=(1,),
     channels=32,
     mask_channels=4,
-    masks=3,
-    decoder_depth=2,
     decoder_feed_forward=64,
-    quality_depth=3,
     quality_hidden=32,
 )
 CAPTION = "hand bag . tote . car ."

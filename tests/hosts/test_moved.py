@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lib_prodshot.hosts import active
-from lib_prodshot.hosts.compatibility.interface_changes import moved
+from lib_prodshot.hosts.compatibility.interface_changes import describe_change
 from lib_prodshot.hosts.interface import HostUnavailable
 from tests.hosts.conftest import Double, _load_door, noise_picture, outcomes, pixels
 from tests.hosts.touched import Touch, touched
@@ -152,4 +152,4 @@ def test_what_is_raised_within_the_webui_is_no_moved_interface(webui: Double, mo
     monkeypatch.setattr(webui.processing, "process_images", process_images)
     (outcome,) = outcomes(webui.run_script(BAG, init_images=[noise_picture()]))
     assert outcome["reason"].startswith("the inpaint pass failed: AttributeError")
-    assert moved(ImportError("x", name="cv2")) == "" and moved(ValueError("x")) == ""
+    assert describe_change(ImportError("x", name="cv2")) == "" and describe_change(ValueError("x")) == ""

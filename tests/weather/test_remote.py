@@ -246,7 +246,7 @@ def test_nonsense_from_our_own_routes(call: str, told: Any) -> None:
 
 def test_an_answer_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than a WebUI can have to say."""
-    monkeypatch.setattr(remote, "MAX_ANSWER", 2**24)
+    monkeypatch.setattr(remote, "MAX_RESPONSE", 2**24)
 
     def endless() -> Iterator[bytes]:
         block = b" " * 2**20

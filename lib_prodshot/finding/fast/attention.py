@@ -1,4 +1,4 @@
-"""Softmax attention that never stores all of its scores, through `scaled_dot_product_attention`."""
+"""Chunked softmax attention by `scaled_dot_product_attention`: the full score matrix is never stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fast layers in a GroundingDINO that the package groundingdino-py (0.4.0) built."""
+"""Fast layers for a GroundingDINO that the package groundingdino-py (0.4.0) built."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lib_prodshot.finding.fast.fusion import folded_fusion
-from lib_prodshot.finding.fast.layers import EncoderParts, Sampler, in_rows
+from lib_prodshot.finding.fast.fusion import Fusion
+from lib_prodshot.finding.fast.layers import EncoderParts, RowMlp, Sampler
 from lib_prodshot.finding.fast.probe import attention_works, bag_works
 from lib_prodshot.finding.fast.swap import Wrapper, swap_items, swap_named
 
@@ -27,10 +27,6 @@ def accelerate(model: Any) -> int:
     return count
 
 
-def _sampler(attention: Any) -> Sampler:
-    return Sampler.of(attention, attention.num_heads, attention.num_levels, attention.num_points)
-
-
 class EncoderLayer(Wrapper):
     """`DeformableTransformerEncoderLayer`: bag sum and feed-forward over chunks of rows."""
 
@@ -38,7 +34,7 @@ class EncoderLayer(Wrapper):
         super().__init__(plain)
         activation = torch.relu_ if plain.activation is functional.relu else plain.activation
         self.parts = EncoderParts(
-            _sampler(plain.self_attn), plain.norm1, plain.linear1, activation, plain.linear2, plain.norm2
+            Sampler.of(plain.self_attn), plain.norm1, plain.linear1, activation, plain.linear2, plain.norm2
         )
 
     def forward(
@@ -61,7 +57,7 @@ class CrossAttention(Wrapper):
 
     def __init__(self, plain: Any) -> None:
         super().__init__(plain)
-        self.sampler = _sampler(plain)
+        self.sampler = Sampler.of(plain)
 
     def forward(
         self,
@@ -96,32 +92,26 @@ class FusionLayer(Wrapper):
         attention_mask_l: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Image tokens `v` (b × n × channels) and text tokens `l` (b × t × channels); True in a mask is padding."""
-        block = self.plain
-        attention = block.attn
-        pairs = [
-            folded_fusion(
-                block.layer_norm_v(v[number]),
-                block.layer_norm_l(l[number]),
-                query=attention.v_proj,
-                key=attention.l_proj,
-                image_value=attention.values_v_proj,
-                text_value=attention.values_l_proj,
-                image_out=attention.out_v_proj,
-                text_out=attention.out_l_proj,
-                heads=attention.num_heads,
-                scale=attention.scale,
-                image_gain=block.gamma_v,
-                text_gain=block.gamma_l,
-                image_padding=None if attention_mask_v is None else attention_mask_v[number],
-                text_padding=None if attention_mask_l is None else attention_mask_l[number],
-            )
-            for number in range(v.shape[0])
-        ]
-        return torch.stack([image for image, _ in pairs]), torch.stack([text for _, text in pairs])
+        block, attention = self.plain, self.plain.attn
+        fusion = Fusion(
+            image_norm=block.layer_norm_v,
+            text_norm=block.layer_norm_l,
+            query=attention.v_proj,
+            key=attention.l_proj,
+            image_value=attention.values_v_proj,
+            text_value=attention.values_l_proj,
+            image_out=attention.out_v_proj,
+            text_out=attention.out_l_proj,
+            heads=attention.num_heads,
+            scale=attention.scale,
+            image_gain=block.gamma_v,
+            text_gain=block.gamma_l,
+        )
+        return fusion.run(v, l, attention_mask_v, attention_mask_l)
 
 
 class QuietAttention(Wrapper):
-    """`nn.MultiheadAttention` without the averaged weights that its caller throws away."""
+    """`nn.MultiheadAttention` without the averaged weights, which its caller does not use."""
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, **others: Any) -> Any:
         """As the wrapped module, with None for the weights."""
@@ -145,11 +135,3 @@ class WindowAttention(Wrapper):
         standard = (channels // plain.num_heads) ** -0.5
         attended = functional.scaled_dot_product_attention(q * (plain.scale / standard), k, v, attn_mask=bias)
         return plain.proj(attended.transpose(1, 2).reshape(windows, tokens, channels))
-
-
-class RowMlp(Wrapper):
-    """Swin's feed-forward block over chunks of rows."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`x`: … × tokens × channels."""
-        return in_rows(lambda rows: self.plain.fc2(self.plain.act(self.plain.fc1(rows))), x)

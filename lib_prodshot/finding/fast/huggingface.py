@@ -1,4 +1,4 @@
-"""The fast layers in the GroundingDINO and SAM models of Hugging Face's transformers (4.40 to 5.x)."""
+"""Fast layers for the GroundingDINO and SAM models of Hugging Face's transformers (4.40 to 5.x)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lib_prodshot.finding.fast.attention import decomposed_attention
-from lib_prodshot.finding.fast.fusion import folded_fusion
-from lib_prodshot.finding.fast.layers import EncoderParts, Sampler, in_rows
+from lib_prodshot.finding.fast.fusion import Fusion
+from lib_prodshot.finding.fast.layers import EncoderParts, RowMlp, Sampler
 from lib_prodshot.finding.fast.probe import attention_works, bag_works
 from lib_prodshot.finding.fast.sam import fits, right_size
 from lib_prodshot.finding.fast.swap import Wrapper, swap_named
@@ -35,10 +35,6 @@ def accelerate_segmenter(model: Any) -> int:
     return count
 
 
-def _sampler(attention: Any) -> Sampler:
-    return Sampler.of(attention, attention.n_heads, attention.n_levels, attention.n_points)
-
-
 def _padding(keep: Tensor | None) -> Tensor | None:
     """transformers marks the tokens to keep; the layers here the ones to leave out."""
     return None if keep is None else ~keep.bool()
@@ -51,7 +47,7 @@ class DeformableLayer(Wrapper):
         super().__init__(plain)
         activation = torch.relu_ if isinstance(plain.activation_fn, nn.ReLU) else plain.activation_fn
         self.parts = EncoderParts(
-            _sampler(plain.self_attn),
+            Sampler.of(plain.self_attn),
             plain.self_attn_layer_norm,
             plain.fc1,
             activation,
@@ -88,7 +84,7 @@ class CrossAttention(Wrapper):
 
     def __init__(self, plain: Any) -> None:
         super().__init__(plain)
-        self.sampler = _sampler(plain)
+        self.sampler = Sampler.of(plain)
 
     def forward(
         self,
@@ -128,28 +124,23 @@ class FusionLayer(Wrapper):
         attention_mask_text: Tensor | None = None,
     ) -> Any:
         """Image tokens b × n × channels, text tokens b × t × channels; True in a mask is padding."""
-        layer = self.plain
-        attention = layer.attn
-        pairs = [
-            folded_fusion(
-                layer.layer_norm_vision(vision_features[number]),
-                layer.layer_norm_text(text_features[number]),
-                query=attention.vision_proj,
-                key=attention.text_proj,
-                image_value=attention.values_vision_proj,
-                text_value=attention.values_text_proj,
-                image_out=attention.out_vision_proj,
-                text_out=attention.out_text_proj,
-                heads=attention.num_heads,
-                scale=attention.scale,
-                image_gain=layer.vision_param,
-                text_gain=layer.text_param,
-                image_padding=None if attention_mask_vision is None else attention_mask_vision[number],
-                text_padding=None if attention_mask_text is None else attention_mask_text[number],
-            )
-            for number in range(vision_features.shape[0])
-        ]
-        return (torch.stack([image for image, _ in pairs]), None), (torch.stack([text for _, text in pairs]), None)
+        layer, attention = self.plain, self.plain.attn
+        fusion = Fusion(
+            image_norm=layer.layer_norm_vision,
+            text_norm=layer.layer_norm_text,
+            query=attention.vision_proj,
+            key=attention.text_proj,
+            image_value=attention.values_vision_proj,
+            text_value=attention.values_text_proj,
+            image_out=attention.out_vision_proj,
+            text_out=attention.out_text_proj,
+            heads=attention.num_heads,
+            scale=attention.scale,
+            image_gain=layer.vision_param,
+            text_gain=layer.text_param,
+        )
+        image, text = fusion.run(vision_features, text_features, attention_mask_vision, attention_mask_text)
+        return (image, None), (text, None)
 
 
 class VisionAttention(Wrapper):
@@ -165,11 +156,3 @@ class VisionAttention(Wrapper):
         qkv = plain.qkv(hidden_states)
         attended = decomposed_attention(qkv, plain.num_attention_heads, plain.rel_pos_h, plain.rel_pos_w)
         return plain.proj(attended), None
-
-
-class RowMlp(Wrapper):
-    """`SamMLPBlock` over chunks of rows."""
-
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        """`hidden_states`: … × channels."""
-        return in_rows(self.plain, hidden_states)

@@ -1,4 +1,4 @@
-"""The deformable layers of GroundingDINO round the bag sum: the same weights, a chunk of rows at a time.
+"""Deformable layers of GroundingDINO on the bag sum: the same weights, a chunk of rows at a time.
 
 A chunk of image tokens goes through a whole encoder layer while it is in the processor's cache, so nothing of the
 size 13,000 × 2,048 is ever stored.
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lib_prodshot.finding.fast.deformable import Levels, bag_attention, levels_for
+from lib_prodshot.finding.fast.swap import Wrapper
 
 ROWS = 1024
 """Image tokens worked on at a time; their widest temporary (rows × 2,048 floats) is 8 MB."""
@@ -32,10 +33,13 @@ class Sampler:
     points: int
 
     @classmethod
-    def of(cls, attention: Any, heads: int, levels: int, points: int) -> Sampler:
-        """Read the projections off an attention module; every implementation in the field names them alike."""
+    def of(cls, attention: Any) -> Sampler:
+        """Take projections and sizes from an attention module: sizes are `num_heads` in the authors' code, `n_heads`
+        in transformers; the projections have the same names in both."""
+        prefix = "num" if hasattr(attention, "num_heads") else "n"
+        sizes = (getattr(attention, f"{prefix}_{name}") for name in ("heads", "levels", "points"))
         projections = attention.sampling_offsets, attention.attention_weights, attention.value_proj
-        return cls(*projections, attention.output_proj, heads, levels, points)
+        return cls(*projections, attention.output_proj, *sizes)
 
     def table(self, value: Tensor, shapes: Tensor, padding: Tensor | None) -> tuple[Tensor, Levels]:
         """Project `value` (positions × channels), zero it where `padding` is True, and lay it out for the bag.
@@ -114,3 +118,11 @@ def in_rows(function: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:
     for begin in range(0, flat.shape[0], ROWS):
         result[begin : begin + ROWS] = function(flat[begin : begin + ROWS])
     return result.view(tokens.shape)
+
+
+class RowMlp(Wrapper):
+    """A feed-forward block over chunks of rows."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`tokens`: … × channels."""
+        return in_rows(self.plain, tokens)

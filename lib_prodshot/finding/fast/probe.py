@@ -1,4 +1,4 @@
-"""Does a fast formulation work on this device with this dtype? Asked once, on a tiny example, against plain torch."""
+"""Self-test of the fast formulations for a device and dtype: once, on a tiny example, against plain torch."""
 
 from __future__ import annotations
 

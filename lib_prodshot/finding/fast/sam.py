@@ -1,4 +1,4 @@
-"""The fast layers in the image encoder (ViTDet) of a Segment Anything model that segment-anything (1.0) built."""
+"""Fast layers for the image encoder (ViTDet) of a Segment Anything model that segment-anything (1.0) built."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def windows_of(tokens: Tensor, window: int, filling: Tensor) -> Tensor:
 
 
 def whole_of(windows: Tensor, height: int, width: int) -> Tensor:
-    """Put windows together again, without their padding: b × height × width × channels."""
+    """Join windows without their padding: b × height × width × channels."""
     window, channels = windows.shape[1], windows.shape[-1]
     down, across = -(-height // window), -(-width // window)
     joined = windows.view(-1, down, across, window, window, channels).transpose(2, 3)

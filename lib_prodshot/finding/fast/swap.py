@@ -1,4 +1,4 @@
-"""Swapping wrappers into one model instance, and out again."""
+"""Replace submodules of one model instance by wrappers, and restore them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 
 class Wrapper(nn.Module):  # type: ignore[misc, unused-ignore]
-    """Stands in for the layer `plain`, which keeps all weights; never in training mode."""
+    """Replacement of the layer `plain`, whose weights it uses; never in training mode."""
 
     def __init__(self, plain: Any) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ def swap_items(parent: Any, wrapper: type[Wrapper]) -> int:
 
 
 def restore(model: nn.Module) -> int:
-    """Take every wrapper out of `model`; returns how many. The model is as its loader built it."""
+    """Replace every wrapper in `model` by its plain layer; returns how many."""
     count = 0
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):

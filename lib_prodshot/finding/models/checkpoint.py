@@ -15,8 +15,8 @@ def read_weights(path: Path) -> dict[str, Any]:
     """Read the tensors of a `.safetensors`, `.pth` or `.pt` file by name, onto the CPU.
 
     Pickles are read with `weights_only`, so code in one is rejected, never executed. A state dict under the key
-    'model' or 'state_dict' is unpacked, and the prefix 'module.' dropped. Raises `WeightsError` for a file that is missing,
-    damaged, refused or holds no weights.
+    'model' or 'state_dict' is unpacked, and the prefix 'module.' dropped. Raises `WeightsError` for a file that is
+    missing, damaged, rejected or holds no weights.
     """
     if not path.is_file():
         raise WeightsError(f"{path.name} is not there: {path}")

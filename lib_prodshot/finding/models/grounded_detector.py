@@ -53,7 +53,7 @@ class GroundedDetector:
         self._handle = handle
 
     def detect(self, picture: Picture, classes: Sequence[ProductClass], text_threshold: float) -> Boxes:
-        """As `Detector.detect`. On out-of-memory retried once: from a GPU on the CPU, from the CPU on a smaller input."""
+        """As `Detector.detect`. Retried once on out-of-memory: from a GPU on the CPU, else on a smaller input."""
         picture = as_rgb(picture)
 
         def attempt(short_side: int) -> Callable[[GroundingModel, Any], tuple[Captions, AssignedBoxes]]:

@@ -1,7 +1,7 @@
-"""Callbacks hung into the WebUI without the price that its own way has.
+"""Registration of the WebUI's callbacks without the cost of its public functions.
 
-`script_callbacks.on_…` asks who calls it by `inspect.stack()`, which goes through every module loaded since the last
-time: 200 ms and more once ControlNet is in. Told the file by name, `add_callback` does not ask. classic does neither.
+`script_callbacks.on_…` determines its caller by `inspect.stack()`, which goes through every module loaded since the
+last call: 200 ms and more once ControlNet is loaded. `add_callback` with a file name skips that; classic has neither.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ Kind = Literal["app_started", "before_ui", "ui_settings", "ui_tabs", "script_unl
 
 
 def register(kind: Kind, callback: Callable[..., Any], file: str) -> None:
-    """Hang `callback` in; `file` is the extension's own file that does so."""
+    """Register `callback`; `file` is the extension's own file that does so."""
     try:
         callbacks = import_module("modules.script_callbacks")
     except ImportError as error:
-        _complain(kind, error)
+        _print_missing(kind, error)
         return
     known = getattr(callbacks, "callback_map", {}).get(f"callbacks_{kind}")
     try:
@@ -31,11 +31,11 @@ def register(kind: Kind, callback: Callable[..., Any], file: str) -> None:
 def _register_publicly(callbacks: Any, kind: Kind, callback: Callable[..., Any]) -> None:
     take = getattr(callbacks, f"on_{kind}", None)
     if take is None:
-        _complain(kind)
+        _print_missing(kind)
         return
     take(callback)
 
 
-def _complain(kind: Kind, error: Exception | None = None) -> None:
+def _print_missing(kind: Kind, error: Exception | None = None) -> None:
     why = f" ({error})" if error else ""
     print(f"Prodshot: this WebUI has no callback {kind}{why}; what hangs on it is missing. Please report its version.")

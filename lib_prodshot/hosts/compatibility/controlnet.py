@@ -1,6 +1,6 @@
-"""ControlNet's dialects: Mikubill's extension on AUTOMATIC1111 and the built-in one of the Forge family.
+"""Adapters for ControlNet: Mikubill's extension on AUTOMATIC1111 and the built-in one of the Forge family.
 
-Both swallow what goes wrong in them, so a pass is watched from inside (`Probe`).
+Both suppress their own errors, so a probe script inside a pass checks whether its unit was applied.
 """
 
 from __future__ import annotations
@@ -17,24 +17,23 @@ from lib_prodshot.inpainting import ControlLists
 from lib_prodshot.request import setting_named
 
 DISABLED = {"enabled": False}
-"""What every slot but ours holds: both dialects read it as a unit that is off."""
+"""A unit that is switched off, in both extensions; it fills every slot but ours."""
 
 
 class ControlNet(Protocol):
-    """One dialect."""
+    """Adapter for one ControlNet extension."""
 
     def lists(self, slots: int, refresh: bool) -> ControlLists:
-        """Models and preprocessors; `refresh` reads the models' folder again."""
+        """List models and preprocessors; `refresh` rescans the models' folder."""
 
     def translate(self, unit: Mapping[str, Any]) -> dict[str, Any]:
-        """Our unit in the host's words."""
+        """Convert our unit to the extension's values."""
 
-    def lent(self, script: Any, parent: Any) -> Any:
-        """A context that yields a copy of ControlNet's script for a nested pass, and afterwards puts the parent's own
-        ControlNet back to work."""
+    def isolated(self, script: Any, parent: Any) -> Any:
+        """A context that yields a copy of ControlNet's script for a nested pass, and then restores the parent's own."""
 
-    def took_part(self, script: Any) -> bool:
-        """Whether the copy's unit is at work right now."""
+    def was_applied(self, script: Any) -> bool:
+        """Whether the copy's unit is applied at this moment."""
 
 
 def find_script(runner: Any) -> Any | None:
@@ -44,23 +43,23 @@ def find_script(runner: Any) -> Any | None:
 
 
 def pick_controlnet() -> ControlNet:
-    """The dialect spoken here. Both may be asked for without ControlNet being there: `find_script` tells that."""
+    """Select the adapter for this host; whether ControlNet is installed is told by `find_script`."""
     if "lib_controlnet.external_code" in sys.modules:
         return ForgeControlNet()
     return MikubillControlNet()
 
 
 def _mode(values: list[str], ours: str) -> str:
-    """Our control mode in the host's words: they differ between forks, their order does not."""
+    """The host's value for our control mode: values differ between forks, their order does not."""
     place = setting_named("control_mode").choices.index(ours)
     return values[place] if ours not in values and place < len(values) else ours
 
 
 class ForgeControlNet:
-    """Forge, reForge, classic, neo."""
+    """Adapter for the built-in ControlNet of Forge, reForge, classic and neo."""
 
     def lists(self, slots: int, refresh: bool) -> ControlLists:
-        """Models and preprocessors; `refresh` reads the models' folder again."""
+        """List models and preprocessors; `refresh` rescans the models' folder."""
         state = import_module("lib_controlnet.global_state")
         if refresh:
             state.update_controlnet_filenames()
@@ -68,39 +67,39 @@ class ForgeControlNet:
         return ControlLists(tuple(models), tuple(state.get_all_preprocessor_names()), "None", slots)
 
     def translate(self, unit: Mapping[str, Any]) -> dict[str, Any]:
-        """Modes are strings here: an enum member would silently mean Balanced."""
+        """Convert our unit; modes are strings here, an enum member would silently mean Balanced."""
         code = import_module("lib_controlnet.external_code")
         return {**unit, "control_mode": _mode([mode.value for mode in code.ControlMode], unit["control_mode"])}
 
     @contextmanager
-    def lent(self, script: Any, parent: Any) -> Iterator[Any]:
-        """A shallow copy: `process` gives it parameters of its own, the parent's object keeps those it has."""
+    def isolated(self, script: Any, parent: Any) -> Iterator[Any]:
+        """Yield a shallow copy: `process` sets its own parameters, the parent's object keeps those it has."""
         yield copy.copy(script)
 
-    def took_part(self, script: Any) -> bool:
-        """The parameters are filled by `process`, once preprocessor and model have worked."""
+    def was_applied(self, script: Any) -> bool:
+        """Whether parameters are set: `process` does so after preprocessor and model succeeded."""
         return bool(getattr(script, "current_params", None))
 
 
 class MikubillControlNet:
-    """sd-webui-controlnet: hooks the UNet from `process` until `postprocess`, the parent's too."""
+    """Adapter for sd-webui-controlnet, which hooks the UNet from `process` until `postprocess`, the parent's too."""
 
     def lists(self, slots: int, refresh: bool) -> ControlLists:
-        """Models and preprocessors (under both their names); `refresh` reads the models' folder again."""
+        """List models and preprocessors (under both their names); `refresh` rescans the models' folder."""
         code = import_module("internal_controlnet.external_code")
         models = [name for name in code.get_models(update=refresh) if name != "None"]
         modules = dict.fromkeys([*code.get_modules(alias_names=True), *code.get_modules(alias_names=False)])
         return ControlLists(tuple(models), tuple(modules), "none", slots)
 
     def translate(self, unit: Mapping[str, Any]) -> dict[str, Any]:
-        """Our words are this dialect's own."""
+        """A copy of our unit, whose values are this extension's own."""
         return dict(unit)
 
     @contextmanager
-    def lent(self, script: Any, parent: Any) -> Iterator[Any]:
-        """A copy with nothing of the parent's in it, while the parent's hook is off the UNet.
+    def isolated(self, script: Any, parent: Any) -> Iterator[Any]:
+        """Yield a copy without the parent's state, while the parent's hook is removed from the UNet.
 
-        In ControlNet's own batch mode units come from the batch and not from the arguments, so that is off as well.
+        ControlNet's own batch mode takes units from the batch instead of the arguments, so it is disabled as well.
         """
         hook = getattr(script, "latest_network", None)
         if hook is not None:
@@ -109,21 +108,21 @@ class MikubillControlNet:
         own.latest_network, own.noise_modifier = None, None
         own.enabled_units, own.detected_map, own.post_processors = [], [], []
         try:
-            with _outside_batch(script):
+            with _batch_mode_disabled(script):
                 yield own
         finally:
             # by this the extension knows whether its cached models fit; a stale one makes it load them all again
             script.latest_model_hash = own.latest_model_hash
             if hook is not None and parent is not None and parent.iteration < parent.n_iter - 1:
-                _hook_again(script, parent)
+                _rehook(script, parent)
 
-    def took_part(self, script: Any) -> bool:
-        """The copy began without a network: one that is there was hooked for this pass."""
+    def was_applied(self, script: Any) -> bool:
+        """Whether a network is hooked: the copy started without one."""
         return getattr(script, "latest_network", None) is not None
 
 
-def _hook_again(script: Any, parent: Any) -> None:
-    """Batches of the parent are still to come: hook its units to the UNet as before."""
+def _rehook(script: Any, parent: Any) -> None:
+    """Hook the parent's units to the UNet again, for its remaining batches."""
     noise = script.noise_modifier
     script.process(parent, *parent.script_args[script.args_from : script.args_to])
     # it was used up by the first batch, and would change the next one
@@ -131,7 +130,7 @@ def _hook_again(script: Any, parent: Any) -> None:
 
 
 @contextmanager
-def _outside_batch(script: Any) -> Iterator[None]:
+def _batch_mode_disabled(script: Any) -> Iterator[None]:
     hijack = getattr(type(script).process, "__globals__", {}).get("batch_hijack")
     instance = getattr(hijack, "instance", None)
     if instance is None or not instance.is_batch:
@@ -145,18 +144,18 @@ def _outside_batch(script: Any) -> Iterator[None]:
 
 
 @dataclass
-class Watch:
-    """What a probe saw of a pass: whether ControlNet took part; None as long as it was not called."""
+class ProbeResult:
+    """Whether ControlNet was applied in a pass; None while the probe was not called."""
 
     control_ran: bool | None = None
 
 
-def make_probe(control: ControlNet, script: Any | None, watch: Watch) -> Any:
-    """A script for the nested runner that looks, right after sampling, whether ControlNet's copy was at work."""
+def make_probe(control: ControlNet, script: Any | None, result: ProbeResult) -> Any:
+    """A script for the nested runner that records after sampling whether ControlNet's copy was applied."""
     base = import_module("modules.scripts").Script
 
     class ProdshotProbe(base):  # type: ignore[misc, valid-type]
-        """Sees what the host does not report."""
+        """Reads ControlNet's state within the pass, which the host does not report."""
 
         filename = __file__
         args_from = 0
@@ -168,7 +167,7 @@ def make_probe(control: ControlNet, script: Any | None, watch: Watch) -> Any:
             return "Prodshot probe"
 
         def post_sample(self, p: Any, ps: Any, *args: Any) -> None:
-            """Sampling has ended; ControlNet's `postprocess`, which forgets all, comes later."""
-            watch.control_ran = script is not None and control.took_part(script)
+            """Record the state after sampling, before ControlNet's `postprocess` clears it."""
+            result.control_ran = script is not None and control.was_applied(script)
 
     return ProdshotProbe()

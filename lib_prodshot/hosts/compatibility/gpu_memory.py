@@ -1,4 +1,4 @@
-"""Making room for a finder beside a loaded checkpoint: each host family keeps its models by other means.
+"""GPU memory management: frees memory for a finder beside a loaded checkpoint, by each host family's own means.
 
 Adapters are chosen by what can be imported: Forge and neo have `backend.memory_management`, reForge and classic
 `ldm_patched.modules.model_management`, AUTOMATIC1111 neither.
@@ -13,29 +13,28 @@ from importlib import import_module
 from typing import Any, Protocol
 
 FINDER_BYTES = 4 << 30
-"""Room for GroundingDINO and SAM ViT-H with their activations at 1024 pixels."""
+"""Memory for GroundingDINO and SAM ViT-H with their activations at 1024 pixels."""
 
 
 class Memory(Protocol):
-    """Room on the GPU, lent to something that is not the checkpoint."""
+    """Adapter for a host's management of GPU memory."""
 
     def reserve(self, wanted: int) -> Any:
-        """A context in which at least `wanted` bytes are free if they can be; afterwards all is as sampling needs
-        it."""
+        """A context in which `wanted` bytes are free if possible; on exit models are placed as sampling needs them."""
 
-    def release(self) -> None:
-        """Take every model of the host's off the GPU; each comes back by itself when it is next wanted."""
+    def unload_all(self) -> None:
+        """Move every model of the host off the GPU; the host loads each again when it needs it."""
 
 
 class ManagedMemory:
-    """The Forge family: the host moves models by itself; we ask for room, and it loads them again when it samples."""
+    """The Forge family: the host moves models itself, frees memory on request and reloads them when it samples."""
 
     def __init__(self, manager: Any) -> None:
         self._manager = manager
 
     @contextmanager
     def reserve(self, wanted: int) -> Iterator[None]:
-        """Have the host free `wanted` bytes; nothing needs to be given back."""
+        """Request `wanted` bytes from the host; it reloads its models itself."""
         if on_gpu():
             self._manager.free_memory(wanted, self._manager.get_torch_device())
         try:
@@ -44,19 +43,18 @@ class ManagedMemory:
             if on_gpu():
                 self._manager.soft_empty_cache()
 
-    def release(self) -> None:
-        """Have the host unload all it has loaded, as its own "unload all models" does."""
+    def unload_all(self) -> None:
+        """Unload all models, as the host's own "unload all models" does."""
         self._manager.unload_all_models()
         self._manager.soft_empty_cache()
 
 
 class PlainMemory:
-    """AUTOMATIC1111: the checkpoint is moved to the CPU only where room is short, for the way there and back costs
-    seconds."""
+    """AUTOMATIC1111: the checkpoint is moved to the CPU only if memory is short, since moving costs seconds."""
 
     @contextmanager
     def reserve(self, wanted: int) -> Iterator[None]:
-        """Send the checkpoint to the CPU while room is short, and bring it back."""
+        """Move the checkpoint to the CPU while memory is short, and back on exit."""
         sd_models, shared = import_module("modules.sd_models"), import_module("modules.shared")
         checkpoint = sd_models.model_data.sd_model
         moved = checkpoint is not None and _is_short(wanted)
@@ -69,11 +67,11 @@ class PlainMemory:
                 sd_models.send_model_to_device(checkpoint)
             import_module("modules.devices").torch_gc()
 
-    def release(self) -> None:
-        """Send the checkpoint to the CPU, and let the WebUI take it for one that is loaded but not in use.
+    def unload_all(self) -> None:
+        """Move the checkpoint to the CPU and mark it as loaded but not in use.
 
-        A checkpoint that is in use and not on the GPU would end the next generation; one that only is loaded is
-        looked up and brought back by it (`sd_models.reuse_model_from_already_loaded`).
+        A checkpoint in use that is not on the GPU would make the next generation fail; one that is only loaded is
+        found and moved back (`sd_models.reuse_model_from_already_loaded`).
         """
         sd_models = import_module("modules.sd_models")
         checkpoint = sd_models.model_data.sd_model
@@ -84,7 +82,7 @@ class PlainMemory:
 
 
 def pick_memory() -> Memory:
-    """The memory adapter of this process."""
+    """Select the memory adapter of this process."""
     for name in ("backend.memory_management", "ldm_patched.modules.model_management"):
         try:
             return ManagedMemory(import_module(name))

@@ -1,4 +1,4 @@
-"""A WebUI from the future: telling its moved interface apart from every other error, and saying so in one sentence."""
+"""Detection of changed WebUI interfaces: tells them from every other error and reports them in one sentence."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ _THEIRS = ("modules", "modules_forge", "backend", "ldm_patched", "lib_controlnet
 _HOSTS = Path(__file__).parent.parent
 
 
-def sentence(error: Exception) -> str:
-    """What a user is told of an interface that moved."""
+def incompatibility_message(error: Exception) -> str:
+    """The message to the user about a changed interface."""
     told = " ".join(str(error).split()) or type(error).__name__
     return f"this WebUI's interface is not the one Prodshot knows ({told}); please report it with the WebUI's version"
 
 
-def moved(error: Exception) -> str:
-    """The sentence, where something of the WebUI's is gone or takes other arguments than these rooms give it. Empty
-    for any other error: what is raised within the WebUI is its own affair."""
+def describe_change(error: Exception) -> str:
+    """The message, if `error` shows that something of the WebUI's is gone or takes other arguments than ours; empty for
+    any other error: what is raised inside the WebUI is not an interface change."""
     if isinstance(error, ImportError):
-        return sentence(error) if (error.name or "").split(".")[0] in _THEIRS else ""
+        return incompatibility_message(error) if (error.name or "").split(".")[0] in _THEIRS else ""
     if isinstance(error, (AttributeError, TypeError)) and _raised_here(error):
-        return sentence(error)
+        return incompatibility_message(error)
     return ""
 
 
 def _raised_here(error: Exception) -> bool:
-    """Whether a line of these rooms stumbled, and not something that it called."""
+    """Whether the error was raised by a line of `hosts` itself, not by something that it called."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and _HOSTS in Path(frames[-1].filename).parents
 
 
 @contextmanager
-def told_if_moved() -> Iterator[None]:
-    """Around what speaks to the WebUI, also as a decorator: a moved interface becomes `HostUnavailable`."""
+def interface_changes_reported() -> Iterator[None]:
+    """Context or decorator for calls into the WebUI: a changed interface raises `HostUnavailable`."""
     try:
         yield
     except (ImportError, AttributeError, TypeError) as error:
-        told = moved(error)
-        if not told:
+        message = describe_change(error)
+        if not message:
             raise
-        raise HostUnavailable(told) from error
+        raise HostUnavailable(message) from error

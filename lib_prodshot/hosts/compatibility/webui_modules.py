@@ -1,4 +1,4 @@
-"""Parts of the WebUI that our panel and settings page are put together from; imported when they are asked for."""
+"""Lazy imports of the WebUI's modules that the panel and the settings page use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a WebUI hands to a script (values by position, dicts by name, anything over HTTP) to a request."""
+"""Parsing of a script's arguments (values by position, dicts by name, anything over HTTP) into a request."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ OVERRIDES = "prodshot_overrides"
 
 
 def request_from(parent: Any, arguments: Sequence[Any]) -> Request:
-    """The request that a script's arguments describe, with the generation's overrides on top. Raises
-    `RequestError`."""
+    """Parse a script's arguments, updated by the generation's overrides. Raises `RequestError`."""
     overrides = dict(getattr(parent, OVERRIDES, None) or {})
     request = Request.from_arguments([*arguments, overrides], base=WEBUI_BASE)
     _ = request.classes  # without products there is nothing to look for
     return request
 
 
-def given(parent: Any, script: Any, arguments: Sequence[Any]) -> Sequence[Any]:
-    """Those of a selectable script's arguments that the caller gave.
+def given_arguments(parent: Any, script: Any, arguments: Sequence[Any]) -> Sequence[Any]:
+    """The arguments of a selectable script that the caller really passed.
 
-    The API puts `script_args` in place of the script's slots without filling up: given fewer, everything after them
-    moves forward, and the script is handed its neighbours' values.
+    The API replaces the script's slots by `script_args` without padding: with fewer values all later ones shift, and
+    the script receives those of its neighbours.
     """
     if not getattr(parent, "is_api", False):
         return arguments
@@ -37,9 +36,9 @@ def given(parent: Any, script: Any, arguments: Sequence[Any]) -> Sequence[Any]:
 
 
 def split_enabled(arguments: Sequence[Any]) -> tuple[bool, list[Any]]:
-    """The accordion's switch and the rest of its arguments.
+    """Split the accordion's arguments into its switch and the rest.
 
-    A dict in the switch's place switches on, unless it says 'enabled' itself; so may a dict further on.
+    A dict in the switch's place switches on, unless it contains 'enabled'; so may a later dict.
     """
     enabled, rest = False, list(arguments)
     if arguments:
@@ -56,8 +55,8 @@ def split_enabled(arguments: Sequence[Any]) -> tuple[bool, list[Any]]:
     return enabled, rest
 
 
-def refuse(parent: Any, error: RequestError) -> None:
-    """Answer an API caller with 422 and every wrong field; a page goes on, and gets the reason with its picture."""
+def raise_for_api(parent: Any, error: RequestError) -> None:
+    """Raise HTTPException 422 with every invalid field for an API caller; do nothing for the page."""
     if not getattr(parent, "is_api", False):
         return
     problems = [

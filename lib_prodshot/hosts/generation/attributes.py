@@ -6,8 +6,8 @@ SESSION = "_prodshot_session"
 """The attribute of a generation's processing object that holds its session; shallow copies share it."""
 
 REPORT_CONTROL = "report_control"
-"""Among the accordion's arguments, in a dict: tell in the answer's parameters whether ControlNet took part in this
-generation. WebUIs swallow its failures, so a client that samples over there cannot know it otherwise."""
+"""Among the accordion's arguments, in a dict: report in the response's parameters whether ControlNet was applied in
+this generation. WebUIs suppress its errors, so a remote client cannot know otherwise."""
 
 CONTROL = "Prodshot control"
-"""The parameter of an answer that tells it: true or false."""
+"""That parameter of the response: true or false."""

@@ -1,6 +1,6 @@
-"""What the WebUI calls in every generation, ours or not: light, so that a WebUI starts and works as fast as without us.
+"""Entry points that the WebUI calls in every generation; light, so that start and generations stay as fast as without.
 
-Everything that looks at pictures is imported when a picture is to be looked at.
+What processes pictures is imported when a picture is processed.
 """
 
 from __future__ import annotations
@@ -28,14 +28,13 @@ def _may_be_on(arguments: Sequence[Any]) -> bool:
 
 
 def sampled(parent: Any) -> None:
-    """The accordion's `post_sample`: ControlNet has not yet forgotten what it did."""
+    """The accordion's `post_sample`, while ControlNet's state is still available."""
     if CONTROL not in getattr(parent, "extra_generation_params", {}):
         return
     from lib_prodshot.hosts.compatibility import controlnet
 
     script = controlnet.find_script(parent.scripts)
-    took_part = script is not None and controlnet.pick_controlnet().took_part(script)
-    parent.extra_generation_params[CONTROL] = took_part
+    parent.extra_generation_params[CONTROL] = script is not None and controlnet.pick_controlnet().was_applied(script)
 
 
 def each_picture(parent: Any, shown: Any) -> None:
@@ -57,14 +56,14 @@ def after(parent: Any, processed: Any) -> None:
 
 
 def run(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
-    """The script's `run`: on txt2img outputs are looked at, on img2img the input is.
+    """The script's `run`: processes outputs on txt2img, inputs on img2img.
 
-    Raises `HostUnavailable` on a WebUI whose interface has moved, for the page and the API's caller to read.
+    Raises `HostUnavailable` on a WebUI whose interface has changed.
     """
-    from lib_prodshot.hosts.compatibility.interface_changes import told_if_moved
+    from lib_prodshot.hosts.compatibility.interface_changes import interface_changes_reported
     from lib_prodshot.hosts.generation import script_runs
 
-    with told_if_moved():
+    with interface_changes_reported():
         if hasattr(parent, "init_images"):
             return script_runs.run_on_input(parent, script, arguments)
         return script_runs.run_on_outputs(parent, script, arguments)

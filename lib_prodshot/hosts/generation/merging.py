@@ -1,4 +1,4 @@
-"""Several generations as one result: the products of a [class] prompt, one after another."""
+"""Merging of several generations into one result: those of a [class] prompt's products."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from lib_prodshot.hosts.generation.results import OUTCOMES
 _LISTS = ("all_prompts", "all_negative_prompts", "all_seeds", "all_subseeds")
 
 
-def merged(parent: Any, done: Sequence[Any]) -> Any:
-    """One result of all: pictures first, in order, then what scripts added, and a grid where the WebUI makes one."""
+def merge_results(parent: Any, done: Sequence[Any]) -> Any:
+    """Merge results: pictures first, in order, then what scripts added, and a grid if the WebUI makes one."""
     if not done:
         return import_module("modules.processing").Processed(parent, [], parent.seed, "")
     if len(done) == 1:
@@ -37,7 +37,7 @@ Shown = tuple[Image.Image, str]
 
 
 def _collect(done: Sequence[Any]) -> tuple[list[Shown], list[Shown]]:
-    """All parts' own pictures, and apart from them whatever else they show."""
+    """Separate all parts' own pictures from their additional ones."""
     pictures: list[Shown] = []
     extras: list[Shown] = []
     for part in done:
@@ -51,7 +51,7 @@ def _collect(done: Sequence[Any]) -> tuple[list[Shown], list[Shown]]:
 
 
 def _add_grid(parent: Any, result: Any, pictures: list[Image.Image]) -> None:
-    """A grid over all products, by the WebUI's own settings for grids."""
+    """Add a grid over all products, by the WebUI's settings for grids."""
     opts, images = import_module("modules.shared").opts, import_module("modules.images")
     if parent.do_not_save_grid or (len(pictures) < 2 and opts.grid_only_if_multiple):
         return

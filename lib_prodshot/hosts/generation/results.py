@@ -1,4 +1,4 @@
-"""What the user gets of each picture besides itself: infotext, gallery, files, and an outcome for machines."""
+"""Output besides the picture: infotext parameters, gallery, additional files and machine-readable outcomes."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from lib_prodshot.pictures import LoadedPicture
 
 VERDICT = "Prodshot"
-"""The infotext key of the verdict; every picture that was looked at has it."""
+"""The infotext key of the verdict; every processed picture has it."""
 
 RAN = "Prodshot ran"
-"""The infotext key of what really ran: size, sampling and ControlNet of each pass."""
+"""The infotext key of the executed passes: size, sampling and ControlNet of each."""
 
 NOTES = "Prodshot notes"
 
 OUTCOMES = "Prodshot outcomes"
-"""Among the parameters of the API's answer: one outcome for each picture, as `report.jsonl` has them."""
+"""Parameter of the API's response: one outcome for each picture, as `report.jsonl` has them."""
 
 _ALWAYS = ("products", "engine")
 
 
 def request_parameters(request: Request) -> dict[str, Any]:
-    """A request as infotext parameters: what differs from the WebUI's defaults, and what a reader wants to see."""
+    """Format a request as infotext parameters: settings that differ from the WebUI's defaults, products and engine."""
     changed = request.to_dict(only_changed=True, base=WEBUI_BASE)
     keys = {known.name: known.infotext for known in settings()}
     return {keys[name]: getattr(request, name) for name in keys if name in changed or name in _ALWAYS}
 
 
 def outcome_parameters(outcome: Outcome, ran: Sequence[str]) -> dict[str, Any]:
-    """An outcome as infotext parameters."""
+    """Format an outcome as infotext parameters."""
     parameters: dict[str, Any] = {VERDICT: outcome.to_infotext()}
     if ran:
         parameters[RAN] = "; ".join(ran)
@@ -47,13 +47,13 @@ def outcome_parameters(outcome: Outcome, ran: Sequence[str]) -> dict[str, Any]:
 
 
 def without_ours(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Infotext parameters without any of ours, which a former picture of the same generation may have left."""
+    """Infotext parameters without ours, which an earlier picture of the generation may have set."""
     return {key: value for key, value in parameters.items() if not key.startswith(VERDICT)}
 
 
 @dataclass(frozen=True)
 class Extra:
-    """A picture that goes along with a result: its kind ('before', 'mask', 'overlay') names the file."""
+    """An additional picture of a result; its kind ('before', 'mask', 'overlay') is part of the file name."""
 
     kind: str
     image: Image.Image
@@ -74,7 +74,7 @@ def extras_of(request: Request, before: Image.Image, loaded: LoadedPicture, outc
 
 
 def infotext_now(parent: Any) -> str:
-    """The infotext of the picture that a per-picture hook is looking at, as the WebUI is about to write it."""
+    """The infotext of a per-picture hook's picture, as the WebUI is about to write it."""
     create = import_module("modules.processing").create_infotext
     text: str = create(
         parent,
@@ -88,14 +88,14 @@ def infotext_now(parent: Any) -> str:
 
 
 def infotext_of(parent: Any, number: int) -> str:
-    """The infotext of a generation's picture `number`, where we and not the WebUI have made it."""
+    """The infotext of a generation's picture `number` that we and not the WebUI processed."""
     create = import_module("modules.processing").create_infotext
     text: str = create(parent, parent.all_prompts, parent.all_seeds, parent.all_subseeds, index=number)
     return text
 
 
 def add_to_gallery(processed: Any, extras: Sequence[tuple[Image.Image, str]]) -> None:
-    """Append pictures to a result, each with its infotext; what other scripts appended without one gets the first."""
+    """Append pictures with their infotexts to a result; earlier ones without an infotext get the first."""
     if not extras:
         return
     first = processed.infotexts[0] if processed.infotexts else processed.info
@@ -105,11 +105,11 @@ def add_to_gallery(processed: Any, extras: Sequence[tuple[Image.Image, str]]) ->
 
 
 def report_outcomes(processed: Any, outcomes: Sequence[Outcome]) -> None:
-    """Put the outcomes into the answer's parameters, on a copy: the generation's own become infotext."""
+    """Add the outcomes to the response's parameters, as a copy: the generation's own become infotext."""
     lines = [outcome.to_json() for outcome in outcomes]
     processed.extra_generation_params = {**processed.extra_generation_params, OUTCOMES: lines}
 
 
 def put_first_comment(processed: Any, text: str) -> None:
-    """A line under the page's gallery, above those that are there."""
+    """Insert a line above the existing comments under the page's gallery."""
     processed.comments = f"{text}\n{getattr(processed, 'comments', None) or ''}"

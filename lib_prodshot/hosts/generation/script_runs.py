@@ -1,7 +1,7 @@
-"""What Prodshot does within the WebUI's generations: the script's two runs, and the accordion's hooks.
+"""Runs of the script within the WebUI's generations, and the accordion's hooks.
 
-The script on txt2img lets the WebUI generate and has every output looked at by the always-on hooks; on img2img it
-looks at the input first, so that an absent product costs no sampling at all.
+On txt2img the script lets the WebUI generate, and the always-on hooks process every output; on img2img it processes
+the input first, so that an absent product costs no sampling.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.finder_cache import CachedFindings, cached_per_picture, restricted_to
 from lib_prodshot.hosts.generation import results
-from lib_prodshot.hosts.generation.arguments import given, refuse, request_from, split_enabled
+from lib_prodshot.hosts.generation.arguments import given_arguments, raise_for_api, request_from, split_enabled
 from lib_prodshot.hosts.generation.attributes import SESSION
-from lib_prodshot.hosts.generation.merging import merged
-from lib_prodshot.hosts.generation.session import Seen, Session, session_of
+from lib_prodshot.hosts.generation.merging import merge_results
+from lib_prodshot.hosts.generation.session import PictureResult, Session, session_of
 from lib_prodshot.hosts.nested_pass.parent import (
-    drawn_region,
-    is_inner,
-    number_of,
-    overridden,
-    prepare,
-    tell_model,
-    write_params,
+    initialise,
+    inpaint_region,
+    is_nested_pass,
+    overrides_applied,
+    picture_index,
+    save_parameters,
+    set_model_names,
 )
 from lib_prodshot.request import ProductClass, Request
 
 
 def before(parent: Any, arguments: Sequence[Any]) -> None:
-    """The accordion's `before_process`: give the generation a session if the accordion is on.
+    """The accordion's `before_process`: attach a session to the generation if the accordion is on.
 
-    Copies of a generation (X/Y/Z plot's cells, ADetailer's) carry the former one's: it is taken off them.
+    Copies of a generation (X/Y/Z plot's cells, ADetailer's) carry an earlier session, which is removed.
     """
-    if is_inner(parent):
+    if is_nested_pass(parent):
         return
     former = session_of(parent)
     if former is not None and former.source == "script":
@@ -59,30 +59,30 @@ def before(parent: Any, arguments: Sequence[Any]) -> None:
 
 
 def each_picture(parent: Any, shown: Any) -> None:
-    """`postprocess_image_after_composite`: look at a finished picture before it is saved. `shown.image` is replaced."""
+    """`postprocess_image_after_composite`: process a finished picture before it is saved; `shown.image` is replaced."""
     session = session_of(parent)
-    if session is None or is_inner(parent):
+    if session is None or is_nested_pass(parent):
         return
-    seen = session.look(shown.image, parent, number_of(parent))
+    seen = session.process(shown.image, parent, picture_index(parent))
     shown.image = seen.image
     if seen.extras:
-        _keep_extras(session, parent, number_of(parent), seen, results.infotext_now(parent))
+        _store_extras(session, parent, picture_index(parent), seen, results.infotext_now(parent))
 
 
 def after(parent: Any, processed: Any) -> None:
-    """`postprocess`: hand gallery and outcomes to the result. ADetailer calls it early, with no pictures."""
+    """`postprocess`: add gallery and outcomes to the result. ADetailer calls it early, without pictures."""
     session = session_of(parent)
-    if session is None or is_inner(parent) or not processed.images:
+    if session is None or is_nested_pass(parent) or not processed.images:
         return
     session.finish(processed)
 
 
 def run_on_outputs(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
-    """The script on txt2img: generate, every output looked at; with [class] in the prompt, each product in turn.
+    """The script on txt2img: generate and process every output; with [class] in the prompt, once for each product.
 
-    Raises HTTPException 422 for a wrong request over the API; on the page the pictures are made and say what is wrong.
+    Raises HTTPException 422 for an invalid request over the API; on the page pictures are generated with the reason.
     """
-    request, problem = _read(parent, script, arguments)
+    request, problem = _parse_request(parent, script, arguments)
     products = _products_in_turn(parent, request)
     import_module("modules.processing").fix_seed(parent)
     state = import_module("modules.shared").state
@@ -93,11 +93,11 @@ def run_on_outputs(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
         if state.interrupted or state.stopping_generation:
             break
         done.append(_generate(parent, request, problem, product, alone=len(products) == 1))
-    return merged(parent, done)
+    return merge_results(parent, done)
 
 
 def _products_in_turn(parent: Any, request: Request | None) -> list[ProductClass | None]:
-    """The products to generate one after another; [None] where the prompt asks for none of them by name."""
+    """The products to generate one after another; [None] if no prompt contains [class]."""
     prompts = [parent.prompt, getattr(parent, "hr_prompt", "")]
     if request is None or not any(CLASS in text for text in prompts if isinstance(text, str)):
         return [None]
@@ -122,33 +122,33 @@ def _generate(parent: Any, request: Request | None, problem: str, product: Produ
 
 
 def run_on_input(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
-    """The script on img2img: look at the input; absent, it comes back as it is, and nothing is sampled.
+    """The script on img2img: process the input; without a product it is returned unchanged and nothing is sampled.
 
-    Raises HTTPException 422 for a wrong request over the API, `PictureError` where there is no input.
+    Raises HTTPException 422 for an invalid request over the API, `PictureError` where there is no input.
     """
-    request, problem = _read(parent, script, arguments)
+    request, problem = _parse_request(parent, script, arguments)
     pictures = _inputs(parent)
-    prepare(parent, len(pictures) * _variants(parent, pictures))
+    initialise(parent, len(pictures) * _variants(parent, pictures))
     session = Session(host(), "script", request, problem)
     session.attach(parent)
     try:
-        with overridden(parent):
+        with overrides_applied(parent):
             return _run_on_pictures(session, parent, pictures)
     finally:
         vars(parent).pop(SESSION, None)
 
 
-def _read(parent: Any, script: Any, arguments: Sequence[Any]) -> tuple[Request | None, str]:
-    """The script's request, or why there is none."""
+def _parse_request(parent: Any, script: Any, arguments: Sequence[Any]) -> tuple[Request | None, str]:
+    """Parse the script's request; returns it, or None and the reason."""
     try:
-        return request_from(parent, given(parent, script, arguments)), ""
+        return request_from(parent, given_arguments(parent, script, arguments)), ""
     except RequestError as error:
-        refuse(parent, error)
+        raise_for_api(parent, error)
         return None, str(error)
 
 
 def _inputs(parent: Any) -> list[Image.Image]:
-    """The generation's input pictures, each once: the Batch tab repeats one for each variant."""
+    """The generation's input pictures without repetition: the Batch tab repeats one for each variant."""
     pictures = [image for image in parent.init_images or [] if image is not None]
     if not pictures:
         raise PictureError("there is no picture to look at; put one on the img2img canvas")
@@ -157,16 +157,16 @@ def _inputs(parent: Any) -> list[Image.Image]:
 
 def _run_on_pictures(session: Session, parent: Any, pictures: list[Image.Image]) -> Any:
     made: list[tuple[Image.Image, str]] = []
-    for number, seen in enumerate(_look_at_all(session, parent, pictures)):
-        tell_model(parent)
+    for number, seen in enumerate(_process_all(session, parent, pictures)):
+        set_model_names(parent)
         infotext = results.infotext_of(parent, number)
         image = seen.image.copy()
         image.info = {**seen.image.info, "parameters": infotext} if _writes_infotext() else dict(seen.image.info)
         if parent.save_samples():
             _save(session, parent, number, image, infotext)
-        _keep_extras(session, parent, number, seen, infotext)
+        _store_extras(session, parent, number, seen, infotext)
         made.append((image, infotext))
-    write_params(made[0][1])
+    save_parameters(made[0][1])
     processed = import_module("modules.processing").Processed(
         parent,
         [image for image, _ in made],
@@ -179,13 +179,13 @@ def _run_on_pictures(session: Session, parent: Any, pictures: list[Image.Image])
     return processed
 
 
-def _look_at_all(session: Session, parent: Any, pictures: list[Image.Image]) -> Iterator[Seen]:
-    """Every picture with its variants; one that is skipped or fails has none. The finder runs once for all variants."""
+def _process_all(session: Session, parent: Any, pictures: list[Image.Image]) -> Iterator[PictureResult]:
+    """Process each picture and its variants (none if skipped or failed); the finder runs once for each picture."""
     number = 0
     for picture in pictures:
-        wrap = _around_finder(parent, picture)
+        wrap = _finder_wrapper(parent, picture)
         for _ in range(_variants(parent, pictures)):
-            seen = session.look(picture, parent, number, wrap)
+            seen = session.process(picture, parent, number, wrap)
             yield seen
             number += 1
             if seen.outcome.status != "found":
@@ -193,14 +193,13 @@ def _look_at_all(session: Session, parent: Any, pictures: list[Image.Image]) -> 
 
 
 def _variants(parent: Any, pictures: list[Image.Image]) -> int:
-    """How many results of each picture: batch count × batch size, but a batch of several pictures is used up by
-    them."""
+    """Number of results for each picture: batch count × batch size; several pictures share the batch size."""
     return int(parent.n_iter * (parent.batch_size if len(pictures) == 1 else 1))
 
 
-def _around_finder(parent: Any, picture: Image.Image) -> Callable[[Finder], Finder]:
+def _finder_wrapper(parent: Any, picture: Image.Image) -> Callable[[Finder], Finder]:
     cache: CachedFindings = []
-    region = drawn_region(parent, picture.size)
+    region = inpaint_region(parent, picture.size)
 
     def wrap(finder: Finder) -> Finder:
         inner = finder if region is None else restricted_to(region, finder)
@@ -209,8 +208,8 @@ def _around_finder(parent: Any, picture: Image.Image) -> Callable[[Finder], Find
     return wrap
 
 
-def _keep_extras(session: Session, parent: Any, number: int, seen: Seen, infotext: str) -> None:
-    """Originals, masks and overlays: into the gallery, and on disk where the WebUI saves its pictures."""
+def _store_extras(session: Session, parent: Any, number: int, seen: PictureResult, infotext: str) -> None:
+    """Add originals, masks and overlays to the gallery, and save them if the WebUI saves its pictures."""
     for extra in seen.extras:
         if parent.save_samples():
             _save(session, parent, number, extra.image, infotext, suffix=f"-prodshot-{extra.kind}")
@@ -218,7 +217,7 @@ def _keep_extras(session: Session, parent: Any, number: int, seen: Seen, infotex
 
 
 def _save(session: Session, parent: Any, number: int, image: Image.Image, infotext: str, suffix: str = "") -> None:
-    """A picture that cannot be saved is told, and comes back all the same: it took long to make."""
+    """Save a picture; a failure becomes a note, and the picture is still returned."""
     try:
         host().save(image, parent, number, infotext, suffix)
     except OutputError as error:

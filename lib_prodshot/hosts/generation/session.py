@@ -1,4 +1,4 @@
-"""Prodshot within one generation: looks at each picture that it is shown, and keeps what came of it."""
+"""Session of Prodshot in one generation: runs the pipeline on each picture and records the outcomes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lib_prodshot.enhancing import Enhancer, load_enhancer
 from lib_prodshot.enhancing.inpaint import InpaintEnhancer
 from lib_prodshot.errors import ProdshotError
 from lib_prodshot.finding.finder import Finder
-from lib_prodshot.hosts.compatibility.interface_changes import moved
+from lib_prodshot.hosts.compatibility.interface_changes import describe_change
 from lib_prodshot.hosts.generation import results
 from lib_prodshot.hosts.generation.attributes import SESSION
 from lib_prodshot.hosts.interface import Host
@@ -31,13 +31,13 @@ Source = Literal["script", "accordion"]
 Wrap = Callable[[Finder], Finder]
 
 
-def _as_it_is(finder: Finder) -> Finder:
+def _unwrapped(finder: Finder) -> Finder:
     return finder
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What came of one picture: the picture to go on with, its outcome, what ran, and what goes along with it."""
+class PictureResult:
+    """Result for one picture: the picture to continue with, its outcome, the passes run and additional pictures."""
 
     image: Image.Image
     outcome: Outcome
@@ -47,7 +47,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Record:
-    """What is kept of a picture until the generation ends: its outcome without arrays."""
+    """Outcome of a picture without arrays, stored until the generation ends."""
 
     outcome: Outcome
     ran: tuple[str, ...]
@@ -55,7 +55,7 @@ class Record:
 
 @dataclass
 class Session:
-    """One generation's requests and results. `problem` says why the request itself cannot be followed."""
+    """Request and results of one generation; `problem` is the reason why the request is invalid."""
 
     host: Host
     source: Source
@@ -63,26 +63,26 @@ class Session:
     problem: str = ""
     records: dict[int, Record] = field(default_factory=dict)
     gallery: list[tuple[Image.Image, str]] = field(default_factory=list)
-    told: set[str] = field(default_factory=set)
+    reported: set[str] = field(default_factory=set)
 
     def attach(self, parent: Any) -> None:
-        """Make this the generation's session, and have each picture's infotext tell its outcome."""
+        """Attach the session to the generation and add the outcome to each picture's infotext."""
         setattr(parent, SESSION, self)
         parent.extra_generation_params = {**results.without_ours(parent.extra_generation_params), **self.parameters()}
 
     def parameters(self) -> dict[str, Any]:
-        """Infotext parameters: the request as it is, the outcome as a callable that each picture's infotext asks."""
+        """Infotext parameters: the request as values, the outcome as callables evaluated for each picture."""
         known = results.request_parameters(self.request) if self.request else {}
         if self.source == "script":
             known["Script"] = results.VERDICT
         return {
-            results.VERDICT: self._teller(results.VERDICT),
+            results.VERDICT: self._parameter_function(results.VERDICT),
             **known,
-            **{key: self._teller(key) for key in (results.RAN, results.NOTES)},
+            **{key: self._parameter_function(key) for key in (results.RAN, results.NOTES)},
         }
 
-    def _teller(self, key: str) -> Callable[..., str | None]:
-        def tell(p: Any = None, index: int = 0, use_main_prompt: bool = False, **_: Any) -> str | None:
+    def _parameter_function(self, key: str) -> Callable[..., str | None]:
+        def value(p: Any = None, index: int = 0, use_main_prompt: bool = False, **_: Any) -> str | None:
             if use_main_prompt:
                 return self.summary() if key == results.VERDICT else None
             number = getattr(p, "iteration", 0) * getattr(p, "batch_size", 1) + (index or 0)
@@ -91,30 +91,30 @@ class Session:
                 return PENDING if key == results.VERDICT else None
             return results.outcome_parameters(record.outcome, record.ran).get(key)
 
-        return tell
+        return value
 
     def summary(self) -> str:
         """The verdict of several pictures."""
         found = sum(record.outcome.status == "found" for record in self.records.values())
         return f"found in {found} of {len(self.records)} pictures"
 
-    def look(self, image: Image.Image, parent: Any, number: int, wrap: Wrap = _as_it_is) -> Seen:
-        """Take a picture through the pipeline. Whatever goes wrong becomes a verdict, told on every surface, and the
-        picture is the one that came. `wrap` may put something around the finder.
+    def process(self, image: Image.Image, parent: Any, number: int, wrap: Wrap = _unwrapped) -> PictureResult:
+        """Run the pipeline on a picture. An error becomes the verdict, reported everywhere, and the picture is returned
+        unchanged. `wrap` may wrap the finder.
         """
         try:
-            seen = self._look(image, parent, number, wrap)
+            result = self._process(image, parent, number, wrap)
         except ProdshotError as error:
-            seen = self._failed(image, str(error))
+            result = self._failed(image, str(error))
         except Exception as error:
-            _report()
-            seen = self._failed(image, moved(error) or f"{type(error).__name__}: {error}")
-        light = replace(seen.outcome, result=None, picture=None, mask=None, alpha=None)
-        self.records[number] = Record(light, seen.ran)
-        self._tell(parent, seen.outcome)
-        return seen
+            _print_traceback()
+            result = self._failed(image, describe_change(error) or f"{type(error).__name__}: {error}")
+        light = replace(result.outcome, result=None, picture=None, mask=None, alpha=None)
+        self.records[number] = Record(light, result.ran)
+        self._notify(parent, result.outcome)
+        return result
 
-    def _look(self, image: Image.Image, parent: Any, number: int, wrap: Wrap) -> Seen:
+    def _process(self, image: Image.Image, parent: Any, number: int, wrap: Wrap) -> PictureResult:
         request = self.request
         if request is None:
             return self._failed(image, self.problem)
@@ -128,10 +128,10 @@ class Session:
         ran = tuple(enhancer.ran) if isinstance(enhancer, InpaintEnhancer) else ()
         extras = tuple(results.extras_of(request, image, loaded, outcome))
         if outcome.status != "found" or outcome.result is None:
-            return Seen(image, outcome, ran, extras)
+            return PictureResult(image, outcome, ran, extras)
         enhanced = image_from(outcome.result)
         enhanced.info = dict(image.info)
-        return Seen(enhanced, outcome, ran, extras)
+        return PictureResult(enhanced, outcome, ran, extras)
 
     def _warn_of_loss(self) -> tuple[str, ...]:
         lossy = self.host.lossy_format()
@@ -142,33 +142,33 @@ class Session:
     def _say_stage(self, stage: str) -> None:
         self.host.say(f"Prodshot: {stage}")
 
-    def _failed(self, image: Image.Image, reason: str) -> Seen:
+    def _failed(self, image: Image.Image, reason: str) -> PictureResult:
         products = self.request.products if self.request else ""
         names = tuple(part.strip() for part in products.split(",") if part.strip())
-        return Seen(image, Outcome(Verdict("failed", reason), names, "none"))
+        return PictureResult(image, Outcome(Verdict("failed", reason), names, "none"))
 
-    def _tell(self, parent: Any, outcome: Outcome) -> None:
-        """Failures and notes for console and page, each once; the infotext asks by itself."""
+    def _notify(self, parent: Any, outcome: Outcome) -> None:
+        """Print failures and notes and show them on the page, each once."""
         self.host.say("")
-        if outcome.status == "failed" and self._is_news(outcome.to_infotext()):
+        if outcome.status == "failed" and self._is_new(outcome.to_infotext()):
             self.host.warn(outcome.to_infotext())
             comment(parent, outcome.to_infotext())
         for note in outcome.notes:
             self.note(parent, note)
 
     def note(self, parent: Any, text: str) -> None:
-        """Tell something for console and page, once."""
-        if self._is_news(text):
+        """Print a note and show it on the page, once."""
+        if self._is_new(text):
             print(f"Prodshot: {text}")
             comment(parent, text)
 
-    def _is_news(self, message: str) -> bool:
-        known = message in self.told
-        self.told.add(message)
+    def _is_new(self, message: str) -> bool:
+        known = message in self.reported
+        self.reported.add(message)
         return not known
 
     def finish(self, processed: Any) -> None:
-        """Hand gallery and outcomes to the generation's result."""
+        """Add gallery and outcomes to the generation's result."""
         results.add_to_gallery(processed, self.gallery)
         self.gallery = []
         outcomes = [self.records[number].outcome for number in sorted(self.records)]
@@ -179,8 +179,8 @@ class Session:
             results.put_first_comment(processed, f"Prodshot: {verdict}")
 
 
-def _report() -> None:
-    """The traceback, where the WebUI's other tracebacks go."""
+def _print_traceback() -> None:
+    """Print the traceback by the WebUI's error reporting."""
     try:
         import_module("modules.errors").report("Prodshot failed on a picture", exc_info=True)
     except (ImportError, AttributeError):
@@ -188,19 +188,19 @@ def _report() -> None:
 
 
 def comment(parent: Any, text: str) -> None:
-    """A line under the WebUI's gallery."""
+    """Add a line under the WebUI's gallery."""
     if hasattr(parent, "comment"):
         parent.comment(f"Prodshot: {text}")
 
 
 def enhancer_for(host: Host, request: Request, parent: Any, number: int) -> Enhancer:
-    """The enhancer that the request asks for, working within the generation `parent` on its picture `number`."""
+    """Create the request's enhancer for picture `number` of the generation `parent`."""
     if request.engine == "inpaint":
         return InpaintEnhancer(host.inpainting_backend(parent, number))
     return load_enhancer(request.engine)
 
 
 def session_of(parent: Any) -> Session | None:
-    """The session that a generation carries."""
+    """The session attached to a generation, or None."""
     session = getattr(parent, SESSION, None)
     return session if isinstance(session, Session) else None

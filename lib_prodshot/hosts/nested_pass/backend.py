@@ -1,4 +1,4 @@
-"""One nested img2img pass inside the WebUI, and everything around it that must not notice.
+"""Inpainting backend that runs an img2img pass nested in a generation of this WebUI, without side effects on it.
 
 Sources: the WebUI's `modules/processing.py` (1.10.1) for the order of things, ADetailer's inner pass for the runner.
 """
@@ -18,9 +18,9 @@ from PIL import Image
 
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.hosts import installed
-from lib_prodshot.hosts.compatibility.controlnet import DISABLED, ControlNet, Watch, find_script, make_probe
-from lib_prodshot.hosts.compatibility.interface_changes import moved, told_if_moved
-from lib_prodshot.hosts.nested_pass.parent import INNER, kept
+from lib_prodshot.hosts.compatibility.controlnet import DISABLED, ControlNet, ProbeResult, find_script, make_probe
+from lib_prodshot.hosts.compatibility.interface_changes import describe_change, interface_changes_reported
+from lib_prodshot.hosts.nested_pass.parent import NESTED_PASS, state_restored
 from lib_prodshot.inpainting import (
     ControlLists,
     ControlUnavailable,
@@ -42,46 +42,46 @@ _OVERRIDES: dict[str, Any] = {
     "save_mask_composite": False,
     "save_init_img": False,
 }
-"""Settings that a pass runs with. It returns the bare crop (no overlay): the last composite is ours."""
+"""Settings of a pass: it returns the crop without overlay, for the final composite is ours."""
 
 COMPANIONS = ("dynamic_thresholding", "lora_block_weight", "negpip", "sd_forge_dynamic_thresholding")
-"""Other extensions' scripts (file names without .py) that change what a prompt or a CFG scale means, so that they must
-run in the pass as they do around it. Everything else stays out."""
+"""Scripts of other extensions (file names without .py) that change the meaning of prompts or CFG scale, so they run in
+the pass too; all others do not."""
 
 
 class NestedPassBackend:
-    """Runs inpaint passes within one generation (`parent`), or on their own without one."""
+    """Inpainting backend of this WebUI: passes run nested in a generation (`parent`), or standalone without one."""
 
     def __init__(self, parent: Any | None, defaults: PassDefaults, control: ControlNet) -> None:
         self.defaults = defaults
         self._parent = parent
         self._control = control
 
-    @told_if_moved()
+    @interface_changes_reported()
     def family(self, checkpoint: str = "") -> Family:
         """The family of the named checkpoint; empty: of the one that this generation uses."""
         return installed.family(checkpoint or _parents_checkpoint(self._parent))
 
-    @told_if_moved()
+    @interface_changes_reported()
     def control_lists(self) -> ControlLists | None:
-        """What ControlNet offers here; None: it is not installed. Raises `ControlUnavailable`."""
+        """ControlNet's models and preprocessors; None if it is not installed. Raises `ControlUnavailable`."""
         script = find_script(self._runner())
         if script is None:
             return None
         try:
             return self._control.lists(script.args_to - script.args_from, refresh=True)
-        except Exception as error:  # an extension that was loaded by half, or moved
+        except Exception as error:  # an extension that was loaded by half, or describe_change
             words = " ".join(str(error).split())
             raise ControlUnavailable(
                 f"the WebUI's ControlNet cannot be asked for its models: {type(error).__name__}: {words}"
             ) from error
 
-    @told_if_moved()
+    @interface_changes_reported()
     def missing_loras(self, names: Collection[str]) -> frozenset[str]:
-        """Which of these names no installed LoRA file answers to."""
+        """Those of these names that no installed LoRA has."""
         return installed.missing_loras(names)
 
-    @told_if_moved()
+    @interface_changes_reported()
     def check(self, sampler: str, scheduler: str, checkpoint: str) -> None:
         """Raise `EnhanceError` for a sampler, scheduler or checkpoint that is not installed."""
         if sampler:
@@ -91,46 +91,48 @@ class NestedPassBackend:
         if checkpoint:
             installed.checkpoint(checkpoint)
 
-    @told_if_moved()
+    @interface_changes_reported()
     def inpaint(self, plan: InpaintPass) -> PassResult:
-        """Run the pass. Raises `PassInterrupted` and `EnhanceError`; everything is then as before."""
+        """Run the pass. Raises `PassInterrupted` and `EnhanceError`; the host's state is restored in any case."""
         shared = _shared()
-        _refuse_interrupted(shared.state)
+        _raise_if_interrupted(shared.state)
         runner, script = self._runner(), find_script(self._runner())
-        watch = Watch()
+        probe = ProbeResult()
         shared.state.job_count = max(shared.state.job_count, 0) + 1
-        with kept(self._parent, shared), self._lent_control(script) as own:
-            inner = self._processing(plan, runner, script, own, watch)
+        with state_restored(self._parent, shared), self._isolated_control(script) as own:
+            inner = self._processing(plan, runner, script, own, probe)
             with closing(inner):
                 processed = _run(inner)
-        _refuse_interrupted(shared.state)
+        _raise_if_interrupted(shared.state)
         picture = _result(processed, plan)
-        return PassResult(picture, watch.control_ran if plan.control is not None else None)
+        return PassResult(picture, probe.control_ran if plan.control is not None else None)
 
     @contextmanager
-    def _lent_control(self, script: Any | None) -> Iterator[Any | None]:
+    def _isolated_control(self, script: Any | None) -> Iterator[Any | None]:
         if script is None:
             yield None
             return
-        with self._control.lent(script, self._parent) as own:
+        with self._control.isolated(script, self._parent) as own:
             yield own
 
     def _runner(self) -> Any:
         runner = getattr(self._parent, "scripts", None)
         return runner if runner is not None else import_module("modules.scripts").scripts_img2img
 
-    def _processing(self, plan: InpaintPass, runner: Any, script: Any | None, own: Any | None, watch: Watch) -> Any:
-        """The pass as the host's processing object: its arguments filtered by what this host's constructor takes."""
+    def _processing(
+        self, plan: InpaintPass, runner: Any, script: Any | None, own: Any | None, probe: ProbeResult
+    ) -> Any:
+        """Build the host's processing object; arguments are filtered by what this host's constructor takes."""
         kind = import_module("modules.processing").StableDiffusionProcessingImg2Img
         known = inspect.signature(kind.__init__).parameters
         inner = kind(**{name: value for name, value in self._arguments(plan).items() if name in known})
-        setattr(inner, INNER, True)
+        setattr(inner, NESTED_PASS, True)
         inner._ad_disabled = True
         inner.user = getattr(self._parent, "user", None)
         inner.is_api, inner.scripts_setup_complete = True, True
         # the class's own caches hold the parent's prompts
         inner.cached_c, inner.cached_uc = [None, None, None], [None, None, None]
-        inner.scripts = self._own_runner(runner, own, watch)
+        inner.scripts = self._own_runner(runner, own, probe)
         inner.script_args = self._own_arguments(plan, runner, script)
         return inner
 
@@ -175,8 +177,9 @@ class NestedPassBackend:
             "inpainting_mask_invert": 0,
         }
 
-    def _own_runner(self, runner: Any, own: Any | None, watch: Watch) -> Any:
-        """A runner with companions, ControlNet's copy and our probe: not ourselves, ADetailer or soft inpainting."""
+    def _own_runner(self, runner: Any, own: Any | None, probe: ProbeResult) -> Any:
+        """Build a script runner with companions, ControlNet's copy and the probe; without ourselves, ADetailer or soft
+        inpainting."""
         mine = copy.copy(runner)
         # shared between copies, and two runners of equal length would call each other's scripts
         mine.callback_map = {}
@@ -185,12 +188,12 @@ class NestedPassBackend:
             script for script in runner.alwayson_scripts if self._parent is not None and _is_companion(script)
         ]
         controls = [] if own is None else [own]
-        mine.alwayson_scripts = [*companions, *controls, make_probe(self._control, own, watch)]
+        mine.alwayson_scripts = [*companions, *controls, make_probe(self._control, own, probe)]
         mine.scripts = list(mine.alwayson_scripts)
         return mine
 
     def _own_arguments(self, plan: InpaintPass, runner: Any, script: Any | None) -> list[Any]:
-        """The parent's arguments for the companions; ControlNet's slots hold our unit and nothing else."""
+        """Build script arguments: the parent's for the companions; only our unit in ControlNet's slots."""
         arguments = list(getattr(self._parent, "script_args", None) or [0])
         if script is None:
             return arguments
@@ -212,8 +215,8 @@ def _is_companion(script: Any) -> bool:
 
 
 def _overrides(parent: Any | None, plan: InpaintPass) -> dict[str, Any]:
-    """The parent's overrides with ours on top, as far as this host knows them; none where settings are frozen, for
-    then a host raises instead of overriding."""
+    """Merge the parent's overrides with ours, as far as this host has the settings; empty if settings are frozen, for a
+    host then raises instead of overriding."""
     shared = _shared()
     if getattr(shared.cmd_opts, "freeze_settings", False):
         return {}
@@ -228,20 +231,20 @@ def _parents_checkpoint(parent: Any | None) -> str:
     return str((getattr(parent, "override_settings", None) or {}).get("sd_model_checkpoint") or "")
 
 
-def _refuse_interrupted(state: Any) -> None:
+def _raise_if_interrupted(state: Any) -> None:
     if state.interrupted or state.skipped or state.stopping_generation:
         raise PassInterrupted("interrupted")
 
 
 def _run(inner: Any) -> Any:
-    """The host's own `process_images`; whatever it raises becomes one sentence."""
+    """Run the host's `process_images`; an exception becomes an `EnhanceError` of one sentence."""
     try:
         return import_module("modules.processing").process_images(inner)
     except Exception as error:
-        raise EnhanceError(moved(error) or _in_words(error)) from error
+        raise EnhanceError(describe_change(error) or _message(error)) from error
 
 
-def _in_words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     kind = type(error).__name__
     text = " ".join(str(error).split())
     if kind == "OutOfMemoryError" or "out of memory" in text.lower():

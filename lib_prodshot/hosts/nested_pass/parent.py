@@ -1,4 +1,4 @@
-"""The generation around us: what a nested pass takes over from it, and leaving it as it was."""
+"""The parent generation of a nested pass: the values inherited from it, and its state restored afterwards."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from PIL import Image
 
 from lib_prodshot.inpainting import PassDefaults
 
-INNER = "_prodshot_pass"
-"""Marks the processing object of our own nested pass."""
+NESTED_PASS = "_prodshot_pass"
+"""Attribute that marks the processing object of our own nested pass."""
 
-_ADETAILER_INNER = "_ad_inner"
-"""ADetailer's mark on its nested passes (its `!adetailer.py`): those are not pictures of the user's."""
+_ADETAILER_NESTED = "_ad_inner"
+"""ADetailer's mark on its nested passes (its `!adetailer.py`): those are not the user's pictures."""
 
 _MODEL_OPTIONS = ("sd_model_checkpoint", "sd_vae", "forge_additional_modules")
-"""Overrides that load something: the nested pass sets them, a skip must not."""
+"""Overrides that load a model: the nested pass applies them, a skipped picture must not."""
 
 
-def is_inner(parent: Any) -> bool:
-    """Whether this generation is a nested pass, ours or ADetailer's: then it is none of our business."""
-    return bool(getattr(parent, INNER, False) or getattr(parent, _ADETAILER_INNER, False))
+def is_nested_pass(parent: Any) -> bool:
+    """Whether this generation is a nested pass, ours or ADetailer's, which Prodshot ignores."""
+    return bool(getattr(parent, NESTED_PASS, False) or getattr(parent, _ADETAILER_NESTED, False))
 
 
-def number_of(parent: Any) -> int:
-    """Which picture of the generation is at hand in a per-picture hook, counted over all its batches."""
+def picture_index(parent: Any) -> int:
+    """Index of the picture in a per-picture hook, counted over all batches of the generation."""
     return int(parent.iteration * parent.batch_size + getattr(parent, "batch_index", 0))
 
 
-def defaults_of(parent: Any, number: int) -> PassDefaults:
-    """What a pass on the generation's picture `number` takes over: prompts with their LoRA tags, seed, sampling."""
+def inherited_defaults(parent: Any, number: int) -> PassDefaults:
+    """Pass defaults inherited from the generation's picture `number`: prompts with LoRA tags, seed, sampling."""
     ours = PassDefaults()
     return PassDefaults(
         prompt=str(_at(parent.all_prompts, number, parent.prompt)),
@@ -58,9 +58,9 @@ def _at(values: Any, number: int, otherwise: Any) -> Any:
 
 
 @contextmanager
-def kept(parent: Any | None, shared: Any) -> Iterator[None]:
-    """Whatever a nested pass changes outside of itself is put back: the last generation's parameters, the state's job
-    title, tiling and token merging of the loaded checkpoint."""
+def state_restored(parent: Any | None, shared: Any) -> Iterator[None]:
+    """Restore on exit what a nested pass changes: the file of last parameters, the state's job title, tiling and token
+    merging of the loaded checkpoint."""
     params = _params_file()
     written = params.read_bytes() if params.is_file() else None
     job = shared.state.job
@@ -70,7 +70,7 @@ def kept(parent: Any | None, shared: Any) -> Iterator[None]:
             yield
         finally:
             shared.state.job = job
-            _put_back(params, written)
+            _write_or_delete(params, written)
             if parent is not None:
                 _restore_patches(parent)
 
@@ -79,7 +79,7 @@ def _params_file() -> Path:
     return Path(import_module("modules.paths").data_path) / "params.txt"
 
 
-def _put_back(params: Path, written: bytes | None) -> None:
+def _write_or_delete(params: Path, written: bytes | None) -> None:
     with suppress(OSError):
         if written is not None:
             params.write_bytes(written)
@@ -88,7 +88,7 @@ def _put_back(params: Path, written: bytes | None) -> None:
 
 
 def _restore_patches(parent: Any) -> None:
-    """AUTOMATIC1111 patches the checkpoint for a whole generation; a nested one ends by taking the patches off.
+    """Apply the parent's patches to the checkpoint again: AUTOMATIC1111 removes them after a nested generation.
 
     The Forge family sets both anew before each sampling.
     """
@@ -99,8 +99,8 @@ def _restore_patches(parent: Any) -> None:
         apply(parent.sd_model, parent.get_token_merging_ratio())
 
 
-def prepare(parent: Any, wanted: int) -> None:
-    """Fill in what the WebUI's `process_images` would, for `wanted` pictures: we look at inputs without calling it."""
+def initialise(parent: Any, wanted: int) -> None:
+    """Set the fields that the WebUI's `process_images` would, for `wanted` pictures processed without it."""
     import_module("modules.processing").fix_seed(parent)
     if hasattr(parent, "fill_fields_from_opts"):
         parent.fill_fields_from_opts()
@@ -119,8 +119,8 @@ def prepare(parent: Any, wanted: int) -> None:
     state.job_count = max(0, state.job_count - parent.n_iter)
 
 
-def tell_model(parent: Any) -> None:
-    """Let infotexts name the checkpoint in use, without loading one."""
+def set_model_names(parent: Any) -> None:
+    """Set the model names for infotexts to the checkpoint in use, without loading one."""
     models = import_module("modules.sd_models")
     info = getattr(models.model_data.sd_model, "sd_checkpoint_info", None) or models.select_checkpoint()
     parent.sd_model_name = getattr(info, "name_for_extra", None)
@@ -131,8 +131,8 @@ def tell_model(parent: Any) -> None:
 
 
 @contextmanager
-def overridden(parent: Any) -> Iterator[None]:
-    """The generation's own settings (of the request, of the Batch tab) in force, such as its file names."""
+def overrides_applied(parent: Any) -> Iterator[None]:
+    """Apply the generation's override settings (request, Batch tab), such as file names, for the context."""
     opts = import_module("modules.shared").opts
     wanted = parent.override_settings or {}
     ours = {key: value for key, value in wanted.items() if key in opts.data_labels and key not in _MODEL_OPTIONS}
@@ -147,7 +147,7 @@ def overridden(parent: Any) -> Iterator[None]:
                 opts.data[key] = value
 
 
-def drawn_region(parent: Any, size: tuple[int, int]) -> npt.NDArray[np.uint8] | None:
+def inpaint_region(parent: Any, size: tuple[int, int]) -> npt.NDArray[np.uint8] | None:
     """The mask drawn on the Inpaint tab (H×W uint8, 255 = inside) at `size` (width, height); None for none."""
     mask = getattr(parent, "image_mask", None)
     if mask is None:
@@ -159,8 +159,8 @@ def drawn_region(parent: Any, size: tuple[int, int]) -> npt.NDArray[np.uint8] | 
     return region if region.any() else None
 
 
-def write_params(infotext: str) -> None:
-    """Let the paste arrow find this run, as the WebUI does for its own; unless --no-prompt-history."""
+def save_parameters(infotext: str) -> None:
+    """Save the infotext for the paste button, as the WebUI does for its own; unless --no-prompt-history."""
     shared = import_module("modules.shared")
     if getattr(shared.cmd_opts, "no_prompt_history", False):
         return

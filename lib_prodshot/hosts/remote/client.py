@@ -1,6 +1,6 @@
-"""A client for Prodshot in a WebUI somewhere else: find, enhance and run jobs over there.
+"""HTTP client for Prodshot's API in a remote WebUI: detect, enhance, jobs.
 
-`inpainting` is for pictures that are worked on here while the WebUI over there only samples.
+`inpainting` processes pictures locally and uses the remote WebUI for sampling only.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ ATTEMPTS = 5
 FIRST_PAUSE = 0.5
 """Seconds before the second attempt; each further pause is twice as long."""
 
-MAX_ANSWER = 2**30
-"""Bytes of an answer; whoever sends more is no WebUI, and must not fill the memory."""
+MAX_RESPONSE = 2**30
+"""Limit of a response in bytes, so that a wrong server cannot fill the memory."""
 
-_RESTING = (502, 503)
-"""HTTP statuses of a server that is busy, or not up yet behind its proxy: worth another attempt, whatever was asked."""
+_BUSY = (502, 503)
+"""HTTP statuses of a server that is busy or not started behind its proxy: any request may be retried."""
 
-_LATE = 504
-"""HTTP's status of a proxy that waits no longer: the server behind it may be at work."""
+_GATEWAY_TIMEOUT = 504
+"""HTTP status of a proxy's timeout: the server behind it may be processing the request."""
 
-_ONLY_ASKING = ("GET", "DELETE")
-"""Methods that may be sent twice: they begin no work."""
+_IDEMPOTENT = ("GET", "DELETE")
+"""Methods that may be sent twice: they start no work."""
 
 
 class RemoteError(ProdshotError):
@@ -44,7 +44,7 @@ class RemoteError(ProdshotError):
 
 @dataclass(frozen=True)
 class RemotePicture:
-    """What came of one picture over there: its outcome, and the files that were asked for (empty: not sent)."""
+    """A remote result for one picture: its outcome and the requested files (empty: not requested)."""
 
     outcome: Outcome
     output: bytes = field(default=b"", repr=False)
@@ -54,7 +54,7 @@ class RemotePicture:
 
 @dataclass(frozen=True)
 class RemoteJob:
-    """A job over there; `done` of `total` are of its kind's own unit."""
+    """State of a remote job; `done` and `total` are in the unit of its kind."""
 
     id: str
     kind: str
@@ -67,7 +67,7 @@ class RemoteJob:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will come of it."""
+        """Whether the job has ended."""
         return self.state in ("done", "failed", "cancelled")
 
 
@@ -108,17 +108,17 @@ class RemoteWebUI:
         self.close()
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self._http.close()
 
     def schema(self) -> list[dict[str, Any]]:
         """Every setting that the server knows, with default, range and help."""
-        with self._understood():
+        with self._parsing():
             return list(self.get("/prodshot/v1/schema")["settings"])
 
     def status(self) -> dict[str, Any]:
         """Finders, weights and versions of the server."""
-        with self._understood():
+        with self._parsing():
             return {**self.get("/prodshot/v1/status")}
 
     def detect(
@@ -130,28 +130,28 @@ class RemoteWebUI:
     def enhance(
         self, pictures: Sequence[bytes], include: Sequence[str] = ("output",), **settings: Any
     ) -> list[RemotePicture]:
-        """Enhance products over there; the `output` of a skipped or failed picture is the very file that was sent."""
+        """Enhance products remotely; the `output` of a skipped or failed picture is the very file that was sent."""
         return self._send_pictures("/prodshot/v1/enhance", pictures, include, settings)
 
     def start_job(self, kind: str, settings: Mapping[str, Any]) -> RemoteJob:
-        """Start long work over there."""
-        with self._understood():
+        """Start a remote job."""
+        with self._parsing():
             return _job(self.post("/prodshot/v1/jobs", {"kind": kind, "settings": dict(settings)}))
 
     def job(self, job_id: str) -> RemoteJob:
-        """How far a job has come."""
-        with self._understood():
+        """The state of a job."""
+        with self._parsing():
             return _job(self.get(f"/prodshot/v1/jobs/{job_id}"))
 
     def cancel_job(self, job_id: str) -> RemoteJob:
-        """Ask a job to end."""
-        with self._understood():
+        """Cancel a job."""
+        with self._parsing():
             return _job(self._answer("DELETE", f"/prodshot/v1/jobs/{job_id}", None))
 
     def wait_for_job(
         self, job_id: str, progress: Callable[[RemoteJob], None] = lambda job: None, interval: float = 1.0
     ) -> RemoteJob:
-        """Until the job is over; `progress` is shown each state of it."""
+        """Poll until the job has ended; `progress` is called with each state."""
         while True:
             job = self.job(job_id)
             progress(job)
@@ -160,20 +160,20 @@ class RemoteWebUI:
             self._sleep(interval)
 
     def get(self, path: str) -> Any:
-        """The JSON that any of the server's routes answers."""
+        """GET any route of the server; returns its JSON."""
         return self._answer("GET", path, None)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Send JSON to any of the server's routes and wait for what it answers, however long it works."""
+        """POST JSON to any route of the server and wait for its JSON, up to `patience` seconds."""
         return self._answer("POST", path, body)
 
     def interrupt(self) -> None:
-        """Ask the server to end what it samples; one that cannot be reached needs no asking."""
+        """Interrupt the server's sampling; errors are ignored."""
         with suppress(ProdshotError):
             self.post("/sdapi/v1/interrupt", {})
 
-    def sampled(self) -> float:
-        """How much of the generation at hand is done, 0..1; 0 where the server does not say."""
+    def sampling_progress(self) -> float:
+        """Progress of the running generation, 0..1; 0 if unknown."""
         with suppress(ProdshotError, KeyError, TypeError, ValueError):
             return float(self.get("/sdapi/v1/progress?skip_current_image=true")["progress"])
         return 0.0
@@ -182,12 +182,12 @@ class RemoteWebUI:
         self, path: str, pictures: Sequence[bytes], include: Sequence[str], settings: Mapping[str, Any]
     ) -> list[RemotePicture]:
         sent = {"images": [_encode(data) for data in pictures], "include": list(include), **settings}
-        with self._understood():
+        with self._parsing():
             return [_picture(line) for line in self.post(path, sent)["outcomes"]]
 
     @contextmanager
-    def _understood(self) -> Iterator[None]:
-        """Reading an answer of Prodshot's; one that is made otherwise is a `RemoteError`."""
+    def _parsing(self) -> Iterator[None]:
+        """Context for parsing a response: an unexpected structure raises `RemoteError`."""
         try:
             yield
         except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -211,10 +211,10 @@ class RemoteWebUI:
                 response = self._read(method, path, body, timeout)
             except httpx.HTTPError as error:
                 # work that may have begun is not asked for twice
-                if attempt == ATTEMPTS or not _never_began(method, error):
-                    raise RemoteError(f"{self.address} cannot be reached: {_words(error)}") from error
+                if attempt == ATTEMPTS or not _is_retryable(method, error):
+                    raise RemoteError(f"{self.address} cannot be reached: {_message(error)}") from error
             else:
-                if attempt == ATTEMPTS or not _is_resting(method, response.status_code):
+                if attempt == ATTEMPTS or not _is_busy(method, response.status_code):
                     return response
                 pause = max(pause, _retry_after(response))
             self._sleep(pause)
@@ -222,20 +222,20 @@ class RemoteWebUI:
         raise AssertionError("the last attempt returns or raises")
 
     def _read(self, method: str, path: str, body: Mapping[str, Any] | None, timeout: httpx.Timeout) -> httpx.Response:
-        """The whole answer, of which no more than `MAX_ANSWER` bytes are read."""
+        """Read the whole response, of which no more than `MAX_RESPONSE` bytes are read."""
         parts, size = [], 0
         with self._http.stream(method, path, json=body, timeout=timeout) as response:
             for part in response.iter_bytes():
                 parts.append(part)
                 size += len(part)
-                if size > MAX_ANSWER:
+                if size > MAX_RESPONSE:
                     raise RemoteError(f"{self.address} answered too much; is it a WebUI?")
         kept = {name: response.headers[name] for name in ("retry-after",) if name in response.headers}
         return httpx.Response(response.status_code, headers=kept, content=b"".join(parts))
 
     def _error(self, path: str, response: httpx.Response) -> ProdshotError:
         status = response.status_code
-        told = _told(response)
+        told = _json_object(response)
         problems = told.get("detail")
         ours = path.startswith("/prodshot/")
         if ours and status == 422 and isinstance(problems, list) and all(isinstance(item, dict) for item in problems):
@@ -267,17 +267,17 @@ def _parse(address: str) -> httpx.URL:
     return url
 
 
-def _never_began(method: str, error: httpx.HTTPError) -> bool:
+def _is_retryable(method: str, error: httpx.HTTPError) -> bool:
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)):
         return True
-    return method in _ONLY_ASKING and isinstance(error, httpx.TransportError)
+    return method in _IDEMPOTENT and isinstance(error, httpx.TransportError)
 
 
-def _is_resting(method: str, status: int) -> bool:
-    return status in _RESTING or (status == _LATE and method in _ONLY_ASKING)
+def _is_busy(method: str, status: int) -> bool:
+    return status in _BUSY or (status == _GATEWAY_TIMEOUT and method in _IDEMPOTENT)
 
 
-def _words(error: httpx.HTTPError) -> str:
+def _message(error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "it did not answer in time"
     return " ".join(str(error).split()) or type(error).__name__
@@ -288,7 +288,7 @@ def _retry_after(response: httpx.Response) -> float:
     return min(float(text), 60.0) if text.isdigit() else 0.0
 
 
-def _told(response: httpx.Response) -> dict[str, Any]:
+def _json_object(response: httpx.Response) -> dict[str, Any]:
     try:
         told = response.json()
     except ValueError:

@@ -1,6 +1,6 @@
-"""Inpaint passes on a WebUI somewhere else, through its own img2img route.
+"""Inpainting backend that runs passes on a remote WebUI, through its own img2img route.
 
-It needs no Prodshot over there; where there is one, it watches ControlNet for us.
+Prodshot need not be installed there; if it is, it reports whether ControlNet was applied.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _GRID = 64
 """A fork may round a pass's size to its own grid of so many pixels."""
 
 Progress = Callable[[float], None]
-"""Told the share done, 0..1."""
+"""Called with the share done, 0..1."""
 
 _T = TypeVar("_T")
 
@@ -50,14 +50,14 @@ _OVERRIDES = {
     "return_mask_composite": False,
     "control_net_no_detectmap": False,
 }
-"""Settings of a pass, as in a local one; ControlNet's map in the answer is how we know that it took part."""
+"""Settings of a pass, as in a nested one; ControlNet's map in the response shows that it was applied."""
 
 
 @dataclass
 class RemoteInpaintingBackend:
     """Inpainting backend that runs passes on a remote WebUI through its own img2img route.
 
-    `progress` is told how far a pass has come. Ctrl-C interrupts the pass over there too.
+    `progress` is called with the progress of a pass. Ctrl-C interrupts the remote pass too.
     """
 
     webui: RemoteWebUI
@@ -67,20 +67,20 @@ class RemoteInpaintingBackend:
     _seen: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def family(self, checkpoint: str = "") -> Family:
-        """Of the loaded checkpoint: what Prodshot over there says. Of a named one: what its name says."""
+        """The family of the loaded checkpoint, by the remote Prodshot; of a named one, by its name."""
         if not checkpoint:
             with suppress(RemoteError):
                 told = self._once("/prodshot/v1/status").get("family")
                 if told in ("sd15", "sd2", "sdxl"):
                     return cast(Family, told)
-            with self._understood():
+            with self._parsing():
                 checkpoint = str(self._once("/sdapi/v1/options").get("sd_model_checkpoint", ""))
         return control.family_of(checkpoint) or "other"
 
     def control_lists(self) -> ControlLists | None:
-        """What ControlNet offers over there; None: it is not installed."""
+        """The remote ControlNet's models and preprocessors; None if it is not installed."""
         try:
-            with self._understood():
+            with self._parsing():
                 models = list(self._once("/controlnet/model_list")["model_list"])
                 # the names that people and units use (depth_midas); without the question A1111 tells its own (depth)
                 modules = list(self._once("/controlnet/module_list?alias_names=true")["module_list"])
@@ -93,34 +93,34 @@ class RemoteInpaintingBackend:
         return ControlLists(known, tuple(modules), none, 1)
 
     def missing_loras(self, names: Collection[str]) -> frozenset[str]:
-        """Which of these names no LoRA over there answers to; without a list of them all are missing."""
+        """Those of these names that no remote LoRA has; all of them if the server has no list."""
         try:
             loras = self.webui.get("/sdapi/v1/loras")
         except RemoteError as error:
             if error.status == 404:
                 return frozenset(names)
             raise
-        with self._understood():
+        with self._parsing():
             known = {str(lora.get(key)) for lora in loras for key in ("name", "alias")}
         return frozenset(names) - known
 
     def check(self, sampler: str, scheduler: str, checkpoint: str) -> None:
         """Raise `EnhanceError` for a sampler, scheduler or checkpoint that is not there."""
-        with self._understood():
+        with self._parsing():
             if sampler or scheduler:
                 self._sampling(sampler or self.defaults.sampler, scheduler)
             if checkpoint:
                 self._checkpoint(checkpoint)
 
     def inpaint(self, plan: InpaintPass) -> PassResult:
-        """Run the pass over there. Raises `PassInterrupted` and `EnhanceError`."""
+        """Run the pass remotely. Raises `PassInterrupted` and `EnhanceError`."""
         try:
-            with self._understood():
+            with self._parsing():
                 body = self._body(plan)
-            reply = self._watched(lambda: self.webui.post("/sdapi/v1/img2img", body))
+            reply = self._with_progress(lambda: self.webui.post("/sdapi/v1/img2img", body))
         except RemoteError as error:
             raise EnhanceError(str(error)) from error
-        with self._understood():
+        with self._parsing():
             images = reply.get("images") or []
             if not isinstance(images, list):
                 raise EnhanceError(_NO_PICTURE)
@@ -130,18 +130,17 @@ class RemoteInpaintingBackend:
         return PassResult(_decode(images[0], plan), ran, _lossy_note(images[0]))
 
     @contextmanager
-    def _understood(self) -> Iterator[None]:
-        """Reading an answer of the WebUI's; one that is made otherwise is an `EnhanceError`."""
+    def _parsing(self) -> Iterator[None]:
+        """Context for parsing a response: an unexpected structure raises `EnhanceError`."""
         try:
             yield
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise EnhanceError(f"{self.webui.address} answered something else than a WebUI does; is it one?") from error
 
     def _control_ran(self, reply: Mapping[str, Any], maps: int) -> bool | None:
-        """Whether ControlNet took part: what Prodshot over there saw, else by the maps that ControlNet adds to an
-        answer. The Forge family adds them before it loads the model: there, one that is missing tells, and one that
-        is there does not."""
-        seen = _seen_over_there(reply)
+        """Whether ControlNet was applied: reported by the remote Prodshot, else by the maps that ControlNet adds to a
+        response. The Forge family adds them before it loads the model: there only a missing map is conclusive."""
+        seen = _reported_control(reply)
         if seen is not None:
             return seen
         if maps < 1:
@@ -151,14 +150,14 @@ class RemoteInpaintingBackend:
             return bool(self._once("/controlnet/version"))
         return None
 
-    def _watched(self, work: Callable[[], _T]) -> _T:
+    def _with_progress(self, work: Callable[[], _T]) -> _T:
         with ThreadPoolExecutor(max_workers=1) as pool:
             pending = pool.submit(work)
             try:
                 while not pending.done():
                     with suppress(NotYet):
                         return pending.result(timeout=self.interval)
-                    self.progress(self.webui.sampled())
+                    self.progress(self.webui.sampling_progress())
             except KeyboardInterrupt:
                 # the pool waits for its thread, and the thread for the server
                 self.webui.interrupt()
@@ -197,12 +196,12 @@ class RemoteInpaintingBackend:
             body["scheduler"] = scheduler
         if plan.control is not None:
             unit = {**plan.control, "save_detected_map": True}
-            body["alwayson_scripts"] = {"controlnet": {"args": [unit]}, **self._watcher()}
+            body["alwayson_scripts"] = {"controlnet": {"args": [unit]}, **self._control_report_arguments()}
         return body
 
-    def _watcher(self) -> dict[str, Any]:
-        """Prodshot's accordion over there, switched off, with the wish to be told what ControlNet did; nothing where
-        it is not installed or not shown, for a WebUI refuses an unknown script."""
+    def _control_report_arguments(self) -> dict[str, Any]:
+        """Arguments for the remote Prodshot's accordion, switched off, that request a report on ControlNet; empty if it
+        is not installed or not shown, for a WebUI rejects an unknown script."""
         with suppress(RemoteError, KeyError, TypeError):
             for script in self._once("/sdapi/v1/script-info"):
                 if (script["name"], script["is_alwayson"], script["is_img2img"]) == ("prodshot", True, True):
@@ -234,7 +233,7 @@ class RemoteInpaintingBackend:
         return self._seen[path]
 
 
-def _seen_over_there(reply: Mapping[str, Any]) -> bool | None:
+def _reported_control(reply: Mapping[str, Any]) -> bool | None:
     with suppress(KeyError, TypeError, ValueError):
         told = json.loads(reply["info"])["extra_generation_params"][CONTROL]
         return told if isinstance(told, bool) else None
@@ -253,7 +252,7 @@ def _decode(code: str, plan: InpaintPass) -> npt.NDArray[np.uint8]:
     try:
         answered = Image.open(BytesIO(base64.b64decode(code.rpartition(",")[2])))
         # told by the header, before anything is decoded
-        _refuse_another_size(answered.size, (width, height))
+        _check_size(answered.size, (width, height))
         image = answered.convert("RGB")
     except EnhanceError:
         raise
@@ -267,7 +266,7 @@ def _decode(code: str, plan: InpaintPass) -> npt.NDArray[np.uint8]:
     return picture
 
 
-def _refuse_another_size(size: tuple[int, int], wanted: tuple[int, int]) -> None:
+def _check_size(size: tuple[int, int], wanted: tuple[int, int]) -> None:
     if any(abs(length - asked) > _GRID for length, asked in zip(size, wanted)):
         told, asked_for = ("×".join(map(str, lengths)) for lengths in (size, wanted))
         raise EnhanceError(f"the WebUI answered a picture of another size, {told} instead of {asked_for}")
