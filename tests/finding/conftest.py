@@ -62,4 +62,4 @@ def package_outputs(detector_file: Path, vocabulary: Path) -> Any:
         return torch.load(str(handed_over), weights_only=True)
     from lib_prodshot.finding.langsam import groundingdino
 
-    return tiny_files.forward(groundingdino.load(detector_file, vocabulary, reference=True))
+    return tiny_files.look(groundingdino.load(detector_file, vocabulary, reference=True))
