@@ -1,8 +1,8 @@
-"""Makes and reuses virtual environments inside the checkout (`.venvs/NAME`). Standard library only.
+"""Virtual environments inside the checkout (`.venvs/NAME`): creation, update and reuse. Standard library only.
 
-An environment counts as whole only when its stamp, written last, fits its recipe: an interrupted creation has no
-stamp and is made anew, a changed recipe is installed on top. A whole environment is reused without any look at the
-network. No environment outside `.venvs` is read or changed.
+An environment is complete only when its stamp, written last, matches its recipe: an interrupted creation has no
+stamp and is repeated, a changed recipe is installed on top. A complete environment is reused without network
+access. No environment outside `.venvs` is read or changed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ ROOT = Path(__file__).resolve().parent.parent
 STAMP = "prodshot.json"
 LAYERS_FILE = "zz_prodshot_layers.pth"
 
-# what a surrounding environment or a user's pip settings would smuggle into ours
+# variables by which a surrounding environment or a user's pip settings would change ours
 _FOREIGN_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 _FOREIGN_PIP_SETTINGS = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON")
 _OWN_VARIABLES = {"PYTHONNOUSERSITE": "1", "PIP_USER": "0"}
 
 
 class BootstrapError(Exception):
-    """An environment that could not be made. The text is one plain sentence saying what to do."""
+    """An environment that could not be created. The text is one plain sentence saying what to do."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Environment:
     python: str = sys.executable
 
     def folder(self, root: Path = ROOT) -> Path:
-        """Where the environment stands."""
+        """The environment's folder."""
         return root / ".venvs" / self.name
 
     def interpreter(self, root: Path = ROOT) -> Path:
@@ -91,32 +91,32 @@ def prepare(environment: Environment, root: Path = ROOT) -> Path:
         prepare(layer, root)
     if is_whole(environment, root):
         return environment.interpreter(root)
-    with _plain_errors(environment, root):
+    with _os_errors_converted(environment, root):
         environment.folder(root).parent.mkdir(parents=True, exist_ok=True)
-        with exclusive(root / ".venvs" / f"{environment.name}.lock", lambda: _say_waiting(environment)):
+        with exclusive(root / ".venvs" / f"{environment.name}.lock", lambda: _print_waiting(environment)):
             if not is_whole(environment, root):
                 _build(environment, root)
     return environment.interpreter(root)
 
 
 def is_whole(environment: Environment, root: Path = ROOT) -> bool:
-    """True when the environment stands finished and made by exactly this recipe."""
+    """Whether the environment is complete and was created by exactly this recipe."""
     python = environment.interpreter(root)
     return python.exists() and _read_stamp(environment, root).get("recipe") == _recipe(environment, root)
 
 
 def inside(environment: Environment, root: Path = ROOT) -> bool:
-    """True when this very process runs in `environment`."""
+    """Whether this process runs in `environment`."""
     return Path(sys.prefix).resolve() == environment.folder(root).resolve()
 
 
 def is_checkout(root: Path = ROOT) -> bool:
-    """True when the package stands in a checkout of the project, not among installed packages."""
+    """Whether the package is in a checkout of the project, not an installed one."""
     return (root / "pyproject.toml").is_file()
 
 
 def clean_variables() -> dict[str, str]:
-    """This process's variables without those that would make another environment's packages visible."""
+    """This process's environment variables without those that make other environments' packages visible."""
     foreign = {*_FOREIGN_VARIABLES, *_FOREIGN_PIP_SETTINGS}
     return {**{name: value for name, value in os.environ.items() if name not in foreign}, **_OWN_VARIABLES}
 
@@ -154,7 +154,7 @@ def _version_of(python: str) -> str:
 
 
 def _recipe(environment: Environment, root: Path) -> dict[str, Any]:
-    """Everything that, when it changes, asks for another look at the environment."""
+    """The recipe as data; any change of it causes an update of the environment."""
     project = (root / "pyproject.toml").read_bytes() if environment.extras is not None else b""
     return {
         "python": f"{platform.machine()} {_version_of(environment.python)}",
@@ -227,7 +227,7 @@ def _no_venv() -> str:
 
 
 def _runs(environment: Environment, root: Path) -> bool:
-    """True when the environment's Python still starts (its base may have been removed or upgraded away)."""
+    """Whether the environment's Python still starts (its base may have been removed or upgraded away)."""
     python = environment.interpreter(root)
     if not python.exists():
         return False
@@ -238,7 +238,7 @@ def _runs(environment: Environment, root: Path) -> bool:
 
 
 def site_packages(environment: Environment, root: Path = ROOT) -> Path:
-    """The folder that holds the environment's packages; it must stand."""
+    """The environment's site-packages folder; the environment must exist."""
     folder = environment.folder(root)
     if os.name == "nt":
         return folder / "Lib" / "site-packages"
@@ -246,7 +246,7 @@ def site_packages(environment: Environment, root: Path = ROOT) -> Path:
 
 
 def _write_layers(environment: Environment, root: Path) -> None:
-    """Put the layers' packages behind the environment's own on its path; Python reads the file at each start."""
+    """Append the layers' packages to the environment's path, by a .pth file that Python reads at each start."""
     behind = [str(site_packages(layer, root)) for layer in _all_layers(environment)]
     link = site_packages(environment, root) / LAYERS_FILE
     if behind:
@@ -333,7 +333,7 @@ def _pip(environment: Environment, root: Path, arguments: list[str], log: Path, 
 
 
 def _condense(line: str) -> str:
-    """A line of pip's in a few words; empty when it says nothing of interest."""
+    """Shorten a line of pip's output; empty if it is of no interest."""
     words = line.split()
     if not words:
         return ""
@@ -387,13 +387,13 @@ def _write_stamp(path: Path, stamp: Mapping[str, Any]) -> None:
     beside.replace(path)
 
 
-def _say_waiting(environment: Environment) -> None:
+def _print_waiting(environment: Environment) -> None:
     print(f"prodshot: another process is making the {environment.name} environment; waiting for it", file=sys.stderr)
 
 
 @contextmanager
-def _plain_errors(environment: Environment, root: Path) -> Iterator[None]:
-    """Turn what the file system refuses into one sentence."""
+def _os_errors_converted(environment: Environment, root: Path) -> Iterator[None]:
+    """Convert an OSError into a `BootstrapError` of one sentence."""
     try:
         yield
     except OSError as error:
@@ -406,7 +406,7 @@ def _plain_errors(environment: Environment, root: Path) -> Iterator[None]:
 
 
 class _Progress:
-    """One line on standard error, rewritten in place on a terminal, printed once in a pipe."""
+    """Progress line on standard error, rewritten in place on a terminal, printed once in a pipe."""
 
     def __init__(self, title: str, stream: Any = None, width: Callable[[], int] | None = None) -> None:
         self.title = title
@@ -416,7 +416,7 @@ class _Progress:
         self.shown = False
 
     def show(self, what: str) -> None:
-        """Say what is being done now; an empty text changes nothing."""
+        """Show the current action; an empty text changes nothing."""
         if self.live and what:
             columns = max(20, self.width() - 1)
             self.stream.write("\r" + f"{self.title}: {what}"[:columns].ljust(columns))

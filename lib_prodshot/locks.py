@@ -1,4 +1,4 @@
-"""A lock between processes that the operating system gives back when its holder dies. Standard library only."""
+"""Inter-process file lock, released by the operating system when its holder dies. Standard library only."""
 
 from __future__ import annotations
 

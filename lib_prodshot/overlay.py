@@ -1,4 +1,4 @@
-"""A picture with what was found drawn on it: the mask as a tint, boxes, names and scores."""
+"""Overlay drawing: the mask as a tint, boxes, names and scores on a picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OPACITY = 0.45
 def draw_overlay(
     picture: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8] | None, detections: Sequence[Detection]
 ) -> npt.NDArray[np.uint8]:
-    """A copy of an H×W×3 RGB picture with the feathered mask (H×W, or None) and the detections drawn on it."""
+    """Copy an H×W×3 RGB picture and draw the feathered mask (H×W, or None) and the detections on it."""
     image = Image.fromarray(picture)
     if alpha is not None:
         weight = Image.fromarray((alpha * _OPACITY).astype(np.uint8))

