@@ -145,7 +145,8 @@ def _bytes_of(path: Path) -> bytes | None:
 
 
 def _unreadable(path: Path, reason: str) -> OutputError:
-    return OutputError(f"{path} cannot be read ({reason}): mend it, move it away, or choose another output folder")
+    advice = "mend it, move it away, or choose another output folder"
+    return OutputError(f"{path.name} in {path.parent} cannot be read ({reason}): {advice}")
 
 
 def _put_foreign_table_aside(path: Path, lines: Sequence[Line]) -> tuple[str, ...]:

@@ -83,7 +83,7 @@ def test_a_report_that_cannot_be_read_is_named_and_kept(
     damage(door.out / "report.jsonl")
     before = digests(door.out)
     said = door.call()
-    assert door.code == 1 and said.count("\n") == 1 and f"{door.out / 'report.jsonl'} cannot be read (" in said
+    assert door.code == 1 and said.count("\n") == 1 and f"report.jsonl in {door.out} cannot be read (" in said
     assert digests(door.out) == before
     shutil.move(door.out / "report.jsonl", tmp_path / "away")
     (door.out / "report.jsonl").write_bytes(whole)
