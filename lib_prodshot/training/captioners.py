@@ -168,8 +168,13 @@ def open_upright(path: Path) -> Image.Image:
     """A photograph as RGB, turned as a viewer shows it. Raises `PictureError`."""
     from PIL import Image, ImageOps
 
+    from lib_prodshot import pictures
+
     try:
         with Image.open(path) as image:
+            if image.mode.startswith("I"):
+                # 16 bits, which Pillow's conversion clips to white
+                return Image.fromarray(pictures.read(path).seen())
             image.draft("RGB", (SENT_SIDE, SENT_SIDE))
             return ImageOps.exif_transpose(image).convert("RGB")
     except Exception as error:  # decoders raise whatever their format's code raises

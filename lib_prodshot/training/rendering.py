@@ -33,7 +33,7 @@ NOTICEABLE = 1.0
 SPOILT = 10.0
 """Mean ΔE2000 from which a photograph trains as another one: as far apart as red and orange of one lightness."""
 
-SAMPLE_SIDE = 256
+SAMPLE_SIDE = 128
 """Colours are compared on at most so many pixels of each side, evenly taken."""
 
 _SHARE = 0.005
