@@ -1,8 +1,7 @@
 """What becomes of every kind of picture: kept as it is, converted and said so, or refused. The one table of it.
 
-`reading` looks up what a file holds here, and goes on or refuses as the row says. `python -m
-lib_prodshot.pictures.formats` prints docs/formats.md from it; tests/pictures/test_table.py makes a file for every row
-and asks readers that are not ours.
+`reading` looks up what a file holds here, and goes on or refuses as the row says. docs/formats.md is `markdown()`;
+tests/pictures/test_table.py makes a file for every row and asks readers that are not ours.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ def _tiff() -> Iterator[Row]:
             "transparency mask": "is a transparency mask and no picture; give the picture that it belongs to",
             "camera raw": "is a camera's raw file; develop it and save it as 16-bit TIFF",
             "colour space unknown": f"has a colour space that is not known; {_SAVE}",
-            "packing unknown": "is packed in a way that is not known; save it plain, with LZW or deflate",
+            "packing unknown": "is packed in a way that is not known; save it plain or as LZW",
         },
     )
 
@@ -105,13 +104,13 @@ def _jpeg() -> Iterator[Row]:
 
 
 def _jpeg2000() -> Iterator[Row]:
-    for space in ("grey", "RGB"):
-        for alpha in ("", " + alpha"):
-            yield from _kept("JPEG2000", PNG, f"{space} 8{alpha}")
-            yield Row(
-                "JPEG2000", f"{space} 9 to 15{alpha}", SAID, PNG, "its samples are written with 16 bits, level by level"
-            )
-            yield from _kept("JPEG2000", PNG, f"{space} 16{alpha}")
+    yield from _kept(
+        "JPEG2000", PNG, "grey 8", "grey 8 + alpha", "grey 16", "RGB 8", "RGB 8 + alpha", "RGB 16", "RGB 16 + alpha"
+    )
+    for kind in ("grey 9 to 15", "RGB 9 to 15", "RGB 9 to 15 + alpha"):
+        yield Row("JPEG2000", kind, SAID, PNG, "its samples are written with 16 bits, level by level")
+    for kind in ("grey 9 to 15 + alpha", "grey 16 + alpha"):
+        yield Row("JPEG2000", kind, REFUSED, "", f"has deep grey samples with alpha, which cannot be read; {_SAVE}")
     yield Row("JPEG2000", "YCC", SAID, PNG, "its YCC samples are written as RGB")
     yield from _refused(
         "JPEG2000",
@@ -124,21 +123,20 @@ def _jpeg2000() -> Iterator[Row]:
 
 
 def _others() -> Iterator[Row]:
-    for form in ("AVIF", "HEIF"):
-        yield from _kept(form, PNG, "colour 8", "grey 8")
-        yield Row(
-            form, "premultiplied", SAID, PNG, "its colours were premultiplied with alpha, and are written without"
-        )
-        for bits in (10, 12):
-            yield Row(form, f"colour {bits}", SAID, PNG, _SIXTEEN.format(bits))
-            yield Row(form, f"grey {bits}", SAID, PNG, _SIXTEEN.format(bits))
+    yield from _kept("AVIF", PNG, "colour 8", "grey 8")
+    yield from _kept("HEIF", PNG, "colour 8")
+    for bits in (10, 12):
+        for form, kind in (("AVIF", "colour"), ("AVIF", "grey"), ("HEIF", "colour")):
+            yield Row(form, f"{kind} {bits}", SAID, PNG, _SIXTEEN.format(bits))
+    premultiplied = "its colours were premultiplied with alpha, and are written without"
+    yield Row("AVIF", "premultiplied", SAID, PNG, premultiplied)
     yield Row(
         "AVIF",
         "deep, no decoder",
         REFUSED,
         "",
-        "has {} bits per sample, of which only 8 could be read here; pip install --upgrade opencv-python-headless (5 or "
-        "newer reads them), or save it as 16-bit PNG or TIFF",
+        "has {} bits per sample, of which only 8 could be read here; pip install --upgrade opencv-python-headless (5 "
+        "and newer reads them), or save it as 16-bit PNG or TIFF",
     )
     yield Row(
         "HEIF",
@@ -152,7 +150,7 @@ def _others() -> Iterator[Row]:
     yield from _kept("GIF", PNG, "palette", "grey")
     yield from _kept("BMP", OWN, "grey 1", "palette 8", "palette 8, run-length", "RGB 24")
     yield from _kept("BMP", PNG, "RGB 32 + alpha")
-    for kind, bits in (("palette 1", 1), ("palette 2", 2), ("palette 4", 4), ("palette 4, run-length", 4)):
+    for kind, bits in (("palette 1", 1), ("palette 4", 4), ("palette 4, run-length", 4)):
         yield Row("BMP", kind, SAID, OWN, _EIGHT.format(bits, "palette"))
     yield Row("BMP", "RGB 16", SAID, OWN, "its 5 or 6 bits per colour are written with 8")
     yield Row(
@@ -168,7 +166,10 @@ def _others() -> Iterator[Row]:
     yield from _kept("TGA", OWN, "grey 8", "grey 8 + alpha", "palette 8", "RGB 24", "RGB 32 + alpha")
     yield Row("TGA", "RGB 16", SAID, OWN, "its 5 bits per colour are written with 8")
     yield Row("TGA", "palette + alpha", SAID, OWN, "its palette with alpha is written as RGB with alpha")
-    yield Row("TGA", "other", REFUSED, "", "is a TGA of a kind that cannot be kept; save it as PNG")
+    yield Row("TGA", "RGB 32", SAID, OWN, "its fourth byte, to which its header gives no meaning, is kept as alpha")
+    yield Row(
+        "TGA", "RGB 16 + alpha", REFUSED, "", "has 16-bit colours with alpha, which cannot be kept; save it as PNG"
+    )
 
 
 TABLE: dict[tuple[str, str], Row] = {
@@ -234,9 +235,9 @@ def markdown() -> str:
     lines = [
         "# What becomes of each kind of picture",
         "",
-        "Made from the table in `lib_prodshot/pictures/formats.py` by `python -m lib_prodshot.pictures.formats`.",
-        "*Kept* means: every sample outside the mask, the depth, the channels and what they mean are those of the file.",
-        "*Converted and said*: the outcome's `notes` hold the sentence. *Refused*: the picture fails with the sentence.",
+        "Made from the table in `lib_prodshot/pictures/formats.py` (`markdown()`); a test compares the two.",
+        "*Kept*: every sample outside the mask, the depth, the channels and what they mean are those of the file.",
+        "*Converted and said*: the outcome's `notes` hold the sentence. *Refused*: the picture fails with it.",
         "",
         "| format | samples | fate | result | what is said |",
         "|---|---|---|---|---|",
@@ -256,7 +257,3 @@ def markdown() -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

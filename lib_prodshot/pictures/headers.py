@@ -170,13 +170,11 @@ def ppm_samples(data: bytes, limit: int) -> npt.NDArray[Any]:
 
 def tga(data: bytes, pillow_mode: str) -> Header:
     """Of a TGA; its developer and extension areas are named, for they are not carried."""
-    kind, map_bits, bits = data[2] & 7, data[7], data[16]
+    kind, map_bits, bits, alpha = data[2] & 7, data[7], data[16], " + alpha" if data[17] & 15 else ""
     if kind == 1:
         name = "palette + alpha" if pillow_mode == "PA" or map_bits == 32 else "palette 8"
     elif kind == 2:
-        name = {16: "RGB 16", 24: "RGB 24", 32: "RGB 32 + alpha" if pillow_mode == "RGBA" else "other"}.get(
-            bits, "other"
-        )
+        name = {16: f"RGB 16{alpha}", 24: "RGB 24", 32: f"RGB 32{alpha}"}.get(bits, "other")
     else:
         name = {8: "grey 8", 16: "grey 8 + alpha"}.get(bits, "other") if pillow_mode in ("L", "LA") else "other"
     notes: tuple[str, ...] = ()

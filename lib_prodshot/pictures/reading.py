@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -149,11 +150,8 @@ def _read_tiff(file: BinaryIO, suffix: str, refuse_large: Refusal) -> LoadedPict
         native, mode, extra = _plain_tiff(data, tags, shape, orientation)
         palette = tiff.read_colour_map(tags, shape.bits[0]) if mode == "P" else None
     else:
-        image = Image.open(io.BytesIO(data), formats=["TIFF"])
-        image.load()  # Pillow turns TIFFs by itself, and nothing else
-        pixels = _pixels(image)
-        native, mode, extra = np.ascontiguousarray(pixels.stored), pixels.mode, None
-        palette = samples.read_palette(image) if mode == "P" else None
+        pixels = _pixels(tiff.decoded_by_pillow(data, tags, shape))
+        native, mode, extra, palette = to_display(pixels.stored, orientation), pixels.mode, None, None
     kept, notes = tiff.descriptive(tags)
     kept, held = tiff.without_old_pictures(kept)
     said = (row.says,) if row.says else ()
@@ -261,6 +259,10 @@ def _read_by_pillow(file: BinaryIO, suffix: str, refuse_large: Refusal) -> Loade
     except UnidentifiedImageError as error:
         _refuse_by_header(file)
         raise PictureError(f"is not a picture that can be read ({_WORDS})") from error
+    except (OSError, NotImplementedError) as error:
+        if "unsupported" in str(error).lower():
+            _refuse_by_header(file)
+        raise
     refuse_large(*image.size)
     kind = {"MPO": "JPEG", "DIB": "BMP"}.get(image.format or "", image.format or "")
     orientation = _orientation(image)
@@ -270,7 +272,7 @@ def _read_by_pillow(file: BinaryIO, suffix: str, refuse_large: Refusal) -> Loade
     image.load()
     if kind == "PNG":
         png.check_pixels(file)
-    pixels = _deep_pixels(facts, image) if facts.deep else _pixels(image)
+    pixels = _deep_pixels(facts, image) if facts.deep else _pixels(image, _WANTED.get((kind, facts.row.kind), ""))
     if facts.grey and pixels.mode == "RGB":
         pixels = replace(pixels, stored=np.ascontiguousarray(pixels.stored[..., 0]), mode="L")
     native = to_display(pixels.stored, orientation)
@@ -449,7 +451,13 @@ _FACTS: dict[str, Callable[[BinaryIO, Image.Image], _Facts]] = {
 }
 
 
-def _pixels(image: Image.Image) -> _Pixels:
+_WANTED = {("TGA", "palette + alpha"): "RGBA", ("TGA", "RGB 16"): "RGB"}
+"""The modes of what Pillow opens in one or another, depending on its version."""
+
+
+def _pixels(image: Image.Image, wanted: str = "") -> _Pixels:
+    if wanted and image.mode != wanted:
+        return _Pixels(np.asarray(image.convert(wanted)), wanted)
     if image.mode.startswith("I"):
         return _Pixels(np.asarray(image).astype(np.uint16), "I;16")
     if image.mode in _PLAIN_MODES:
@@ -472,6 +480,8 @@ def _deep_pixels(facts: _Facts, image: Image.Image) -> _Pixels:
     native = _spread(_by_opencv(facts, image), facts.bits)
     channels = native.shape[2] if native.ndim == 3 else 1
     mode = _DEEP_MODES[channels]
+    if image.format == "JPEG2000":
+        return _Pixels(native, mode)  # Pillow's 8 bits of it overflow: white turns black
     shallow = _shallow(image, channels)
     for top in range(0, len(native), 256):
         rows = slice(top, top + 256)
@@ -484,9 +494,23 @@ def _deep_pixels(facts: _Facts, image: Image.Image) -> _Pixels:
     return _Pixels(native, mode)
 
 
+@contextmanager
+def _opencv_silent() -> Iterator[None]:
+    """OpenCV prints what it also tells by its answer."""
+    former = cv2.getLogLevel() if hasattr(cv2, "getLogLevel") else None
+    if former is not None:
+        cv2.setLogLevel(0)
+    try:
+        yield
+    finally:
+        if former is not None:
+            cv2.setLogLevel(former)
+
+
 def _by_opencv(facts: _Facts, image: Image.Image) -> npt.NDArray[np.uint16]:
     data = png.pixels_only(facts.deep) if image.format == "PNG" else facts.deep
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    with _opencv_silent():
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     # in OpenCV grey with alpha comes as four channels
     wanted = {"grey": [0], "RGB": [2, 1, 0]}.get(facts.row.kind.split()[0], [2, 1, 0])
     if "alpha" in facts.row.kind or (image.format == "AVIF" and image.mode == "RGBA"):

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import TiffImagePlugin
+from PIL import Image, TiffImagePlugin
 
 from lib_prodshot.pictures import tiff_tags
 from lib_prodshot.pictures.blocks import photoshop_without_thumbnail, xmp_without_thumbnails
@@ -29,6 +29,21 @@ COMPRESSION = 2
 WIDTH, HEIGHT, BITS, PACKING, PHOTOMETRIC, FILL_ORDER, OFFSETS, ORIENTATION = 256, 257, 258, 259, 262, 266, 273, 274
 CHANNELS, STRIP_ROWS, LENGTHS, PLANES, PREDICTOR, COLOUR_MAP = 277, 278, 279, 284, 317, 320
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_LENGTHS, INK_SET, EXTRA, SAMPLE_FORMAT = 322, 323, 324, 325, 332, 338, 339
+JPEG_TABLES = 347
+_LIES = (BITS, PACKING, PHOTOMETRIC, FILL_ORDER, CHANNELS, PLANES, 530)
+_ADDRESSES = (
+    WIDTH,
+    HEIGHT,
+    OFFSETS,
+    STRIP_ROWS,
+    LENGTHS,
+    TILE_WIDTH,
+    TILE_HEIGHT,
+    TILE_OFFSETS,
+    TILE_LENGTHS,
+    292,
+    293,
+)
 XMP, IPTC, PHOTOSHOP, ICC, LAYERS = 700, 33723, 34377, 34675, 37724
 SUBDIRECTORIES = 330
 
@@ -127,7 +142,7 @@ class Layout:
     @property
     def is_plain(self) -> bool:
         """Whether the samples are whole bytes that `decode` unpacks; Pillow reads the rest."""
-        return self.packing in _BYTE_CODECS and self.bits[0] >= 8
+        return self.packing in _BYTE_CODECS
 
     @property
     def own_channels(self) -> int:
@@ -158,8 +173,9 @@ def layout(tags: Tags) -> Layout:
 
 
 def decode(data: bytes, tags: Tags, shape: Layout) -> Native:
-    """The samples as stored, H×W×channels uint8 or uint16, for a layout that `is_plain`. Raises what Pillow does."""
-    depth = shape.bits[0] // 8
+    """The samples as stored, H×W×channels bool, uint8 or uint16, for a layout that `is_plain`; grey of 2 and 4 bits
+    spread over 8. Raises what Pillow does."""
+    depth = max(1, shape.bits[0] // 8)
     planes = shape.channels if shape.planar else 1
     channels = 1 if shape.planar else shape.channels
     kind = np.dtype(np.uint8) if depth == 1 else np.dtype(f"{tags.order}u2")
@@ -179,13 +195,16 @@ def _plane(
     if tiled and min(tile_width, tile_height) < 1:
         raise ValueError("its tiles have no size")
     across = -(-shape.width // tile_width) if tiled else 1
+    bits = shape.bits[0]
     wide = across * tile_width if tiled else shape.width
+    # samples below 8 bits: so many bytes in a row, or in a tile's row
+    run = -(-(tile_width if tiled else wide) * min(bits, 8) // 8) * pixel
     high = -(-shape.height // tile_height) * tile_height if tiled else shape.height
     if wide * high > 4 * shape.width * shape.height + (1 << 20):
         raise ValueError("its tiles are far larger than the picture")
     grey = Tags("<", False)
     entries = {
-        WIDTH: grey.entry(LONG, wide * pixel),
+        WIDTH: grey.entry(LONG, across * run),
         HEIGHT: grey.entry(LONG, high),
         BITS: grey.entry(SHORT, 8),
         PACKING: grey.entry(SHORT, shape.packing),
@@ -198,10 +217,12 @@ def _plane(
         part = lengths[plane * share : (plane + 1) * share]
         entries[TILE_LENGTHS if tiled else LENGTHS] = grey.entry(LONG, *part)
     if tiled:
-        entries |= {TILE_WIDTH: grey.entry(LONG, tile_width * pixel), TILE_HEIGHT: grey.entry(LONG, tile_height)}
+        entries |= {TILE_WIDTH: grey.entry(LONG, run), TILE_HEIGHT: grey.entry(LONG, tile_height)}
     else:
         entries[STRIP_ROWS] = grey.entry(LONG, min(tags.number(STRIP_ROWS, high), high))
     rows = _bytes_as_grey(data, replace(grey, entries=entries))
+    if bits < 8:
+        return _unpacked(rows.reshape(high, across, run), bits, shape)
     samples = rows.reshape(-1).view(kind).reshape(high, wide, channels).astype(kind.newbyteorder("="), copy=False)
     if tags.number(PREDICTOR, 1) == 2:
         runs = samples.reshape(high, across, -1, channels)
@@ -209,14 +230,43 @@ def _plane(
     return np.ascontiguousarray(samples[: shape.height, : shape.width])
 
 
+def _unpacked(rows: npt.NDArray[np.uint8], bits: int, shape: Layout) -> Native:
+    """Samples of 1, 2 or 4 bits out of the bytes of each row's runs; those that are grey spread over 8, or bool."""
+    high = len(rows)
+    singles = np.unpackbits(rows, axis=2)
+    levels = np.packbits(singles.reshape(*rows.shape[:2], -1, bits), axis=3)[..., 0] >> (8 - bits)
+    levels = levels.reshape(high, -1)[: shape.height, : shape.width, None]
+    if shape.photometric == _PALETTE:
+        return np.ascontiguousarray(levels)
+    return levels.astype(bool) if bits == 1 else levels * np.uint8(255 // ((1 << bits) - 1))
+
+
+def decoded_by_pillow(data: bytes, tags: Tags, shape: Layout) -> Image.Image:
+    """A fax or JPEG TIFF as Pillow decodes it, in stored orientation: told only how its samples lie in the file."""
+    told = Tags("<", False)
+    entries = {
+        tag: told.entry(LONG if tag in _ADDRESSES else SHORT, *tags.numbers(tag))
+        for tag in (*_LIES, *_ADDRESSES)
+        if tags.numbers(tag)
+    }
+    if JPEG_TABLES in tags.entries:
+        entries[JPEG_TABLES] = tags.entries[JPEG_TABLES]
+    return _opened(data, replace(told, entries=entries))
+
+
 def _bytes_as_grey(data: bytes, tags: Tags) -> npt.NDArray[np.uint8]:
     """Unpack a TIFF's strips or tiles as if they held grey bytes."""
+    return np.asarray(_opened(data, tags))
+
+
+def _opened(data: bytes, tags: Tags) -> Image.Image:
+    """A TIFF's bytes with another directory, decoded."""
     directory, offset = tiff_tags.encode(tags, len(data))
     file = io.BytesIO(tiff_tags.header(tags, offset) + data[8:] + directory)
     # opened as what it is: `Image.open` would take the bytes of a row for pixels, and find them too many
     image = TiffImagePlugin.TiffImageFile(file)
     image.load()
-    return np.asarray(image)
+    return image
 
 
 def descriptive(tags: Tags) -> tuple[dict[int, Entry], tuple[str, ...]]:
