@@ -101,6 +101,24 @@ def test_a_clear_rival_marks_a_region_down() -> None:
     assert scores[1] < scores[0]
 
 
+def test_what_resembles_a_phone_and_a_little_a_digital_watch_is_a_watch() -> None:
+    smartwatch = region(imagenet_iPod=0.35, imagenet_cellular_telephone=0.15, imagenet_digital_watch=0.12)
+    smartwatch.coco[COCO["cell phone"]] = 0.6
+    phone = region(imagenet_cellular_telephone=0.7, imagenet_iPod=0.15, imagenet_digital_watch=0.02)
+    phone.coco[COCO["cell phone"]] = 0.6
+    scores = judge.calibrated([smartwatch, phone], [concept("watch"), concept("cell phone")])
+    assert scores[0, 0] >= 0.3 and scores[0, 0] > scores[0, 1]
+    assert scores[1, 1] > 0.5 and scores[1, 0] < 0.3
+
+
+def test_a_ring_vase_is_no_cup_and_a_cup_is() -> None:
+    vase = region(imagenet_cup=0.09, imagenet_vase=0.05, imagenet_coffee_mug=0.06, coco_cup=0.3)
+    cup = region(imagenet_cup=0.5, imagenet_coffee_mug=0.3, imagenet_vase=0.05, coco_cup=0.6)
+    scores = judge.calibrated([vase, cup], [concept("cup"), concept("vase")])
+    assert scores[0, 0] < 0.3 and scores[0, 1] > scores[0, 0]
+    assert scores[1, 0] > 0.7 and scores[1, 1] < 0.3
+
+
 def test_scores_grow_with_the_odds_and_stay_within_0_and_1() -> None:
     regions = [region(imagenet_purse=odds) for odds in np.linspace(0, 1, 30)]
     scores = judge.calibrated(regions, [concept("handbag")])[:, 0]
