@@ -1,7 +1,8 @@
 """kill -9 at random moments of a folder job, taken up again each time: is anything lost, torn, or done twice?
 
-300 real pictures (crops, flips and compositions of scikit-image's photographs), 10 broken files among them, through
-`prodshot batch` with the lite finder and the retouch. One run is left alone, another is killed 20 times. Run:
+300 real pictures (crops, flips and compositions of scikit-image's photographs), 10 broken files among them, and beside
+them a name of 250 bytes, a named pipe and a linked folder with two pictures, through `prodshot batch` with the lite
+finder and the retouch. One run is left alone, another is killed 20 times. Run:
 
     python -m benchmarks.kill_resume [--pictures 300] [--broken 10] [--kills 20] [--seed 0] [--side 320]
         [--folder DIR --stages whole killed check]
@@ -24,9 +25,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.jobs.photographs import make_folder
+from tests.jobs.photographs import LONG, add_trouble, make_folder
 from tests.jobs.tools import all_of, digests, lines_of
 
+RESULTS = ("output", "mask")
 PRODUCTS = ["--products", "coffee cup, motorcycle", "--finder", "lite"]
 
 
@@ -94,7 +96,8 @@ def main() -> int:
 def run_whole(folder: Path, options: argparse.Namespace) -> int:
     """Make the pictures, and do the job without any interruption."""
     inputs = folder / "photos"
-    names = make_folder(inputs, options.pictures, options.broken, options.side)
+    names = make_folder(inputs, options.pictures, options.broken, options.side) + add_trouble(inputs)
+    (folder / "names.json").write_text(json.dumps(sorted(names)))
     (folder / "inputs.json").write_text(json.dumps(digests(inputs)))
     start = time.monotonic()
     finish(batch(inputs, folder / "whole"))
@@ -116,7 +119,8 @@ def run_killed(folder: Path, options: argparse.Namespace) -> int:
 def run_check(folder: Path, options: argparse.Namespace) -> int:
     """Compare the two; exit code 1 when anything is not as it must be."""
     before = json.loads((folder / "inputs.json").read_text())
-    checks = check(folder, sorted(before), before, options.broken)
+    names = json.loads((folder / "names.json").read_text())
+    checks = check(folder, names, before, options.broken)
     for sentence, holds in checks.items():
         print(f"{'yes' if holds else 'NO '}  {sentence}")
     return 0 if all(checks.values()) else 1
@@ -134,12 +138,14 @@ def check(folder: Path, names: list[str], before: dict[str, str], broken: int) -
     inputs = folder / "photos"
     whole, killed = all_of(folder / "whole"), all_of(folder / "killed")
     lines = lines_of(folder / "killed")
+    by_name = {line["file"]: line for line in lines}
     expected = verdicts(inputs, names)
     counts = {status: killed["summary"][status] for status in ("found", "skipped", "failed")}
     return {
         f"one line for each of {len(names)} pictures": sorted(line["file"] for line in lines) == names,
         f"the counts {counts} are those of detect {dict(expected)}": Counter(counts) == expected,
-        f"{broken} broken files failed": counts["failed"] == broken,
+        f"{broken} broken files and the pipe failed": counts["failed"] == broken + 1,
+        "the long name's results are there": all((folder / "killed" / by_name[LONG][key]).is_file() for key in RESULTS),
         "all files byte for byte as in the uninterrupted run": killed["files"] == whole["files"],
         "the report as in the uninterrupted run, timings aside": killed["lines"] == whole["lines"],
         "the table as in the uninterrupted run, timings aside": killed["rows"] == whole["rows"],

@@ -115,7 +115,9 @@ def _transfer(url: str, part: Path, size: int, report: Report) -> None:
         except (HTTPException, ConnectionError, TimeoutError) as error:
             raise _ConnectionLost(str(error) or type(error).__name__) from error
         except OSError as error:
-            part.unlink(missing_ok=True)
+            # only a full disk gains by losing what arrived; what cannot be opened is kept, whatever it is
+            if error.errno == errno.ENOSPC:
+                part.unlink(missing_ok=True)
             raise WeightsError(f"{part.parent} cannot be written: {_disk_message(error)}") from error
     if have < size:
         raise _ConnectionLost("the server sent no more")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.product_lists import COLON, problem, split_entries, split_or, split_products, without_marks
 
 MAX_CLASSES = 64
 MAX_NAME_LENGTH = 80
@@ -31,18 +32,15 @@ class ProductClass:
 def parse_products(text: str) -> tuple[ProductClass, ...]:
     """Read 'handbag, shoe: sneaker | trainer, watch or watch dial' into classes with synonyms.
 
-    Commas, semicolons and new lines separate products; `name: synonym | synonym` adds phrases, and so do ' or '
-    and '|' without a colon.
+    `split_products` says what separates products; `name: synonym | synonym` adds phrases, and so does ' or '.
     The label is the first name as written. Phrases are lower-cased, without '.' and '?', which detectors read as
     the end of a phrase. A product named twice counts once.
 
-    Raises `RequestError` (field products): empty list, a product without a letter or digit, a name over 80
-    characters, more than 64 products, one phrase claimed by two products.
+    Raises `RequestError` (field products): empty list, what may be several products or one, a product without a
+    letter or digit, a name over 80 characters, more than 64 products, one phrase claimed by two products.
     """
     classes: dict[str, ProductClass] = {}
-    for part in re.split(r"[,;\n]", text):
-        if not part.strip():
-            continue
+    for part in split_products(text):
         parsed = _parse_product(part)
         key = parsed.phrases[0]
         if key in classes:
@@ -50,35 +48,30 @@ def parse_products(text: str) -> tuple[ProductClass, ...]:
             parsed = ProductClass(classes[key].name, tuple(merged))
         classes[key] = parsed
     if not classes:
-        raise _products_problem("no product is named; write for example 'handbag, shoe'")
+        raise problem("no product is named; write for example 'handbag, shoe'")
     if len(classes) > MAX_CLASSES:
-        raise _products_problem(f"{len(classes)} products, at most {MAX_CLASSES} are possible")
+        raise problem(f"{len(classes)} products, at most {MAX_CLASSES} are possible")
     _refuse_shared_phrases(classes.values())
     return tuple(classes.values())
 
 
 def _parse_product(part: str) -> ProductClass:
-    # odd spaces and control characters first, for they may stand around an 'or'
-    name, _, synonyms = " ".join(_printable(part).split()).partition(":")
-    own = _written(_split_or(name))
-    names = [*own, *_written(synonyms.split("|"))]
+    name, *synonyms = COLON.split(part, maxsplit=1)
+    own = _written(split_or(name))
+    names = [*own, *_written(phrase for text in synonyms for phrase in split_or(text))]
     phrases = [phrase for phrase in (clean_phrase(text) for text in names) if phrase]
     if not own or len(phrases) < len(names) or not phrases:
-        raise _products_problem(f"{part.strip()!r} has a name without a letter or digit")
+        raise problem(f"{part!r} has a name without a letter or digit")
     too_long = next((text for text in names if len(text) > MAX_NAME_LENGTH), None)
     if too_long is not None:
-        raise _products_problem(f"{too_long[:20]!r}… is longer than {MAX_NAME_LENGTH} characters")
+        raise problem(f"{too_long[:20]!r}… is longer than {MAX_NAME_LENGTH} characters")
     return ProductClass(names[0], tuple(dict.fromkeys(phrases)))
 
 
 def _written(texts: Iterable[str]) -> list[str]:
-    """Names as they are shown: single spaces, without those that are empty."""
-    spaced = (" ".join(_printable(text).split()) for text in texts)
+    """Names as they are shown: single spaces, without quotation marks, without those that are empty."""
+    spaced = (without_marks(" ".join(text.split())) for text in texts)
     return [text for text in spaced if text]
-
-
-def _split_or(name: str) -> list[str]:
-    return re.split(r"\s+or\s+|\|", name.strip(), flags=re.IGNORECASE)
 
 
 def _printable(text: str) -> str:
@@ -98,24 +91,23 @@ def _refuse_shared_phrases(classes: Iterable[ProductClass]) -> None:
     for product in classes:
         for phrase in product.phrases:
             if owner.setdefault(phrase, product.name) != product.name:
-                raise _products_problem(f"{phrase!r} is claimed by both {owner[phrase]!r} and {product.name!r}")
+                raise problem(f"{phrase!r} is claimed by both {owner[phrase]!r} and {product.name!r}")
 
 
 def parse_thresholds(text: str) -> dict[str, float]:
     """Read 'watch: 0.4, shoe: 0.25'; the keys are phrases. Raises `RequestError` (field class_thresholds)."""
     thresholds: dict[str, float] = {}
-    for part in re.split(r"[,;\n]", text):
-        if not part.strip():
-            continue
+    for part in split_entries(text):
         name, _, number = part.rpartition(":")
         try:
             value = float(number)
         except ValueError:
             value = math.nan
-        if not clean_phrase(name) or not 0.0 <= value <= 1.0:
-            problem = f"{part.strip()!r} is not 'product: number from 0 to 1'"
-            raise RequestError([FieldProblem("class_thresholds", problem, "such as 'watch: 0.4, shoe: 0.25'")])
-        thresholds[clean_phrase(name)] = value
+        key = _key(name)
+        if not key or not 0.0 <= value <= 1.0:
+            message = f"{part!r} is not 'product: number from 0 to 1'"
+            raise RequestError([FieldProblem("class_thresholds", message, "such as 'watch: 0.4, shoe: 0.25'")])
+        thresholds[key] = value
     return thresholds
 
 
@@ -128,14 +120,25 @@ def parse_prompts(text: str) -> dict[str, str]:
     for line in text.splitlines():
         if not line.strip():
             continue
-        name, _, prompt = line.partition(":")
-        key = clean_phrase(_split_or(name)[0])
+        name, prompt = _split_prompt(line)
+        key = _key(name)
         if not key or not prompt.strip():
             raise _prompts_problem(f"{line.strip()!r} is not 'product: prompt'")
         if key in prompts:
             raise _prompts_problem(f"{name.strip()!r} has two prompts")
         prompts[key] = prompt.strip()
     return prompts
+
+
+def _key(name: str) -> str:
+    """The first phrase of the product that a text setting names."""
+    return clean_phrase(without_marks(split_or(name)[0]))
+
+
+def _split_prompt(line: str) -> tuple[str, str]:
+    """A line's product and prompt; the prompt keeps its own signs."""
+    colon = COLON.search("".join(":" if letter == "：" else letter for letter in line))
+    return (line[: colon.start()], line[colon.end() :]) if colon else (line, "")
 
 
 def _prompts_problem(message: str) -> RequestError:
@@ -158,7 +161,3 @@ def with_thresholds(classes: Sequence[ProductClass], text: str, default: float) 
     return tuple(
         ProductClass(product.name, product.phrases, thresholds.get(product.phrases[0], default)) for product in classes
     )
-
-
-def _products_problem(message: str) -> RequestError:
-    return RequestError([FieldProblem("products", message, "such as 'handbag, shoe: sneaker | trainer'")])

@@ -8,12 +8,14 @@ cache, under a temporary name until they are verified.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +124,13 @@ def look_for(entry: Weights, models_dir: Path | None = None, report: Report = si
     problems: list[str] = []
     for folder in _folders(entry, models_dir):
         path = folder.path / entry.file
-        if not path.is_file():
+        if not os.path.lexists(path):
             continue
-        wrong = _verification_error(path, entry, report, anew)
+        try:
+            wrong = _verification_error(path, entry, report, anew)
+        except OSError as error:
+            problems.append(f"{path} cannot be read ({error.strerror or error}), is not used, and stays as it is")
+            continue
         if not wrong:
             return Search(path, tuple(problems))
         problems.append(_reject(path, wrong, folder.ours))
@@ -167,12 +173,24 @@ def fetch(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with exclusive(folder / f".{entry.file}.lock", lambda: say(f"another process is fetching {entry.file}")):
-            return look_for(entry, models_dir).path or _fetch_into(folder, entry, report)
+            found = look_for(entry, models_dir)
+            if found.path:
+                return found.path
+            _refuse_to_replace(folder / entry.file, found.problems)
+            return _fetch_into(folder, entry, report)
     except OSError as error:
         raise WeightsError(
             f"{folder} cannot be written ({error.strerror or error}): choose another folder with --models-dir or "
             "PRODSHOT_MODELS"
         ) from error
+
+
+def _refuse_to_replace(path: Path, problems: Sequence[str]) -> None:
+    """A link to a disk that is away, or a file that may not be read, is not a missing one. Raises `WeightsError`."""
+    if os.path.lexists(path):
+        why = next((problem for problem in problems if str(path) in problem), f"{path} is there")
+        advice = "put it right, take it away, or choose another folder with --models-dir"
+        raise WeightsError(f"{why}; nothing is written over it: {advice}")
 
 
 def _fetch_into(folder: Path, entry: Weights, report: Report) -> Path:
@@ -240,13 +258,16 @@ def _move_into_place(finished: Path, folder: Path, entry: Weights) -> Path:
 
 
 def _verification_error(path: Path, entry: Weights, report: Report, anew: bool) -> str:
-    """Why a file is not the catalogue's, empty if it is; successful verifications are cached by size and time."""
-    try:
-        if not anew and _is_known_verified(path, entry):
-            return ""
-        wrong = _mismatch(path, entry, report)
-    except OSError as error:
-        return f"it cannot be read: {error.strerror or error}"
+    """Why a file on disk is not the catalogue's, empty if it is; successful verifications are cached by size and time.
+
+    Raises OSError for what cannot be read: a link to nothing, a folder, a pipe, a file that may not be opened.
+    """
+    if not path.is_file():
+        path.stat()
+        raise OSError(errno.EINVAL, "it is no file")
+    if not anew and _is_known_verified(path, entry):
+        return ""
+    wrong = _mismatch(path, entry, report)
     if not wrong:
         _remember_verified(path, entry)
     return wrong
@@ -263,7 +284,8 @@ def _mismatch(path: Path, entry: Weights, report: Report = silent) -> str:
 def _reject(path: Path, wrong: str, ours: bool) -> str:
     if not ours:
         return f"{path} is not the known file ({wrong}) and is not used"
-    aside = path.with_name(path.name + ".wrong")
+    names = (f"{path.name}.wrong{number or ''}" for number in count())
+    aside = next(free for name in names if not os.path.lexists(free := path.with_name(name)))
     try:
         path.replace(aside)
     except OSError:
@@ -279,7 +301,8 @@ def _verified_file_of(path: Path) -> Path:
 def _read_verified(ledger: Path) -> dict[str, Any]:
     try:
         noted = json.loads(ledger.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
+        # nothing in it is the user's: what is not known is read and verified again
         return {}
     return noted if isinstance(noted, dict) else {}
 

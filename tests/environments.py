@@ -38,8 +38,14 @@ _SHARES_TORCH = sys.executable == _PINS_PYTHON
 TESTS = Environment(
     "tests",
     extras=("lite", "train", "cluster", "test"),
-    # the last numpy for Python 3.10, which mypy checks for: it cannot read the type hints of newer ones
-    requirements=("numpy<2.3",),
+    requirements=(
+        # the last numpy for Python 3.10, which mypy checks for: it cannot read the type hints of newer ones
+        "numpy<2.3",
+        # independent readers and writers of pictures; Prodshot itself uses none of the three but pillow-heif, an extra
+        "imagecodecs>=2025.3.30",
+        "pillow-heif>=1",
+        "tifffile>=2025.3.30",
+    ),
     layers=(TORCH,) if _SHARES_TORCH else (),
 )
 

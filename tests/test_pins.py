@@ -13,7 +13,7 @@ from tests.environments import PINS, python_of, run_pytest
 
 CORE = (
     "tests/test_request.py",
-    "tests/test_pictures.py",
+    "tests/pictures",
     "tests/test_masks.py",
     "tests/test_preserve.py",
     "tests/test_pipeline.py",

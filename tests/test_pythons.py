@@ -14,7 +14,7 @@ from tests.environments import OTHER_PYTHONS, python_of, run_pytest
 
 PATHS = (
     "tests/test_request.py",
-    "tests/test_pictures.py",
+    "tests/pictures",
     "tests/test_masks.py",
     "tests/test_preserve.py",
     "tests/test_pipeline.py",

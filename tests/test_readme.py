@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from lib_prodshot import products
 from lib_prodshot.bootstrap import DEMO, ROOT
 from lib_prodshot.cli import COMMANDS, build_parser
 from lib_prodshot.commands.demo import find_photographs
+from lib_prodshot.errors import RequestError
 from lib_prodshot.outcome import Outcome, Verdict
+from lib_prodshot.products import parse_products
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMAND_LINE = re.compile(r"^(?:(?:python3|\.venvs/demo/bin/python) -m lib_prodshot|prodshot) (.+)$", re.M)
@@ -71,6 +74,29 @@ def test_the_python_example_runs(models_dir: Path, tmp_path: Path, monkeypatch: 
     exec(compile(example, "README.md", "exec"), names)
     assert names["outcome"].status == "found"  # type: ignore[attr-defined]
     assert (tmp_path / "better.png").read_bytes() != coffee.read_bytes()
+
+
+def product_rows() -> list[tuple[str, str]]:
+    rows = re.findall(r"^\| `(.+)` \| (.+) \|$", (ROOT / "docs" / "products.md").read_text(encoding="utf-8"), re.M)
+    return [(written.replace("\\|", "|"), read) for written, read in rows]
+
+
+@pytest.mark.parametrize(("written", "read"), product_rows())
+def test_products_are_read_as_the_table_says(written: str, read: str) -> None:
+    if not read.startswith("refused"):
+        assert " / ".join(product.name for product in parse_products(written)) == read
+        return
+    with pytest.raises(RequestError) as caught:
+        parse_products(written)
+    for way in re.findall("`(.+?)`", read):
+        assert repr(way) in str(caught.value)
+        assert parse_products(way)
+
+
+def test_the_pages_limits_of_products() -> None:
+    told = (ROOT / "docs" / "products.md").read_text(encoding="utf-8")
+    assert len(product_rows()) > 12
+    assert f"At most {products.MAX_CLASSES} products, {products.MAX_NAME_LENGTH} characters a name" in told
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

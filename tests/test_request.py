@@ -35,6 +35,207 @@ def test_product_lists_that_mean_nothing_are_refused_by_field(text: str) -> None
     assert [problem.field for problem in caught.value.problems] == ["products"]
 
 
+def names(text: str) -> list[str]:
+    return [product.name for product in parse_products(text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "cup . handbag .",
+            "cup . handbag",
+            " . cup . . handbag . ",
+            "cup. handbag.",
+            "cup.handbag.",
+            "cup? handbag?",
+        ),
+        *("cup ... handbag", "cup… handbag", "cup。handbag。", "cup।handbag", "cup\u06d4 handbag", "cup ．handbag．"),
+        *("cup; handbag;", "cup;;handbag", ",cup,, handbag,", "cup,;\n handbag,\n", "cup，handbag", "cup、handbag"),
+        *("cup；handbag", "cup﹐handbag", "cup､handbag", "cup، handbag", "cup؛ handbag", "cup՝ handbag", "cup፣handbag"),
+        *("cup\nhandbag", "cup\r\nhandbag\r\n", "cup\rhandbag", "cup\thandbag", "cup\u2028handbag", "cup\x85handbag"),
+        *("cup\\nhandbag", "1. cup\n2. handbag", "1. cup 2. handbag", "1.cup, 2.handbag", "1) cup 2) handbag"),
+        *(
+            "(1) cup\n(2) handbag",
+            "（1）cup（2）handbag",
+            "1、cup 2、handbag",
+            "3: cup, 4: handbag",
+            "a) cup b) handbag",
+        ),
+        *(
+            "- cup\n- handbag",
+            "* cup, * handbag",
+            "+ cup\n+ handbag",
+            "– cup\n– handbag",
+            "・cup\n・handbag",
+            "• cup • handbag",
+        ),
+        *(
+            "• cup\n• handbag",
+            "cup•handbag",
+            "① cup ② handbag",
+            "⒈cup ⒉handbag",
+            "- [ ] cup\n- [x] handbag",
+            "■cup■handbag",
+        ),
+        *("['cup', 'handbag']", '["cup", "handbag"]', '"cup","handbag"', "“cup”, “handbag”", "「cup」、「handbag」"),
+        *("| cup |\n| handbag |", "cup, and handbag", "cup, or handbag", "cup\n& handbag", "cup,\u3000handbag"),
+    ],
+)
+def test_whatever_separates_products_separates_them(text: str) -> None:
+    assert [name.rstrip("?") for name in names(text)] == ["cup", "handbag"]
+    assert [product.phrases for product in parse_products(text)] == [("cup",), ("handbag",)]
+    assert [product.name for product in Request(products=[text]).classes] == names(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "several"),
+    [
+        *(
+            ("cup. handbag", "cup, handbag"),
+            ("cup.handbag", "cup, handbag"),
+            ("Cup. Hand Bag. Shoe", "Cup, Hand Bag, Shoe"),
+        ),
+        *(
+            ("cup .handbag", "cup, handbag"),
+            ("cup．handbag", "cup, handbag"),
+            ("杯子.手提包", "杯子, 手提包"),
+            ("cup? handbag", "cup, handbag"),
+        ),
+        *(
+            ("cup | handbag", "cup, handbag"),
+            ("cup|handbag|shoe", "cup, handbag, shoe"),
+            ("cup｜handbag", "cup, handbag"),
+        ),
+        *(
+            ("cup | handbag: bag", "cup, handbag"),
+            ("watch, cup||handbag", "cup, handbag"),
+            ("cup / handbag", "cup, handbag"),
+        ),
+        *(("cup/handbag", "cup, handbag"), ("cup - handbag", "cup, handbag"), ("cup – handbag", "cup, handbag")),
+        *(("cup + handbag", "cup, handbag"), ("cup → handbag", "cup, handbag"), ("cup · handbag", "cup, handbag")),
+        *(
+            ('"cup" "handbag"', "cup, handbag"),
+            ("“cup” “handbag”", "cup, handbag"),
+            ("shoe: cup / handbag", "cup, handbag"),
+        ),
+    ],
+)
+def test_what_may_be_several_products_or_one_is_refused_with_both_ways_to_write_it(text: str, several: str) -> None:
+    with pytest.raises(RequestError, match="may be several products or one") as caught:
+        parse_products(text)
+    (problem,) = caught.value.problems
+    advice = problem.message.partition(": write ")[2]
+    assert problem.field == "products" and advice.startswith(repr(several)), problem.message
+    one = advice.partition(", or '")[2].partition("'")[0]
+    assert len(parse_products(several)) > len(parse_products(one)) == 1, "both are accepted as they are written"
+    assert Request(products=several)
+    with pytest.raises(RequestError):
+        Request(products=[text])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "no. 5 perfume",
+            "No. 5 Perfume",
+            "d.i.y. kit",
+            "kit d.i.y.",
+            "dr. martens boot",
+            "st. john's bag",
+            "u.s. army jacket",
+        ),
+        *(
+            "3.5 mm jack",
+            ".5 l bottle",
+            "iphone 14.2",
+            "mr.coffee maker",
+            "booking.com cap",
+            "j. crew bag",
+            "a.p.c. jeans",
+        ),
+        *(
+            "vol. 2 book",
+            "warner bros. mug",
+            "Ph.D. gown",
+            ".net mug",
+                "16:9 monitor",
+            "501",
+            "7up can",
+        ),
+        *(
+            "salt & pepper mill",
+            "cup and saucer",
+            "black and decker drill",
+            "t-shirt",
+            "AC/DC shirt",
+            "men's shoe",
+            "col·lecció",
+        ),
+        *(
+            "コーヒー・カップ",
+            "cup (red)",
+            '27" monitor',
+            "C++ mug",
+            "Hand Bag?",
+            "café cup",
+            "-5 °C bag",
+            "oreo cookie",
+        ),
+    ],
+)
+def test_signs_that_belong_to_a_name_stay(text: str) -> None:
+    assert names(text) == [text]
+    assert names(f"cup, {text}; shoe") == ["cup", text, "shoe"]
+    assert names(f"cup . {text} . shoe .") == ["cup", text, "shoe"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("handbag:shoe:watch", "two colons"),
+        ("(handbag:1.2), shoe", "synonyms stand after a colon"),
+        ("shoe (sneaker, trainer)", "synonyms stand after a colon"),
+        (" . ", "no product is named"),
+        (" - , * ", "no product is named"),
+    ],
+)
+def test_other_writings_are_refused_with_what_to_write(text: str, words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        parse_products(text)
+
+
+def test_a_number_alone_makes_no_numbered_list() -> None:
+    assert names("1. FC Köln scarf, cup") == ["1. FC Köln scarf", "cup"]
+    assert names("7. cup\n9. handbag") == ["7. cup", "9. handbag"]
+
+
+def test_synonyms_in_other_writings() -> None:
+    shoe = (ProductClass("shoe", ("shoe", "sneaker", "trainer")),)
+    for text in (
+        "shoe: sneaker | trainer",
+        "shoe：sneaker｜trainer",
+        "shoe: sneaker or trainer",
+        "shoe or sneaker: trainer.",
+        "shoe:\tsneaker\t|\ttrainer",
+        '- "shoe": "sneaker" | trainer |',
+    ):
+        assert parse_products(text) == shoe, text
+
+
+def test_the_texts_for_single_products_read_the_same_signs() -> None:
+    for text in (
+        "watch: 0.4；no. 5 perfume：0.25",
+        "watch:\t0.4\nno. 5 perfume: 0.25",
+        '- watch: 0.4、"no. 5 perfume": .25',
+    ):
+        request = Request(products="watch, no. 5 perfume", class_thresholds=text)
+        assert [product.threshold for product in request.classes] == [0.4, 0.25], text
+    request = Request(products="16:9 monitor, watch", class_prompts="16:9 monitor: at 10:10, on oak\nwatch：red")
+    assert request.prompts == {"16:9 monitor": "at 10:10, on oak", "watch": "red"}
+
+
 def test_a_product_named_twice_counts_once() -> None:
     assert parse_products("shoe, Shoe: boot") == (ProductClass("shoe", ("shoe", "boot")),)
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -258,6 +258,66 @@ def test_a_wrong_file_is_named_and_set_aside_and_the_next_folder_is_asked(models
     (problem,) = found.problems
     assert str(models / "model.pth") in problem
     assert "set aside as model.pth.wrong" in problem
+
+
+@pytest.mark.parametrize("kind", ["a link to nothing", "a folder", "a disk error"])
+def test_what_cannot_be_read_is_not_missing_and_nothing_is_written_over_it(
+    served: Served, models: Path, own_cache: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = models / "model.pth"
+    if kind == "a link to nothing":
+        path.symlink_to(models / "other disk" / "model.pth")
+    elif kind == "a folder":
+        path.mkdir()
+    else:
+        path.write_bytes(BODY)
+        monkeypatch.setattr(downloads, "sha256_of", _failing(path, downloads.sha256_of))
+    state = path.lstat()
+    (problem,) = weights.look_for(entry(), models).problems
+    assert str(path) in problem and "stays as it is" in problem
+    with pytest.raises(WeightsError, match=r"model\.pth cannot be read .* nothing is written over it"):
+        weights.fetch(online(), models)
+    after = path.lstat()
+    assert (after.st_ino, after.st_mtime_ns) == (state.st_ino, state.st_mtime_ns) and served.asked == []
+    # a good one elsewhere is used all the same
+    own_cache.mkdir(parents=True)
+    (own_cache / "model.pth").write_bytes(BODY)
+    assert weights.fetch(online(), models) == own_cache / "model.pth"
+
+
+def _failing(broken: Path, whole: Callable[..., str]) -> Callable[..., str]:
+    def sha256_of(path: Path, *rest: object) -> str:
+        if path == broken:
+            raise OSError(5, "Input/output error")
+        return whole(path, *rest)
+
+    return sha256_of
+
+
+def test_a_second_wrong_file_does_not_replace_the_first(models: Path) -> None:
+    for content in (b"first", b"second", b"third"):
+        (models / "model.pth").write_bytes(content)
+        assert weights.look_for(entry(), models).path is None
+    told = {name: (models / name).read_bytes() for name in names_in(models)}
+    assert told == {"model.pth.wrong": b"first", "model.pth.wrong1": b"second", "model.pth.wrong2": b"third"}
+
+
+def test_what_arrived_and_cannot_be_opened_is_kept(
+    served: Served, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = models / "model.pth.part"
+    part.write_bytes(BODY[:1000])
+    whole = Path.open
+
+    def open_not(path: Path, *rest: Any, **named: Any) -> Any:
+        if path == part and "a" in str(rest):
+            raise PermissionError(13, "Permission denied")
+        return whole(path, *rest, **named)
+
+    monkeypatch.setattr(Path, "open", open_not)
+    with pytest.raises(WeightsError, match="Permission denied"):
+        weights.fetch(online(), models)
+    assert part.read_bytes() == BODY[:1000]
 
 
 def test_a_wrong_file_of_another_extension_is_named_but_left_alone(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from lib_prodshot.training.captioners import Captioner
+    from lib_prodshot.training.check import CheckReport
     from lib_prodshot.training.progress import Progress
     from lib_prodshot.training.publish import Published
     from lib_prodshot.training.recipe import Recipe
@@ -46,6 +48,9 @@ def _add_check(actions: Any) -> None:
     check = actions.add_parser("check", help="look a folder over: pictures, captions, buckets, steps")
     check.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="photographs and captions")
     check.add_argument("--json", action="store_true", help="the report as JSON")
+    check.add_argument(
+        "--fix", type=Path, metavar="DIR", help="also write copies there as training should see them, and check these"
+    )
     add_recipe_options(check)
     check.set_defaults(run=run)
 
@@ -112,20 +117,52 @@ def _add_publish(actions: Any) -> None:
 
 
 def check_folder(arguments: argparse.Namespace) -> int:
-    """Print the report; exit code 1 when it has errors."""
-    from lib_prodshot.training import check
-
+    """Print the report; exit code 1 when it has errors; with `--fix`, when the copies have."""
     recipe = _recipe(arguments, complete=False)
     if not recipe.image_dir:
         raise RequestError([FieldProblem("image_dir", "no folder is named", "prodshot train check FOLDER")])
-    with _bar("photograph") as bar:
-        report = check.check(recipe, lambda done, total: _advance(bar, done, total))
+    if arguments.fix:
+        return _check_and_fix(recipe, arguments.fix, arguments.json)
+    report = _checked(recipe)
     print(json.dumps(report.to_json(), ensure_ascii=False) if arguments.json else report.to_text())
     return 1 if report.errors else 0
 
 
+def _checked(recipe: Recipe) -> CheckReport:
+    from lib_prodshot.training import check
+
+    with _bar("photograph") as bar:
+        return check.check(recipe, lambda done, total: _advance(bar, done, total))
+
+
+def _check_and_fix(recipe: Recipe, out: Path, as_json: bool) -> int:
+    """The report, the copies, and the report on these; exit code 1 when the copies have errors, or lack a picture."""
+    from lib_prodshot.training import fixing
+
+    job = fixing.FixJob(recipe, out)
+    fixed_recipe = job.fixed_recipe()
+    report = _checked(recipe)
+    if not as_json:
+        print(report.to_text(), end="\n\n", flush=True)
+    total, done = job.count(), []
+    with _bar("copy") as bar:
+        for one in job.run():
+            done.append(one)
+            _advance(bar, len(done), total)
+            if one.problem:
+                say(str(one))
+            elif one.converted and not as_json:
+                bar.write(str(one), file=sys.stdout)
+    told, copies = fixing.to_json(job, done), _checked(fixed_recipe)
+    if as_json:
+        print(json.dumps({**report.to_json(), "fixed": {**told, "report": copies.to_json()}}, ensure_ascii=False))
+    else:
+        print(fixing.to_text(told), copies.to_text(), sep="\n\n")
+    return 1 if copies.errors or told["problems"] else 0
+
+
 def caption_folder(arguments: argparse.Namespace) -> int:
-    """Write captions; exit code 1 when a photograph got none."""
+    """Write captions; exit code 1 when a photograph got none, or has one that cannot be read."""
     from lib_prodshot.training.caption import CaptionJob
     from lib_prodshot.training.caption_texts import TagEdit
 
@@ -139,20 +176,22 @@ def caption_folder(arguments: argparse.Namespace) -> int:
     )
     captioner = _captioner(arguments)
     job = CaptionJob(arguments.folder, edit, captioner, arguments.caption_extension, arguments.anew, arguments.dry_run)
-    written = problems = 0
+    written = missing = kept = 0
     total = job.count()
     with _bar("caption") as bar:
         for done, one in enumerate(job.run(), 1):
             written += one.rewritten
-            problems += bool(one.problem)
+            missing += bool(one.problem) and not one.kept
+            kept += bool(one.problem) and one.kept
             _advance(bar, done, total)
             if one.problem:
                 say(str(one))
             elif one.rewritten:
                 bar.write(str(one), file=sys.stdout)
     verb = "would be written" if arguments.dry_run else "written"
-    print(f"{written} of {total} captions {verb}, {total - written - problems} kept, {problems} missing")
-    return 1 if problems else 0
+    unread = f", {kept} unread and kept" if kept else ""
+    print(f"{written} of {total} captions {verb}, {total - written - missing - kept} kept, {missing} missing{unread}")
+    return 1 if missing or kept else 0
 
 
 def set_up(arguments: argparse.Namespace) -> int:
@@ -224,8 +263,10 @@ def _save_recipe(recipe: Recipe, path: Path) -> int:
     from lib_prodshot.jobs.staging import Staging
     from lib_prodshot.training import recipe_files
 
-    if path.exists():
+    if os.path.lexists(path):
         raise RequestError([FieldProblem("save_recipe", f"{path} exists and stays as it is", "another name")])
+    if not path.parent.is_dir():
+        raise RequestError([FieldProblem("save_recipe", f"there is no folder {path.parent}")])
     with Staging(path.parent) as staging:
         staging.path(path.name).write_text(recipe_files.to_text(recipe), encoding="utf-8")
     print(path)
@@ -273,6 +314,8 @@ def _lora_folder(chosen: Path | None) -> Path:
 def _list(published: Sequence[Published]) -> None:
     for one in published:
         print(f"{one.file}{' (was there)' if one.was_there else ''}")
+        if one.side_car_kept:
+            say(f"{one.side_car_kept} was there with something else in it, and stays: the WebUI fills in what it says")
     print(f"prompt: {published[-1].prompt}")
 
 

@@ -20,6 +20,8 @@ from lib_prodshot.errors import OutputError, ProdshotError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.jobs.bench import Bench, Kit, Parcel, Ready, Trouble
 from lib_prodshot.jobs.hands import AHEAD, Done, HandGone, Order
+from lib_prodshot.jobs.input_files import open_regular
+from lib_prodshot.jobs.one_file import Stamp, real_path, stamp_of
 from lib_prodshot.jobs.pools import Dismissed, Room
 from lib_prodshot.jobs.staging import Staging
 from lib_prodshot.outcome import Outcome, Verdict
@@ -190,7 +192,8 @@ class RayHand:
     def process(self, order: Order) -> Done:
         """See `Hand`."""
         try:
-            data = order.source.read_bytes()
+            with open_regular(order.source) as file:
+                stamp, data = stamp_of(order.source), file.read()
             answer = self._ask_again(order, data)
         except (OSError, _Crash) as error:
             return self._failed(order, str(error))
@@ -200,7 +203,7 @@ class RayHand:
         outcome = answer.outcome
         start = perf_counter()
         try:
-            self._write(order, answer)
+            self._write(order, answer, stamp)
         except OutputError as error:
             outcome.fail(str(error))
             return Done(outcome, answer.worker, retry=True)
@@ -254,18 +257,21 @@ class RayHand:
             sleep(0.5)
         raise Dismissed
 
-    def _write(self, order: Order, parcel: Parcel) -> None:
+    def _write(self, order: Order, parcel: Parcel, stamp: Stamp | None) -> None:
         """Put the results in place. Raises `OutputError`."""
         outcome = parcel.outcome
+        keeps_time = order.keep_times or outcome.status == "skipped"
         for name in parcel.files:
-            if (order.folder / name).resolve() in self._inputs:
+            if real_path(order.folder / name) in self._inputs:
                 raise OutputError(f"{order.folder / name} is itself one of the pictures; choose another output folder")
-        with Staging(order.folder) as staging:
+        with Staging(order.folder, modified=stamp[1] if stamp and keeps_time else None) as staging:
             for name, data in parcel.files.items():
                 staging.path(name).write_bytes(data)
         for kind in ("output_file", "mask_file"):
             if getattr(outcome, kind):
                 setattr(outcome, kind, str(order.folder / Path(getattr(outcome, kind)).name))
+        if staging.time_note:
+            outcome.notes = (*outcome.notes, staging.time_note)
 
     def _failed(self, order: Order, reason: str) -> Done:
         names = tuple(product.name for product in self._request.classes)

@@ -18,6 +18,7 @@ from lib_prodshot.errors import EnhanceError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Findings, Picture
 from lib_prodshot.jobs.engines import RESTS, Engine, EngineGone
+from lib_prodshot.jobs.input_files import open_regular
 from lib_prodshot.jobs.one_file import Worker
 from lib_prodshot.jobs.pools import NobodyLeft, Pool, Room
 from lib_prodshot.outcome import Outcome
@@ -39,12 +40,14 @@ class HandGone(BaseException):
 
 @dataclass(frozen=True)
 class Order:
-    """One picture to be worked on: its file, where its results go and what they are called, and its own seed."""
+    """One picture to be worked on: its file, where its results go and what they are called, its own seed, and whether
+    the results get its modification time."""
 
     source: Path
     folder: Path
     stem: str
     seed: int | None = None
+    keep_times: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,8 @@ class LocalHand:
                 _leave_out(outcome, "find", waited[0])
                 return Done(outcome, self._name, _may_be_cured(outcome))
             engine = _QueuedEnhancer(self._crew)
-            outcome = Worker(request, finder, engine, self._inputs).process(order.source, order.folder, order.stem)
+            worker = Worker(request, finder, engine, self._inputs, keep_times=order.keep_times)
+            outcome = worker.process(order.source, order.folder, order.stem)
         _leave_out(outcome, "find", waited[0])
         _leave_out(outcome, "enhance", engine.waited)
         return Done(outcome, engine.worker or self._name, _may_be_cured(outcome) and not engine.has_settled)
@@ -231,7 +235,7 @@ class _QueuedEnhancer:
 def _pixels_of(source: Path) -> int:
     """Width times height as the file's header says; 0 when it does not, for then nothing will be decoded."""
     try:
-        with Image.open(source) as image:
+        with open_regular(source) as file, Image.open(file) as image:
             return image.width * image.height
     except Exception:  # what is wrong with it is found, and said, when it is read
         return 0

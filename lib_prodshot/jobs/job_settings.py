@@ -28,7 +28,7 @@ SETTINGS = (
         kind="flag",
         default=False,
         label="Sub-folders",
-        help="Also the pictures in sub-folders, which are kept.",
+        help="Also the pictures in sub-folders and in folders that links lead to; the sub-folders are kept.",
         section="job",
         infotext="",
     ),
@@ -52,6 +52,15 @@ SETTINGS = (
         minimum=0,
         maximum=10_000_000,
         step=1,
+    ),
+    Setting(
+        name="keep_times",
+        kind="flag",
+        default=False,
+        label="Keep times",
+        help="Results get their picture's modification time. The copy of a skipped picture always has it.",
+        section="job",
+        infotext="",
     ),
 )
 """In the order in which they are asked for."""

@@ -1,41 +1,52 @@
-"""The report of a job, written as it goes: `report.jsonl` (one JSON object a line) and `report.csv`."""
+"""The report of a job, written as it goes: `report.jsonl` (one JSON object a line) and `report.csv`.
+
+`report.jsonl` decides. `report.csv` is drawn from it, and made anew from it where a crash left the two apart. Neither
+is ever written over while it holds what we cannot read: a damaged `report.jsonl` ends the job, a `report.csv` that
+somebody changed is put aside.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Collection
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from lib_prodshot.errors import OutputError
+from lib_prodshot.jobs.input_files import open_regular
 from lib_prodshot.jobs.lines import Lines
 from lib_prodshot.jobs.staging import Staging, output_error
-from lib_prodshot.outcome import CSV_COLUMNS, Outcome, csv_cells, spreadsheet_safe
+from lib_prodshot.outcome import CSV_COLUMNS, Outcome, csv_cells
 
 JSONL_NAME = "report.jsonl"
 CSV_NAME = "report.csv"
+
+Line = Mapping[str, Any]
+"""One line of `report.jsonl`: what `Outcome.to_json` gives; for a folder job's see `ledger`."""
 
 
 class Report:
     """Adds one line for each outcome to both files and flushes it at once; use as a context manager.
 
     Lines already in the folder's report stay, without those of `redone` (files, as written in the report) and
-    without a last line that a killed run left half-written. Raises `OutputError` when the folder cannot be written.
+    without a last line that a killed run left half-written. Raises `OutputError` when the folder cannot be written,
+    or when its report cannot be read. `notes`: what was put aside.
     """
 
     def __init__(self, folder: Path, redone: Collection[str] = ()) -> None:
         self.folder = folder
+        self.notes: tuple[str, ...] = ()
         self._redone = frozenset(redone)
 
     def __enter__(self) -> Report:
         try:
-            self._keep_others()
+            self.notes = rewrite(self.folder, self._others)
             self._jsonl, self._csv = Lines(self.folder / JSONL_NAME), Lines(self.folder / CSV_NAME)
-            if self._csv.is_empty:
-                self._csv.add(csv_row(list(CSV_COLUMNS)))
         except OSError as problem:
             raise output_error(self.folder, problem) from problem
         return self
@@ -60,19 +71,27 @@ class Report:
         except OSError as problem:
             raise output_error(self.folder, problem) from problem
 
-    def _keep_others(self) -> None:
-        """Rewrite both files without the lines that this job makes anew; nothing happens when there is nothing to."""
-        kept_lines = [line for line in whole_lines(self.folder / JSONL_NAME) if line.get("file") not in self._redone]
-        redone_cells = {_as_written(spreadsheet_safe(file)) for file in self._redone}
-        kept_rows = [row for row in _whole_rows(self.folder / CSV_NAME) if row[0] not in redone_cells]
-        texts = {
-            JSONL_NAME: "".join(json.dumps(line) + "\n" for line in kept_lines),
-            CSV_NAME: "".join(csv_row(row) for row in kept_rows),
-        }
-        changed = {name: text for name, text in texts.items() if _text_of(self.folder / name) != text}
-        with Staging(self.folder) as staging:
-            for name, text in changed.items():
-                staging.path(name).write_text(text, encoding="utf-8", newline="", errors="backslashreplace")
+    def _others(self, lines: Sequence[Line]) -> list[Line]:
+        return [line for line in lines if line["file"] not in self._redone]
+
+
+def rewrite(folder: Path, choose: Callable[[Sequence[Line]], Sequence[Line]]) -> tuple[str, ...]:
+    """Put the lines that `choose` makes of a report's whole lines into both files; a file that holds them is left as
+    it is. Returns what was put aside, in sentences. Raises `OutputError` and OSError."""
+    lines = whole_lines(folder / JSONL_NAME)
+    notes = _put_foreign_table_aside(folder / CSV_NAME, lines)
+    chosen = choose(lines)
+    texts = {
+        # first, for a row without a line would pass for somebody else's
+        CSV_NAME: "".join([csv_row(list(CSV_COLUMNS)), *(csv_row(csv_cells(line)) for line in chosen)]),
+        JSONL_NAME: "".join(json.dumps(line) + "\n" for line in chosen),
+    }
+    with Staging(folder) as staging:
+        for name, text in texts.items():
+            data = text.encode("utf-8", "backslashreplace")
+            if _bytes_of(folder / name) != data:
+                staging.path(name).write_bytes(data)
+    return notes
 
 
 def read_report(folder: Path) -> list[dict[str, Any]]:
@@ -81,35 +100,76 @@ def read_report(folder: Path) -> list[dict[str, Any]]:
     Raises `OutputError` when there is no report or it cannot be read.
     """
     path = folder / JSONL_NAME
-    if not path.is_file():
+    if _bytes_of(path) is None:
         raise OutputError(f"{folder} has no {JSONL_NAME}")
     return whole_lines(path)
 
 
-def _text_of(path: Path) -> str:
-    if not path.exists():
-        return ""
-    with path.open(encoding="utf-8", newline="", errors="replace") as file:
-        return file.read()
-
-
 def whole_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a JSONL file, without what is no JSON object (such as a last line that was cut short)."""
+    """The lines of a report, without a last one that was cut short. Raises `OutputError` for any other line that is
+    none of a report, for what cannot be read is not absent."""
+    *ended, last = (_bytes_of(path) or b"").split(b"\n")
     lines = []
-    for text in _text_of(path).splitlines():
-        try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(line, dict):
-            lines.append(line)
+    for number, data in enumerate(ended, 1):
+        line = _line(data)
+        if line is None:
+            raise _unreadable(path, f"line {number} is not one of a report")
+        lines.append(line)
+    line = _line(last)
+    if line is not None:
+        lines.append(line)
+    elif last.strip(b"\0") and not last.startswith(b"{"):
+        raise _unreadable(path, f"line {len(ended) + 1} is not one of a report")
     return lines
 
 
-def _whole_rows(path: Path) -> list[list[str]]:
-    text = _text_of(path)
-    whole = text[: text.rfind("\n") + 1]
-    return [row for row in csv.reader(io.StringIO(whole, newline="")) if len(row) == len(CSV_COLUMNS)]
+def _line(data: bytes) -> dict[str, Any] | None:
+    """A line that stands for a picture, and that a row can be made of."""
+    try:
+        line = json.loads(data)
+        csv_cells(line)
+        return line if isinstance(line["file"], str) and isinstance(line["status"], str) else None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    """None when there is no such file. Raises `OutputError` when there is one and it cannot be read."""
+    try:
+        with open_regular(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        raise _unreadable(path, problem.strerror or str(problem)) from problem
+
+
+def _unreadable(path: Path, reason: str) -> OutputError:
+    advice = "mend it, move it away, or choose another output folder"
+    return OutputError(f"{path.name} in {path.parent} cannot be read ({reason}): {advice}")
+
+
+def _put_foreign_table_aside(path: Path, lines: Sequence[Line]) -> tuple[str, ...]:
+    """Give a table another name when it holds more than rows of these lines: it was edited, or is somebody else's."""
+    data = _bytes_of(path)
+    if data is None or _is_drawn_from(data, lines):
+        return ()
+    names = (path.with_name(f"{path.stem}.kept-{number}{path.suffix}") for number in count(1))
+    aside = next(name for name in names if not os.path.lexists(name))
+    path.rename(aside)
+    return (f"{path.name} had been changed by somebody else; it is kept as {aside.name}",)
+
+
+def _is_drawn_from(table: bytes, lines: Sequence[Line]) -> bool:
+    ours = {tuple(map(_as_written, csv_cells(line))) for line in lines} | {CSV_COLUMNS}
+    try:
+        text = table.rstrip(b"\0").decode("utf-8")
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+    except (UnicodeDecodeError, csv.Error):
+        return False
+    # a last row without its end was cut short
+    whole = rows if text.endswith(csv.excel.lineterminator) else rows[:-1]
+    return all(tuple(row) in ours for row in whole)
 
 
 def _as_written(cell: str) -> str:

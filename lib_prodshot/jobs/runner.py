@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 from typing import Any, Literal, Protocol
@@ -28,14 +29,14 @@ from lib_prodshot.errors import OutputError, ProdshotError
 from lib_prodshot.jobs import contact_sheet, resume
 from lib_prodshot.jobs.hands import Done, Hand, HandGone, Order
 from lib_prodshot.jobs.ledger import Ledger, Line
-from lib_prodshot.jobs.one_file import make_folder, stamp_of
+from lib_prodshot.jobs.one_file import is_as_then, make_folder, real_path, stamp_of
 from lib_prodshot.jobs.pools import Dismissed
 from lib_prodshot.jobs.report import JSONL_NAME
 from lib_prodshot.jobs.seeds import content_of, picture_seed
-from lib_prodshot.jobs.staging import STATE_FOLDER, Staging, sole_writer
-from lib_prodshot.jobs.summary import Summary, counted
+from lib_prodshot.jobs.staging import STATE_FOLDER, Staging, output_error, sole_writer
+from lib_prodshot.jobs.summary import Summary
 from lib_prodshot.jobs.thumbnail_store import ThumbnailStore
-from lib_prodshot.jobs.work_list import Entry, WorkList, list_pictures
+from lib_prodshot.jobs.work_list import Entry, MayOpen, WorkList, in_a_row, list_pictures
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.request import Request
 
@@ -53,7 +54,8 @@ State = Literal["new", "preparing", "running", "stopping", "done", "stopped", "f
 
 @dataclass(frozen=True)
 class FolderJob:
-    """What is to be done. `limit`: only the first so many pictures of the folder; `dry_run`: find, and enhance none."""
+    """What is to be done. `limit`: only the first so many pictures of the folder; `dry_run`: find, and enhance none;
+    `keep_times`: results get their input's modification time; `may_open`: where links in the folder may lead."""
 
     inputs: Path
     out: Path
@@ -61,6 +63,8 @@ class FolderJob:
     recursive: bool = False
     limit: int | None = None
     dry_run: bool = False
+    keep_times: bool = False
+    may_open: MayOpen = lambda place: True
 
 
 class Crew(Protocol):
@@ -121,6 +125,9 @@ class Runner:
         self._held = ExitStack()
         self._threads: list[threading.Thread] = []
         self._begun = resume.Begun(job.out / STATE_FOLDER / "begun.jsonl")
+        self._notes: list[str] = []
+        self._stuck: dict[str, list[str]] = {}
+        self._unread: dict[str, str] = {}
         self._waiting: deque[Entry] = deque()
         self._in_flight = 0
         self._left: set[int] = set()
@@ -137,7 +144,7 @@ class Runner:
         """Begin. Raises `RequestError`, `PictureError` and `OutputError` for what is wrong with settings and folders,
         or when another run works on the same output folder."""
         _ = self.job.request.classes
-        listed = list_pictures(self.job.inputs, self.job.out, self.job.recursive)
+        listed = list_pictures(self.job.inputs, self.job.out, self.job.recursive, self.job.may_open)
         state = self.job.out / STATE_FOLDER
         make_folder(self.job.out)
         make_folder(state)
@@ -188,7 +195,7 @@ class Runner:
 
     def _work_through(self, listed: WorkList, ledger: Ledger) -> None:
         entries = listed.entries[: self.job.limit]
-        inputs = frozenset(entry.source.resolve() for entry in listed.entries)
+        inputs = frozenset(real_path(entry.source) for entry in listed.entries)
         out, state = self.job.out, self.job.out / STATE_FOLDER
         try:
             self._finder = self._crew.finder()
@@ -207,7 +214,7 @@ class Runner:
     def _plan(self, entries: Sequence[Entry], ledger: Ledger, inputs: frozenset[Path]) -> int:
         """Find out what is done already, and make way for the rest. Returns how many are done."""
         out = self.job.out
-        lines = {str(line.get("file")): line for line in ledger.lines()}
+        lines = {line["file"]: line for line in ledger.lines()}
         known = [entry for entry in entries if entry.name in lines]
         with ThreadPoolExecutor(4) as pool:
             done = {
@@ -219,11 +226,16 @@ class Runner:
         former = [lines[name] for name in redone if name in lines]
         if self.job.dry_run and any(line.get("output") for line in former):
             raise OutputError(f"{out} holds finished pictures, which a dry run would give up; choose another folder")
-        for line in former:
-            resume.remove_results(line, out, inputs)
-        self._begun.clear(entries, done, out, inputs)
-        ledger.open(lambda line: line.get("file") not in redone)
-        resume.sweep({out, out / STATE_FOLDER, *(out / entry.folder for entry in entries)})
+        stuck = {line["file"]: resume.remove_results(line, out, inputs) for line in former}
+        self._stuck = {name: files for name, files in stuck.items() if files}
+        left = [*chain(*self._stuck.values()), *self._begun.clear(entries, done, out, inputs)]
+        ledger.open(lambda line: line["file"] not in redone)
+        left += resume.sweep({out, out / STATE_FOLDER, *(out / entry.folder for entry in entries)}, out)
+        if left:
+            self._notes.append(f"left by an earlier run, and cannot be removed: {in_a_row(sorted(set(left)))}")
+        if self._unread:
+            told = [f"{name} ({reason})" for name, reason in sorted(self._unread.items())]
+            self._notes.append(f"cannot be read now, an earlier run's results stay: {in_a_row(told)}")
         self._waiting.extend(entry for entry in entries if entry.name in redone)
         self._began = monotonic()
         kept = [lines[name]["status"] for name in done]
@@ -235,10 +247,17 @@ class Runner:
         if self._stopping:
             raise Dismissed
         try:
-            content = content_of(entry.source)
-        except OSError:
-            return False
-        return resume.is_done(line, entry, content, self._settings, self.job.out)
+            stamp, content = stamp_of(entry.source), content_of(entry.source)
+        except OSError as problem:
+            # unreadable is not changed: nothing is given up for a picture that cannot be done again
+            if not line.get("output"):
+                return False
+            self._unread[entry.name] = _reason(problem)
+            return True
+        is_done = resume.is_done(line, entry, content, self._settings, self.job.out)
+        if is_done and stamp and self.job.keep_times:
+            resume.set_times(line, self.job.out, stamp)
+        return is_done
 
     def _work(self, ledger: Ledger, store: ThumbnailStore) -> None:
         """Let every hand work from as many threads as it has places, until nothing is left or the job ends."""
@@ -306,28 +325,44 @@ class Runner:
 
     def _take_through(self, entry: Entry, hand: Hand) -> dict[str, Any]:
         """One picture; returns its report line."""
-        if shutil.disk_usage(self.job.out).free < LEAST_FREE:
-            raise OutputError(f"the disk of {self.job.out} is full: free some space and give the same command again")
+        self._refuse_full_disk()
         folder = self.job.out / entry.folder
         try:
             stamp, content = stamp_of(entry.source), content_of(entry.source)
         except OSError as problem:
-            names = tuple(product.name for product in self.job.request.classes)
-            reason = f"{entry.name} cannot be read: {(problem.strerror or str(problem)).lower()}"
-            return self._line(entry, "", Done(Outcome(Verdict("failed", reason), names, self._finder), "", retry=True))
+            return self._failed(entry, "", f"{entry.name} cannot be read: {_reason(problem)}")
         if not self.job.dry_run:
-            make_folder(folder)
+            try:
+                make_folder(folder)
+            except OutputError as problem:
+                # one sub-folder is the trouble of the pictures in it; the output folder is everybody's
+                make_folder(self.job.out)
+                return self._failed(entry, content, str(problem))
             with self._guard:
                 self._begun.note(entry)
         seeded = self.job.request.engine != "retouch" and not self.job.dry_run
         seed = picture_seed(self.job.request.seed, content) if seeded else None
-        done = hand.process(Order(entry.source, folder, entry.stem, seed))
+        done = hand.process(Order(entry.source, folder, entry.stem, seed, self.job.keep_times))
         line = self._line(entry, content, done, seed)
-        if stamp_of(entry.source) == stamp:
+        if is_as_then(entry.source, stamp):
             return line
         resume.remove_results(line, self.job.out, frozenset())
         done.outcome.fail(f"{entry.name} changed while it was worked on")
         return self._line(entry, content, replace(done, retry=True), seed)
+
+    def _refuse_full_disk(self) -> None:
+        """Raises `OutputError`, as for an output folder that is gone."""
+        try:
+            free = shutil.disk_usage(self.job.out).free
+        except OSError as problem:
+            raise output_error(self.job.out, problem) from problem
+        if free < LEAST_FREE:
+            raise OutputError(f"the disk of {self.job.out} is full: free some space and give the same command again")
+
+    def _failed(self, entry: Entry, content: str, reason: str) -> dict[str, Any]:
+        """The line of a picture that nobody could begin with."""
+        names = tuple(product.name for product in self.job.request.classes)
+        return self._line(entry, content, Done(Outcome(Verdict("failed", reason), names, self._finder), "", retry=True))
 
     def _line(self, entry: Entry, content: str, done: Done, seed: int | None = None) -> dict[str, Any]:
         """The report line: names relative to the two folders, so that it fits wherever these stand."""
@@ -335,6 +370,8 @@ class Runner:
         line["file"] = entry.name
         line["reason"] = line["reason"].replace(str(entry.source), entry.name)
         line["notes"] = [note.replace(str(entry.source), entry.name) for note in line["notes"]]
+        for stuck in self._stuck.get(entry.name, ()):
+            line["notes"].append(f"an earlier run's {stuck} cannot be removed")
         for key in ("output", "mask"):
             if line[key]:
                 line[key] = Path(line[key]).relative_to(self.job.out).as_posix()
@@ -378,7 +415,8 @@ class Runner:
         ledger.settle([entry.name for entry in listed.entries])
         names = {entry.name for entry in entries}
         lines = [line for line in ledger.lines() if line.get("file") in names and "sha256" in line]
-        self._summary = Summary(len(entries), before, notes=_notes(listed)).add(lines)
+        notes = (*listed.notes, *self._notes, *ledger.notes)
+        self._summary = Summary(len(entries), before, notes=notes).add(lines)
         told = {
             "version": __version__,
             "finder": self._finder,
@@ -401,10 +439,5 @@ class Runner:
             self._progress = replace(self._progress, **changes)
 
 
-def _notes(listed: WorkList) -> tuple[str, ...]:
-    notes = []
-    if listed.others:
-        notes.append(f"{counted(listed.others, 'other file')} left alone")
-    if listed.closed:
-        notes.append(f"not allowed to look into: {', '.join(listed.closed)}")
-    return tuple(notes)
+def _reason(problem: OSError) -> str:
+    return (problem.strerror or str(problem)).lower()

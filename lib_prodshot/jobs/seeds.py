@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
-_BLOCK = 1 << 20
+from lib_prodshot.jobs.input_files import open_regular, within
+
+_BLOCK = 1 << 22
+
+STALL = 120.0
+"""Seconds in which the next `_BLOCK` bytes must come; 35 kB a second is enough."""
 
 
 def picture_seed(job_seed: int, content: str) -> int:
@@ -19,9 +25,10 @@ def picture_seed(job_seed: int, content: str) -> int:
 
 
 def content_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal. Raises OSError."""
+    """SHA-256 of a regular file's bytes, hexadecimal. Raises OSError, also when the disk gives nothing for `STALL`
+    seconds."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
+    with within(STALL, partial(open_regular, path)) as file:
+        while block := within(STALL, partial(file.read, _BLOCK)):
             digest.update(block)
     return digest.hexdigest()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,8 @@ STATE_FOLDER = ".prodshot"
 """In an output folder: the lock, and what a folder job keeps for itself."""
 
 _NUMBERS = count()
+
+_LONGEST_SUFFIX = 16
 
 
 @contextmanager
@@ -44,16 +47,22 @@ class Staging:
     on disk (fsync), then gives it its name (atomic rename on every platform); leaving by an exception removes them,
     and when one cannot get its name the others lose theirs again, so that nothing half-written remains. Raises
     `OutputError` when the folder cannot be written.
+
+    `modified`: the files' modification time, in nanoseconds since 1970. Where the file system does not take it the
+    files stand all the same, and `time_note` says so.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, modified: int | None = None) -> None:
         self.folder = folder
+        self.time_note = ""
+        self._modified = modified
         self._staged: dict[Path, Path] = {}
 
     def path(self, name: str) -> Path:
         """A temporary path in the same folder for the file `name`; its suffix is the same."""
         # process and running number keep other runs and threads apart, and a long name from growing too long
-        temporary = self.folder / f".prodshot-{os.getpid()}-{next(_NUMBERS)}{Path(name).suffix}"
+        suffix = short_suffix(Path(name))
+        temporary = self.folder / f".prodshot-{os.getpid()}-{next(_NUMBERS)}{suffix}"
         self._staged[temporary] = self.folder / name
         return temporary
 
@@ -70,15 +79,25 @@ class Staging:
             raise output_error(self.folder, problem) from problem
         finally:
             for temporary in self._staged:
-                temporary.unlink(missing_ok=True)
+                _remove_if_possible(temporary)
         if isinstance(error, OSError):
             raise output_error(self.folder, error) from error
 
     def _put_in_place(self) -> None:
         for temporary in self._staged:
+            self._set_time(temporary)
             _flush(temporary)
         self._give_names()
         _flush_folder(self.folder)
+
+    def _set_time(self, temporary: Path) -> None:
+        if self._modified is None:
+            return
+        try:
+            os.utime(temporary, ns=(self._modified, self._modified))
+        except (OSError, OverflowError) as problem:
+            reason = problem.strerror if isinstance(problem, OSError) else str(problem)
+            self.time_note = f"the file's modification time could not be kept ({reason})"
 
     def _give_names(self) -> None:
         """Rename all, or none: what stood under a name before is kept until the last file has its own."""
@@ -97,10 +116,12 @@ class Staging:
         finally:
             for kept in former.values():
                 if kept is not None:
-                    kept.unlink(missing_ok=True)
+                    _remove_if_possible(kept)
 
     def _kept(self, final: Path) -> Path | None:
         """A second name for the file that has the name `final`; None when there is none."""
+        if final.is_dir():
+            raise IsADirectoryError(errno.EISDIR, f"a folder has the name {final.name}")
         second = self.folder / f".prodshot-{os.getpid()}-{next(_NUMBERS)}.former"
         try:
             os.link(final, second)
@@ -115,6 +136,17 @@ class Staging:
 def output_error(folder: Path, problem: OSError) -> OutputError:
     """An operating system's complaint about writing into `folder`, in one sentence."""
     return OutputError(f"cannot write into {folder}: {problem.strerror or problem}")
+
+
+def short_suffix(path: Path) -> str:
+    """The name's ending with its dot; '' for one so long that it is none."""
+    return path.suffix if len(os.fsencode(path.suffix)) <= _LONGEST_SUFFIX else ""
+
+
+def _remove_if_possible(temporary: Path) -> None:
+    """What cannot be removed now is found by the next run."""
+    with suppress(OSError):
+        temporary.unlink()
 
 
 def _flush(path: Path) -> None:

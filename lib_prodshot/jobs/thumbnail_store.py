@@ -10,9 +10,12 @@ import json
 import threading
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from lib_prodshot.errors import OutputError
+from lib_prodshot.jobs.input_files import within
 from lib_prodshot.jobs.ledger import Line
+from lib_prodshot.jobs.one_file import READ_PATIENCE
 from lib_prodshot.jobs.staging import Staging, output_error
 from lib_prodshot.jobs.thumbnails import Encoded, EncodedThumbnails, encode, thumbnails_of
 
@@ -22,7 +25,7 @@ FILE_NAME = "thumbnails.jsonl"
 class ThumbnailStore:
     """The thumbnails of the job in `out`, at most `side` pixels high and wide; for any number of threads.
 
-    Raises `OutputError` when the folder cannot be written.
+    Where they cannot be kept they are drawn whenever they are asked for.
     """
 
     def __init__(self, folder: Path, out: Path, inputs: Path, side: int) -> None:
@@ -32,21 +35,29 @@ class ThumbnailStore:
         self._side = side
         self._places: dict[str, tuple[str, int]] = {}
         self._guard = threading.Lock()
+        self._file: BinaryIO | None = None
         try:
             self._find_places()
             self._file = self._path.open("ab")
-        except OSError as problem:
-            raise output_error(folder, problem) from problem
+        except (OSError, OutputError):
+            self._places.clear()
 
     def draw(self, line: Line) -> EncodedThumbnails:
-        """Thumbnails of a picture that is done, from its files."""
-        return encode(thumbnails_of(line, self._out, self._side, self._inputs))
+        """Thumbnails of a picture that is done, from its files; none of a file that could not be read."""
+        if not line.get("sha256"):
+            return None, None, None
+        try:
+            return within(READ_PATIENCE, lambda: encode(thumbnails_of(line, self._out, self._side, self._inputs)))
+        except TimeoutError:
+            return None, None, None
 
     def add(self, line: Line, pictures: EncodedThumbnails) -> None:
         """Keep them."""
         name, state = str(line.get("file")), _state_of(line, self._side)
         kept = {"file": name, "of": state, "pictures": [_plain(one) for one in pictures]}
         with self._guard:
+            if self._file is None:
+                return
             try:
                 place = self._file.tell()
                 self._file.write(json.dumps(kept).encode() + b"\n")
@@ -62,15 +73,18 @@ class ThumbnailStore:
         if state == _state_of(line, self._side):
             with self._path.open("rb") as file:
                 file.seek(place)
-                first, second, third = json.loads(file.readline())["pictures"]
-            return _encoded(first), _encoded(second), _encoded(third)
+                kept = _read(file.readline())
+            if kept is not None:
+                first, second, third = kept["pictures"]
+                return _encoded(first), _encoded(second), _encoded(third)
         pictures = self.draw(line)
         self.add(line, pictures)
         return pictures
 
     def close(self) -> None:
         """Nothing more will be added."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _find_places(self) -> None:
         """Where each picture's last line begins; a file that is mostly out of date is written anew."""
@@ -103,9 +117,11 @@ def _read(data: bytes) -> dict[str, Any] | None:
     """A line that is whole."""
     try:
         kept = json.loads(data)
-    except ValueError:
+        for plain in kept["pictures"]:
+            _encoded(plain)
+        whole = isinstance(kept["file"], str) and isinstance(kept["of"], str) and len(kept["pictures"]) == 3
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    whole = isinstance(kept, dict) and isinstance(kept.get("file"), str) and len(kept.get("pictures", ())) == 3
     return kept if whole and data.endswith(b"\n") else None
 
 

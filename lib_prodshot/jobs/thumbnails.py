@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from lib_prodshot.jobs.input_files import is_file, open_regular
 from lib_prodshot.outcome import Detection
 from lib_prodshot.overlay import draw_overlay
 
@@ -20,8 +21,6 @@ PAPER = (238, 238, 238)
 """What shows through transparent pixels."""
 
 _WEBP_QUALITY = 72
-
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def _result(line: Mapping[str, Any], key: str, folder: Path) -> Path | None:
     written = _path(line, key)
     if written is None:
         return None
-    return next((path for path in (folder / written, folder / written.name) if path.is_file()), written)
+    return next((path for path in (folder / written, folder / written.name) if is_file(path)), written)
 
 
 def _open_small(path: Path | None, side: int) -> tuple[Image.Image, tuple[float, float]] | None:
@@ -95,13 +94,13 @@ def _open_small(path: Path | None, side: int) -> tuple[Image.Image, tuple[float,
     if path is None:
         return None
     try:
-        with Image.open(path) as opened:
+        with open_regular(path) as file, Image.open(file) as opened:
             full = ImageOps.exif_transpose(opened).size
             opened.draft("RGB", (side * 2, side * 2))
             # flattened first: the scaling must mix neither a palette's numbers nor what transparent pixels hide
             small = _flatten(_eight_bit(ImageOps.exif_transpose(opened)))
             small.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=None)
-    except _UNREADABLE:
+    except Exception:  # decoders meet hostile bytes: without a thumbnail the row tells as much
         return None
     return small, (small.width / full[0], small.height / full[1])
 
@@ -143,7 +142,8 @@ def _small_mask(mask_file: Path | None, size: tuple[int, int]) -> npt.NDArray[np
     if mask_file is None:
         return None
     try:
-        with Image.open(mask_file) as opened:
-            return np.array(opened.convert("L").resize(size, Image.Resampling.BILINEAR))
-    except _UNREADABLE:
+        with open_regular(mask_file) as file, Image.open(file) as opened:
+            upright = ImageOps.exif_transpose(opened)
+            return np.array(upright.convert("L").resize(size, Image.Resampling.BILINEAR))
+    except Exception:  # as above
         return None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from lib_prodshot.pictures.colour import Cicp, Space, from_profile, from_space
+from lib_prodshot.pictures.tiff_tags import Tags
 
 Rgb = npt.NDArray[np.uint8]
 """H×W×3 RGB."""
@@ -18,24 +21,31 @@ Grey = npt.NDArray[np.uint8]
 Native = npt.NDArray[Any]
 """The picture's own samples: H×W or H×W×channels; bool, uint8 or uint16."""
 
-DEEP_MODES = ("I;16", "LA;16", "RGB;16", "RGBA;16")
+DEEP_MODES = ("I;16", "LA;16", "La;16", "RGB;16", "RGBA;16", "RGBa;16")
 """Modes with 16 bits per sample; the colour ones are this package's names, as Pillow has none."""
+
+PREMULTIPLIED = ("La", "RGBa", "La;16", "RGBa;16")
+"""Modes whose colours are multiplied with their alpha (TIFF's associated alpha)."""
 
 
 @dataclass(frozen=True)
 class Metadata:
     """What a file says besides its pixels, as it stood in the file.
 
-    `png_chunks` (type, data) are a PNG's own; `tiff_tags` a TIFF's descriptive ones, sub-directories as dicts;
-    `exif` starts with the TIFF header (no 'Exif' prefix).
+    `png_chunks` (type, data) are a PNG's own, `tiff` a TIFF's directory; `exif` starts with the TIFF header (no 'Exif'
+    prefix), `photoshop` holds image resources (IPTC among them). `bits` are the file's own where the samples have more.
     """
 
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    cicp: Cicp | None = None
+    photoshop: bytes | None = None
+    comments: tuple[str, ...] = ()
+    bits: int | None = None
     png_chunks: tuple[tuple[bytes, bytes], ...] = ()
-    tiff_tags: dict[int, Any] = field(default_factory=dict)
+    tiff: Tags | None = None
 
 
 @dataclass(frozen=True)
@@ -44,8 +54,10 @@ class LoadedPicture:
 
     `rgb` is H×W×3 uint8 without regard to alpha, `native` the same pixels in the picture's own `mode` (Pillow's
     names, and those of `DEEP_MODES`), both in display orientation; `orientation` is the EXIF value 1..8 that leads
-    there from the file. `palette` is N×4 uint8 RGBA (mode P), `key` the native colour that stands for transparent.
-    `lossless` tells whether the format keeps samples exactly; `format` and `suffix` are the file's own.
+    there from the file. `extra` (H×W×k) are channels that only the file knows, such as selections. `palette` is N×4
+    uint8 RGBA (mode P), `key` the native colour that stands for transparent. `lossless` tells whether the result is
+    written in the input's own `format`, with its own `suffix`; `space` is what its numbers mean where that is not sRGB
+    and no ICC profile says it.
     """
 
     rgb: Rgb
@@ -61,6 +73,8 @@ class LoadedPicture:
     compressed: bool = True
     metadata: Metadata = Metadata()
     notes: tuple[str, ...] = ()
+    extra: Native | None = None
+    space: Space | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -73,13 +87,24 @@ class LoadedPicture:
         return alpha_of(self.native, self.mode, self.palette, self.key)
 
     def seen(self) -> Rgb:
-        """The picture as a viewer shows it: transparent parts over white. `rgb` itself when it is opaque."""
+        """The picture as a viewer shows it: in sRGB, transparent parts over white. `rgb` itself where that is the
+        same."""
+        shown = self._in_srgb()
         alpha = self.alpha
         if alpha is None or int(alpha.min()) == 255:
-            return self.rgb
+            return shown
         opacity = cv2.merge([alpha, alpha, alpha])
-        over = cv2.multiply(self.rgb, opacity, scale=1 / 255)
+        over = cv2.multiply(shown, opacity, scale=1 / 255)
         return np.asarray(cv2.add(over, cv2.bitwise_not(opacity)), dtype=np.uint8)
+
+    def _in_srgb(self) -> Rgb:
+        if self.space is not None:
+            return from_space(self.rgb, self.space)
+        if self.metadata.icc is None:
+            return self.rgb
+        by_mode = {"L": "L", "CMYK": "CMYK"}.get(self.mode)
+        shown = from_profile(self.native if by_mode else self.rgb, by_mode or "RGB", self.metadata.icc)
+        return self.rgb if shown is None else shown
 
     @classmethod
     def from_rgb(cls, rgb: Rgb) -> LoadedPicture:
@@ -100,9 +125,9 @@ def alpha_of(
     native: Native, mode: str, palette: npt.NDArray[np.uint8] | None, key: tuple[int, ...] | None
 ) -> Grey | None:
     """H×W uint8 opacity of samples in `mode`, or None where the mode knows none."""
-    if mode in ("LA", "RGBA"):
+    if mode in ("LA", "RGBA", "La", "RGBa"):
         return np.ascontiguousarray(native[..., -1])
-    if mode in ("LA;16", "RGBA;16"):
+    if mode in ("LA;16", "RGBA;16", "La;16", "RGBa;16"):
         return to_8_bits(native[..., -1])
     if palette is not None:
         opacity = np.zeros(256, np.uint8)

@@ -1,19 +1,29 @@
-"""From a file or its bytes to a `LoadedPicture`; whatever is wrong with it becomes one plain sentence."""
+"""From a file or its bytes to a `LoadedPicture`; whatever is wrong with it becomes one plain sentence.
+
+What a file holds is read from its own header and looked up in `formats.TABLE`; Pillow, or OpenCV where Pillow hands out
+8 of 16 bits, then gives the samples.
+"""
 
 from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from lib_prodshot.errors import PictureError
-from lib_prodshot.pictures import png, samples, tiff
+from lib_prodshot.pictures import blocks, boxes, colour, formats, headers, heif, jpeg, png, samples, tiff, tiff_tags
+from lib_prodshot.pictures.formats import Row
+from lib_prodshot.pictures.headers import Header
 from lib_prodshot.pictures.loaded import LoadedPicture, Metadata, Native, to_8_bits, to_display
 
 MAX_PIXELS = 105_000_000
@@ -29,30 +39,34 @@ _SUFFIXES = {
     "TGA": (".tga", ".icb", ".vda", ".vst"),
     "WEBP": (".webp",),
 }
-_LOSSLESS = frozenset(("PNG", "BMP", "DIB", "TIFF", "PPM", "TGA"))
 _READABLE = (*_SUFFIXES, "JPEG", "MPO", "GIF", "JPEG2000", "AVIF")
-_WORDS = "PNG, JPEG, WebP, TIFF, BMP, GIF, PPM, TGA, JPEG 2000 or AVIF"
+_WORDS = "PNG, JPEG, WebP, TIFF, BMP, GIF, PPM, TGA, JPEG 2000, AVIF or HEIC"
 
+_HEAD = 4096
 _PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")
-_UNKEPT = "has 16-bit samples of a kind ({}) that cannot be kept exactly; save it as plain 16-bit RGB or with 8 bits"
 _ALIASES = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA", "RGBX": "RGB", "YCbCr": "RGB"}
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+_DEEP_MODES = {1: "I;16", 2: "LA;16", 3: "RGB;16", 4: "RGBA;16"}
+
+Refusal = Callable[[int, int], None]
+"""Called with width and height; raises for too many pixels."""
 
 
-def read(source: Path | bytes) -> LoadedPicture:
+def read(source: Path | bytes, max_pixels: int | None = None) -> LoadedPicture:
     """Read a picture from a file or from the bytes of one.
 
     Raises `PictureError`: no such file, a folder, not readable, empty, not a picture, damaged or cut short, more than
-    `MAX_PIXELS` pixels (told by the header, before anything is decoded), samples that could not be kept exactly.
+    `max_pixels` (default: `MAX_PIXELS`; told by the header, before anything is decoded), samples that cannot be kept.
     """
     if isinstance(source, bytes):
-        return _read_file(io.BytesIO(source), "the picture", "")
+        return _read_file(io.BytesIO(source), "the picture", "", max_pixels)
     try:
         if source.is_dir():
             raise PictureError(f"{source} is a folder; give the pictures in it")
         if source.exists() and not source.is_file():
             raise PictureError(f"{source} is not a regular file")
         with source.open("rb") as file:
-            return _read_file(file, str(source), source.suffix.lower())
+            return _read_file(file, str(source), source.suffix.lower(), max_pixels)
     except FileNotFoundError as error:
         raise PictureError(f"there is no file {source}") from error
     except (OSError, ValueError) as error:
@@ -60,45 +74,173 @@ def read(source: Path | bytes) -> LoadedPicture:
         raise PictureError(f"{source} cannot be read: {reason.lower()}") from error
 
 
-def _read_file(file: BinaryIO, name: str, suffix: str) -> LoadedPicture:
-    if not file.read(1):
+def _read_file(file: BinaryIO, name: str, suffix: str, max_pixels: int | None) -> LoadedPicture:
+    head = file.read(_HEAD)
+    if not head:
         raise PictureError(f"{name} is empty (zero bytes)")
-    file.seek(0)
+    limit = min(MAX_PIXELS, max_pixels or MAX_PIXELS)
+
+    def refuse_large(width: int, height: int) -> None:
+        if width * height > limit:
+            raise PictureError(f"is too large: {width}×{height} pixels, {_at_most(limit)}")
+
     try:
-        image = Image.open(file, formats=_formats(suffix))
-    except UnidentifiedImageError as error:
-        raise PictureError(f"{name} is not a picture that can be read ({_WORDS})") from error
+        with warnings.catch_warnings():
+            # what Pillow mentions about tags and sizes on the way is no concern of whoever sees the terminal
+            warnings.simplefilter("ignore")
+            loaded = _read_kind(file, head, suffix, refuse_large)
     except Image.DecompressionBombError as error:
-        raise _too_large(name, "") from error
-    except Exception as error:
-        raise _damaged(name, error) from error
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise _too_large(name, f"{width}×{height} pixels, ")
-    try:
-        return _decode(file, image, suffix)
+        raise PictureError(f"{name} is too large: {_at_most(limit)}") from error
     except PictureError as error:
         raise PictureError(f"{name} {error}") from error
     except MemoryError:
         raise
     except Exception as error:  # decoders meet hostile bytes: no exception of theirs may pass for one of ours
-        raise _damaged(name, error) from error
+        detail = " ".join(str(error).split()) or type(error).__name__
+        raise PictureError(f"{name} is damaged or cut short and cannot be decoded ({detail})") from error
+    return _without_old_pictures(loaded)
 
 
-def _formats(suffix: str) -> list[str]:
-    Image.init()
-    readable = [kind for kind in _READABLE if kind in Image.OPEN]
-    # TGA has no signature, so that noise may look like one: only its name tells
-    return [kind for kind in readable if kind != "TGA" or suffix in _SUFFIXES["TGA"]]
+def _at_most(limit: int) -> str:
+    return f"at most {limit // 1_000_000} megapixels are accepted"
 
 
-def _too_large(name: str, size: str) -> PictureError:
-    return PictureError(f"{name} is too large: {size}at most {MAX_PIXELS // 1_000_000} megapixels are accepted")
+def _read_kind(file: BinaryIO, head: bytes, suffix: str, refuse_large: Refusal) -> LoadedPicture:
+    """Raises `PictureError` with the rest of a sentence that begins with the file's name."""
+    foreign = headers.foreign(head)
+    if foreign:
+        raise PictureError(f"is not a picture that can be read: it is {foreign}; save it as TIFF, PNG or JPEG")
+    if tiff_tags.is_tiff(head):
+        return _read_tiff(file, suffix, refuse_large)
+    if boxes.family(head) == "HEIF":
+        return _read_heif(_whole(file), suffix, refuse_large)
+    if head[:2] in (b"P7", b"Pf", b"PF") and head[2:3].isspace():
+        formats.row_of("PPM", headers.ppm(head).kind)
+    return _read_by_pillow(file, suffix, refuse_large)
 
 
-def _damaged(name: str, error: Exception) -> PictureError:
-    detail = " ".join(str(error).split()) or type(error).__name__
-    return PictureError(f"{name} is damaged or cut short and cannot be decoded ({detail})")
+def _whole(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+def _without_old_pictures(loaded: LoadedPicture) -> LoadedPicture:
+    """The picture without thumbnails in its descriptions, and with notes that say so."""
+    metadata, notes = blocks.without_old_pictures(loaded.metadata)
+    if loaded.format == "PNG":
+        chunks, notes = png.without_old_pictures(metadata.png_chunks)
+        metadata = replace(metadata, png_chunks=chunks)
+    return replace(loaded, metadata=metadata, notes=(*loaded.notes, *notes))
+
+
+# --- TIFF -----------------------------------------------------------------------------------------------------------
+
+
+def _read_tiff(file: BinaryIO, suffix: str, refuse_large: Refusal) -> LoadedPicture:
+    tags = tiff_tags.read(file)
+    shape = tiff.layout(tags)
+    refuse_large(shape.width, shape.height)
+    row = formats.row_of("TIFF", shape.kind)
+    if shape.packing not in tiff.PACKINGS:
+        formats.row_of("TIFF", "packing unknown")
+    data = _whole(file)
+    orientation = tags.number(tiff.ORIENTATION, 1)
+    orientation = orientation if 1 <= orientation <= 8 else 1
+    if shape.is_plain:
+        native, mode, extra = _plain_tiff(data, tags, shape, orientation)
+        palette = tiff.read_colour_map(tags, shape.bits[0]) if mode == "P" else None
+    else:
+        pixels = _pixels(tiff.decoded_by_pillow(data, tags, shape))
+        native, mode, extra, palette = to_display(pixels.stored, orientation), pixels.mode, None, None
+    kept, notes = tiff.descriptive(tags)
+    kept, held = tiff.without_old_pictures(kept)
+    said = (row.says,) if row.says else ()
+    pages = (f"{tags.pages} pages: first page only",) if tags.pages > 1 else ()
+    return LoadedPicture(
+        rgb=samples.to_rgb(native, mode, palette),
+        native=native,
+        mode=mode,
+        format="TIFF",
+        suffix=_own_suffix("TIFF", suffix),
+        lossless=True,
+        orientation=orientation,
+        frames=tags.pages,
+        palette=palette,
+        compressed=shape.packing != 1,
+        metadata=Metadata(icc=tiff.value(kept, tiff.ICC), dpi=tiff.resolution(tags), tiff=replace(tags, entries=kept)),
+        notes=(*pages, *said, *notes, *held),
+        extra=extra,
+    )
+
+
+def _plain_tiff(
+    data: bytes, tags: tiff_tags.Tags, shape: tiff.Layout, orientation: int
+) -> tuple[Native, str, Native | None]:
+    """Samples in display orientation, their mode, and the channels that are not part of it."""
+    shown = to_display(tiff.decode(data, tags, shape), orientation)
+    own = shape.own_channels
+    native = shown[..., 0] if own == 1 else shown[..., :own]
+    if shape.photometric == 0:
+        native = np.invert(native)
+    extra = np.ascontiguousarray(shown[..., own:]) if shape.channels > own else None
+    return np.ascontiguousarray(native), shape.mode, extra
+
+
+# --- HEIF -----------------------------------------------------------------------------------------------------------
+
+
+def _read_heif(data: bytes, suffix: str, refuse_large: Refusal) -> LoadedPicture:
+    heif.refuse_without_decoder()
+    still = boxes.read_still(data)
+    row = formats.row_of("HEIF", f"colour {still.bits}")
+    decoded = heif.read(data, still.bits, refuse_large)
+    native = _spread(decoded.samples, still.bits)
+    deep = native.dtype == np.uint16
+    mode = (_DEEP_MODES if deep else _MODES)[native.shape[2] if native.ndim == 3 else 1]
+    beside = tuple(f"its {what} was left out" for what in still.beside)
+    frames = (f"{decoded.frames} pictures in one file: first picture only",) if decoded.frames > 1 else ()
+    return LoadedPicture(
+        rgb=samples.to_rgb(native, mode),
+        native=native,
+        mode=mode,
+        format="HEIF",
+        suffix=suffix,
+        lossless=False,
+        frames=decoded.frames,
+        # the decoder has turned the picture, and its EXIF says so
+        metadata=Metadata(still.icc, decoded.exif, decoded.xmp, None, still.cicp, bits=still.bits if deep else None),
+        notes=(*frames, *((row.says,) if row.says else ()), *beside),
+        space=_space_of_still(still),
+    )
+
+
+def _space_of_still(still: boxes.Still) -> colour.Space | None:
+    return colour.space_of(still.cicp) if still.cicp and not still.icc else None
+
+
+def _spread(levels: Native, bits: int) -> Native:
+    """Levels of so many bits over all of 16, rounded: white is white, and every level stays one of its own."""
+    if levels.dtype != np.uint16 or bits == 16:
+        return levels
+    top = (1 << bits) - 1
+    table = (np.arange(65536, dtype=np.uint64).clip(0, top) * 65535 + top // 2) // top
+    return table.astype(np.uint16)[levels]
+
+
+# --- what Pillow opens ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a file's own header says: its row, its descriptions, and notes besides."""
+
+    row: Row
+    metadata: Metadata
+    notes: tuple[str, ...] = ()
+    bits: int = 8
+    space: colour.Space | None = None
+    deep: bytes = b""
+    grey: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,113 +252,298 @@ class _Pixels:
     notes: tuple[str, ...] = ()
 
 
-def _decode(file: BinaryIO, image: Image.Image, suffix: str) -> LoadedPicture:
-    """Raises `PictureError` with the rest of a sentence that begins with the file's name."""
-    kind = image.format or ""
+def _read_by_pillow(file: BinaryIO, suffix: str, refuse_large: Refusal) -> LoadedPicture:
+    file.seek(0)
+    try:
+        image = Image.open(file, formats=_formats(suffix))
+    except UnidentifiedImageError as error:
+        _refuse_by_header(file)
+        raise PictureError(f"is not a picture that can be read ({_WORDS})") from error
+    except (OSError, NotImplementedError) as error:
+        if "unsupported" in str(error).lower():
+            _refuse_by_header(file)
+        raise
+    refuse_large(*image.size)
+    kind = {"MPO": "JPEG", "DIB": "BMP"}.get(image.format or "", image.format or "")
     orientation = _orientation(image)
-    tags = tiff.read_tags(image) if kind == "TIFF" else {}
-    # read before Pillow decodes, as libtiff moves the file's position behind Python's back
-    deep = _whole(file) if _is_deep_colour(file, image) else b""
+    place = file.tell()
+    facts = _FACTS[kind](file, image)
+    file.seek(place)
     image.load()
     if kind == "PNG":
         png.check_pixels(file)
-    pixels = _deep_pixels(deep, image) if deep else _pixels(image)
-    metadata = _metadata(file, image, tags)
-    # Pillow and OpenCV turn TIFFs by themselves, and nothing else
-    native = np.ascontiguousarray(pixels.stored) if kind == "TIFF" else to_display(pixels.stored, orientation)
+    pixels = _deep_pixels(facts, image) if facts.deep else _pixels(image, _WANTED.get((kind, facts.row.kind), ""))
+    if facts.grey and pixels.mode == "RGB":
+        pixels = replace(pixels, stored=np.ascontiguousarray(pixels.stored[..., 0]), mode="L")
+    native = to_display(pixels.stored, orientation)
     palette = samples.read_palette(image) if pixels.mode == "P" else None
-    key = _key(image, pixels.mode)
-    frames, frame_note = _frames(image)
-    own = _SUFFIXES.get(kind, ())
-    lossless = kind in _LOSSLESS or (kind == "WEBP" and _is_lossless_webp(file))
+    frames, frame_notes = _frames(image)
+    form = image.format or ""
+    said = (facts.row.says.format(facts.bits),) if facts.row.says else ()
     return LoadedPicture(
         rgb=samples.to_rgb(native, pixels.mode, palette),
         native=native,
         mode=pixels.mode,
-        format=kind,
-        suffix=suffix if suffix in own else (own[0] if own else suffix),
-        lossless=lossless,
+        format=form,
+        suffix=_own_suffix(form, suffix),
+        lossless=facts.row.result == formats.OWN and not (kind == "BMP" and facts.metadata.icc),
         orientation=orientation,
         frames=frames,
         palette=palette,
-        key=key,
+        key=_key(image, pixels.mode, facts.bits),
         compressed=image.info.get("compression", "raw") != "raw",
-        metadata=metadata,
-        notes=(*frame_note, *pixels.notes),
+        metadata=facts.metadata,
+        notes=(*frame_notes, *said, *facts.notes, *pixels.notes),
+        space=facts.space,
     )
 
 
-def _pixels(image: Image.Image) -> _Pixels:
+def _formats(suffix: str) -> list[str]:
+    Image.init()
+    readable = [kind for kind in _READABLE if kind in Image.OPEN and kind != "TIFF"]
+    # TGA has no signature, so that noise may look like one: only its name tells
+    return [kind for kind in readable if kind != "TGA" or suffix in _SUFFIXES["TGA"]]
+
+
+def _refuse_by_header(file: BinaryIO) -> None:
+    """Name what a file is, of a format that is read, where Pillow knows no such kind of it."""
+    data = _whole(file)
+    if data[:3] == b"\xff\xd8\xff":
+        formats.row_of("JPEG", jpeg.read(data).kind)
+    elif boxes.is_jpeg2000(data):
+        formats.row_of("JPEG2000", boxes.read_jpeg2000(data).kind)
+    elif boxes.family(data[:_HEAD]) == "AVIF":
+        raise PictureError("is AVIF, which this Pillow does not read; pip install --upgrade pillow (11.3 or newer)")
+    elif data[:2] == b"BM":
+        formats.row_of("BMP", "other")
+
+
+def _own_suffix(form: str, suffix: str) -> str:
+    own = _SUFFIXES.get(form, ())
+    return suffix if suffix in own else (own[0] if own else suffix)
+
+
+def _info(image: Image.Image) -> Metadata:
+    """What Pillow hands on of any format."""
+    info = image.info
+    exif, xmp, dpi = info.get("exif"), info.get("xmp"), info.get("dpi")
+    comment = info.get("comment") if image.format == "GIF" else None
+    return Metadata(
+        icc=info.get("icc_profile") or None,
+        exif=exif.removeprefix(b"Exif\0\0") if isinstance(exif, bytes) else None,
+        xmp=xmp if isinstance(xmp, bytes) else None,
+        dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
+        comments=(blocks.comment_text(comment),) if isinstance(comment, bytes) and comment else (),
+    )
+
+
+def _png_facts(file: BinaryIO, image: Image.Image) -> _Facts:
+    file.seek(0)
+    header = headers.png(file.read(26))
+    row = formats.row_of("PNG", header.kind)
+    chunks, others = png.read_chunks(file)
+    cicp, space = png.space_of_chunks(chunks)
+    metadata = replace(_info(image), png_chunks=chunks, cicp=cicp, bits=header.bits)
+    notes = (f"PNG chunks left out: {', '.join(others)}",) if others else ()
+    deep = _whole(file) if header.bits == 16 and header.kind != "grey 16" else b""
+    return _Facts(row, metadata, notes, header.bits, space, deep)
+
+
+def _jpeg_facts(file: BinaryIO, image: Image.Image) -> _Facts:
+    told = jpeg.read(_whole(file))
+    row = formats.row_of("JPEG", told.kind)
+    xmp, notes = told.xmp, [f"left out: {name}" for name in told.others]
+    if told.extended_xmp and xmp:
+        xmp = blocks.joined_xmp(xmp, told.extended_xmp) or xmp
+        if xmp == told.xmp:
+            notes.append("the extended part of its XMP was left out")
+    if xmp and (b"hdrgm:" in xmp or b"HDRGainMap" in xmp) and not any("gain map" in note for note in notes):
+        notes.append("left out: HDR gain map")
+    comments = tuple(blocks.comment_text(comment) for comment in told.comments)
+    metadata = replace(_info(image), xmp=xmp, photoshop=told.photoshop, comments=comments)
+    if told.kind == "CMYK 8" and comments and tiff.has_description(metadata.exif):
+        notes.append("its comment was left out: EXIF has a description of its own")
+    adobe = metadata.icc is None and blocks.adobe_rgb_by_exif(metadata.exif)
+    space = colour.gamma_space(colour.ADOBE_RGB, 563 / 256) if adobe else None
+    return _Facts(row, metadata, tuple(notes), space=space)
+
+
+def _jpeg2000_facts(file: BinaryIO, image: Image.Image) -> _Facts:
+    data = _whole(file)
+    told = boxes.read_jpeg2000(data)
+    row = formats.row_of("JPEG2000", told.kind)
+    bits = max(told.bits)
+    known = _info(image)
+    metadata = replace(
+        known,
+        icc=told.icc or known.icc,
+        exif=told.exif or known.exif,
+        xmp=told.xmp or known.xmp,
+        photoshop=blocks.iptc_as_resources(told.iptc) if told.iptc else None,
+        bits=bits if 8 < bits < 16 else None,
+    )
+    return _Facts(row, metadata, bits=bits, deep=data if bits > 8 else b"")
+
+
+def _avif_facts(file: BinaryIO, image: Image.Image) -> _Facts:
+    data = _whole(file)
+    told = boxes.read_still(data)
+    row = formats.row_of("AVIF", f"{'grey' if told.grey else 'colour'} {told.bits}")
+    deep = told.bits > 8
+    if deep and not _opencv_reads_avif():
+        raise PictureError(formats.TABLE["AVIF", "deep, no decoder"].says.format(told.bits))
+    known = _info(image)
+    metadata = replace(known, icc=told.icc or known.icc, cicp=told.cicp, bits=told.bits if deep else None)
+    notes = tuple(f"its {what} was left out" for what in told.beside)
+    if told.premultiplied:
+        notes += (formats.row_of("AVIF", "premultiplied").says,)
+    return _Facts(row, metadata, notes, told.bits, _space_of_still(told), data if deep else b"", told.grey and not deep)
+
+
+def _opencv_reads_avif() -> bool:
+    """Whether this OpenCV was built with a decoder for it; those of version 4 mostly were not."""
+    return re.search(r"AVIF:\s+(YES|\S+ \(ver)", cv2.getBuildInformation()) is not None
+
+
+def _webp_facts(file: BinaryIO, image: Image.Image) -> _Facts:
+    kind = "lossless" if _is_lossless_webp(file) else "lossy"
+    return _Facts(formats.row_of("WEBP", kind + (" + alpha" if image.mode == "RGBA" else "")), _info(image))
+
+
+def _gif_facts(file: BinaryIO, image: Image.Image) -> _Facts:
+    return _Facts(formats.row_of("GIF", "grey" if image.mode == "L" else "palette"), _info(image))
+
+
+def _bmp_facts(file: BinaryIO, image: Image.Image) -> _Facts:
+    header = headers.bmp(_whole(file), image.mode, image.format == "DIB")
+    return _of_header("BMP", header, replace(_info(image), icc=header.icc))
+
+
+def _ppm_facts(file: BinaryIO, image: Image.Image) -> _Facts:
+    data = _whole(file)
+    header = headers.ppm(data)
+    facts = _of_header("PPM", header, _info(image))
+    deep = data if header.maximum not in (1, 255) or header.bits > 8 else b""
+    return replace(facts, bits=header.maximum, deep=deep)
+
+
+def _tga_facts(file: BinaryIO, image: Image.Image) -> _Facts:
+    header = headers.tga(_whole(file), image.mode)
+    told = image.info.get("id_section")
+    comments = (told.decode("latin-1"),) if isinstance(told, bytes) and told else ()
+    return _of_header("TGA", header, replace(_info(image), comments=comments))
+
+
+def _of_header(form: str, header: Header, metadata: Metadata) -> _Facts:
+    return _Facts(formats.row_of(form, header.kind), metadata, header.notes, header.bits)
+
+
+_FACTS: dict[str, Callable[[BinaryIO, Image.Image], _Facts]] = {
+    "PNG": _png_facts,
+    "JPEG": _jpeg_facts,
+    "JPEG2000": _jpeg2000_facts,
+    "AVIF": _avif_facts,
+    "WEBP": _webp_facts,
+    "GIF": _gif_facts,
+    "BMP": _bmp_facts,
+    "PPM": _ppm_facts,
+    "TGA": _tga_facts,
+}
+
+
+_WANTED = {("TGA", "palette + alpha"): "RGBA", ("TGA", "RGB 16"): "RGB"}
+"""The modes of what Pillow opens in one or another, depending on its version."""
+
+
+def _pixels(image: Image.Image, wanted: str = "") -> _Pixels:
+    if wanted and image.mode != wanted:
+        return _Pixels(np.asarray(image.convert(wanted)), wanted)
     if image.mode.startswith("I"):
-        return _Pixels(_grey_16(image), "I;16")
+        return _Pixels(np.asarray(image).astype(np.uint16), "I;16")
     if image.mode in _PLAIN_MODES:
         return _Pixels(np.asarray(image), image.mode)
     if image.mode in _ALIASES:
-        mode = _ALIASES[image.mode]
-        return _Pixels(np.asarray(image.convert(mode)), mode, (f"{image.mode} samples were read as {mode}",))
+        return _Pixels(np.asarray(image.convert(_ALIASES[image.mode])), _ALIASES[image.mode])
     raise PictureError(f"has samples of the kind {image.mode}, which cannot be kept; save it as RGB with 8 or 16 bits")
 
 
-def _grey_16(image: Image.Image) -> Native:
-    levels = np.asarray(image)
-    if levels.dtype.itemsize > 2 and levels.size and not 0 <= int(levels.min()) <= int(levels.max()) <= 65535:
-        raise PictureError("has 32-bit samples, which cannot be kept; save it with 16 bits")
-    return levels.astype(np.uint16)
-
-
-def _is_deep_colour(file: BinaryIO, image: Image.Image) -> bool:
-    """Whether the file has 16-bit colour (or grey with alpha), of which Pillow hands out only 8 bits."""
-    if image.format == "PNG":
-        depth, colour_type = png.read_header(file)
-        return depth == 16 and colour_type != 0
-    if image.format == "TIFF":
-        depths = image.tag_v2.get(258, (1,))  # type: ignore[attr-defined]
-        return image.mode not in ("I;16", "I;16B", "I", "F", "1") and max(depths) > 8
-    return image.format == "PPM" and image.mode == "RGB" and _ppm_maximum(file) > 255
-
-
-def _ppm_maximum(file: BinaryIO) -> int:
-    file.seek(0)
-    header = re.sub(rb"#[^\n\r]*", b"", file.read(4096)).split(None, 4)
-    return int(header[3])
-
-
-def _whole(file: BinaryIO) -> bytes:
-    place = file.tell()
-    file.seek(0)
-    data = file.read()
-    file.seek(place)
-    return data
-
-
-def _deep_pixels(data: bytes, image: Image.Image) -> _Pixels:
-    """16-bit samples by OpenCV, in Pillow's order of channels, if Pillow read the same picture in 8 bits."""
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    # Pillow opens 16-bit grey with alpha (colour type 4) as LA or as RGBA, depending on its version
-    mode = "LA" if image.format == "PNG" and data[25] == 4 else image.mode
-    channels = {"LA": [0, 3], "RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3]}.get(mode)
-    if channels is None or decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3:
-        raise PictureError(_UNKEPT.format(mode))
-    if decoded.shape[2] <= max(channels) or decoded.shape[:2] != (image.height, image.width):
-        raise PictureError(_UNKEPT.format(mode))
-    native = np.ascontiguousarray(decoded[..., channels], dtype=np.uint16)
-    shallow = np.asarray(image if image.mode == mode else image.convert(mode))
+def _deep_pixels(facts: _Facts, image: Image.Image) -> _Pixels:
+    """Samples of which Pillow hands out only 8 bits, if they are the same picture as Pillow's."""
+    if image.format == "PPM":
+        native = headers.ppm_samples(facts.deep, image.width * image.height)
+        mode = (
+            ("L" if native.ndim == 2 else "RGB")
+            if native.dtype == np.uint8
+            else ("I;16" if native.ndim == 2 else "RGB;16")
+        )
+        return _Pixels(native, mode)
+    native = _spread(_by_opencv(facts, image), facts.bits)
+    channels = native.shape[2] if native.ndim == 3 else 1
+    mode = _DEEP_MODES[channels]
+    if image.format == "JPEG2000":
+        return _Pixels(native, mode)  # Pillow's 8 bits of it overflow: white turns black
+    shallow = _shallow(image, channels)
     for top in range(0, len(native), 256):
         rows = slice(top, top + 256)
-        if int(cv2.absdiff(to_8_bits(native[rows]), shallow[rows]).max(initial=0)) > 1:
-            raise PictureError(_UNKEPT.format(mode))
-    return _Pixels(native, f"{mode};16")
+        difference = cv2.absdiff(to_8_bits(native[rows]), shallow[rows])
+        # decoders of lossy formats round differently; another picture differs everywhere
+        if float(difference.mean()) > 2 or (image.format == "PNG" and int(difference.max(initial=0)) > 1):
+            raise PictureError(
+                f"has {facts.bits}-bit samples that its decoders disagree on; save it as plain 16-bit RGB"
+            )
+    return _Pixels(native, mode)
 
 
-def _key(image: Image.Image, mode: str) -> tuple[int, ...] | None:
+@contextmanager
+def _opencv_silent() -> Iterator[None]:
+    """OpenCV prints what it also tells by its answer."""
+    former = cv2.getLogLevel() if hasattr(cv2, "getLogLevel") else None
+    if former is not None:
+        cv2.setLogLevel(0)
+    try:
+        yield
+    finally:
+        if former is not None:
+            cv2.setLogLevel(former)
+
+
+def _by_opencv(facts: _Facts, image: Image.Image) -> npt.NDArray[np.uint16]:
+    data = png.pixels_only(facts.deep) if image.format == "PNG" else facts.deep
+    with _opencv_silent():
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    # in OpenCV grey with alpha comes as four channels
+    wanted = {"grey": [0], "RGB": [2, 1, 0]}.get(facts.row.kind.split()[0], [2, 1, 0])
+    if "alpha" in facts.row.kind or (image.format == "AVIF" and image.mode == "RGBA"):
+        wanted = [*wanted, -1]
+    if decoded is None or decoded.dtype != np.uint16 or decoded.shape[:2] != (image.height, image.width):
+        raise PictureError(f"has {facts.bits}-bit samples of a kind that cannot be read; save it as plain 16-bit RGB")
+    decoded = decoded.reshape(*decoded.shape[:2], -1)
+    if decoded.shape[2] < len(wanted):
+        raise PictureError(f"has {facts.bits}-bit samples of a kind that cannot be read; save it as plain 16-bit RGB")
+    native = decoded[..., wanted]
+    return np.ascontiguousarray(native[..., 0] if len(wanted) == 1 else native)
+
+
+def _shallow(image: Image.Image, channels: int) -> npt.NDArray[np.uint8]:
+    """Pillow's 8 bits of a deep picture, in as many channels."""
+    if image.mode.startswith("I"):
+        return to_8_bits(np.asarray(image).astype(np.uint16))
+    # Pillow opens 16-bit grey with alpha as LA or as RGBA, depending on its version
+    mode = _MODES[channels]
+    return np.asarray(image if image.mode == mode else image.convert(mode))
+
+
+def _key(image: Image.Image, mode: str, bits: int) -> tuple[int, ...] | None:
     """The one colour that stands for transparent in PNGs and grey GIFs without an alpha channel. A PNG keeps it in 16
     bits, of which only those count that the samples have."""
     transparent = image.info.get("transparency")
     if mode not in ("1", "L", "RGB", "I;16", "RGB;16") or transparent is None:
         return None
     levels = (transparent,) if isinstance(transparent, int) else transparent
-    bits = {"1": 1, "L": 255, "RGB": 255}.get(mode, 65535)
-    return tuple(int(level) & bits for level in levels)
+    if image.format == "PNG" and bits in (2, 4):
+        return tuple((int(level) & ((1 << bits) - 1)) * 255 // ((1 << bits) - 1) for level in levels)
+    mask = {"1": 1, "L": 255, "RGB": 255}.get(mode, 65535)
+    return tuple(int(level) & mask for level in levels)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -227,31 +554,6 @@ def _orientation(image: Image.Image) -> int:
     return value if 1 <= value <= 8 else 1
 
 
-def _metadata(file: BinaryIO, image: Image.Image, tiff_tags: dict[int, Any]) -> Metadata:
-    info = image.info
-    exif = info.get("exif")
-    if isinstance(exif, bytes) and exif.startswith(b"Exif\0\0"):
-        exif = exif[6:]
-    dpi = info.get("dpi")
-    return Metadata(
-        icc=info.get("icc_profile") or None,
-        exif=exif if isinstance(exif, bytes) and not tiff_tags else None,
-        xmp=None if tiff_tags else _xmp(image),
-        dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
-        png_chunks=png.read_chunks(file) if image.format == "PNG" else (),
-        tiff_tags=tiff_tags,
-    )
-
-
-def _xmp(image: Image.Image) -> bytes | None:
-    found = image.info.get("xmp")
-    if isinstance(found, bytes):
-        return found
-    marker = b"http://ns.adobe.com/xap/1.0/\0"
-    segments = getattr(image, "applist", ())
-    return next((data[len(marker) :] for kind, data in segments if kind == "APP1" and data.startswith(marker)), None)
-
-
 def _frames(image: Image.Image) -> tuple[int, tuple[str, ...]]:
     try:
         frames = int(getattr(image, "n_frames", 1))
@@ -259,8 +561,6 @@ def _frames(image: Image.Image) -> tuple[int, tuple[str, ...]]:
         frames = 2
     if frames == 1:
         return 1, ()
-    if image.format == "TIFF":
-        return frames, (f"{frames} pages: first page only",)
     if image.format == "MPO":
         return frames, (f"{frames} pictures in one file: first picture only",)
     return frames, (f"animated ({frames} frames): first frame only",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image
 from lib_prodshot.bounds import bounding_box
 from lib_prodshot.pictures.loaded import (
     DEEP_MODES,
+    PREMULTIPLIED,
     Grey,
     LoadedPicture,
     Native,
@@ -52,6 +53,8 @@ def to_rgb(native: Native, mode: str, palette: npt.NDArray[np.uint8] | None = No
     """
     if mode == "RGB":
         return native
+    if mode in PREMULTIPLIED:
+        return to_rgb(_divided(native), mode.replace("a", "A"))
     if mode in DEEP_MODES:
         return to_rgb(to_8_bits(native), mode.replace("I;16", "L").replace(";16", ""))
     if mode == "RGBA":
@@ -124,6 +127,9 @@ def _new_samples(loaded: LoadedPicture, change: _Change, changed: npt.NDArray[np
 
 def _with_colour(change: _Change, mode: str) -> Native:
     """Grey or colour replaced (16 bits: moved by the difference); an alpha channel stays."""
+    if mode in PREMULTIPLIED:
+        plain = replace(change, samples=_divided(change.samples))
+        return _multiplied(_with_colour(plain, mode.replace("a", "A")), change.samples)
     is_grey = mode[0] in "LI"
     old, new = (_luma(change.old), _luma(change.new)) if is_grey else (change.old, change.new)
     deep = mode in DEEP_MODES
@@ -132,6 +138,26 @@ def _with_colour(change: _Change, mode: str) -> Native:
     fresh = change.samples.copy()
     colour = fresh[..., 0] if is_grey else fresh[..., :3]
     colour[...] = _moved(colour, old, new) if deep else new
+    return fresh
+
+
+def _divided(native: Native) -> Native:
+    """Premultiplied samples (H×W×channels) as plain ones; black where alpha is 0."""
+    plain = native.copy()
+    top = np.iinfo(native.dtype).max
+    for row in range(0, len(native), _ROWS):
+        part = native[row : row + _ROWS].astype(np.uint32)
+        alpha = np.maximum(part[..., -1:], 1)
+        plain[row : row + _ROWS, :, :-1] = np.minimum((part[..., :-1] * top + alpha // 2) // alpha, top)
+    return plain
+
+
+def _multiplied(plain: Native, old: Native) -> Native:
+    """The inverse, rounded; the old samples where alpha is 0."""
+    top = np.iinfo(plain.dtype).max
+    alpha = plain[..., -1:].astype(np.uint32)
+    fresh = plain.copy()
+    fresh[..., :-1] = np.where(alpha == 0, old[..., :-1], (plain[..., :-1] * alpha + top // 2) // top)
     return fresh
 
 

@@ -14,18 +14,7 @@ from PIL import Image
 
 from lib_prodshot.errors import OutputError
 from lib_prodshot.pictures import png, tiff
-from lib_prodshot.pictures.loaded import Grey, LoadedPicture, Metadata, Native, RestoredPicture, to_stored
-
-_OWN = {
-    "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "LA;16", "RGB;16", "RGBA;16"),
-    "TIFF": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "LA;16", "RGB;16", "RGBA;16"),
-    "WEBP": ("RGB", "RGBA"),
-    "BMP": ("1", "L", "P", "RGB"),
-    "DIB": ("1", "L", "P", "RGB"),
-    "PPM": ("1", "L", "RGB", "I;16", "RGB;16"),
-    "TGA": ("L", "LA", "P", "RGB", "RGBA"),
-}
-"""Which modes come back from each lossless format exactly as they were written; others go to PNG."""
+from lib_prodshot.pictures.loaded import PREMULTIPLIED, Grey, LoadedPicture, Native, RestoredPicture, to_stored
 
 _NUMBERS = count()
 
@@ -40,11 +29,10 @@ def output_suffix(loaded: LoadedPicture) -> str:
 
 
 def _output_format(loaded: LoadedPicture) -> str:
-    if loaded.lossless and loaded.frames == 1 and loaded.mode in _OWN.get(loaded.format, ()):
+    if loaded.lossless:
         return loaded.format
-    if loaded.lossless and loaded.format in ("PNG", "TIFF", "WEBP") and loaded.mode in _OWN[loaded.format]:
-        return loaded.format
-    return "TIFF" if loaded.mode == "CMYK" else "PNG"
+    # what PNG cannot say
+    return "TIFF" if loaded.mode == "CMYK" or loaded.mode in PREMULTIPLIED or loaded.extra is not None else "PNG"
 
 
 def write(result: RestoredPicture, path: Path) -> None:
@@ -58,10 +46,16 @@ def write(result: RestoredPicture, path: Path) -> None:
         _encode(file, stored, source, _output_format(source))
 
 
-def write_grey(grey: Grey, path: Path) -> None:
-    """Write a mask (H×W uint8) as an 8-bit grey PNG, whole or not at all. Raises `OutputError`."""
+def write_grey(grey: Grey, path: Path, like: LoadedPicture | None = None) -> None:
+    """Write a mask (H×W uint8, display orientation) as an 8-bit grey PNG, whole or not at all. Raises `OutputError`.
+
+    It is stored the way the result of the picture `like` is, with the same orientation tag: their arrays fit.
+    """
+    orientation = like.orientation if like else 1
+    chunks = () if orientation == 1 else ((b"eXIf", tiff.orientation_block(orientation)),)
     with _whole_file(path) as file:
-        _save(Image.fromarray(grey), _Sink(file), "PNG", compress_level=png.COMPRESSION)
+        image = Image.fromarray(to_stored(grey, orientation))
+        _save(image, _Sink(file, chunks), "PNG", compress_level=png.COMPRESSION)
 
 
 @contextmanager
@@ -88,15 +82,14 @@ def _encode(file: BinaryIO, stored: Native, source: LoadedPicture, kind: str) ->
     if kind == "PNG":
         _write_png(file, stored, source)
     elif kind == "TIFF":
-        own = source.format == "TIFF"
         tiff.write(
             file,
             stored,
             source.mode,
+            metadata.tiff or tiff.tags_from(metadata),
+            extra=None if source.extra is None else to_stored(source.extra, source.orientation),
             palette=source.palette,
-            icc=metadata.icc,
-            tags=metadata.tiff_tags if own else tiff.tags_from(metadata),
-            compressed=source.compressed or not own,
+            compressed=source.compressed or source.format != "TIFF",
         )
     elif kind == "PPM" and stored.dtype == np.uint16:
         magic = b"P5" if stored.ndim == 2 else b"P6"
@@ -110,27 +103,27 @@ def _options(kind: str, source: LoadedPicture) -> dict[str, Any]:
     if kind == "WEBP":
         known = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp}
         return {"lossless": True, "exact": True, "quality": 20, **{key: data for key, data in known.items() if data}}
-    if kind == "TGA" and source.compressed:
-        return {"compression": "tga_rle"}
+    if kind == "TGA":
+        told = {"id_section": metadata.comments[0].encode("latin-1")} if metadata.comments else {}
+        return {**told, **({"compression": "tga_rle"} if source.compressed else {})}
     return {"dpi": metadata.dpi} if kind in ("BMP", "DIB") and metadata.dpi else {}
 
 
 def _write_png(file: BinaryIO, stored: Native, source: LoadedPicture) -> None:
     metadata = source.metadata
-    chunks = metadata.png_chunks if source.format == "PNG" else _foreign_chunks(metadata)
+    channels = 3 if source.mode == "P" else stored.shape[2] if stored.ndim == 3 else 1
+    chunks = metadata.png_chunks if source.format == "PNG" else png.metadata_chunks(metadata, channels)
     if stored.dtype == np.uint16:
         png.write_deep(file, stored, chunks, source.key)
         return
     options: dict[str, Any] = {}
+    if source.mode == "P" and source.format == "PNG" and metadata.bits:
+        options["bits"] = metadata.bits
     if source.palette is not None and int(source.palette[:, 3].min()) < 255:
         options["transparency"] = source.palette[:, 3].tobytes()
     elif source.key is not None:
         options["transparency"] = source.key if len(source.key) > 1 else source.key[0]
     _save(_image(stored, source), _Sink(file, chunks), "PNG", compress_level=png.COMPRESSION, **options)
-
-
-def _foreign_chunks(metadata: Metadata) -> tuple[png.Chunk, ...]:
-    return png.metadata_chunks(metadata.icc, metadata.exif, metadata.xmp, metadata.dpi)
 
 
 class _Sink:

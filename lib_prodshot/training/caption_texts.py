@@ -13,13 +13,25 @@ from pathlib import Path
 # what CLIP's tokenizer splits a text into before it looks for known pieces; every match is one token or more
 _PIECES = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[^\W\d_]+|\d|[^\s\w]+|_+", re.IGNORECASE)
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
+"""Characters that no text editor writes; NUL stands between the letters of UTF-16 that has no mark."""
+
+_WIDE = (
+    (b"\xff\xfe\0\0", "UTF-32"),
+    (b"\0\0\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
+"""Byte order marks of what Windows' editors call Unicode (Unicode Standard, section 23.8)."""
+
 
 @dataclass(frozen=True)
 class Caption:
     """A caption file: its text as sd-scripts takes it (the first line), and what is wrong with the file.
 
-    `fatal` problems end a training run with a traceback; the others train something else than is written. `rest`
-    are the lines after the first, `marked` says that a byte order mark stands before it.
+    `fatal` problems end or spoil a training run; the others train something else than is written. `rest` are the
+    lines after the first, `marked` says that a byte order mark stands before it. A caption that is not `readable` is
+    there all the same, and what it says is not known.
     """
 
     text: str
@@ -27,17 +39,44 @@ class Caption:
     problem: str = ""
     rest: str = ""
     marked: bool = False
+    readable: bool = True
 
 
 def read_caption(path: Path) -> Caption:
-    """Read a caption file. Raises OSError."""
-    data = path.read_bytes()
+    """Read a caption file; one that cannot be opened is not `readable`, as one that is no text."""
+    try:
+        # never a pipe or a device: reading from one may not end
+        data = path.read_bytes() if path.is_file() else None
+    except OSError as error:
+        return _unreadable(f"the caption cannot be read: {(error.strerror or str(error)).lower()}")
+    if data is None:
+        return _unreadable(f"this stands where a caption is looked for and is no file: {_kind_of(path)}")
     if not data:
         return Caption("", fatal="the caption file is empty")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        return Caption("", fatal=f"the caption is not UTF-8 (byte {error.start}): save it as UTF-8")
+        kind = next((f"{name}, " for mark, name in _WIDE if data.startswith(mark)), "")
+        return _unreadable(f"the caption is {kind}not UTF-8 (byte {error.start}): save it as UTF-8")
+    strange = _CONTROL.search(text)
+    if strange:
+        is_wide = strange[0] == "\0"
+        kind = "NUL characters, as UTF-16 does" if is_wide else f"the control character {ord(strange[0]):#04x}"
+        return _unreadable(f"the caption holds {kind}, and is no plain text: save it as UTF-8")
+    return _of_text(text)
+
+
+def _unreadable(why: str) -> Caption:
+    return Caption("", fatal=why, readable=False)
+
+
+def _kind_of(path: Path) -> str:
+    if path.is_symlink() and not path.exists():
+        return "a link to nothing"
+    return "a folder" if path.is_dir() else "a pipe or device"
+
+
+def _of_text(text: str) -> Caption:
     first, _, rest = text.partition("\n")
     marked = first.startswith("\ufeff")
     first = first.lstrip("\ufeff").strip()

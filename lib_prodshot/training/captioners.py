@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lib_prodshot.errors import FieldProblem, PictureError, ProdshotError, RequestError
+from lib_prodshot.training.caption_texts import read_caption
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -140,12 +141,12 @@ class FileCaptioner:
     def _read(self) -> Mapping[str, str]:
         try:
             if self.source.is_dir():
-                return {path.stem: path.read_text(encoding="utf-8-sig") for path in self.source.glob("*.txt")}
+                return {path.stem: _text_in(path) for path in sorted(self.source.iterdir()) if _is_text(path)}
             text = self.source.read_text(encoding="utf-8-sig")
             return _from_csv(text) if self.source.suffix.lower() == ".csv" else _from_json(text)
         except OSError as error:
             raise _wrong_file(f"{self.source} cannot be read: {error.strerror}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError, csv.Error) as error:
             raise _wrong_file(f"{self.source} holds no captions: {error}") from error
 
 
@@ -167,8 +168,13 @@ def open_upright(path: Path) -> Image.Image:
     """A photograph as RGB, turned as a viewer shows it. Raises `PictureError`."""
     from PIL import Image, ImageOps
 
+    from lib_prodshot import pictures
+
     try:
         with Image.open(path) as image:
+            if image.mode.startswith("I"):
+                # 16 bits, which Pillow's conversion clips to white
+                return Image.fromarray(pictures.read(path).seen())
             image.draft("RGB", (SENT_SIDE, SENT_SIDE))
             return ImageOps.exif_transpose(image).convert("RGB")
     except Exception as error:  # decoders raise whatever their format's code raises
@@ -183,10 +189,24 @@ def _encode(path: Path) -> str:
     return base64.b64encode(data.getvalue()).decode()
 
 
+def _is_text(path: Path) -> bool:
+    return path.suffix.lower() == ".txt"
+
+
+def _text_in(path: Path) -> str:
+    """All lines of one text file. Raises `RequestError` naming it."""
+    caption = read_caption(path)
+    if not caption.readable:
+        raise _wrong_file(f"{path}: {caption.fatal}")
+    return f"{caption.text}\n{caption.rest}"
+
+
 def _from_json(text: str) -> dict[str, str]:
     told = json.loads(text)
     if not isinstance(told, dict) or not all(isinstance(value, str) for value in told.values()):
         raise ValueError("not an object of file names and captions")
+    for caption in told.values():
+        caption.encode("utf-8")  # JSON can hold halves of characters, which no file can
     return told
 
 

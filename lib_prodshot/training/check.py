@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lib_prodshot.training import buckets, caption_texts, photographs
+from lib_prodshot.training import buckets, caption_texts, kohya, photographs
 from lib_prodshot.training.buckets import BucketRules, BucketTable
-from lib_prodshot.training.folder import Listing, caption_file, list_folder
+from lib_prodshot.training.folder import Listing, caption_file, expected_caption, list_folder
 from lib_prodshot.training.photographs import Photograph
 from lib_prodshot.training.recipe import Recipe, Subset
 
@@ -40,15 +41,37 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Folder:
+    """One folder of the recipe: how many photographs are in it, and how often each is used an epoch; `named` says
+    that its name, of kohya's form N_name, tells so."""
+
+    folder: str
+    photographs: int
+    repeats: int
+    is_reg: bool
+    named: bool
+
+    def __str__(self) -> str:
+        source = " (its name)" if self.named else ""
+        return f"{self.folder}: {self.photographs} photographs × {self.repeats}{source}"
+
+
+@dataclass(frozen=True)
 class CheckReport:
     """What a training folder holds and what training on it would cost."""
 
+    folders: tuple[Folder, ...]
     photographs: int
     with_repeats: int
     table: BucketTable
     steps_per_epoch: int
     epochs: int
     problems: tuple[Problem, ...]
+
+    @property
+    def tells_folders(self) -> bool:
+        """Whether the folders are worth a line each: there are several, or a name tells the repeats."""
+        return len(self.folders) > 1 or any(folder.named for folder in self.folders)
 
     @property
     def total_steps(self) -> int:
@@ -63,6 +86,7 @@ class CheckReport:
     def to_json(self) -> dict[str, Any]:
         """The report for programs and the HTTP API."""
         return {
+            "folders": [asdict(folder) for folder in self.folders],
             "photographs": self.photographs,
             "with_repeats": self.with_repeats,
             "buckets": [asdict(bucket) for bucket in self.table.buckets],
@@ -75,7 +99,8 @@ class CheckReport:
 
     def to_text(self) -> str:
         """The report for people."""
-        lines = [f"{self.photographs} photographs, {self.with_repeats} with repeats"]
+        lines = [*(str(folder) for folder in self.folders)] if self.tells_folders else []
+        lines.append(f"{self.photographs} photographs, {self.with_repeats} with repeats")
         if self.table.buckets:
             lines += ["", "bucket       photographs  with repeats  batches"]
         for bucket in self.table.buckets:
@@ -89,17 +114,20 @@ class CheckReport:
 
 
 def check(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, total: None) -> CheckReport:
-    """Look over every folder of a recipe. `progress` is told how many pictures of how many are done.
+    """Look over every folder of a recipe, kohya's N_name folders in them included. `progress` is told how many pictures
+    of how many are done.
 
     Raises `PictureError` when a folder cannot be read.
     """
+    remarks = [Problem("warning", "folder_name", str(one.folder), one.message) for one in kohya.remarks(recipe)]
+    recipe = kohya.expand(recipe)
     listings = [
         (subset, list_folder(Path(subset.image_dir), recipe.caption_extension)) for subset in recipe.all_subsets
     ]
     paths = [path for _, listing in listings for path in listing.photographs]
     seen = {one.path: one for one in photographs.look_at_all(paths, progress)} if paths else {}
     rules = BucketRules.of(recipe)
-    problems: list[Problem] = []
+    problems: list[Problem] = [*remarks]
     for subset, listing in listings:
         problems += _listing_problems(subset, listing)
         for path in listing.photographs:
@@ -113,6 +141,7 @@ def check(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, to
     steps = buckets.steps_per_epoch(table.batches, recipe)
     problems += _recipe_problems(recipe, steps * recipe.max_train_epochs)
     return CheckReport(
+        folders=tuple(_folder(subset, listing) for subset, listing in listings),
         photographs=len(paths),
         with_repeats=sum(repeats for _, repeats in sizes),
         table=table,
@@ -120,6 +149,12 @@ def check(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, to
         epochs=recipe.max_train_epochs,
         problems=tuple(sorted(problems, key=lambda problem: problem.level)),
     )
+
+
+def _folder(subset: Subset, listing: Listing) -> Folder:
+    said = kohya.name_of(Path(subset.image_dir))
+    named = said is not None and said.repeats == subset.num_repeats
+    return Folder(subset.image_dir, len(listing.photographs), subset.num_repeats, subset.is_reg, named)
 
 
 def _sizes_with_repeats(
@@ -150,13 +185,17 @@ def _can_be_placed(photograph: Photograph, rules: BucketRules) -> bool:
 
 def _listing_problems(subset: Subset, listing: Listing) -> Iterator[Problem]:
     if not listing.photographs:
-        yield Problem(
-            "error", "empty_folder", subset.image_dir, "there is no photograph in it: sd-scripts would end at once"
-        )
+        meant = kohya.meant_instead(Path(subset.image_dir)) or "sd-scripts would end at once"
+        yield Problem("error", "empty_folder", subset.image_dir, f"there is no photograph in it: {meant}")
     for path, why in listing.missed:
         yield Problem("warning", "missed", str(path), f"it would not be used: {why}")
     for path in listing.strays:
         yield Problem("warning", "stray", str(path), "only photographs and captions belong in the folder")
+    for one in listing.beside:
+        message = f"this caption of {one.photograph.name} is not read: {one.advice}"
+        yield Problem("warning", "caption_beside", str(one.file), message)
+    for path in listing.orphans:
+        yield Problem("warning", "caption_orphan", str(path), "it belongs to no picture")
     stems = Counter(path.with_suffix("") for path in listing.photographs)
     for stem in (stem for stem, number in stems.items() if number > 1):
         yield Problem(
@@ -169,13 +208,11 @@ def _photograph_problems(photograph: Photograph, rules: BucketRules) -> Iterator
     if photograph.complaint:
         yield Problem("error", "truncated" if photograph.truncated else "unreadable", file, photograph.complaint)
         return
+    for one in photograph.differences:
+        yield Problem(one.level, one.kind, file, one.message)
     if photograph.turned:
         message = "viewers turn it by its EXIF tag, sd-scripts does not: it would train lying down; turn its pixels"
         yield Problem("warning", "turned", file, message)
-    if photograph.transparent:
-        yield Problem(
-            "warning", "transparent", file, "its transparency is dropped and shows what lies beneath, often black"
-        )
     try:
         placement = buckets.place(photograph.size, rules)
     except ValueError as error:
@@ -196,15 +233,13 @@ def _photograph_problems(photograph: Photograph, rules: BucketRules) -> Iterator
 
 def _caption_problems(photograph: Path, recipe: Recipe, subset: Subset) -> Iterator[Problem]:
     path = caption_file(photograph, recipe.caption_extension)
-    if path is None:
+    expected = expected_caption(photograph, recipe.caption_extension)
+    if path is None and not os.path.lexists(expected):
         if not subset.class_tokens:
             yield Problem("warning", "caption_missing", str(photograph), "it has no caption and trains as an empty one")
         return
-    try:
-        caption = caption_texts.read_caption(path)
-    except OSError as error:
-        yield Problem("error", "caption_unreadable", str(path), f"the caption cannot be read: {error.strerror}")
-        return
+    path = path or expected
+    caption = caption_texts.read_caption(path)
     if caption.fatal:
         yield Problem("error", "caption_broken", str(path), caption.fatal)
         return

@@ -6,6 +6,7 @@ Source: `IMAGE_EXTENSIONS`, `glob_images` and `read_caption` in the `library/tra
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,17 +36,41 @@ PICTURE_SUFFIXES = frozenset(
 )
 """Extensions of files that somebody may take for training pictures."""
 
-NOT_STRAY = frozenset((".txt", ".caption", ".npz", ".toml", ".json"))
+NOT_STRAY = frozenset((".npz", ".toml", ".json"))
+
+_CAPTIONS = (".txt", ".caption")
+"""Extensions that programs give to captions; sd-scripts' own default is .caption, the seed's is .txt."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A caption that lies beside its photograph under a name that is not read; `expected` is the one that is."""
+
+    file: Path
+    photograph: Path
+    expected: Path
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        if os.path.lexists(self.expected):
+            return f"{self.expected.name} is there too, and is the one"
+        same = self.file.stem == self.photograph.stem and self.file.suffix in _CAPTIONS
+        other = f", or set caption_extension to {self.file.suffix}" if same else ""
+        return f"rename it to {self.expected.name}{other}"
 
 
 @dataclass(frozen=True)
 class Listing:
     """The files of one folder: `photographs` as sd-scripts finds and orders them, pictures that it would `miss`
-    and why, and `strays`, which have no business there."""
+    and why, `strays`, which have no business there, captions `beside` a photograph under another name than the one
+    that is read, and `orphans`, which are captions of no picture."""
 
     photographs: tuple[Path, ...]
     missed: tuple[tuple[Path, str], ...]
     strays: tuple[Path, ...]
+    beside: tuple[Beside, ...] = ()
+    orphans: tuple[Path, ...] = ()
 
 
 def list_folder(folder: Path, caption_extension: str = ".txt") -> Listing:
@@ -57,11 +82,13 @@ def list_folder(folder: Path, caption_extension: str = ".txt") -> Listing:
     photographs: list[Path] = []
     missed: list[tuple[Path, str]] = []
     strays: list[Path] = []
+    captions: list[Path] = []
+    endings = {*_CAPTIONS, caption_extension.lower()}
     for path in entries:
         if path.is_dir():
             missed += [
                 (inside, "it is in a folder below, which sd-scripts does not look into")
-                for inside in _pictures_in(path)
+                for inside in pictures_below(path)
             ]
         elif path.name.startswith("."):
             if path.suffix.lower() in PICTURE_SUFFIXES:
@@ -70,10 +97,52 @@ def list_folder(folder: Path, caption_extension: str = ".txt") -> Listing:
             photographs.append(path)
         elif path.suffix.lower() in PICTURE_SUFFIXES:
             missed.append((path, _why_missed(path)))
-        elif path.suffix.lower() not in NOT_STRAY and path.suffix != caption_extension:
+        elif path.suffix.lower() in endings:
+            captions.append(path)
+        elif path.suffix.lower() not in NOT_STRAY:
             strays.append(path)
     # sd-scripts sorts whole paths as text
-    return Listing(tuple(sorted(photographs, key=str)), tuple(missed), tuple(strays))
+    photographs.sort(key=str)
+    beside, orphans = _sort_captions(captions, photographs, [path for path, _ in missed], caption_extension)
+    return Listing(tuple(photographs), tuple(missed), tuple(strays), tuple(beside), tuple(orphans))
+
+
+def _sort_captions(
+    captions: Sequence[Path], photographs: Sequence[Path], missed: Sequence[Path], extension: str
+) -> tuple[list[Beside], list[Path]]:
+    """Those beside their photograph under another name than the one that is read, and those of no picture at all."""
+    read = {_same_name(expected_caption(path, extension)) for path in photographs}
+    read |= {_same_name(found) for path in photographs if (found := caption_file(path, extension))}
+    owners = {name: path for path in reversed(photographs) for name in _names_of(path, extension)}
+    others = {name for path in missed for name in _names_of(path, extension)}
+    beside, orphans = [], []
+    for path in captions:
+        owner = owners.get(path.stem.lower())
+        if _same_name(path) in read:
+            continue
+        if owner is not None:
+            beside.append(Beside(path, owner, expected_caption(owner, extension)))
+        elif path.stem.lower() not in others:
+            orphans.append(path)
+    return beside, orphans
+
+
+def _names_of(photograph: Path, extension: str) -> tuple[str, str, str]:
+    """What stands before the extension of a photograph's caption, also where a program or Windows doubled one."""
+    stem = photograph.stem.lower()
+    return stem, photograph.name.lower(), f"{stem}{extension.lower()}"
+
+
+def _same_name(path: Path) -> str:
+    """A path for comparing; where the file system takes .TXT for .txt, so do we."""
+    lower = path.with_name(path.name.lower())
+    ignores_case = lower != path and lower.exists() and path.exists() and lower.samefile(path)
+    return str(lower) if ignores_case else os.path.normcase(path)
+
+
+def expected_caption(photograph: Path, extension: str = ".txt") -> Path:
+    """Where a photograph's caption is looked for first, and where it is written."""
+    return photograph.with_suffix(extension)
 
 
 def caption_file(photograph: Path, extension: str = ".txt") -> Path | None:
@@ -95,5 +164,6 @@ def _why_missed(path: Path) -> str:
     return f"sd-scripts does not read {path.suffix}: save it as JPEG or PNG"
 
 
-def _pictures_in(folder: Path) -> list[Path]:
+def pictures_below(folder: Path) -> list[Path]:
+    """All pictures in a folder and in those below it, sorted."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)

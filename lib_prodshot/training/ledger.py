@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -89,7 +90,7 @@ class Ledger:
 def read(folder: Path) -> Ledger | None:
     """The book of a run folder, None where there is none. Raises `TrainingError` for one that cannot be read."""
     path = folder / LEDGER
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
@@ -101,8 +102,9 @@ def read(folder: Path) -> Ledger | None:
             saved={int(epoch): SavedEpoch(**saved) for epoch, saved in told["saved"].items()},
             published=told["published"],
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TrainingError(f"{path} cannot be read ({error}): begin anew with --fresh") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        advice = "put it back as it was, or begin anew with --fresh, which sets the earlier run aside"
+        raise TrainingError(f"{path} cannot be read ({error}): {advice}") from error
 
 
 def now() -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL import Image
 
+    from lib_prodshot.training.rendering import Difference
+
 HASH_SIDE = 16
 """Side of the perceptual hash: 256 bits."""
 
@@ -33,14 +35,15 @@ _ORIENTATION = 274
 @dataclass(frozen=True)
 class Photograph:
     """What was seen of one file. `size` is width and height in pixels as stored, which is what sd-scripts trains on;
-    `complaint` says why it cannot be used (empty: it can); `turned` that a viewer would turn it by its EXIF tag."""
+    `complaint` says why it cannot be used (empty: it can); `turned` that a viewer would turn it by its EXIF tag;
+    `differences` what else sd-scripts sees otherwise than a viewer."""
 
     path: Path
     size: tuple[int, int] = (0, 0)
     complaint: str = ""
     truncated: bool = False
     turned: bool = False
-    transparent: bool = False
+    differences: tuple[Difference, ...] = ()
     fingerprint: npt.NDArray[np.bool_] | None = None
 
 
@@ -119,14 +122,18 @@ def near_pairs(photographs: Sequence[Photograph], limit: int = NEAR) -> list[tup
 
 
 def _decode(path: Path, image: Image.Image) -> tuple[Photograph, Image.Image]:
+    from lib_prodshot.training import rendering
+
     size = image.size
     turned = _is_turned(image)
-    transparent = "A" in image.getbands() or "transparency" in image.info
+    colours = rendering.described(image, path)
+    plain = rendering.has_plain_colours(image, colours)
     if image.format in ("JPEG", "MPO"):
-        image.draft("L", (max(1, size[0] // _REDUCED), max(1, size[1] // _REDUCED)))
+        image.draft("L" if plain else None, (max(1, size[0] // _REDUCED), max(1, size[1] // _REDUCED)))
     image.load()
+    differences = () if plain else tuple(rendering.differences(image, colours))
     small = image.reduce(max(1, min(image.size) // 256)) if image.mode in ("L", "RGB") else image
-    return Photograph(path, size, turned=turned, transparent=transparent), small.convert("L")
+    return Photograph(path, size, turned=turned, differences=differences), small.convert("L")
 
 
 def _with_fingerprint(photograph: Photograph, small: Image.Image | None) -> Photograph:

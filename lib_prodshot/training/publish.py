@@ -49,7 +49,8 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Published:
-    """One LoRA among the WebUI's. `was_there` says that the very same file stood there before; `prompt` is ready for
+    """One LoRA among the WebUI's. `was_there` says that the very same file stood there before; `side_car_kept` names a
+    side-car that stood there and says something else, so that the WebUI fills in what that says; `prompt` is ready for
     the prompt box or a class prompt."""
 
     epoch: int
@@ -57,6 +58,7 @@ class Published:
     was_there: bool
     preview: Path | None
     prompt: str
+    side_car_kept: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """For the HTTP API: names, not the server's paths."""
@@ -136,6 +138,12 @@ def _items(run: Path, recipe: Recipe, book: Ledger, wanted: Wanted) -> Iterator[
     if NAME_REFUSED.search(name):
         raise RequestError([FieldProblem("name", f"{name!r} is not possible", "letters, digits, - and _")])
     loras = results.loras_in(run / OUTPUT_FOLDER, recipe.output_name, book.epochs)
+    damaged = results.damaged_in(run / OUTPUT_FOLDER, recipe.output_name, book.epochs)
+    for epoch in wanted.epochs or sorted(damaged):
+        if epoch in damaged:
+            path, why = damaged[epoch]
+            advice = "" if wanted.epochs else "; name the epochs that you want"
+            raise PublishError(f"{path} is not usable: {why}{advice}")
     missing = [str(epoch) for epoch in wanted.epochs if epoch not in loras]
     if missing or not loras:
         here = ", ".join(map(str, sorted(loras))) or "none yet"
@@ -181,7 +189,10 @@ def _side_car(recipe: Recipe, book: Ledger, epoch: int, wanted: Wanted) -> dict[
 
 def _is_free(item: _Item, folder: Path) -> bool:
     target = folder / f"{item.name}.safetensors"
-    return not target.exists() or _same(item.lora, target)
+    try:
+        return not os.path.lexists(target) or _same(item.lora, target)
+    except OSError as error:
+        raise PublishError(f"{target} is there, stays as it is, and cannot be read: {error.strerror}") from error
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -200,7 +211,7 @@ def _place_all(items: Collection[_Item], folder: Path) -> list[Published]:
             if item.sample and not any((folder / f"{item.name}{ending}").exists() for ending in PREVIEWS):
                 files.append((_copied(item.sample, new_file()), folder / f"{item.name}.png"))
             side_car = folder / f"{item.name}.json"
-            if not side_car.exists():
+            if not os.path.lexists(side_car):
                 files.append((_written(item.side_car, new_file()), side_car))
             staged.append((item, was_there, files))
         published = []
@@ -210,8 +221,17 @@ def _place_all(items: Collection[_Item], folder: Path) -> list[Published]:
                 _put(temporary, target)
             preview = next((path for path in (folder / f"{item.name}{end}" for end in PREVIEWS) if path.exists()), None)
             file = folder / f"{item.name}.safetensors"
-            published.append(Published(item.epoch, file, was_there, preview, item.prompt))
+            kept = "" if _says(item.side_car, file.with_suffix(".json")) else f"{item.name}.json"
+            published.append(Published(item.epoch, file, was_there, preview, item.prompt, kept))
         return published
+
+
+def _says(side_car: dict[str, Any], file: Path) -> bool:
+    """Whether a side-car says what ours would; one that cannot be read does not."""
+    try:
+        return bool(json.loads(file.read_text(encoding="utf-8")) == side_car)
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import count
 from pathlib import Path
 
@@ -28,6 +29,20 @@ def loras_in(output: Path, name: str, epochs: int) -> dict[int, Path]:
     """Every LoRA in an output folder that is there with all its tensors, by epoch."""
     files = {epoch: epoch_file(output, name, epoch, epochs) for epoch in range(1, epochs + 1)}
     return {epoch: path for epoch, path in files.items() if path.is_file() and lora.is_whole(path)}
+
+
+def damaged_in(output: Path, name: str, epochs: int) -> dict[int, tuple[Path, str]]:
+    """Every LoRA in an output folder that is there and not whole, by epoch, with what is wrong with it."""
+    found = {}
+    for epoch in range(1, epochs + 1):
+        path = epoch_file(output, name, epoch, epochs)
+        if not os.path.lexists(path):
+            continue
+        try:
+            lora.read_header(path)
+        except lora.LoraError as error:
+            found[epoch] = (path, str(error))
+    return found
 
 
 def what_is_wrong(recipe: Recipe) -> str:
@@ -59,7 +74,9 @@ def sample_of(output: Path, epoch: int) -> Path | None:
 
 def set_aside(folder: Path) -> Path:
     """Give a run folder another name, so that nothing of it is lost. Raises `TrainingError`."""
-    target = next(path for number in count(1) if not (path := folder.with_name(f"{folder.name}.{number}")).exists())
+    target = next(
+        path for number in count(1) if not os.path.lexists(path := folder.with_name(f"{folder.name}.{number}"))
+    )
     try:
         return folder.rename(target)
     except OSError as error:

@@ -9,13 +9,14 @@ import csv
 import math
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from lib_prodshot.errors import RequestError
-from lib_prodshot.training import check, diagnosis, ledger, recipe_files, results, sd_scripts
+from lib_prodshot.training import check, diagnosis, kohya, ledger, lora, recipe_files, results, sd_scripts
 from lib_prodshot.training.configs import OUTPUT_FOLDER, dataset_config, training_config
 from lib_prodshot.training.errors import FolderRefused, TrainingError
 from lib_prodshot.training.ledger import RECIPE, Ledger, SavedEpoch, Start
@@ -56,13 +57,14 @@ class _Plan:
 
 
 class TrainingJob:
-    """A run of `recipe` by `trainer`, in the recipe's own folder, where an earlier start is gone on with.
+    """A run of `recipe` by `trainer`, in the recipe's own folder, where an earlier start is gone on with. A folder that
+    holds kohya's N_name folders stands for these.
 
     `fresh` sets an earlier run aside and begins anew; `force` starts in spite of errors that the check finds.
     """
 
     def __init__(self, recipe: Recipe, trainer: Trainer, *, fresh: bool = False, force: bool = False) -> None:
-        self.recipe = recipe
+        self.recipe = kohya.expand(recipe)
         self.trainer = trainer
         self.folder = recipe.run_dir
         self.output = self.folder / OUTPUT_FOLDER
@@ -153,9 +155,10 @@ class TrainingJob:
 
     def _earlier_book(self) -> Ledger | None:
         """The book of an earlier start, None to begin anew. Raises `TrainingError` where neither is possible."""
-        if not self.folder.exists() or not any(self.folder.iterdir()):
+        names = self._names_in_folder()
+        if not names:
             return None
-        if not any((self.folder / name).exists() for name in (ledger.LEDGER, RECIPE)):
+        if not names & {ledger.LEDGER, RECIPE}:
             raise TrainingError(f"{self.folder} holds something else than a training run: name another output_dir")
         try:
             book = ledger.read(self.folder)
@@ -169,13 +172,24 @@ class TrainingJob:
                 raise TrainingError(f"this training is running already (process {last.pid}); stop it there first")
         return None if self._fresh else book
 
+    def _names_in_folder(self) -> set[str]:
+        try:
+            return {path.name for path in self.folder.iterdir()}
+        except FileNotFoundError:
+            return set()
+        except OSError as error:
+            raise TrainingError(f"{self.folder} cannot be read as a training run's folder: {error.strerror}") from error
+
     def _plan_start(self, report: check.CheckReport, book: Ledger | None) -> _Plan:
         """Decide from which epoch to go on. Raises `TrainingError` where the earlier run was another training."""
         recipe, steps = self.recipe, report.steps_per_epoch
         fresh = Ledger(recipe.to_dict(), recipe.max_train_epochs, steps)
         if book is None:
+            if not self._fresh:
+                self._refuse_lost({}, 0, recipe.max_train_epochs)
             return _Plan(0, steps, fresh)
         done = ledger.last_state(self.output, recipe.output_name, book.epochs)
+        self._refuse_lost(book.recipe, done, book.epochs)
         if not done:
             fresh.starts = book.starts
             return _Plan(0, steps, fresh)
@@ -189,6 +203,19 @@ class TrainingJob:
             advice = f"publish it, set max_train_epochs above {done}, or begin anew with --fresh"
             raise TrainingError(f"this training has its {done} epochs already: {advice}")
         return _Plan(done, steps, book)
+
+    def _refuse_lost(self, before: Mapping[str, Any], done: int, epochs: int) -> None:
+        """Refuse to train over LoRAs of epochs whose states are damaged or gone, or whose book is. Raises
+        `TrainingError`; the last one may lack its state, as in a run that was ended in between."""
+        loras = results.loras_in(self.output, str(before.get("output_name", self.recipe.output_name)), epochs)
+        newest = max((epoch for epoch, path in loras.items() if lora.is_finite(path)), default=0)
+        every = before.get("save_every_n_epochs", 0)
+        if newest > done + (every if isinstance(every, int) else 0):
+            lacks = f"the state of epoch {newest} is damaged or gone" if before else f"there is no {ledger.LEDGER}"
+            raise TrainingError(
+                f"{self.folder} has the LoRA of epoch {newest}, and {lacks}, so that it would be trained over from "
+                f"epoch {done + 1}: put it back, or begin anew with --fresh, which sets the earlier run aside"
+            )
 
     def _make_way(self) -> None:
         """Set an earlier run aside, or ready it for more epochs than it had."""
@@ -343,9 +370,12 @@ def read_losses(folder: Path) -> list[tuple[int, int, float]]:
     if not path.is_file():
         return []
     points: dict[int, tuple[int, int, float]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.reader(file):
-            points[int(row[0])] = (int(row[0]), int(row[1]), float(row[2]))
+    # a start that was killed leaves half a line: the curve is only shown, and its other points are right
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        for line in file:
+            with suppress(ValueError):
+                step, epoch, loss = line.split(",")
+                points[int(step)] = (int(step), int(epoch), float(loss))
     return [points[step] for step in sorted(points)]
 
 

@@ -127,15 +127,16 @@ def home() -> Path:
 def find(checkout: Path | None = None, python: Path | None = None, folder: Path | None = None) -> Trainer:
     """The trainer to use: what is given, else PRODSHOT_SD_SCRIPTS and PRODSHOT_SD_SCRIPTS_PYTHON, else what
     `prodshot train setup` made. Raises `TrainerMissing`."""
-    noted = _read_note(folder or home())
-    chosen = checkout or _from_environment("PRODSHOT_SD_SCRIPTS") or noted.get("checkout")
+    given = checkout or _from_environment("PRODSHOT_SD_SCRIPTS")
+    given_python = python or _from_environment("PRODSHOT_SD_SCRIPTS_PYTHON")
+    # what is named needs no note, so that one which cannot be read does not stand in its way
+    noted = {} if given and given_python else _read_note(folder or home())
+    chosen = given or noted.get("checkout")
     if chosen is None:
         raise TrainerMissing("sd-scripts is not here: `prodshot train setup` gets it and makes its environment")
     if not (chosen / SCRIPT).is_file():
         raise TrainerMissing(f"{chosen} is no checkout of sd-scripts: it has no {SCRIPT}")
-    interpreter = (
-        python or _from_environment("PRODSHOT_SD_SCRIPTS_PYTHON") or noted.get("python") or _python_beside(chosen)
-    )
+    interpreter = given_python or noted.get("python") or _python_beside(chosen)
     if interpreter is None or not interpreter.exists():
         advice = f"`prodshot train setup --sd-scripts {chosen}` makes one"
         raise TrainerMissing(f"sd-scripts in {chosen} has no Python environment: {advice}")
@@ -230,11 +231,16 @@ def _facts(told: Mapping[str, Any]) -> Facts:
 
 
 def _read_note(folder: Path) -> dict[str, Path]:
+    """What the setup wrote, nothing where it did not. Raises `TrainerMissing` for a note that cannot be read."""
+    path = folder / NOTE
     try:
-        told = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+        told = json.loads(path.read_text(encoding="utf-8"))
         return {name: Path(told[name]) for name in ("checkout", "python")}
-    except (OSError, ValueError, KeyError, TypeError):
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        advice = "`prodshot train setup` writes it anew, or name a checkout and its Python yourself"
+        raise TrainerMissing(f"{path}, which says where sd-scripts is, cannot be read ({error}): {advice}") from error
 
 
 def _from_environment(name: str) -> Path | None:

@@ -17,6 +17,8 @@ from lib_prodshot.request import Request
 FORMAT = 1
 MAX_BYTES = 64 * 1024
 
+_NO_PRESET = "this is not a preset of Prodshot: "
+
 _NAME = re.compile(r"[^\W_][\w .,()+-]{0,59}", re.UNICODE)
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 """Names that Windows gives to devices, with any extension."""
@@ -70,7 +72,7 @@ def check_name(name: object) -> str:
 
 
 def _problem(message: str, allowed: str = "") -> RequestError:
-    return RequestError([FieldProblem("preset", f"this is not a preset of Prodshot: {message}", allowed)])
+    return RequestError([FieldProblem("preset", f"{_NO_PRESET}{message}", allowed)])
 
 
 @dataclass(frozen=True)
@@ -80,27 +82,47 @@ class Shelf:
     folder: Path
 
     def names(self) -> list[str]:
-        """What there is, sorted; files with names that are not presets' are passed by."""
-        if not self.folder.is_dir():
+        """What there is, sorted; files with names that are not presets' are passed by. Empty also for a folder that
+        cannot be read: `trouble` says so."""
+        try:
+            stems = [path.stem for path in self.folder.iterdir() if path.suffix == ".json" and not path.is_dir()]
+        except OSError:
             return []
-        stems = (path.stem for path in self.folder.glob("*.json") if path.is_file())
         return sorted((stem for stem in stems if _is_name(stem)), key=str.casefold)
 
+    def trouble(self) -> str:
+        """Why the presets that there may be cannot be listed; empty when they can, or when there is no folder yet."""
+        try:
+            next(self.folder.iterdir(), None)
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            return f"the presets in {self.folder} cannot be read: {(error.strerror or str(error)).lower()}"
+        return ""
+
     def load(self, name: str) -> Preset:
-        """Raises `RequestError` when there is no such preset or its file is damaged."""
+        """Raises `RequestError` when there is no such preset, or when its file cannot be read as one, which stays."""
         path = self._path(name)
+        if not os.path.lexists(path):
+            raise RequestError([FieldProblem("preset", f"there is no preset {name!r}")])
         try:
             text = path.read_text(encoding="utf-8") if path.stat().st_size <= MAX_BYTES else " " * (MAX_BYTES + 1)
-        except (OSError, UnicodeDecodeError) as error:
-            raise RequestError([FieldProblem("preset", f"there is no readable preset {name!r}")]) from error
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise RequestError([FieldProblem("preset", f"the preset {name!r} cannot be read: {reason}")]) from error
+        except UnicodeDecodeError as error:
+            raise _problem(f"{path.name} is not UTF-8 (byte {error.start})") from error
         return from_text(text)
 
     def save(self, name: str, values: Mapping[str, Any]) -> Preset:
-        """Write `values` under `name`, in place of a former preset of that name.
+        """Write `values` under `name`, in place of a former preset of that name. A file of that name that cannot be
+        read as a preset stays as it is.
 
-        Raises `RequestError` (name or values), `OutputError` when the folder cannot be written.
+        Raises `RequestError` (name or values), `OutputError` when the folder cannot be written, or when what is there
+        is to be kept.
         """
         preset = Preset(check_name(name), Request(**values))
+        self._refuse_foreign(preset.name)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             _write(self._path(preset.name), preset.to_text())
@@ -114,6 +136,19 @@ class Shelf:
             self._path(name).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"the preset could not be removed: {error.strerror}") from error
+
+    def _refuse_foreign(self, name: str) -> None:
+        path = self._path(name)
+        if not os.path.lexists(path):
+            return
+        try:
+            self.load(name)
+        except RequestError as error:
+            reason = error.problems[0].message.removeprefix(_NO_PRESET)
+            advice = "save under another name, or delete it first"
+            raise OutputError(
+                f"{path.name} is there, stays as it is, and is no preset known here: {reason}; {advice}"
+            ) from error
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{check_name(name)}.json"

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass
 
-from PIL import Image
-
 from lib_prodshot import pictures, pipeline
 from lib_prodshot.enhancing.interface import Enhancer
-from lib_prodshot.errors import FieldProblem, PictureError, RequestError
+from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.active import host
@@ -24,26 +21,10 @@ from lib_prodshot.webui import answers, options
 MAX_PIXELS = 64_000_000
 """Pictures that come over the network may not have more; a file of a few kilobytes can claim any number."""
 
-_READABLE = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
-
 
 def read_picture(data: bytes) -> LoadedPicture:
     """Decode a picture that a browser or a client sent. Raises `PictureError`."""
-    _refuse_too_many_pixels(data)
-    return pictures.read(data)
-
-
-def _refuse_too_many_pixels(data: bytes) -> None:
-    """Raise `PictureError` for a picture whose header claims too many pixels; anything else is `pictures.read`'s."""
-    Image.init()
-    try:
-        with Image.open(io.BytesIO(data), formats=[kind for kind in _READABLE if kind in Image.OPEN]) as image:
-            width, height = image.size
-    except Exception:  # not a picture, or one so large that Pillow itself refuses: `pictures.read` says it in words
-        return
-    if width * height > MAX_PIXELS:
-        limit = f"at most {MAX_PIXELS // 1_000_000} megapixels are accepted here"
-        raise PictureError(f"the picture is too large: {width}×{height} pixels, {limit}")
+    return pictures.read(data, MAX_PIXELS)
 
 
 def refuse_unready(finder: str) -> None:

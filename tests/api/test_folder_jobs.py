@@ -182,6 +182,40 @@ def test_again_it_goes_on(client: Any, shop: Path, host: LocalHost) -> None:
     assert host.jobs.count("Prodshot: folder") == COUNTS["found"] and 0 < passes < COUNTS["found"]
 
 
+@pytest.mark.parametrize("keep_times", [False, True])
+def test_results_keep_times_where_it_is_asked_for(client: Any, shop: Path, keep_times: bool) -> None:
+    for name in ("a.png", "e.png"):
+        os.utime(shop / "in" / name, (10**9, 10**9))
+    until(client, start(client, engine="retouch", keep_times=keep_times), "done", 60)
+    times = {name: (shop / "done" / name).stat().st_mtime for name in ("a.png", "a.mask.png", "e.png")}
+    assert times["e.png"] == 10**9, "the copy of a skipped picture always keeps it"
+    assert (times["a.png"] == times["a.mask.png"] == 10**9) is keep_times
+
+
+def test_links_are_followed_within_the_allowed_folders_only(client: Any, shop: Path, tmp_path: Path) -> None:
+    save(shop / "shelf" / "h.png", noise(7))
+    (shop / "in" / "shelf").symlink_to(shop / "shelf", target_is_directory=True)
+    (shop / "in" / "outside").symlink_to(tmp_path, target_is_directory=True)
+    (shop / "in" / "secret.png").symlink_to(tmp_path / "secret.png")
+    os.mkfifo(shop / "in" / "pipe.jpg")
+    job = until(client, start(client, engine="retouch"), "done", 60)
+    assert counts(job) == {"found": 5, "skipped": 2, "failed": 2}
+    assert job["result"]["notes"] == ["links that lead where this job may not look: outside, secret.png"]
+    lines = {line["file"]: line for line in lines_of(shop / "done")}
+    assert lines["shelf/h.png"]["status"] == "found"
+    assert lines["pipe.jpg"]["reason"] == "pipe.jpg cannot be read: it is a named pipe, not a file"
+    assert str(tmp_path) not in json.dumps(job)
+
+
+def test_a_report_that_cannot_be_read_ends_the_job_and_is_kept(client: Any, shop: Path) -> None:
+    (shop / "done").mkdir()
+    (shop / "done" / "report.jsonl").write_text("mine", encoding="utf-16")
+    before = digests(shop / "done")
+    job = until(client, start(client, engine="retouch"), "failed", 30)
+    assert "report.jsonl in … cannot be read (line 1 is not one of a report)" in job["error"]
+    assert str(shop) not in job["error"] and digests(shop / "done") == before
+
+
 class Waiting:
     """Passes that wait to be let through, or to be interrupted."""
 
@@ -258,6 +292,7 @@ def test_a_pass_that_the_user_interrupts_is_tried_again_next_time(
         ({"limit": -1}, "limit"),
         ({"limit": 1.5}, "limit"),
         ({"dry_run": 1}, "dry_run"),
+        ({"keep_times": "yes"}, "keep_times"),
         ({"products": ""}, "products"),
         ({"products": "b" * 30_000}, "products"),
         ({"grow": 9999}, "grow"),

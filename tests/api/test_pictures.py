@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pytest
 pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 
+from lib_prodshot.webui import picture_codes
 from tests.api.local_host import LocalHost
 from tests.api.tools import DETECT, ENHANCE, as_code, as_file, body, dark, noise, opened
 
@@ -30,16 +33,128 @@ def test_detect_answers_boxes_scores_mask_and_overlay(client: Any) -> None:
     assert reply.json()["found"] == 1 and reply.json()["skipped"] == 0 and reply.json()["failed"] == 0
 
 
-@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"])
-def test_base64_and_data_url_are_one(client: Any, prefix: str) -> None:
-    code = prefix + as_code(as_file(noise()))
-    reply = client.post(DETECT, json={"images": [code], "products": ["handbag"]})
+def with_every_letter(length: int = 0) -> bytes:
+    """A PNG whose base64 has '+' and '/', and needs two, one or no '=' as `length` says."""
+    from PIL.PngImagePlugin import PngInfo
+
+    for number in range(200):
+        texts = PngInfo()
+        texts.add_text("Comment", "x" * number)
+        data = as_file(noise(number), pnginfo=texts)
+        if len(data) % 3 == length and {"+", "/"} <= set(as_code(data)):
+            return data
+    raise AssertionError("no such picture")
+
+
+def wrapped(code: str, width: int = 76, indent: str = "", end: str = "\n") -> str:
+    return end.join(indent + code[start : start + width] for start in range(0, len(code), width))
+
+
+def url_safe(code: str) -> str:
+    return code.replace("+", "-").replace("/", "_")
+
+
+WRITINGS = {
+    "plain": lambda code: code,
+    "url": lambda code: "data:image/png;base64," + code,
+    "charset": lambda code: "data:image/png;charset=utf-8;base64," + code,
+    "name": lambda code: "data:image/png;name=my%20photo.png;base64," + code,
+    "quoted name with a comma": lambda code: 'data:image/png;name="a, b; c.png";base64,' + code,
+    "lone quote in the name": lambda code: 'data:image/png;name=12".png;base64,' + code,
+    "base64 before other parameters": lambda code: "data:image/png;base64;name=a.png," + code,
+    "capitals and blanks": lambda code: " DATA:Image/PNG; charset=UTF-8; BASE64, " + code,
+    "no type": lambda code: "data:;base64," + code,
+    "another type": lambda code: "data:application/octet-stream;base64," + code,
+    "escaped in a url": lambda code: "data:image/png;base64," + quote(code, safe=""),
+    "url-safe": url_safe,
+    "url-safe in a url": lambda code: "data:image/png;base64," + url_safe(code),
+    "unpadded": lambda code: code.rstrip("="),
+    "unpadded and url-safe": lambda code: url_safe(code).rstrip("="),
+    "padded too much": lambda code: code.rstrip("=") + "====",
+    "mime": lambda code: wrapped(code, end="\r\n") + "\r\n",
+    "pem": lambda code: "\n\n" + wrapped(code, 64) + "\n",
+    "old mac": lambda code: wrapped(code, end="\r"),
+    "odd lines": lambda code: wrapped(code, 75),
+    "indented": lambda code: wrapped(code, indent="    ") + "\n  ",
+    "tabs before lines": lambda code: wrapped(code, indent="\t"),
+    "lines in a url": lambda code: "data:image/png;name=a.png;base64,\n" + wrapped(code),
+}
+
+
+@pytest.mark.parametrize("writing", WRITINGS.values(), ids=list(WRITINGS))
+@pytest.mark.parametrize("length", [0, 1, 2])
+def test_every_writing_of_base64_gives_the_same_bytes(writing: Callable[[str], str], length: int) -> None:
+    data = with_every_letter(length)
+    assert picture_codes.decode(writing(as_code(data))) == data
+
+
+@pytest.mark.parametrize("route", [DETECT, ENHANCE])
+@pytest.mark.parametrize("writing", ["charset", "name", "url-safe", "unpadded", "mime", "escaped in a url"])
+def test_the_routes_read_them(client: Any, route: str, writing: str) -> None:
+    code = WRITINGS[writing](as_code(with_every_letter(1)))
+    reply = client.post(route, json={"images": [code], "products": ["handbag"], "engine": "retouch"})
+    assert reply.status_code == 200, reply.text
     assert reply.json()["outcomes"][0]["status"] == "found"
+    files = [("images", (None, code)), ("images", ("a.png", as_file(noise()), "image/png"))]
+    both = client.post(route, data={"products": "handbag", "engine": "retouch"}, files=files).json()["outcomes"]
+    assert [line["status"] for line in both] == ["found", "found"]
 
 
-def test_base64_with_line_breaks(client: Any) -> None:
-    code = base64.encodebytes(as_file(noise())).decode()
-    assert client.post(DETECT, json={"images": [code], "products": "handbag"}).status_code == 200
+def test_a_percent_encoded_data_url_is_read() -> None:
+    data = with_every_letter()
+    assert picture_codes.decode("data:image/png," + quote(data)) == data
+    assert picture_codes.decode("data:image/png;name=a.png," + quote(data, safe="")) == data
+
+
+@pytest.mark.parametrize("route", [DETECT, ENHANCE])
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda code: code.replace("+", " "), "blanks"),
+        (lambda code: "data:image/png;charset=utf-8;base64," + code.replace("+", " "), "blanks"),
+        (lambda code: wrapped(code).replace("+", " "), "blanks"),
+        (lambda code: code[:76] + code[76:].replace("+", "\t"), "blanks"),
+        (lambda code: code[:75] + " \n" + code[76:], "blanks"),
+        (lambda code: code[:76] + "\n " + code[77:], "blanks"),
+        (lambda code: code[:30] + "*" + code[30:], "letter 31 is '*' (U+002A)"),
+        (lambda code: code[:30] + "é" + code[30:], "letter 31 is 'é' (U+00E9)"),
+        (lambda code: code[:30] + "\u200b" + code[30:], "U+200B"),
+        (lambda code: code[:30] + "\x00" + code[30:], "U+0000"),
+        (lambda code: "\ufeff" + code, "U+FEFF"),
+        (lambda code: code[:30] + "…", "U+2026"),
+        (lambda code: code[:30] + "\\n" + code[30:], "U+005C"),
+        (lambda code: quote(code, safe=""), "percent-encoded"),
+        (lambda code: f'"{code}"', "quotation marks"),
+        (lambda code: f"b'{code}'", "quotation marks"),
+        (lambda code: code[:40] + "==" + code[40:], "'=' stands within"),
+        (lambda code: as_code(code.encode()), "base64 once more"),
+        (lambda code: as_code(b"data:image/png;base64," + code.encode()), "base64 once more"),
+        (lambda code: code.rstrip("=")[: len(code) // 4 * 4 - 3], "a part of it is missing"),
+        (lambda code: "data:image/png;base64" + code, "no comma"),
+        (lambda code: "data:image/png," + code.replace("+", " "), "percent-encoded"),
+        (lambda code: "data:image/png;base64,", "empty"),
+        (lambda code: "data:,", "empty"),
+        (lambda code: "", "empty"),
+        (lambda code: " \n\t", "empty"),
+        (lambda code: "photos/cup.png", "paths are not opened"),
+        (lambda code: "https://example.org/cup.png", "paths are not opened"),
+    ],
+)
+def test_what_would_be_other_bytes_is_refused_by_name(
+    client: Any, route: str, spoil: Callable[[str], str], words: str
+) -> None:
+    whole, spoilt = as_code(with_every_letter()), spoil(as_code(with_every_letter(1)))
+    reply = client.post(route, json={"images": [whole, spoilt], "products": "handbag"})
+    assert reply.status_code == 422
+    (problem,) = reply.json()["detail"]
+    assert problem["field"] == "images[1]" and words in problem["message"], problem
+    assert len(problem["message"]) < 300
+
+
+def test_a_file_that_holds_base64_is_refused_by_name(client: Any) -> None:
+    files = [("images", ("a.b64", as_code(as_file(noise())).encode(), "text/plain"))]
+    (problem,) = client.post(DETECT, data={"products": "handbag"}, files=files).json()["detail"]
+    assert problem["field"] == "images[0]" and "base64 once more" in problem["message"]
 
 
 def test_multipart_with_typed_settings(client: Any) -> None:

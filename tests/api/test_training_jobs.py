@@ -13,6 +13,9 @@ import pytest
 pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 
+import numpy as np
+from PIL import Image
+
 from lib_prodshot.training import lora, sd_scripts
 from lib_prodshot.training.errors import TrainerMissing
 from lib_prodshot.webui.api import routes
@@ -224,6 +227,58 @@ def test_a_folder_is_looked_over(client: Any, shop: Path, host: LocalHost) -> No
         ("error", "caption_broken", "2.txt")
     ]
     assert (job["done"], job["total"]) == (6, 6) and str(host.folder) not in json.dumps(job)
+
+
+def test_copies_are_written_where_the_owner_allows(client: Any, shop: Path, host: LocalHost) -> None:
+    (shop / "photos").rename(shop / "10_bag")
+    Image.fromarray(np.full((128, 128), 30_000, np.uint16)).save(shop / "10_bag" / "deep.png")
+    told = {"image_dir": "10_bag", "resolution": 64, "min_bucket_reso": 64, "max_bucket_reso": 128}
+    job = until(client, begin(client, "training_check", **told, fix="fixed"), "done", 60)
+    result, copies = job["result"], job["result"]["fixed"]
+    assert (
+        result["folders"] == [{"folder": "10_bag", "photographs": 7, "repeats": 10, "is_reg": False, "named": True}]
+        and result["with_repeats"] == 70
+    )
+    assert ("error", "deep", "deep.png") in [(one["level"], one["kind"], one["file"]) for one in result["problems"]]
+    assert (copies["folder"], copies["converted"], copies["copied"], copies["problems"]) == ("fixed", 1, 6, [])
+    assert copies["report"]["with_repeats"] == 70 and (shop / "fixed" / "10_bag" / "deep.png").is_file()
+    assert "deep" not in [one["kind"] for one in copies["report"]["problems"]]
+    assert str(host.folder) not in json.dumps(job) and str(shop) not in json.dumps(job)
+    (shop / "fixed" / "10_bag" / "1.jpg").write_bytes(b"somebody else's")
+    again = until(client, begin(client, "training_check", **told, fix="fixed"), "done", 60)["result"]["fixed"]
+    assert (again["there"], [one["file"] for one in again["problems"]]) == (6, ["1.jpg"])
+    assert str(shop) not in json.dumps(again)
+    assert "owner has allowed" in refused(client, "training_check", **told, fix="../elsewhere")["fix"]
+    assert "originals stay untouched" in refused(client, "training_check", **told, fix="10_bag/x")["fix"]
+    assert "not text" in refused(client, "training_check", **told, fix=5)["fix"]
+
+
+def test_a_folder_of_kohyas_folders(client: Any, shop: Path, tmp_path: Path) -> None:
+    (shop / "photos").rename(shop / "2_bag")
+    (shop / "all").mkdir()
+    (shop / "2_bag").rename(shop / "all" / "2_bag")
+    settings = {name: value for name, value in SMALL.items() if name != "num_repeats"}
+    job = until(client, begin(client, **{**settings, "image_dir": "all", "max_train_epochs": 1}), "done", 60)
+    assert job["result"]["steps_done"] == 6
+    captions = {"image_dir": "all", "activation_tag": "new"}
+    assert until(client, begin(client, "training_captions", **captions), "done", 60)["result"]["written"] == 6
+    # a folder in it that leads out of what is allowed is refused like any other
+    make_folder(tmp_path / "secret", count=1)
+    (shop / "all" / "3_secret").symlink_to(tmp_path / "secret", target_is_directory=True)
+    for kind, told in (("training", {**settings, "image_dir": "all"}), ("training_captions", captions)):
+        assert "owner has allowed" in refused(client, kind, **told)["image_dir"]
+    assert "owner has allowed" in refused(client, "training_check", image_dir="all")["image_dir"]
+
+
+def test_an_unreadable_caption_is_kept_and_told(client: Any, shop: Path, host: LocalHost) -> None:
+    data = "café".encode("utf-16")
+    (shop / "photos" / "2.txt").write_bytes(data)
+    job = until(client, begin(client, "training_captions", image_dir="photos", captioner="webui"), "done", 60)
+    counts = {"written": 0, "kept": 5, "missing": 0, "unread": 1}
+    assert {name: job["result"][name] for name in counts} == counts
+    (change,) = job["result"]["changes"]
+    assert (change["file"], change["kept"]) == ("2.txt", True) and "UTF-16, not UTF-8" in change["problem"]
+    assert (shop / "photos" / "2.txt").read_bytes() == data and host.trains.told == []
 
 
 def test_captions_are_written_by_the_webuis_interrogator(client: Any, shop: Path, host: LocalHost) -> None:

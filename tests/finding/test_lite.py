@@ -1,4 +1,4 @@
-"""The lite finder: its words, its judgement on hand-made evidence, and the real models on real photographs."""
+"""The lite finder: its words, its score fusion on hand-made features, and the real models on real photographs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 from lib_prodshot.errors import FinderError, UnknownProduct, WeightsError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Box
-from lib_prodshot.finding.lite import detector, judge
+from lib_prodshot.finding.lite import detector, judge, segmenter
+from lib_prodshot.finding.lite.boxes import Fused
 from lib_prodshot.finding.lite.concepts import COCO, CONCEPTS, IMAGENET, OPENIMAGES
-from lib_prodshot.finding.lite.evidence import Evidence, Region
+from lib_prodshot.finding.lite.evidence import Detections, Features, Region
 from lib_prodshot.finding.lite.runtime import Model
 from lib_prodshot.finding.lite.vocabulary import concept_of, concepts_of, known_names
 from lib_prodshot.request import parse_products
@@ -86,7 +87,7 @@ def test_an_unknown_synonym_is_said_and_the_others_are_used() -> None:
     assert "brogan" in notes[0]
 
 
-def test_agreeing_voters_score_higher_than_one_alone() -> None:
+def test_agreeing_models_score_higher_than_one_alone() -> None:
     both = region(imagenet_purse=0.5, coco_handbag=0.6)
     one = region(imagenet_purse=0.5)
     nothing = region()
@@ -101,17 +102,43 @@ def test_a_clear_rival_marks_a_region_down() -> None:
     assert scores[1] < scores[0]
 
 
-def test_scores_grow_with_the_evidence_and_stay_within_0_and_1() -> None:
+def test_what_resembles_a_phone_and_a_little_a_digital_watch_is_a_watch() -> None:
+    smartwatch = region(imagenet_iPod=0.35, imagenet_cellular_telephone=0.15, imagenet_digital_watch=0.12)
+    smartwatch.coco[COCO["cell phone"]] = 0.6
+    phone = region(imagenet_cellular_telephone=0.7, imagenet_iPod=0.15, imagenet_digital_watch=0.02)
+    phone.coco[COCO["cell phone"]] = 0.6
+    scores = judge.calibrated([smartwatch, phone], [concept("watch"), concept("cell phone")])
+    assert scores[0, 0] >= 0.3 and scores[0, 0] > scores[0, 1]
+    assert scores[1, 1] > 0.5 and scores[1, 0] < 0.3
+
+
+def test_a_ring_vase_is_no_cup_and_a_cup_is() -> None:
+    vase = region(imagenet_cup=0.09, imagenet_vase=0.05, imagenet_coffee_mug=0.06, coco_cup=0.3)
+    cup = region(imagenet_cup=0.5, imagenet_coffee_mug=0.3, imagenet_vase=0.05, coco_cup=0.6)
+    scores = judge.calibrated([vase, cup], [concept("cup"), concept("vase")])
+    assert scores[0, 0] < 0.3 and scores[0, 1] > scores[0, 0]
+    assert scores[1, 0] > 0.7 and scores[1, 1] < 0.3
+
+
+def test_scores_grow_with_the_odds_and_stay_within_0_and_1() -> None:
     regions = [region(imagenet_purse=odds) for odds in np.linspace(0, 1, 30)]
     scores = judge.calibrated(regions, [concept("handbag")])[:, 0]
     assert (np.diff(scores) >= 0).all() and scores.min() >= 0 and scores.max() <= 1
 
 
-def choose(*regions: Region, products: str = "shoe") -> list[Box]:
-    evidence = Evidence(regions, (200, 100), 1.0)
+def choose(*regions: Region, products: str = "shoe", salience: float = 1.0, **boxed: list[Fused]) -> list[Box]:
+    """The chosen boxes; `boxed` are detections of OpenImages' classes by name."""
+    detections = Detections({}, {OPENIMAGES[name]: found for name, found in boxed.items()})
+    features = Features(regions, detections, np.full((100, 200), salience, np.float32), 1.0)
+    return choose_in(features, products)
+
+
+def choose_in(features: Features, products: str) -> list[Box]:
     classes = parse_products(products)
-    scores = [detector._class_scores(evidence, concepts_of(item)[0]) for item in classes]
-    return detector._choose(evidence, np.stack(scores, axis=1), [item.threshold for item in classes])
+    concepts = [concepts_of(item)[0] for item in classes]
+    scores = np.stack([detector._class_scores(features, found) for found in concepts], axis=1)
+    detections = [judge.detections_of(features.detections, found) for found in concepts]
+    return detector._choose(features, scores, detections, [item.threshold for item in classes])
 
 
 def test_a_region_inside_another_of_its_class_is_part_of_it() -> None:
@@ -125,6 +152,85 @@ def test_two_separate_instances_are_not_their_sum() -> None:
     left = region("piece", (0, 0, 90, 100), openimages_Footwear=0.9, imagenet_Loafer=0.8)
     right = region("piece", (110, 0, 200, 100), openimages_Footwear=0.9, imagenet_Loafer=0.8)
     assert {box.corners for box in choose(both, left, right)} == {left.corners, right.corners}
+
+
+SHADOW = (90.0, 60.0, 180.0, 95.0)
+
+
+@pytest.mark.parametrize(
+    ("salience", "support", "kept"), [(0.0, 0.0, False), (0.9, 0.0, True), (0.0, 0.6, True), (0.2, 0.1, False)]
+)
+def test_a_further_instance_needs_detector_support_or_salience_of_its_own(
+    salience: float, support: float, kept: bool
+) -> None:
+    ball = region("salient", (10, 10, 80, 80), coco_sports_ball=0.9, imagenet_tennis_ball=0.9)
+    second = region("boxed", SHADOW, imagenet_tennis_ball=0.8)
+    table = {COCO["sports ball"]: [Fused(ball.corners, 0.9), Fused(SHADOW, support)]}
+    shown = np.zeros((100, 200), np.float32)
+    shown[60:95, 90:180] = salience
+    boxes = choose_in(Features((ball, second), Detections(table, {}), shown, 1.0), "ball")
+    assert (SHADOW in {box.corners for box in boxes}) == kept
+    assert ball.corners in {box.corners for box in boxes}
+
+
+def test_the_support_and_salience_of_a_better_box_are_not_a_further_one_s_own() -> None:
+    chair = (10.0, 10.0, 80.0, 80.0)
+    beside = (10.0, 45.0, 80.0, 120.0)
+    shown = np.zeros((150, 200), np.float32)
+    shown[10:80, 10:80] = 1
+    assert detector._own_support(beside, [chair], [Fused(chair, 0.9)]) == 0
+    assert detector._own_salience(beside, [chair], shown) == 0
+    assert detector._own_salience(beside, [], shown) > 0.4
+
+
+def test_pieces_that_a_detector_sees_as_one_thing_are_one() -> None:
+    whole, lid, keys = (0.0, 0.0, 100.0, 100.0), (0.0, 0.0, 100.0, 48.0), (0.0, 52.0, 100.0, 100.0)
+    scores = {"imagenet_laptop": 0.9, "coco_laptop": 0.9}
+    regions = (region("salient", whole, **scores), region("piece", lid, **scores), region("piece", keys, **scores))
+    table = {COCO["laptop"]: [Fused((2, 1, 99, 98), 0.95), Fused(keys, 0.4)]}
+    features = Features(regions, Detections(table, {}), np.ones((100, 200), np.float32), 1.0)
+    assert [box.corners for box in choose_in(features, "laptop")] == [whole]
+
+
+@pytest.mark.parametrize("support", [0.0, 0.6])
+def test_a_box_around_a_part_grows_to_the_whole_unless_a_detector_knows_the_part(support: float) -> None:
+    bag, clasp = (20.0, 10.0, 180.0, 90.0), (80.0, 40.0, 110.0, 60.0)
+    regions = (region("salient", bag), region("boxed", clasp, imagenet_purse=0.8))
+    shown = np.zeros((100, 200), np.float32)
+    shown[10:90, 20:180] = 1
+    table = {COCO["handbag"]: [Fused(clasp, support)]}
+    features = Features(regions, Detections(table, {}), shown, 1.0)
+    assert [box.corners for box in choose_in(features, "handbag")] == [clasp if support else bag]
+
+
+def test_an_arm_ends_near_the_box_and_a_strap_does_not() -> None:
+    frame = (40.0, 40.0, 80.0, 80.0)
+    watch = np.zeros((120, 120), np.float32)
+    watch[40:80, 40:80] = 1
+    watch[55:65, 80:120] = 1  # the arm
+    watch[37:40, 55:65] = 1  # the strap
+    limited = segmenter._within_reach(watch, frame)
+    assert not limited[:, 84:].any()
+    assert np.array_equal(limited[:, :80], watch[:, :80])
+
+
+def test_a_thing_beside_the_box_is_not_in_its_mask() -> None:
+    shoe_and_fruit = np.zeros((100, 140), np.float32)
+    shoe_and_fruit[20:80, 20:80] = 1
+    shoe_and_fruit[50:70, 78:81] = 0
+    shoe_and_fruit[40:60, 84:88] = 1
+    limited = segmenter._within_reach(shoe_and_fruit, (20, 20, 80, 80))
+    assert limited[20:45, 20:78].all() and not limited[:, 82:].any()
+
+
+def test_a_box_in_which_nothing_is_salient_is_masked_within_the_box(lite_finder: Finder) -> None:
+    rng = np.random.default_rng(5)
+    picture = rng.normal(128, 3, (200, 300, 3)).clip(0, 255).astype(np.uint8)
+    box = (100.0, 60.0, 180.0, 140.0)
+    (mask,) = lite_finder.segmenter.segment(picture, [Box(0, 1.0, box)])
+    outside = mask.copy()
+    outside[54:146, 94:186] = 0
+    assert (mask > 127).any() and not (outside > 127).any()
 
 
 def test_a_box_goes_to_the_class_that_fits_best() -> None:

@@ -6,6 +6,7 @@ The same numbers give the same files, so that two processes can make the same fo
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -66,6 +67,23 @@ def make_folder(folder: Path, count: int, broken: int = 0, side: int = 128) -> l
             make_picture(number, side).save(path, **options)
         names.append(name)
     return names
+
+
+LONG = "x" * 246 + ".png"
+"""A name of 250 bytes, which leaves no room for '.alpha.png'."""
+
+
+def add_trouble(folder: Path) -> list[str]:
+    """Put what once ended a job into a folder made by `make_folder`: a name of 250 bytes, a named pipe, and a link to a
+    folder with two pictures that stands beside it. Returns the names; only the pipe cannot be read."""
+    make_picture(0, 96).save(folder / LONG)
+    os.mkfifo(folder / "pipe.jpg")
+    beside = folder.with_name(folder.name + "-linked")
+    beside.mkdir()
+    for number in range(2):
+        make_picture(number, 96).save(beside / f"{number}.png")
+    (folder / "linked").symlink_to(beside, target_is_directory=True)
+    return [LONG, "pipe.jpg", "linked/0.png", "linked/1.png"]
 
 
 def _encoded(number: int, kind: str) -> bytes:

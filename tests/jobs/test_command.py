@@ -16,7 +16,7 @@ import pytest
 
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.cli import main
-from tests.jobs.photographs import make_folder
+from tests.jobs.photographs import LONG, add_trouble, make_folder
 from tests.jobs.tools import all_of, digests, lines_of
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -24,9 +24,10 @@ posix_only = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 pictures, 5 of them broken."""
+    """40 pictures, 5 of them broken, and what once kept a killed job from going on: 4 more, one of which fails."""
     folder = tmp_path_factory.mktemp("kill") / "photos"
     make_folder(folder, 40, broken=5, side=96)
+    add_trouble(folder)
     return folder
 
 
@@ -53,7 +54,10 @@ def uninterrupted(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole") / "done"
     code, said, complained = finish(start(many, out, pause=0.0))
     assert code == 1, complained
-    assert said.startswith("40 of 40 pictures: ") and "5 failed" in said and "Traceback" not in complained
+    assert said.startswith("44 of 44 pictures: ") and "6 failed" in said and "Traceback" not in complained
+    lines = {line["file"]: line for line in lines_of(out)}
+    assert lines["pipe.jpg"]["reason"] == "pipe.jpg cannot be read: it is a named pipe, not a file"
+    assert {lines[name]["status"] for name in (LONG, "linked/0.png", "linked/1.png")} == {"found"}
     return out
 
 
@@ -115,6 +119,7 @@ def test_a_setting_changed_after_a_kill_leaves_nothing_of_the_old_one(many: Path
     lines = lines_of(out)
     found = next(line for line in lines if line["status"] == "found")
     (out / "report.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines if line is not found))
+    (out / "report.csv").unlink()
     assert (out / found["mask"]).exists()
     stricter = ("--box-threshold", "0.95")
     finish(start(many, out, *stricter, pause=0.0))
@@ -134,7 +139,7 @@ def test_ctrl_c_once_finishes_the_picture_and_the_same_command_goes_on(
     code, said, complained = finish(process)
     assert code == 130 and "the same command goes on" in complained and "Traceback" not in complained
     done = len(lines_of(out))
-    assert 3 <= done < 40 and f"{done} of 40 pictures" in said
+    assert 3 <= done < 44 and f"{done} of 44 pictures" in said
     assert {"index.html", "summary.json"} <= set(digests(out))
     code, said, _ = finish(start(many, out, pause=0.0))
     assert code == 1 and f"({done} before)" in said
@@ -201,6 +206,6 @@ def test_wrong_folders_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         (tmp_path / "absent", tmp_path / "out", "does not exist"),
         (tmp_path, tmp_path, "is the input folder itself"),
     ):
-        assert main(["batch", str(inputs), "--out", str(out), *options]) == 1
+        assert main(["batch", str(inputs), "--out", str(out), *options]) == 2
         complained = capsys.readouterr().err
         assert words in complained and len(complained.splitlines()) == 1

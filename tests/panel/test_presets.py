@@ -109,6 +109,72 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
         shelf.load("missing")
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\xff\xfe{\0}\0", "not UTF-8"),
+        ('{"prodshot_preset": 1, "name": "caf\xe9", "settings": {}}'.encode("cp1252"), "not UTF-8"),
+        (b"{", "not JSON"),
+        (b"", "not JSON"),
+        (b'{"prodshot_preset": 2, "name": "mine", "settings": {}}', "format 2"),
+        (b'{"prodshot_preset": 1, "name": "mine", "settings": {"new": 1}}', "new: unknown setting"),
+        (b'{"somebody": "else\'s"}', "no 'prodshot_preset'"),
+        (b" " * 70_000, "larger"),
+    ],
+)
+def test_what_cannot_be_read_as_a_preset_is_not_missing_and_stays(tmp_path: Path, data: bytes, words: str) -> None:
+    path = tmp_path / "mine.json"
+    path.write_bytes(data)
+    shelf = Shelf(tmp_path)
+    assert shelf.names() == ["mine"]
+    with pytest.raises(RequestError, match=words):
+        shelf.load("mine")
+    with pytest.raises(OutputError, match=r"mine\.json is there, stays as it is"):
+        shelf.save("mine", {"products": "car"})
+    assert path.read_bytes() == data
+    # told to, it goes
+    shelf.delete("mine")
+    assert shelf.save("mine", {"products": "car"}).request.products == "car"
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a link to nothing", "a disk error"])
+def test_what_is_no_file_of_ours_stays(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, shelf = tmp_path / "mine.json", Shelf(tmp_path)
+    if kind == "a folder":
+        path.mkdir()
+    elif kind == "a link to nothing":
+        path.symlink_to("nowhere")
+    else:
+        shelf.save("mine", {"products": "car"})
+        monkeypatch.setattr(Path, "read_text", _broken)
+    before = path.lstat()
+    with pytest.raises(RequestError, match="the preset 'mine' cannot be read"):
+        shelf.load("mine")
+    with pytest.raises(OutputError, match="stays as it is"):
+        shelf.save("mine", {"products": "shoe"})
+    assert path.lstat().st_ino == before.st_ino
+    with pytest.raises(RequestError, match="there is no preset 'other'"):
+        shelf.load("other")
+
+
+def _broken(*_: Any, **__: Any) -> str:
+    raise OSError(5, "Input/output error")
+
+
+def test_a_shelf_that_cannot_be_read_is_said_on_the_page(host: LocalHost) -> None:
+    shelf = options.shelf()
+    assert shelf.trouble() == ""
+    shelf.folder.parent.mkdir(parents=True, exist_ok=True)
+    shelf.folder.write_text("no folder")
+    assert shelf.names() == [] and "cannot be read: not a directory" in shelf.trouble()
+    with preset_box.gr.Blocks():
+        box = preset_box.draw(lambda name: name)
+    assert "cannot be read" in box.message.value
+    shelf.folder.unlink()
+    with preset_box.gr.Blocks():
+        assert preset_box.draw(lambda name: name).message.value == ""
+
+
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):

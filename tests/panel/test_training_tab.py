@@ -14,6 +14,8 @@ pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: unde
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 
 import gradio as gr
+import numpy as np
+from PIL import Image
 
 from lib_prodshot.errors import ProdshotError, RequestError
 from lib_prodshot.training import sd_scripts, setup
@@ -27,6 +29,7 @@ from lib_prodshot.webui.jobs.table import Job, JobTable
 from lib_prodshot.webui.panel import fields
 from lib_prodshot.webui.training import boxes as training_boxes
 from lib_prodshot.webui.training import captions as training_captions
+from lib_prodshot.webui.training import check as training_check
 from lib_prodshot.webui.training import form as training_form
 from lib_prodshot.webui.training import jobs as training_jobs
 from lib_prodshot.webui.training import page as training_page
@@ -111,6 +114,7 @@ def test_every_setting_of_the_recipe_is_drawn_at_its_default(host: LocalHost) ->
     for prefix, settings in (
         ("run", training_jobs.SETTINGS),
         ("caption", [one for one in training_captions.SETTINGS if one.name not in training_page._SHARED_WITH_RECIPE]),
+        ("check", training_check.SETTINGS),
         ("publish", [one for one in training_publishing.SETTINGS if one.name not in ("output_name", "output_dir")]),
     ):
         for one in settings:
@@ -172,6 +176,34 @@ def test_the_folder_is_checked(host: LocalHost, shop: Path) -> None:
     assert "a folder is needed" in training_page._check(*small(image_dir=""))
     (shop / "<b>.jpg").write_bytes(b"no picture")
     assert "<b>" not in re.sub(r"<b>\d+ |<b>\d+ steps", "", training_page._check(*small()))
+
+
+def test_what_training_would_see_and_the_copies(host: LocalHost, shop: Path, tmp_path: Path) -> None:
+    folder = shop.rename(shop.with_name("10_bag"))
+    Image.fromarray(np.full((128, 128), 30_000, np.uint16)).save(folder / "deep.png")
+    (folder / "1.txt").rename(folder / "1.jpg.txt")
+    (folder / "<b>.txt").write_text("x")
+    told = training_page._check(*small(image_dir="10_bag", num_repeats=6))
+    assert "10_bag: 7 photographs × 10 (its name)" in told
+    for words in ("deep.png: sd-scripts clips its 16-bit grey", "1.jpg.txt: this caption of 1.jpg is not read"):
+        assert words in told
+    assert "&lt;b&gt;.txt: it belongs to no picture" in told
+    told = training_page._check(*small(image_dir="10_bag", num_repeats=6), "fixed")
+    assert "1 converted, 6 copied, 0 there already, 0 left out" in told and (tmp_path / "fixed" / "10_bag").is_dir()
+    assert told.count("prodshot-training-report") == 2 and str(tmp_path) not in told
+    refused = training_page._check(*small(image_dir="10_bag", num_repeats=6), "10_bag/fixed")
+    assert "originals stay untouched" in refused and not (folder / "fixed").exists()
+
+
+def test_an_unreadable_caption_is_shown_as_kept(host: LocalHost, shop: Path, table: JobTable) -> None:
+    (shop / "1.txt").write_bytes("café".encode("utf-16"))
+    names = [one.name for one in training_captions.SETTINGS if one.name not in training_page._SHARED_WITH_RECIPE]
+    told = {one.name: one.default for one in training_captions.SETTINGS}
+    job = until_over(training_page._begin_captions(str(shop), TAG, ".txt", *(told[name] for name in names)))
+    shown = training_boxes.CaptionBox("training_captions", ()).html_of(job)
+    assert (
+        "0 captions written, 5 kept, 0 missing, 1 unread and kept" in shown and "<b>1.txt</b>: the caption is" in shown
+    )
 
 
 def test_a_run_from_start_to_published(host: LocalHost, shop: Path, table: JobTable) -> None:

@@ -140,6 +140,9 @@ def test_a_photograph_is_opened_upright(tmp_path: Path) -> None:
     assert open_upright(tmp_path / "1.jpg").size == (40, 60)
     Image.fromarray(np.zeros((8, 8), np.uint16)).save(tmp_path / "2.png")
     assert open_upright(tmp_path / "2.png").mode == "RGB"
+    # what the captioner is shown is the photograph, not the white that a plain conversion makes of 16 bits
+    Image.fromarray(np.full((8, 8), 0x8080, np.uint16)).save(tmp_path / "4.png")
+    assert open_upright(tmp_path / "4.png").getpixel((0, 0)) == (128, 128, 128)
     (tmp_path / "3.jpg").write_text("no")
     with pytest.raises(PictureError, match="3.jpg cannot be read"):
         open_upright(tmp_path / "3.jpg")

@@ -91,7 +91,9 @@ def add_turned(folder: Path) -> None:
 
 
 def add_transparent(folder: Path) -> None:
-    picture(9).convert("RGBA").save(folder / "9.png")
+    see_through = picture(9).convert("RGBA")
+    see_through.paste((0, 0, 0, 0), (0, 0, 80, 128))
+    see_through.save(folder / "9.png")
     (folder / "9.txt").write_text(f"{TAG}, a cup")
 
 
@@ -155,6 +157,12 @@ TROUBLE = {
     "no caption": (remove_caption, "caption_missing", "warning 1.jpg"),
     "an empty caption": (write("1.txt", b""), "caption_broken", "error 1.txt"),
     "a Latin-1 caption": (write("1.txt", b"ppzocketv2, caf\xe9"), "caption_broken", "error 1.txt"),
+    "a UTF-16 caption": (write("1.txt", "ppzocketv2, bag".encode("utf-16")), "caption_broken", "error 1.txt"),
+    "UTF-16 without a mark": (write("1.txt", "ppzocketv2".encode("utf-16-le")), "caption_broken", "error 1.txt"),
+    "a caption of no picture": (write("other.txt", b"ppzocketv2, a bag"), "caption_orphan", "warning other.txt"),
+    "a .caption": (write("1.caption", b"ppzocketv2, a bag"), "caption_beside", "warning 1.caption"),
+    "a .jpg.txt": (write("2.jpg.txt", b"ppzocketv2, a bag"), "caption_beside", "warning 2.jpg.txt"),
+    "a .txt.txt": (write("2.txt.txt", b"ppzocketv2, a bag"), "caption_beside", "warning 2.txt.txt"),
     "a blank caption": (write("1.txt", b"  \n"), "caption_odd", "warning 1.txt"),
     "several lines": (write("1.txt", b"ppzocketv2, a bag\nand more"), "caption_odd", "warning 1.txt"),
     "a byte order mark": (write("1.txt", b"\xef\xbb\xbfppzocketv2, a bag"), "caption_odd", "warning 1.txt"),
@@ -267,4 +275,4 @@ def test_the_command_prints_the_report_and_fails_on_errors(folder: Path, capsys:
     assert [problem["kind"] for problem in told["problems"]] == ["unreadable"]
     assert main(["train", "check", str(folder / "nowhere")]) != 0
     said = capsys.readouterr()
-    assert len(said.err.strip().splitlines()) == 1 and "cannot be read as a folder" in said.err
+    assert len(said.err.strip().splitlines()) == 1 and str(folder / "nowhere") in said.err

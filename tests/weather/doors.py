@@ -101,10 +101,10 @@ class CommandLine:
         self._before = digests(self.inputs)
         self.code = 0
 
-    def call(self) -> str:
+    def call(self, *options: str) -> str:
         """Run the command; returns what it said."""
         given = [str(self.inputs)] if self.name == "batch" else sorted(map(str, self.inputs.glob("*.png")))
-        self.code = main([self.name, *given, "--products", PRODUCTS, "--out", str(self.out)])
+        self.code = main([self.name, *given, "--products", PRODUCTS, "--out", str(self.out), *options])
         said = self._capsys.readouterr()
         assert "Traceback" not in said.out + said.err
         return said.out + said.err

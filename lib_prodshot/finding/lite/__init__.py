@@ -26,17 +26,17 @@ def _lacking(models_dir: Path | None) -> Sequence[str]:
 def _load(models_dir: Path | None) -> Finder:
     """Build the finder; the models themselves load with the first picture. Raises `WeightsError`."""
     from lib_prodshot.finding.lite.detector import LiteDetector
-    from lib_prodshot.finding.lite.evidence import Eyes
+    from lib_prodshot.finding.lite.evidence import Models
     from lib_prodshot.finding.lite.segmenter import LiteSegmenter
     from lib_prodshot.weights import require
 
-    eyes = Eyes(
+    models = Models(
         coco=require("lite-coco", models_dir),
         openimages=require("lite-openimages", models_dir),
         classes=require("lite-classifier", models_dir),
         salient=require("lite-saliency", models_dir),
     )
-    return Finder("lite", LiteDetector(eyes), LiteSegmenter(eyes))
+    return Finder("lite", LiteDetector(models), LiteSegmenter(models))
 
 
 BACKEND = Backend("lite", _lacking, _load)

@@ -1,6 +1,6 @@
-"""What the four models say about one picture, before anyone asks for a product.
+"""The features of one picture, which the four models give before anyone asks for a product.
 
-A picture is looked at as regions: what is salient (as a whole and piece by piece) and what a detector boxed. Each
+A picture becomes regions: what is salient (as a whole and piece by piece) and what a detector boxed. Each
 region carries the classifier's probabilities, averaged over crops, and both detectors' scores, fused over views.
 Nothing here depends on the request, so any number of products costs the same.
 """
@@ -49,61 +49,65 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """All regions of one picture; `size` is the working copy's width and height, `factor` its scale."""
-
-    regions: tuple[Region, ...]
-    size: tuple[int, int]
-    factor: float
-
-
-@dataclass(frozen=True)
-class _Fusions:
-    """Fused detections of both detectors, by class."""
+class Detections:
+    """Fused detections of both detectors, by output column."""
 
     coco: dict[int, list[Fused]]
     openimages: dict[int, list[Fused]]
 
 
-class Eyes:
-    """The four models, and what they last saw."""
+@dataclass(frozen=True)
+class Features:
+    """All regions of one picture, and what they were made of; corners are pixels of the working copy.
+
+    `salience` is the working copy's H×W map (0..1), `factor` the working copy's scale.
+    """
+
+    regions: tuple[Region, ...]
+    detections: Detections
+    salience: Floats
+    factor: float
+
+
+class Models:
+    """The four models, and the salience of the last picture."""
 
     def __init__(self, coco: Path, openimages: Path, classes: Path, salient: Path, threads: int | None = None) -> None:
         self._coco = Model(coco, threads)
         self._openimages = Model(openimages, threads)
         self._classifier = Model(classes, threads)
         self._saliency = Model(salient, threads)
-        self._seen: tuple[tuple[int, ...], Floats] | None = None
+        self._last: tuple[tuple[int, ...], Floats] | None = None
 
     def unload(self) -> None:
         """Give back the memory of all models."""
         for model in (self._coco, self._openimages, self._classifier, self._saliency):
             model.unload()
-        self._seen = None
+        self._last = None
 
     def saliency(self, work: Picture) -> Floats:
         """The H×W saliency of a working copy; kept for the last picture, since detector and segmenter both ask."""
         key = (*work.shape, zlib.crc32(np.ascontiguousarray(work).data))
-        if self._seen is None or self._seen[0] != key:
-            self._seen = (key, scaled_to(saliency(self._saliency, work), work))
-        return self._seen[1]
+        if self._last is None or self._last[0] != key:
+            self._last = (key, scaled_to(saliency(self._saliency, work), work))
+        return self._last[1]
 
     def saliency_within(self, crop: Picture) -> Floats:
         """The 320×320 saliency of a part of a picture."""
         return saliency(self._saliency, crop)
 
-    def look(self, picture: Picture) -> Evidence:
-        """Everything the models say about an H×W×3 uint8 RGB picture."""
+    def extract(self, picture: Picture) -> Features:
+        """The features of an H×W×3 uint8 RGB picture."""
         work, factor = views.working_copy(picture)
         salience = self.saliency(work)
         pieces = salient_pieces(salience)
         main = boxes.union(pieces) if pieces else views.whole(work)
-        fusions = self._detect(work, main)
+        detections = self._detect(work, main)
         crops = [_main_crops(work, salience, main)]
         corners = [main]
         kinds = ["salient"]
         pieces = pieces[:_PIECES] if len(pieces) > 1 else []
-        for kind, found in (("piece", pieces), ("boxed", _proposals(fusions, work))):
+        for kind, found in (("piece", pieces), ("boxed", _proposals(detections, work))):
             for box in found:
                 if all(boxes.iou(box, other) < _SAME_REGION for other in corners):
                     corners.append(box)
@@ -111,17 +115,17 @@ class Eyes:
                     crops.append(_crops(work, box))
         probabilities = self._classify(crops)
         regions = (
-            Region(box, kind, odds, _support(box, fusions.coco, 90), _support(box, fusions.openimages, 23))
+            Region(box, kind, odds, _support(box, detections.coco, 90), _support(box, detections.openimages, 23))
             for box, kind, odds in zip(corners, kinds, probabilities, strict=True)
         )
-        return Evidence(tuple(regions), (work.shape[1], work.shape[0]), factor)
+        return Features(tuple(regions), detections, salience, factor)
 
     def _classify(self, crops: Sequence[Sequence[Picture]]) -> list[Floats]:
         flat = classifier.classify(self._classifier, [crop for group in crops for crop in group])
         ends = np.cumsum([len(group) for group in crops])
         return [part.mean(axis=0) for part in np.split(flat, ends[:-1])]
 
-    def _detect(self, work: Picture, main: Corners) -> _Fusions:
+    def _detect(self, work: Picture, main: Corners) -> Detections:
         """Both detectors over four views: the picture, its mirror image, with a white margin, and what is salient."""
         whole = views.whole(work)
         frames = (whole, whole, views.square(whole, 1.4), views.square(main, 1.25))
@@ -136,7 +140,7 @@ class Eyes:
                 for column in np.flatnonzero(raw.scores.max(axis=0) > _FAINT):
                     by_class.setdefault(int(column), []).extend(_distinct(view, corners, raw.scores[:, column]))
             both.append({column: boxes.fuse(seen) for column, seen in by_class.items()})
-        return _Fusions(*both)
+        return Detections(*both)
 
 
 def salient_pieces(salience: Floats) -> list[Corners]:
@@ -198,10 +202,10 @@ def _distinct(view: int, corners: Floats, scores: Floats) -> list[Seen]:
     return found
 
 
-def _proposals(fusions: _Fusions, work: Picture) -> list[Corners]:
+def _proposals(detections: Detections, work: Picture) -> list[Corners]:
     """The best boxes of product classes, different from each other."""
     smallest = _SMALLEST_BOX * work.shape[0] * work.shape[1]
-    known = zip((fusions.coco, fusions.openimages), PRODUCT_COLUMNS, strict=True)
+    known = zip((detections.coco, detections.openimages), PRODUCT_COLUMNS, strict=True)
     ranked = [box for found, columns in known for column in columns for box in found.get(column, [])]
     ranked.sort(key=lambda item: -item.score)
     chosen: list[Corners] = []
@@ -214,13 +218,16 @@ def _proposals(fusions: _Fusions, work: Picture) -> list[Corners]:
     return chosen
 
 
+def supports(detection: Corners, region: Corners) -> bool:
+    """Whether a detector's box means this region, or a large part of it (a watch's dial)."""
+    return boxes.iou(region, detection) > 0.4 or (
+        boxes.inside(detection, region) > 0.9 and boxes.area(detection) > 0.25 * boxes.area(region)
+    )
+
+
 def _support(region: Corners, found: dict[int, list[Fused]], count: int) -> Floats:
-    """For each class the best fused score of a box that means this region, or a large part of it (a watch's dial)."""
+    """For each class the best fused score of a box that supports this region."""
     scores = np.zeros(count, np.float32)
     for column, fused in found.items():
-        for box in fused:
-            if boxes.iou(region, box.corners) > 0.4 or (
-                boxes.inside(box.corners, region) > 0.9 and boxes.area(box.corners) > 0.25 * boxes.area(region)
-            ):
-                scores[column] = max(scores[column], box.score)
+        scores[column] = max((box.score for box in fused if supports(box.corners, region)), default=0.0)
     return scores

@@ -1,6 +1,6 @@
-"""Masks from boxes: U²-Net-p run again on each box, grown to the salient thing it belongs to.
+"""Masks from boxes: U²-Net-p run again on each box, grown to the salient thing it belongs to, but not beyond.
 
-Source: saliency as in Qin et al. (2020); where nothing in a box is salient, GrabCut (Rother et al., 2004) from the box.
+Source: saliency as in Qin et al. (2020), there stretched to its largest value as is done here where it is faint.
 """
 
 from __future__ import annotations
@@ -15,19 +15,24 @@ from lib_prodshot.finding.interface import Box, Picture, SoftMask
 from lib_prodshot.finding.lite import boxes, views
 from lib_prodshot.finding.lite.boxes import Corners
 from lib_prodshot.finding.lite.edges import follow_edges
-from lib_prodshot.finding.lite.evidence import Eyes, salient_pieces
+from lib_prodshot.finding.lite.evidence import Models, salient_pieces
 from lib_prodshot.finding.models.preprocessing import as_rgb
 
 Floats = npt.NDArray[np.float32]
 
-_LOOKS = ((0.15, False), (0.25, True))  # margin around the box, mirrored: the mean of two looks is steadier than one
+_PASSES = ((0.15, False), (0.25, True))  # margin around the box, mirrored: the mean of two passes is steadier than one
 _EDGE = 0.6
 """The network's edge is a little wide: its 0.6 lies where the seed author's masks have theirs (IoU of his four
 pictures rises by .003 to .008 against 0.5), so it becomes the soft mask's middle."""
 
 _MOST_GROWTH = 2.5  # times the box's area
 _LEAST_COVER = 0.1  # of the box; below, nothing in it is salient
-_GRABCUT_SIDE = 256
+_FAINTEST = 0.1
+"""A salience whose peak is lower is noise: the mask is then the box itself, which is wrong by its corners only."""
+
+_REACH, _MARGIN = 0.12, 0.04
+"""What goes on beyond a side of the box by more than `_REACH` of its width or height is another thing (an arm, the box
+a shoe came in) and ends at `_MARGIN`; what ends before is the product's own (a strap, a heel that the box cut)."""
 
 
 class LiteSegmenter:
@@ -35,8 +40,8 @@ class LiteSegmenter:
 
     name = "u2netp"
 
-    def __init__(self, eyes: Eyes) -> None:
-        self._eyes = eyes
+    def __init__(self, models: Models) -> None:
+        self._models = models
 
     def segment(self, picture: Picture, boxes: Sequence[Box]) -> list[SoftMask]:
         """One H×W soft mask for each box, in their order; never empty.
@@ -45,37 +50,40 @@ class LiteSegmenter:
         """
         picture = as_rgb(picture)
         work, factor = views.working_copy(picture)
-        pieces = [_scaled(piece, 1 / factor) for piece in salient_pieces(self._eyes.saliency(work))]
+        pieces = [_scaled(piece, 1 / factor) for piece in salient_pieces(self._models.saliency(work))]
         corners = [_clamped(box.corners, picture) for box in boxes]
         return [self._one(picture, box, pieces, [other for other in corners if other is not box]) for box in corners]
 
     def unload(self) -> None:
         """Give back the memory of all the lite finder's models."""
-        self._eyes.unload()
+        self._models.unload()
 
     def _one(self, picture: Picture, box: Corners, pieces: Sequence[Corners], others: Sequence[Corners]) -> SoftMask:
         frame = _grown(box, pieces)
-        soft, window = self._looks(picture, frame)
+        soft, window = self._salience(picture, frame)
+        soft = _within_reach(soft, _relative(frame, window, soft))
+        inside = _slices(_relative(box, window, soft))
+        if (soft[inside] > _EDGE).mean() < _LEAST_COVER:
+            soft = _stretched(soft, inside)
         mask = np.zeros(picture.shape[:2], np.uint8)
         left, top, right, bottom = window
-        part = picture[top:bottom, left:right]
-        mask[top:bottom, left:right] = follow_edges(_edge_to_middle(soft), part)
+        mask[top:bottom, left:right] = follow_edges(_edge_to_middle(soft), picture[top:bottom, left:right])
         _leave_to_others(mask, frame, others)
         x0, y0, x1, y1 = map(int, box)
-        if (mask[y0:y1, x0:x1] > 127).mean() >= _LEAST_COVER:
-            return mask
-        return _grabcut(picture, box)
+        if (mask[y0:y1, x0:x1] > 127).mean() < _LEAST_COVER:
+            mask[y0:y1, x0:x1] = 255
+        return mask
 
-    def _looks(self, picture: Picture, frame: Corners) -> tuple[Floats, tuple[int, int, int, int]]:
-        """The mean saliency of the looks at `frame`, over the window of the widest one (pixels, inside the picture)."""
-        windows = [_window(picture, frame, margin) for margin, _ in _LOOKS]
+    def _salience(self, picture: Picture, frame: Corners) -> tuple[Floats, tuple[int, int, int, int]]:
+        """The mean saliency of the passes over `frame`, over the widest one's window (pixels inside the picture)."""
+        windows = [_window(picture, frame, margin) for margin, _ in _PASSES]
         widest = windows[-1]
         height, width = widest[3] - widest[1], widest[2] - widest[0]
         factor = min(1.0, views.WORK_SIDE / max(height, width))
         total = np.zeros((max(1, round(height * factor)), max(1, round(width * factor))), np.float32)
-        for (_, mirrored), (left, top, right, bottom) in zip(_LOOKS, windows, strict=True):
+        for (_, mirrored), (left, top, right, bottom) in zip(_PASSES, windows, strict=True):
             part = picture[top:bottom, left:right]
-            salience = self._eyes.saliency_within(views.mirrored(part) if mirrored else part)
+            salience = self._models.saliency_within(views.mirrored(part) if mirrored else part)
             salience = salience[:, ::-1] if mirrored else salience
             x0, x1 = (round((side - widest[0]) * factor) for side in (left, right))
             y0, y1 = (round((side - widest[1]) * factor) for side in (top, bottom))
@@ -84,13 +92,58 @@ class LiteSegmenter:
             place = total[y0:y1, x0:x1]
             size = (place.shape[1], place.shape[0])
             place += np.asarray(cv2.resize(salience, size, interpolation=cv2.INTER_LINEAR), np.float32)
-        return np.asarray(total / len(_LOOKS), np.float32), widest
+        return np.asarray(total / len(_PASSES), np.float32), widest
 
 
 def _edge_to_middle(salience: Floats) -> Floats:
     """Move the network's edge to 0.5, both sides linear."""
     low, high = salience / _EDGE / 2, 0.5 + (salience - _EDGE) / (1 - _EDGE) / 2
     return np.where(salience < _EDGE, low, high).astype(np.float32)
+
+
+def _relative(corners: Corners, window: tuple[int, int, int, int], soft: Floats) -> Corners:
+    """Corners in pixels of the salience that covers the window."""
+    across, down = soft.shape[1] / (window[2] - window[0]), soft.shape[0] / (window[3] - window[1])
+    x0, y0, x1, y1 = corners
+    return (x0 - window[0]) * across, (y0 - window[1]) * down, (x1 - window[0]) * across, (y1 - window[1]) * down
+
+
+def _slices(corners: Corners) -> tuple[slice, slice]:
+    """Rows and columns of a box, at least one of each."""
+    left, top = max(0, int(corners[0])), max(0, int(corners[1]))
+    return slice(top, max(top + 1, round(corners[3]))), slice(left, max(left + 1, round(corners[2])))
+
+
+def _within_reach(soft: Floats, frame: Corners) -> Floats:
+    """The salience without things beside the frame, and cut at each side beyond which something reaches far."""
+    limited = soft.copy()
+    count, labels = cv2.connectedComponents((soft > _EDGE).astype(np.uint8))
+    within = np.bincount(labels[_slices(frame)].ravel(), minlength=count)
+    beside = within < np.bincount(labels.ravel(), minlength=count) / 2
+    beside[0] = False
+    limited[beside[labels]] = 0
+    rows, columns = (np.flatnonzero((limited > _EDGE).any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return limited
+    across, down = frame[2] - frame[0], frame[3] - frame[1]
+    if frame[0] - columns[0] > _REACH * across:
+        limited[:, : round(max(frame[0] - _MARGIN * across, 0))] = 0
+    if columns[-1] - frame[2] > _REACH * across:
+        limited[:, round(frame[2] + _MARGIN * across) :] = 0
+    if frame[1] - rows[0] > _REACH * down:
+        limited[: round(max(frame[1] - _MARGIN * down, 0))] = 0
+    if rows[-1] - frame[3] > _REACH * down:
+        limited[round(frame[3] + _MARGIN * down) :] = 0
+    return limited
+
+
+def _stretched(soft: Floats, inside: tuple[slice, slice]) -> Floats:
+    """A faint salience with its peak in the box brought to 1 and nothing outside the box."""
+    faint = np.zeros_like(soft)
+    peak = float(soft[inside].max())
+    if peak >= _FAINTEST:
+        faint[inside] = soft[inside] / peak
+    return faint
 
 
 def _scaled(corners: Corners, factor: float) -> Corners:
@@ -129,28 +182,3 @@ def _leave_to_others(mask: SoftMask, frame: Corners, others: Sequence[Corners]) 
         mask[top:bottom, left:right] = 0
         if mine.size:
             mask[max(y0, top) : min(y1, bottom), max(x0, left) : min(x1, right)] = mine
-
-
-def _grabcut(picture: Picture, box: Corners) -> SoftMask:
-    """A mask from the box's colours against its surroundings; the box itself where that finds nothing."""
-    window = _window(picture, box, 0.25)
-    left, top, right, bottom = window
-    part = picture[top:bottom, left:right]
-    factor = min(1.0, _GRABCUT_SIDE / max(part.shape[:2]))
-    size = (max(1, round(part.shape[1] * factor)), max(1, round(part.shape[0] * factor)))
-    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-    x0, y0, x1, y1 = (round((side - start) * factor) for side, start in zip(box, (left, top, left, top), strict=True))
-    labels = np.full(small.shape[:2], cv2.GC_BGD, np.uint8)
-    labels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)] = cv2.GC_PR_FGD
-    found = np.zeros(small.shape[:2], np.float32)
-    if min(small.shape[:2]) >= 8 and (labels == cv2.GC_BGD).any():
-        cv2.setRNGSeed(0)  # GrabCut draws its first clusters at random
-        models = np.zeros((1, 65)), np.zeros((1, 65))
-        cv2.grabCut(small, labels, (0, 0, 0, 0), *models, 4, cv2.GC_INIT_WITH_MASK)
-        found = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.float32)
-    mask = np.zeros(picture.shape[:2], np.uint8)
-    if found.sum() < _LEAST_COVER * (x1 - x0) * (y1 - y0) or not found.any():
-        mask[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])] = 255
-        return mask
-    mask[top:bottom, left:right] = follow_edges(found, part)
-    return mask

@@ -21,7 +21,7 @@ from lib_prodshot.hosts.generation.attributes import SESSION
 from lib_prodshot.hosts.interface import Host
 from lib_prodshot.hosts.pil import image_from, loaded_from
 from lib_prodshot.outcome import Outcome, Verdict
-from lib_prodshot.request import Request
+from lib_prodshot.request import Request, parse_products
 
 PENDING = "not looked at yet"
 """The verdict in an infotext that a WebUI writes before there is a picture."""
@@ -143,8 +143,8 @@ class Session:
         self.host.say(f"Prodshot: {stage}")
 
     def _failed(self, image: Image.Image, reason: str) -> PictureResult:
-        products = self.request.products if self.request else ""
-        names = tuple(part.strip() for part in products.split(",") if part.strip())
+        products = self.request.products.strip() if self.request else ""
+        names = tuple(product.name for product in parse_products(products)) if products else ()
         return PictureResult(image, Outcome(Verdict("failed", reason), names, "none"))
 
     def _notify(self, parent: Any, outcome: Outcome) -> None:

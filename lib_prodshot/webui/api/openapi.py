@@ -72,7 +72,7 @@ def _request_schema(default: Sequence[str]) -> Schema:
         "minItems": 1,
         "maxItems": 64,
         "items": {"type": "string", "format": "byte", "minLength": 1},
-        "description": "Pictures as base64 or as data URLs; in multipart: files.",
+        "description": "Pictures as base64 of either alphabet, padded or not, or as data URLs; in multipart: files.",
     }
     include = {
         "type": "array",

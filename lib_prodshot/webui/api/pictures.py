@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from lib_prodshot.errors import FieldProblem, PictureError, RequestError
 from lib_prodshot.overlay import draw_overlay
 from lib_prodshot.pictures import LoadedPicture, RestoredPicture, png
 from lib_prodshot.request import Request
+from lib_prodshot.webui import picture_codes
 from lib_prodshot.webui.api.bodies import Body
 from lib_prodshot.webui.service import MAX_PIXELS, Seen, read_picture
 
@@ -28,8 +29,6 @@ MAX_PICTURES = 64
 
 MAX_REQUEST_PIXELS = 2 * MAX_PIXELS
 
-_DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _ALLOWED = "base64 or a data URL of a PNG, JPEG, WebP, TIFF, BMP or GIF; files in multipart"
 _INFOTEXT = b"parameters"
 """The PNG keyword under which every WebUI keeps the infotext."""
@@ -47,7 +46,7 @@ class SentPicture:
 def take_pictures(body: Body) -> list[tuple[str, bytes]]:
     """Take the field `images` out of a body: names and bytes, in the order in which they came.
 
-    Raises `RequestError`: none, too many, not base64, an address or a path instead of a picture.
+    Raises `RequestError`: none, too many, what `picture_codes.decode` refuses.
     """
     sent = body.values.pop("images", [])
     uploads = body.uploads.pop("images", [])
@@ -57,7 +56,9 @@ def take_pictures(body: Body) -> list[tuple[str, bytes]]:
     if not isinstance(sent, list):
         raise RequestError([FieldProblem("images", "this is not a list", _ALLOWED)])
     found = [(f"images[{number}]", _decode(item, f"images[{number}]")) for number, item in enumerate(sent)]
-    found += [(upload.name or f"images[{number}]", upload.data) for number, upload in enumerate(uploads, len(found))]
+    for number, upload in enumerate(uploads, len(found)):
+        field = f"images[{number}]"
+        found.append((upload.name or field, _of_upload(upload.data, field)))
     if not 1 <= len(found) <= MAX_PICTURES:
         raise RequestError([FieldProblem("images", f"{len(found)} pictures", f"1 to {MAX_PICTURES} pictures")])
     return found
@@ -66,18 +67,23 @@ def take_pictures(body: Body) -> list[tuple[str, bytes]]:
 def _decode(item: Any, field: str) -> bytes:
     if not isinstance(item, str):
         raise RequestError([FieldProblem(field, "this is not text", _ALLOWED)])
-    head = _DATA_URL.match(item[:100])
-    code = item[head.end() :] if head else item
-    if head is None and _ADDRESS.match(item[:40]):
-        message = "addresses and paths are not opened; send the picture itself"
-        raise RequestError([FieldProblem(field, message, _ALLOWED)])
-    try:
-        data = base64.b64decode("".join(code.split()).encode("ascii"), validate=True)
-    except ValueError as error:
-        raise RequestError([FieldProblem(field, "this is not base64", _ALLOWED)]) from error
-    if not data:
-        raise RequestError([FieldProblem(field, "this is empty", _ALLOWED)])
+    with _named(field):
+        return picture_codes.decode(item)
+
+
+def _of_upload(data: bytes, field: str) -> bytes:
+    with _named(field):
+        picture_codes.refuse_code(data)
     return data
+
+
+@contextmanager
+def _named(field: str) -> Iterator[None]:
+    """What is wrong with a picture is a problem of its field."""
+    try:
+        yield
+    except PictureError as error:
+        raise RequestError([FieldProblem(field, str(error), _ALLOWED)]) from error
 
 
 def read_all(sent: Sequence[tuple[str, bytes]]) -> list[SentPicture]:
@@ -87,21 +93,19 @@ def read_all(sent: Sequence[tuple[str, bytes]]) -> list[SentPicture]:
     """
     read: list[SentPicture] = []
     for number, (name, data) in enumerate(sent):
-        try:
+        with _named(f"images[{number}]"):
             read.append(SentPicture(name, data, read_picture(data)))
-        except PictureError as error:
-            raise RequestError([FieldProblem(f"images[{number}]", str(error), _ALLOWED)]) from error
         if sum(known.loaded.rgb.size // 3 for known in read) > MAX_REQUEST_PIXELS:
             limit = f"{MAX_REQUEST_PIXELS // 1_000_000} megapixels in one request"
             raise RequestError([FieldProblem("images", "these are too many pixels at once", limit)])
     return read
 
 
-def mask_code(mask: npt.NDArray[np.uint8]) -> str:
-    """A mask (H×W uint8) as base64 of an 8-bit grey PNG."""
+def mask_code(mask: npt.NDArray[np.uint8], like: LoadedPicture) -> str:
+    """A mask (H×W uint8) as base64 of an 8-bit grey PNG, stored the way its picture is."""
     with tempfile.TemporaryDirectory(prefix="prodshot-") as folder:
         path = Path(folder) / "mask.png"
-        pictures.write_grey(mask, path)
+        pictures.write_grey(mask, path, like)
         return _code(path.read_bytes())
 
 
@@ -150,7 +154,7 @@ def pictures_of(sent: SentPicture, seen: Seen, wanted: Request, included: Sequen
         result = outcome.result
         codes["output"] = _code(sent.data) if result is None else result_code(result, seen.infotext(wanted))
     if "mask" in included and outcome.mask is not None:
-        codes["mask"] = mask_code(outcome.mask)
+        codes["mask"] = mask_code(outcome.mask, sent.loaded)
     if "overlay" in included and outcome.detections:
         codes["overlay"] = rgb_code(draw_overlay(sent.loaded.seen(), outcome.alpha, outcome.detections))
     return codes

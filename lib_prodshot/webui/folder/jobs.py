@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,16 @@ def _job(settings: Mapping[str, Any], open_folder: OpenFolder) -> FolderJob:
     request = Request.from_arguments([rest], base=WEBUI_BASE)
     _ = request.classes
     service.refuse_unready(request.finder)
-    return FolderJob(folder, out, request, own["recursive"], own["limit"] or None, own["dry_run"])
+    return FolderJob(
+        folder,
+        out,
+        request,
+        recursive=own["recursive"],
+        limit=own["limit"] or None,
+        dry_run=own["dry_run"],
+        keep_times=own["keep_times"],
+        may_open=partial(_may_open, open_folder),
+    )
 
 
 def _own(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldProblem]]:
@@ -72,6 +82,15 @@ def _opened(name: str, text: str, open_folder: OpenFolder) -> Path:
     if not text.strip():
         raise RequestError([FieldProblem(name, "a folder is needed")])
     return open_folder(name, text)
+
+
+def _may_open(open_folder: OpenFolder, place: Path) -> bool:
+    """Whether a link in the folder may lead to this place: where the caller could have named it himself."""
+    try:
+        open_folder("folder", str(place))
+    except RequestError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def draw() -> None:
 def _draw_own() -> list[Any]:
     """The job's own settings, folders first."""
     drawn = []
-    for row in (("folder", "out"), ("recursive", "dry_run", "limit")):
+    for row in (("folder", "out"), ("recursive", "dry_run", "keep_times", "limit")):
         with gr.Row(elem_classes=["prodshot-row"]):
             for known in map(job_setting, row):
                 drawn.append(fields.draw(known, known.default, elem_id(known.name)))

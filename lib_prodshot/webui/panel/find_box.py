@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import logging
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ import gradio as gr
 from lib_prodshot.errors import PictureError
 from lib_prodshot.hosts.active import host
 from lib_prodshot.request import Request
+from lib_prodshot.webui import picture_codes
 from lib_prodshot.webui.gradio_compat import javascript, small_button, unsaved, upload_only
 from lib_prodshot.webui.messages import failed
 from lib_prodshot.webui.panel.finder_state import FETCHING, FinderState, state_of
@@ -171,8 +171,7 @@ def find(picture: Any, given: str, *values: Any) -> tuple[str, Any, Any]:
 def _decoded(given: str) -> bytes:
     if not given:
         raise PictureError("there is no picture to look at: choose one in the tab, or put one into the Find tab")
-    _, _, code = given.partition("base64,")
     try:
-        return base64.b64decode(code, validate=True)
-    except ValueError as error:
+        return picture_codes.decode(given)
+    except PictureError as error:
         raise PictureError("the browser sent something that is not a picture") from error

@@ -70,7 +70,12 @@ def draw(elem_id: Callable[[str], str]) -> PresetBox:
         )
         save = small_button("Save", elem_id("preset_save"))
         share = small_button("Share", elem_id("preset_share"))
-    message = gr.HTML("", elem_id=elem_id("preset_message"), elem_classes=["prodshot-message"])
+    trouble = options.shelf().trouble()
+    message = gr.HTML(
+        said(trouble, is_error=True) if trouble else "",
+        elem_id=elem_id("preset_message"),
+        elem_classes=["prodshot-message"],
+    )
     with gr.Row(elem_classes=["prodshot-row"]):
         text = gr.Textbox(
             "",

@@ -14,9 +14,10 @@ from lib_prodshot.schema import Setting
 from lib_prodshot.training.caption import Captioned, CaptionJob
 from lib_prodshot.training.caption_texts import TagEdit, split_tags
 from lib_prodshot.training.captioners import BlipCaptioner, Captioner, FileCaptioner, caption_in, open_upright
+from lib_prodshot.webui.answers import without_paths
 from lib_prodshot.webui.jobs.table import Control, Work
 from lib_prodshot.webui.server_paths import check_folder
-from lib_prodshot.webui.training.recipe import OpenPath, read_own
+from lib_prodshot.webui.training.recipe import OpenPath, opened_folder, read_own
 
 CAPTIONERS = ("none", "webui", "blip", "file")
 
@@ -78,7 +79,7 @@ def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -
         raise RequestError(problems)
     captioner = _captioner(own, open_path)
     job = CaptionJob(
-        folder=open_path("image_dir", own["image_dir"]),
+        folder=opened_folder("image_dir", own["image_dir"], open_path),
         edit=_edit(own),
         captioner=captioner,
         extension=own["caption_extension"],
@@ -124,10 +125,14 @@ class _CaptionWork:
 
 
 def _counts(done: Sequence[Captioned]) -> dict[str, int]:
-    written, problems = sum(one.rewritten for one in done), sum(bool(one.problem) for one in done)
-    return {"written": written, "kept": len(done) - written - problems, "missing": problems}
+    written, problems = sum(one.rewritten for one in done), [one for one in done if one.problem]
+    unread = sum(one.kept for one in problems)
+    kept = len(done) - written - len(problems)
+    return {"written": written, "kept": kept, "missing": len(problems) - unread, "unread": unread}
 
 
 def _told(one: Captioned) -> dict[str, Any]:
-    """One caption that changed, or that is missing, by the file's name."""
-    return {"file": one.photograph.name, "before": one.before, "after": one.after, "problem": one.problem}
+    """One caption that changed, is missing or cannot be read, by the file's name."""
+    name = one.file.name if one.kept else one.photograph.name
+    problem = without_paths(one.problem)
+    return {"file": name, "before": one.before, "after": one.after, "problem": problem, "kept": one.kept}

@@ -1,42 +1,113 @@
-"""Jobs of the kind 'training_check': a folder looked over as `prodshot train check` does."""
+"""Jobs of the kind 'training_check': a folder looked over as `prodshot train check` does, and copies as by `--fix`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.schema import Setting
 from lib_prodshot.training import check
 from lib_prodshot.training.check import CheckReport
+from lib_prodshot.training.fixing import FixJob, to_json
 from lib_prodshot.training.recipe import Recipe
-from lib_prodshot.webui.jobs.table import Control, Work
+from lib_prodshot.webui.answers import without_paths
+from lib_prodshot.webui.jobs.table import Control, JobCancelled, Work
 from lib_prodshot.webui.server_paths import check_folder
-from lib_prodshot.webui.training.recipe import OpenPath, recipe_of
+from lib_prodshot.webui.training.recipe import OpenPath, read_own, recipe_of
+
+SETTINGS = (
+    Setting(
+        name="fix",
+        kind="text",
+        default="",
+        label="Fixed copies",
+        help="Folder for copies as training should see them: upright sRGB of 8 bits, opaque; empty: only check.",
+        section="job",
+        infotext="",
+    ),
+)
+"""What a check takes beside the recipe."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A check's report; with copies also what became of them (`fixing.to_json`), and the report on these."""
+
+    report: CheckReport
+    fixed: Mapping[str, Any] | None = None
+    copies: CheckReport | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For clients: files by their names, not by the server's paths."""
+        told = _report_json(self.report)
+        if self.fixed is None or self.copies is None:
+            return told
+        return {**told, "fixed": {**self.fixed, "report": _report_json(self.copies)}}
+
+
+@dataclass(frozen=True)
+class _CheckWork:
+    """A check whose settings are right; called when its turn comes."""
+
+    recipe: Recipe
+    fix: FixJob | None
+
+    def __call__(self, control: Control) -> Mapping[str, Any]:
+        """Look, and write copies; a cancelled job keeps what it has written. Raises `JobCancelled`."""
+        report = check.check(self.recipe, lambda done, total: control.report(done, total, f"{done} of {total}"))
+        return _with_copies(report, self.fix, control).to_json()
 
 
 def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -> Work:
-    """The work that these settings, the recipe's own, describe. Raises `RequestError`."""
-    recipe = recipe_of(settings, open_path, complete=False)
+    """The work that these settings describe: `SETTINGS`, and the recipe's own. Raises `RequestError`."""
+    return _CheckWork(*_read(settings, open_path))
+
+
+def look_over(settings: Mapping[str, Any], open_path: OpenPath) -> Checked:
+    """The report itself. Raises `RequestError`, `PictureError`, `OutputError`."""
+    recipe, fix = _read(settings, open_path)
+    return _with_copies(check.check(recipe), fix)
+
+
+def _read(settings: Mapping[str, Any], open_path: OpenPath) -> tuple[Recipe, FixJob | None]:
+    own, problems = read_own(SETTINGS, settings)
+    if problems:
+        raise RequestError(problems)
+    recipe = recipe_of({name: value for name, value in settings.items() if name not in own}, open_path, complete=False)
     _refuse_missing(recipe)
-
-    def work(control: Control) -> Mapping[str, Any]:
-        return report_json(check.check(recipe, lambda done, total: control.report(done, total, f"{done} of {total}")))
-
-    return work
-
-
-def look_over(settings: Mapping[str, Any], open_path: OpenPath) -> CheckReport:
-    """The report itself. Raises `RequestError`, `PictureError`."""
-    recipe = recipe_of(settings, open_path, complete=False)
-    _refuse_missing(recipe)
-    return check.check(recipe)
+    if not own["fix"].strip():
+        return recipe, None
+    fix = FixJob(recipe, open_path("fix", own["fix"]))
+    fix.targets()
+    return recipe, fix
 
 
-def report_json(report: CheckReport) -> dict[str, Any]:
-    """The report for clients: files by their names, not by the server's paths."""
+def _with_copies(report: CheckReport, fix: FixJob | None, control: Control | None = None) -> Checked:
+    if fix is None:
+        return Checked(report)
+    total, done = fix.count(), []
+    for one in fix.run():
+        done.append(one)
+        if control is None:
+            continue
+        control.report(len(done), total, f"{len(done)} of {total} copies")
+        if control.cancelled:
+            raise JobCancelled
+    told = to_json(fix, done)
+    problems = [{"file": Path(one["file"]).name, "message": without_paths(one["message"])} for one in told["problems"]]
+    return Checked(report, {**told, "folder": fix.out.name, "problems": problems}, check.check(fix.fixed_recipe()))
+
+
+def _report_json(report: CheckReport) -> dict[str, Any]:
     told = report.to_json()
-    return {**told, "problems": [{**one, "file": Path(one["file"]).name} for one in told["problems"]]}
+    problems = [
+        {**one, "file": Path(one["file"]).name, "message": without_paths(one["message"])} for one in told["problems"]
+    ]
+    folders = [{**one, "folder": Path(one["folder"]).name} for one in told["folders"]]
+    return {**told, "folders": folders, "problems": problems}
 
 
 def _refuse_missing(recipe: Recipe) -> None:

@@ -49,7 +49,7 @@ def draw() -> None:
     with gr.Accordion("5. Publish", open=True, elem_id=elem_id("step_publish")):
         publishing = _draw_publish()
     setup.connect_all()
-    check["button"].click(_check, form.components, [check["report"]], **_QUIET)
+    check["button"].click(_check, [*form.components, *check["fields"]], [check["report"]], **_QUIET)
     shared = [form.one(name) for name in ("image_dir", "activation_tag", "caption_extension")]
     caption_box.connect(_begin_captions, [*shared, *captions])
     _connect_recipe(form, recipe)
@@ -67,8 +67,9 @@ def _draw_photographs(form: Form) -> dict[str, Any]:
         form.one("image_dir")
         form.one("activation_tag")
         button = unsaved(gr.Button("Check", elem_id=elem_id("check"), elem_classes=["prodshot-find"]))
+    components = _draw_settings(training_check.SETTINGS, _CHECK_ROWS, "check")
     report = unsaved(gr.HTML("", elem_id=elem_id("report"), elem_classes=["prodshot-message"]))
-    return {"button": button, "report": report}
+    return {"button": button, "fields": components, "report": report}
 
 
 def _draw_captions() -> tuple[list[Any], CaptionBox]:
@@ -84,6 +85,7 @@ _CAPTION_ROWS = (
     ("remove", "search", "replacement"),
     ("need_all", "new_first", "anew", "dry_run"),
 )
+_CHECK_ROWS = (tuple(known.name for known in training_check.SETTINGS),)
 _RUN_ROWS = (tuple(known.name for known in training_jobs.SETTINGS),)
 _RUN = ("output_name", "output_dir")
 _PUBLISH_ROWS = (("epochs", "name", "weight"), ("description",))
@@ -189,8 +191,14 @@ def _answering(work: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _check(*values: Any) -> str:
-    answered = _answering(lambda: training_view.report(training_check.look_over(form_values(values), open_for_page)))
-    return str(answered())
+    count = training_form.COMPONENTS
+    own = {known.name: value or "" for known, value in zip(training_check.SETTINGS, values[count:])}
+
+    def look() -> str:
+        checked = training_check.look_over({**form_values(values[:count]), **own}, open_for_page)
+        return training_view.checked(checked)
+
+    return str(_answering(look)())
 
 
 def form_values(values: Sequence[Any]) -> dict[str, Any]:

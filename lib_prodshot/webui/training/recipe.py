@@ -10,6 +10,7 @@ from typing import Any
 from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
 from lib_prodshot.schema import Setting, check_value
+from lib_prodshot.training.kohya import folders_in
 from lib_prodshot.training.presets import preset
 from lib_prodshot.training.recipe import SETTINGS, Recipe
 from lib_prodshot.webui.api.bodies import refuse_long
@@ -38,7 +39,20 @@ def recipe_of(settings: Mapping[str, Any], open_path: OpenPath = check_folder, c
     values = {**(preset(chosen) if chosen else {}), **told}
     if open_path is check_folder or not page_is_trusted():
         _refuse_programs(values)
-    return Recipe.of(_opened(values, open_path), complete)
+    recipe = Recipe.of(_opened(values, open_path), complete)
+    for subset in recipe.all_subsets:
+        if subset.image_dir:
+            opened_folder("image_dir", subset.image_dir, open_path)
+    return recipe
+
+
+def opened_folder(field: str, folder: str, open_path: OpenPath) -> Path:
+    """A folder of photographs that the caller may have, and with it kohya's N_name folders that it may stand for: a
+    link among these must not lead out. Raises `RequestError`."""
+    opened = open_path(field, folder)
+    for inside in folders_in(opened):
+        open_path(field, str(inside))
+    return opened
 
 
 def read_own(table: Sequence[Setting], settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldProblem]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from lib_prodshot.training.check import CheckReport
+from lib_prodshot.training.check import CheckReport, Folder
+from lib_prodshot.training.fixing import to_text
 from lib_prodshot.training.publish import Published
+from lib_prodshot.webui.training.check import Checked
 
 WIDTH, HEIGHT = 640, 150
 """Of the loss curve's drawing, in its own units; it is shown as wide as the page."""
@@ -26,6 +29,7 @@ def report(found: CheckReport) -> str:
         f"<td>{bucket.batches}</td></tr>"
         for bucket in found.table.buckets
     )
+    folders = "".join(f"<li>{html.escape(_folder(one))}</li>" for one in found.folders) if found.tells_folders else ""
     head = "<tr><th>Bucket</th><th>Photographs</th><th>With repeats</th><th>Batches</th></tr>"
     steps = f"{found.steps_per_epoch} steps an epoch × {found.epochs} epochs = {found.total_steps} steps"
     problems = "".join(
@@ -36,15 +40,39 @@ def report(found: CheckReport) -> str:
     verdict = _count(len(found.errors), "error") + ", " + _count(len(found.problems) - len(found.errors), "warning")
     return (
         f"<div class='prodshot-training-report'><p><b>{found.photographs} photographs</b>, {found.with_repeats} with "
-        f"repeats; <b>{steps}</b>; {verdict}</p><ul>{problems}</ul>"
+        f"repeats; <b>{steps}</b>; {verdict}</p>"
+        f"{f'<ul>{folders}</ul>' if folders else ''}<ul>{problems}</ul>"
         f"<details><summary>{len(found.table.buckets)} buckets</summary><table>{head}{rows}</table></details></div>"
+    )
+
+
+def _folder(one: Folder) -> str:
+    return str(replace(one, folder=Path(one.folder).name))
+
+
+def checked(done: Checked) -> str:
+    """The report; with copies, also what was written and the report on them."""
+    if done.fixed is None or done.copies is None:
+        return report(done.report)
+    return f"{report(done.report)}{_fixed(done.fixed, done.copies)}"
+
+
+def _fixed(told: Mapping[str, Any], copies: CheckReport) -> str:
+    items = "".join(
+        f"<li class='prodshot-error'>{html.escape(Path(one['file']).name)}: {html.escape(one['message'])}</li>"
+        for one in told["problems"]
+    )
+    return (
+        f"<div class='prodshot-training-changes'><p>Copies in {html.escape(to_text(told))}</p><ul>{items}</ul></div>"
+        f"{report(copies)}"
     )
 
 
 def changes(result: Mapping[str, Any], dry: bool) -> str:
     """What a caption job did, or would do."""
     verb = "would be written" if dry else "written"
-    counts = f"{result['written']} captions {verb}, {result['kept']} kept, {result['missing']} missing"
+    unread = f", {result['unread']} unread and kept" if result["unread"] else ""
+    counts = f"{result['written']} captions {verb}, {result['kept']} kept, {result['missing']} missing{unread}"
     items = "".join(_change(one) for one in result["changes"])
     return f"<div class='prodshot-training-changes'><p>{counts}</p><ul>{items}</ul></div>"
 
@@ -111,8 +139,13 @@ def _epoch(name: str) -> str:
 
 def published(done: Sequence[Published]) -> str:
     """What was published, for reading."""
-    items = "".join(f"<li>{html.escape(one.file.name)}{' (was there)' if one.was_there else ''}</li>" for one in done)
+    items = "".join(f"<li>{html.escape(_published(one))}</li>" for one in done)
     return f"<div class='prodshot-training-changes'><p>{len(done)} LoRAs published</p><ul>{items}</ul></div>"
+
+
+def _published(one: Published) -> str:
+    kept = f"; {one.side_car_kept} was there with something else in it, and stays" if one.side_car_kept else ""
+    return f"{one.file.name}{' (was there)' if one.was_there else ''}{kept}"
 
 
 def _count(number: int, word: str) -> str:

@@ -1,0 +1,250 @@
+"""Copies of training folders as training should see them: upright sRGB of 8 bits, opaque, under names that are found.
+
+Originals are only read, and what stands in the way is never written over. A picture that needs nothing is copied byte
+for byte; the same command again writes only what is not there yet.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib_prodshot.errors import FieldProblem, OutputError, PictureError, RequestError
+from lib_prodshot.jobs.resume import sweep
+from lib_prodshot.jobs.staging import Staging
+from lib_prodshot.training import kohya
+from lib_prodshot.training.folder import FOUND_SUFFIXES, Listing, caption_file, list_folder
+from lib_prodshot.training.photographs import Photograph, look_at
+from lib_prodshot.training.recipe import Recipe, Subset
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_ENDINGS = frozenset(suffix.lower() for suffix in FOUND_SUFFIXES)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What became of one picture: the `file` in the copy, written `anew`, `converted` for the reasons named (empty:
+    copied as it is), or a `problem` that left it out. `caption` is the caption's copy, None where there is none."""
+
+    source: Path
+    file: Path | None
+    converted: str = ""
+    caption: Path | None = None
+    anew: bool = False
+    problem: str = ""
+
+    def __str__(self) -> str:
+        if self.problem:
+            return f"{self.source}: {self.problem}"
+        done = f"converted ({self.converted})" if self.converted else "copied"
+        return f"{self.file}: {done if self.anew else 'is there already'}"
+
+
+@dataclass(frozen=True)
+class FixJob:
+    """Copies of all folders of `recipe` in `out`: of one folder in `out` itself, of several, or of one that has
+    kohya's N_name, in folders of their names in it."""
+
+    recipe: Recipe
+    out: Path
+
+    def targets(self) -> dict[str, Path]:
+        """Where the copy of each folder of the recipe goes.
+
+        Raises `RequestError` where a copy would lie in a folder of photographs, or the other way round.
+        """
+        subsets = kohya.expand(self.recipe).all_subsets
+        alone = len(subsets) == 1 and kohya.name_of(Path(subsets[0].image_dir)) is None
+        targets: dict[str, Path] = {}
+        for subset in subsets:
+            name = os.path.basename(os.path.abspath(subset.image_dir))  # noqa: PTH100, PTH119 - '..' has a name, too
+            target = self.out if alone else _free(self.out / name, targets.values())
+            targets.setdefault(subset.image_dir, target)
+        self._refuse_sources(targets)
+        return targets
+
+    def fixed_recipe(self) -> Recipe:
+        """The recipe with the copies in place of its folders. Raises `RequestError`."""
+        targets = self.targets()
+        first, *others = kohya.expand(self.recipe).all_subsets
+        subsets = tuple(replace(one, image_dir=str(targets[one.image_dir])) for one in others)
+        return replace(
+            self.recipe, image_dir=str(targets[first.image_dir]), num_repeats=first.num_repeats, subsets=subsets
+        )
+
+    def count(self) -> int:
+        """How many pictures the job is about. Raises `PictureError`."""
+        return sum(len(_wanted(self._listing(subset), Path(subset.image_dir))) for subset in self._subsets())
+
+    def run(self) -> Iterator[Fixed]:
+        """One result for each picture, told once it and its caption are written whole.
+
+        Raises `PictureError`, `RequestError`, and `OutputError` where a folder cannot be made.
+        """
+        targets = self.targets()
+        for subset in self._subsets():
+            target = targets[subset.image_dir]
+            try:
+                target.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"cannot make the folder {target}: {error.strerror}") from error
+            sweep([target], self.out)
+            yield from self._fix_folder(subset, target)
+
+    def _subsets(self) -> tuple[Subset, ...]:
+        found = {one.image_dir: one for one in reversed(kohya.expand(self.recipe).all_subsets)}
+        return tuple(reversed(found.values()))
+
+    def _listing(self, subset: Subset) -> Listing:
+        return list_folder(Path(subset.image_dir), self.recipe.caption_extension)
+
+    def _refuse_sources(self, targets: Mapping[str, Path]) -> None:
+        sources = [Path(folder).resolve() for folder in targets]
+        out = self.out.resolve()
+        for target in {out, *(path.resolve() for path in targets.values())}:
+            for source in sources:
+                if target == source or source in target.parents or (target in source.parents and target != out):
+                    message = f"{target} and the photographs' {source} lie in each other, and originals stay untouched"
+                    raise RequestError([FieldProblem("fix", message, "another folder")])
+
+    def _fix_folder(self, subset: Subset, target: Path) -> Iterator[Fixed]:
+        listing = self._listing(subset)
+        beside = {one.photograph: one.file for one in reversed(listing.beside)}
+        taken: set[str] = set()
+        pictures = _wanted(listing, Path(subset.image_dir))
+        stems = [path.stem.lower() for path in pictures]
+        for path in pictures:
+            # photographs that share a name but for the extension get one each
+            stem = path.name.replace(".", "-") if stems.count(path.stem.lower()) > 1 else path.stem
+            caption = caption_file(path, self.recipe.caption_extension) or beside.get(path)
+            yield self._fix(path, caption, target, stem, taken)
+
+    def _fix(self, path: Path, caption: Path | None, target: Path, stem: str, taken: set[str]) -> Fixed:
+        seen = look_at(path)
+        reasons = _reasons(seen)
+        if seen.complaint and path.suffix.lower() in _ENDINGS:
+            return Fixed(path, None, problem=f"left out: {seen.complaint}")
+        is_found = os.path.normcase(path.suffix) in FOUND_SUFFIXES
+        ending = ".png" if reasons else path.suffix if is_found else path.suffix.lower()
+        file = target / f"{stem}{ending}"
+        if file.name.lower() in taken:
+            return Fixed(path, None, problem=f"left out: another picture has the name {file.name} in the copy")
+        taken.add(file.name.lower())
+        text = target / f"{stem}{self.recipe.caption_extension}" if caption else None
+        try:
+            anew = _converted(path, file) if reasons else _copied(path, file)
+            if caption and text:
+                anew = _copied(caption, text) or anew
+        except (PictureError, OutputError) as error:
+            return Fixed(path, None, problem=f"left out: {error}")
+        return Fixed(path, file, ", ".join(reasons), text, anew)
+
+
+def to_json(job: FixJob, done: list[Fixed]) -> dict[str, Any]:
+    """A finished job for programs and the HTTP API."""
+    return {
+        "folder": str(job.out),
+        "converted": sum(bool(one.converted) and one.anew for one in done),
+        "copied": sum(not one.converted and one.anew for one in done),
+        "there": sum(not one.anew and not one.problem for one in done),
+        "problems": [{"file": str(one.source), "message": one.problem} for one in done if one.problem],
+    }
+
+
+def to_text(told: Mapping[str, Any]) -> str:
+    """`to_json` on one line."""
+    return (
+        f"{told['folder']}: {told['converted']} converted, {told['copied']} copied, {told['there']} there already, "
+        f"{len(told['problems'])} left out"
+    )
+
+
+def _wanted(listing: Listing, folder: Path) -> list[Path]:
+    """The photographs, and pictures beside them that sd-scripts passes over for their format or extension."""
+    missed = [path for path, _ in listing.missed if path.parent == folder and not path.name.startswith(".")]
+    return sorted([*listing.photographs, *missed], key=str)
+
+
+def _reasons(seen: Photograph) -> list[str]:
+    """Why a picture cannot stay as it is; empty where it can."""
+    reasons = [one.kind for one in seen.differences]
+    if seen.turned:
+        reasons.append("turned")
+    if seen.path.suffix.lower() not in _ENDINGS:
+        reasons.append(seen.path.suffix.lower().removeprefix("."))
+    return reasons
+
+
+def _free(path: Path, taken: Any) -> Path:
+    """The path, or with a number behind its name where another folder of that name is copied, too."""
+    others, number, free = set(taken), 2, path
+    while free in others:
+        free, number = path.with_name(f"{path.name}-{number}"), number + 1
+    return free
+
+
+def _copied(source: Path, target: Path) -> bool:
+    """Copy bytes; False where the same ones are there. Raises `OutputError`."""
+    from lib_prodshot.downloads import sha256_of
+
+    try:
+        if os.path.lexists(target):
+            if target.is_file() and sha256_of(target) == sha256_of(source):
+                return False
+            raise _in_the_way(target)
+        with Staging(target.parent) as staging:
+            shutil.copyfile(source, staging.path(target.name))
+    except OSError as error:
+        raise OutputError(f"{source} cannot be copied: {error.strerror or error}") from error
+    return True
+
+
+def _converted(source: Path, target: Path) -> bool:
+    """Write the picture as a PNG; False where one of the same pixels is there. Raises `PictureError`, `OutputError`."""
+    image = _as_shown(source)
+    if os.path.lexists(target):
+        if _is_same_picture(image, target):
+            return False
+        raise _in_the_way(target)
+    with Staging(target.parent) as staging:
+        image.save(staging.path(target.name), "PNG")
+    return True
+
+
+def _in_the_way(target: Path) -> OutputError:
+    return OutputError(f"{target} is there with something else in it, and stays as it is: choose another folder")
+
+
+def _is_same_picture(image: Image.Image, target: Path) -> bool:
+    from PIL import Image, ImageChops
+
+    try:
+        with Image.open(target) as there:
+            same = there.mode == image.mode and there.size == image.size
+            return same and ImageChops.difference(there, image).getbbox() is None
+    except Exception:  # whatever its decoder says, it is not the picture that we would write
+        return False
+
+
+def _as_shown(source: Path) -> Image.Image:
+    """The picture as a viewer shows it: upright, in sRGB, over white. Raises `PictureError`."""
+    from PIL import Image
+
+    from lib_prodshot import pictures
+    from lib_prodshot.training import rendering
+
+    loaded = pictures.read(source)
+    samples = Image.fromarray(loaded.rgb)
+    if loaded.mode == "CMYK":
+        height, width = loaded.size
+        samples = Image.frombytes("CMYK", (width, height), loaded.native.tobytes())
+    alpha = loaded.alpha
+    opacity = Image.fromarray(alpha) if alpha is not None else None
+    colours = rendering.Described(profile=loaded.metadata.icc, space=loaded.space)
+    return rendering.over_white(rendering.to_srgb(samples, colours), opacity)

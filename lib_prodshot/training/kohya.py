@@ -1,0 +1,132 @@
+"""Kohya's folders: photographs in a folder called N_name are used N times an epoch, and the folder above them is named.
+
+Source: `generate_dreambooth_subsets_config_by_subdirs` in the `library/config_util.py` of sd-scripts v0.10.1. The words
+of a training folder's name do not become its captions here, as they do there; those of regularisation pictures do.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lib_prodshot.training.folder import FOUND_SUFFIXES, pictures_below
+from lib_prodshot.training.recipe import Recipe, Subset, setting_named
+
+_NAME = re.compile(r"([0-9]+)_(.*)", re.DOTALL)
+_REPEATS = setting_named("num_repeats")
+
+
+@dataclass(frozen=True)
+class KohyaName:
+    """What a folder's name says: how often its photographs are used, and the words after that."""
+
+    repeats: int
+    words: str
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What is to be said of a folder's name or place. `folder` is the one meant."""
+
+    folder: Path
+    message: str
+
+
+def name_of(folder: Path) -> KohyaName | None:
+    """What the name says, None for one that is not of the form; a number that cannot be a repeat is none."""
+    found = _NAME.fullmatch(os.path.basename(os.path.abspath(folder)))  # noqa: PTH100, PTH119 - '..' has a name, too
+    if found is None or not _REPEATS.minimum <= int(found[1]) <= _REPEATS.maximum:  # type: ignore[operator]
+        return None
+    return KohyaName(int(found[1]), found[2])
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders to look into where `folder` is named: those of the form in it, else itself.
+
+    Those in it count where no photograph stands beside them. Folders that cannot be read have none in them.
+    """
+    if _has_photographs(folder):
+        return [folder]
+    return _named_folders(folder) or [folder]
+
+
+def expand(recipe: Recipe) -> Recipe:
+    """The recipe with every folder that holds kohya's replaced by these, and with the repeats of their names.
+
+    A `num_repeats` that is not the default counts more than the name of the very folder that is named.
+    """
+    subsets = tuple(one for subset in recipe.all_subsets for one in _expand(subset))
+    if subsets == recipe.all_subsets:
+        return recipe
+    first, *others = subsets
+    return replace(recipe, image_dir=first.image_dir, num_repeats=first.num_repeats, subsets=tuple(others))
+
+
+def remarks(recipe: Recipe) -> Iterator[Remark]:
+    """What a recipe leaves out, or has otherwise than the folders' names say."""
+    for subset in recipe.all_subsets:
+        folder = Path(subset.image_dir)
+        inside = _named_folders(folder)
+        if inside and _has_photographs(folder):
+            names = ", ".join(path.name for path in inside)
+            yield Remark(folder, f"{names} in it are not used, as photographs stand beside them: name each as a subset")
+        elif inside:
+            yield from _left_out(folder, inside)
+            if subset.num_repeats != _REPEATS.default:
+                yield Remark(folder, f"the repeats of the folders' names count in it, not the {subset.num_repeats} set")
+        elif (said := name_of(folder)) and subset.num_repeats not in (_REPEATS.default, said.repeats):
+            yield Remark(folder, f"its name says {said.repeats} repeats, and the recipe's {subset.num_repeats} count")
+
+
+def meant_instead(folder: Path) -> str:
+    """For a folder without photographs: which folder below has them, in words; empty where none has."""
+    places = sorted({path.parent for path in pictures_below(folder)} - {folder})
+    if not places:
+        return ""
+    wanted = sorted({place.parent if name_of(place) else place for place in places})
+    if len(wanted) == 1:
+        return f"they are below it: name {wanted[0]}"
+    return f"they are in {len(wanted)} folders below it, such as {wanted[0]}: name one, and the others as subsets"
+
+
+def _expand(subset: Subset) -> Iterator[Subset]:
+    folder = Path(subset.image_dir)
+    inside = folders_in(folder)
+    if inside == [folder]:
+        said = name_of(folder)
+        repeats = said.repeats if said and subset.num_repeats == _REPEATS.default else subset.num_repeats
+        yield replace(subset, num_repeats=repeats)
+        return
+    for path in inside:
+        said = name_of(path)
+        assert said is not None
+        words = subset.class_tokens or (said.words if subset.is_reg else "")
+        yield replace(subset, image_dir=str(path), num_repeats=said.repeats, class_tokens=words)
+
+
+def _left_out(folder: Path, used: list[Path]) -> Iterator[Remark]:
+    for path in _folders(folder):
+        count = len(pictures_below(path)) if path not in used else 0
+        if count:
+            yield Remark(path, f"its {count} pictures are not used: its name has no repeats, as {used[0].name} has")
+
+
+def _named_folders(folder: Path) -> list[Path]:
+    return [path for path in _folders(folder) if name_of(path) and pictures_below(path)]
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError:  # whoever lists the folder says why
+        return []
+
+
+def _has_photographs(folder: Path) -> bool:
+    try:
+        return any(os.path.normcase(path.suffix) in FOUND_SUFFIXES and path.is_file() for path in folder.iterdir())
+    except OSError:
+        return False
