@@ -313,9 +313,8 @@ def _state_of(path: Path, entry: Weights) -> dict[str, Any]:
 
 
 def _is_known_verified(path: Path, entry: Weights) -> bool:
-    return path.stat().st_size == entry.size and _read_verified(_verified_file_of(path)).get(str(path)) == _state_of(
-        path, entry
-    )
+    cached = _read_verified(_verified_file_of(path)).get(str(path))
+    return path.stat().st_size == entry.size and cached == _state_of(path, entry)
 
 
 def _remember_verified(path: Path, entry: Weights) -> None:

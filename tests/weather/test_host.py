@@ -45,8 +45,8 @@ def test_each_call_of_the_host(door: Door, monkeypatch: pytest.MonkeyPatch, name
     failed_once(door, monkeypatch, real_host.WebUI, name, ODD)
 
 
-@pytest.mark.parametrize("name", ["family", "missing_loras", "check", "paint"])
-def test_each_call_of_the_painter(door: Door, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+@pytest.mark.parametrize("name", ["family", "missing_loras", "check", "inpaint"])
+def test_each_call_of_the_inpainting_backend(door: Door, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     failed_once(door, monkeypatch, nested_pass.NestedPassBackend, name, ODD)
 
 
