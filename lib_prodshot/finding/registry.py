@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib_prodshot.errors import FinderUnavailable
+from lib_prodshot.errors import FieldProblem, FinderUnavailable, RequestError
 from lib_prodshot.finding.interface import Finder
 
 
@@ -59,7 +59,7 @@ def _choose_named(name: str, known: Sequence[Backend], models_dir: Path | None) 
     backend = next((candidate for candidate in known if candidate.name == name), None)
     if backend is None:
         names = ", ".join(candidate.name for candidate in known)
-        raise FinderUnavailable(f"there is no finder {name!r}; choose one of auto, {names}")
+        raise RequestError([FieldProblem("finder", f"there is no finder {name!r}", f"auto, {names}")])
     lacking = backend.lacking(models_dir)
     if lacking:
         raise FinderUnavailable(f"the {name} finder cannot run here: {' '.join(lacking)}")
