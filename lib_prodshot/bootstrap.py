@@ -66,7 +66,7 @@ class Environment:
         return self.folder(root) / relative
 
 
-DEMO = Environment("demo", extras=("lite",))
+DEMO = Environment("demo", extras=("lite", "train"))
 
 
 def run_in(environment: Environment, argv: Sequence[str], root: Path = ROOT, cwd: Path | None = None) -> int:

@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        advice = f"in Prodshot's folder run pip install '.[{EXTRAS[package]}]'"
+        advice = f"in Prodshot's folder run {_python()} -m pip install '.[{EXTRAS[package]}]'"
         print(f"prodshot: this needs the package {package}, which is not installed: {advice}", file=sys.stderr)
         return 1
     except BrokenPipeError:
@@ -79,3 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("prodshot: interrupted", file=sys.stderr)
         return 130
+
+
+def _python() -> str:
+    """This Python as one types it: the pip that is first on the PATH may be another's."""
+    return f'"{sys.executable}"' if " " in sys.executable else sys.executable

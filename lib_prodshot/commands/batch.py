@@ -13,7 +13,9 @@ from tqdm import tqdm
 
 from lib_prodshot.commands.console import on_interrupt, say
 from lib_prodshot.commands.options import add_request_options, request_from
+from lib_prodshot.commands.paths import input_folder, refuse_output
 from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.jobs.job_settings import job_setting
 from lib_prodshot.request import Request
 
 if TYPE_CHECKING:
@@ -27,9 +29,10 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("batch", help="a whole folder: enhance, skip, report; goes on where it was stopped")
     parser.add_argument("folder", type=Path, metavar="IN", help="folder with pictures")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results and the report")
-    parser.add_argument("--recursive", action="store_true", help="also the pictures in sub-folders, which are kept")
+    for name in ("recursive", "dry_run", "keep_times"):
+        option = "--" + name.replace("_", "-")
+        parser.add_argument(option, action="store_true", help=job_setting(name).help)
     parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N pictures of the folder")
-    parser.add_argument("--dry-run", action="store_true", help="only find: a report and a sheet, no results")
     spread = parser.add_argument_group("spread")
     spread.add_argument(
         "--webui",
@@ -56,7 +59,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     request = request_from(arguments)
     _check(arguments, request)
-    job = FolderJob(arguments.folder, arguments.out, request, arguments.recursive, arguments.limit, arguments.dry_run)
+    refuse_output(arguments.out, [input_folder(arguments.folder)])
+    job = FolderJob(
+        arguments.folder,
+        arguments.out,
+        request,
+        recursive=arguments.recursive,
+        limit=arguments.limit,
+        dry_run=arguments.dry_run,
+        keep_times=arguments.keep_times,
+    )
     runner = Runner(job, _crew(arguments, request))
     runner.start()
     with _interruptible(runner):

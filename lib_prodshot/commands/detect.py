@@ -12,13 +12,14 @@ from tqdm import tqdm
 
 from lib_prodshot.commands.console import shown
 from lib_prodshot.commands.options import add_request_options, request_from
+from lib_prodshot.commands.paths import PATHS_HELP, picture_files
 from lib_prodshot.outcome import Outcome
 
 
 def add_parser(subparsers: Any) -> None:
     """Describe the command."""
     parser = subparsers.add_parser("detect", help="say which products are in the pictures, and where")
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture files")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=PATHS_HELP)
     parser.add_argument("--json", action="store_true", help="one JSON line for each picture")
     add_request_options(parser, dry_run=True)
     parser.set_defaults(run=run)
@@ -30,9 +31,10 @@ def run(arguments: argparse.Namespace) -> int:
     from lib_prodshot.jobs.one_file import Worker
 
     request = request_from(arguments)
+    paths = picture_files(arguments.paths, "prodshot batch FOLDER --dry-run --out DIR --products …")
     worker = Worker(request, load_finder(request.finder, arguments.models_dir))
     failed = 0
-    for path in tqdm(arguments.paths, unit="picture", disable=None, file=sys.stderr):
+    for path in tqdm(paths, unit="picture", disable=None, file=sys.stderr):
         outcome = worker.look(path)
         failed += outcome.status == "failed"
         tqdm.write(json.dumps(outcome.to_json()) if arguments.json else shown(one_line(outcome)), file=sys.stdout)

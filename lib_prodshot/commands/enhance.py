@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,9 @@ from tqdm import tqdm
 
 from lib_prodshot.commands.console import say, shown
 from lib_prodshot.commands.options import add_request_options, request_from
-from lib_prodshot.errors import FieldProblem, OutputError, RequestError
+from lib_prodshot.commands.paths import PATHS_HELP, folders_of, picture_files, refuse_output
+from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.jobs.job_settings import job_setting
 from lib_prodshot.jobs.report import JSONL_NAME, Report
 from lib_prodshot.request import Request
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 def add_parser(subparsers: Any) -> None:
     """Describe the command."""
     parser = subparsers.add_parser("enhance", help="enhance the products, skip pictures without them")
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture files")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=PATHS_HELP)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results and the report")
+    parser.add_argument("--keep-times", action="store_true", help=job_setting("keep_times").help)
     parser.add_argument("--webui", metavar="URL", help="the WebUI that runs the engine 'inpaint' (started with --api)")
     add_request_options(parser)
     parser.set_defaults(run=run)
@@ -34,20 +36,23 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Take every picture through the house; exit code 1 when any failed."""
     from lib_prodshot.finding.registry import load_finder
-    from lib_prodshot.jobs.one_file import Worker, make_folder, output_stems
+    from lib_prodshot.jobs.one_file import Worker, make_folder, name_limit, output_stems, real_path
     from lib_prodshot.jobs.staging import sole_writer
 
     request = request_from(arguments)
+    paths = picture_files(arguments.paths, "prodshot batch FOLDER --out DIR --products …")
+    refuse_output(arguments.out, folders_of(paths))
     enhancer = _enhancer(request, arguments.webui)
-    _refuse_inputs_folder(arguments.out, arguments.paths)
     make_folder(arguments.out)
-    inputs = frozenset(path.resolve() for path in arguments.paths)
+    inputs = frozenset(map(real_path, paths))
     finder = load_finder(request.finder, arguments.models_dir)
-    worker = Worker(request, finder, enhancer, inputs)
+    worker = Worker(request, finder, enhancer, inputs, keep_times=arguments.keep_times)
     statuses: Counter[str] = Counter()
-    stems = output_stems(arguments.paths)
-    with sole_writer(arguments.out), Report(arguments.out, redone=[str(path) for path in arguments.paths]) as report:
-        for path, stem in tqdm(list(zip(arguments.paths, stems)), unit="picture", disable=None, file=sys.stderr):
+    stems = output_stems(paths, name_limit(arguments.out))
+    with sole_writer(arguments.out), Report(arguments.out, redone=[str(path) for path in paths]) as report:
+        for note in report.notes:
+            say(note)
+        for path, stem in tqdm(list(zip(paths, stems)), unit="picture", disable=None, file=sys.stderr):
             outcome = worker.process(path, arguments.out, stem)
             report.add(outcome)
             statuses[outcome.status] += 1
@@ -56,13 +61,6 @@ def run(arguments: argparse.Namespace) -> int:
     counts = ", ".join(f"{statuses[status]} {status}" for status in ("found", "skipped", "failed"))
     print(shown(f"{counts}; report: {arguments.out / JSONL_NAME} (and .csv)"))
     return 1 if statuses["failed"] else 0
-
-
-def _refuse_inputs_folder(out: Path, paths: Sequence[Path]) -> None:
-    """Before anything is written into a folder of the user's own pictures. Raises `OutputError`."""
-    own = next((path for path in paths if path.resolve().parent == out.resolve()), None)
-    if own is not None:
-        raise OutputError(f"the output folder {out} is that of {own} itself; choose another")
 
 
 def _enhancer(request: Request, webui: str | None) -> Enhancer:

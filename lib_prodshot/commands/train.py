@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.commands.console import on_interrupt, say
+from lib_prodshot.commands.paths import input_folder
 from lib_prodshot.commands.recipe_options import add_recipe_options, recipe_from
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.training.errors import TrainingError
@@ -175,7 +176,8 @@ def caption_folder(arguments: argparse.Namespace) -> int:
         new_first=arguments.new_first,
     )
     captioner = _captioner(arguments)
-    job = CaptionJob(arguments.folder, edit, captioner, arguments.caption_extension, arguments.anew, arguments.dry_run)
+    folder = input_folder(arguments.folder, "image_dir")
+    job = CaptionJob(folder, edit, captioner, arguments.caption_extension, arguments.anew, arguments.dry_run)
     written = missing = kept = 0
     total = job.count()
     with _bar("caption") as bar:
@@ -233,6 +235,7 @@ def publish_run(arguments: argparse.Namespace) -> int:
     from lib_prodshot.hosts.remote import RemoteWebUI
     from lib_prodshot.training import publish
 
+    input_folder(arguments.training, "run")
     wanted = publish.Wanted(arguments.name, tuple(arguments.epoch or ()), arguments.weight, arguments.description)
     if not arguments.webui:
         _list(publish.publish(arguments.training, _lora_folder(arguments.to), wanted))
@@ -255,7 +258,7 @@ _ACTIONS = {
 
 
 def _recipe(arguments: argparse.Namespace, complete: bool = True) -> Recipe:
-    told = {"image_dir": str(arguments.folder)} if arguments.folder else {}
+    told = {"image_dir": str(input_folder(arguments.folder, "image_dir"))} if arguments.folder else {}
     return recipe_from(arguments, complete, **told)
 
 

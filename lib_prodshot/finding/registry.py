@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib_prodshot.errors import FinderUnavailable
+from lib_prodshot.errors import FieldProblem, FinderUnavailable, RequestError
 from lib_prodshot.finding.finder import Backend, Finder
 
 
@@ -47,7 +47,7 @@ def _choose_named(name: str, known: Sequence[Backend], models_dir: Path | None) 
     backend = next((candidate for candidate in known if candidate.name == name), None)
     if backend is None:
         names = ", ".join(candidate.name for candidate in known)
-        raise FinderUnavailable(f"there is no finder {name!r}; choose one of auto, {names}")
+        raise RequestError([FieldProblem("finder", f"there is no finder {name!r}", f"auto, {names}")])
     missing = backend.missing_requirements(models_dir)
     if missing:
         raise FinderUnavailable(f"the {name} finder cannot run here: {' '.join(missing)}")

@@ -132,11 +132,18 @@ def _others() -> Iterator[Row]:
     yield Row("AVIF", "premultiplied", SAID, PNG, premultiplied)
     yield Row(
         "AVIF",
+        "no decoder",
+        REFUSED,
+        "",
+        "is AVIF, which the Pillow here does not read (11.3 and newer do); save it as JPEG or PNG",
+    )
+    yield Row(
+        "AVIF",
         "deep, no decoder",
         REFUSED,
         "",
-        "has {} bits per sample, of which only 8 could be read here; pip install --upgrade opencv-python-headless (5 "
-        "and newer reads them), or save it as 16-bit PNG or TIFF",
+        "has {} bits per sample, of which only 8 could be read here (OpenCV 5 and newer read them all); save it as "
+        "16-bit PNG or TIFF",
     )
     yield Row(
         "HEIF",

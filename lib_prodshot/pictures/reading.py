@@ -313,7 +313,7 @@ def _refuse_by_header(file: BinaryIO) -> None:
     elif boxes.is_jpeg2000(data):
         formats.row_of("JPEG2000", boxes.read_jpeg2000(data).kind)
     elif boxes.family(data[:_HEAD]) == "AVIF":
-        raise PictureError("is AVIF, which this Pillow does not read; pip install --upgrade pillow (11.3 or newer)")
+        formats.row_of("AVIF", "no decoder")
     elif data[:2] == b"BM":
         formats.row_of("BMP", "other")
 
@@ -499,12 +499,12 @@ def _opencv_silent() -> Iterator[None]:
     """OpenCV prints what it also tells by its answer."""
     former = cv2.getLogLevel() if hasattr(cv2, "getLogLevel") else None
     if former is not None:
-        cv2.setLogLevel(0)
+        cv2.setLogLevel(0)  # type: ignore[attr-defined]
     try:
         yield
     finally:
         if former is not None:
-            cv2.setLogLevel(former)
+            cv2.setLogLevel(former)  # type: ignore[attr-defined]
 
 
 def _by_opencv(facts: _Facts, image: Image.Image) -> npt.NDArray[np.uint16]:

@@ -54,7 +54,7 @@ def test_one_pass_for_the_product_and_none_for_its_absence(webui: WebUI, folder:
     [
         (["--engine", "inpaint"], 2, "add --webui"),
         (["--webui", "http://127.0.0.1:9"], 2, "add --engine inpaint"),
-        (["--engine", "inpaint", "--webui", "file:///etc"], 1, "file:///etc"),
+        (["--engine", "inpaint", "--webui", "file:///etc"], 2, "file:///etc"),
     ],
 )
 def test_options_that_do_not_go_together(

@@ -187,7 +187,7 @@ def test_errors_in_words(response: Any, words: str) -> None:
 
 @pytest.mark.parametrize("address", ["", "ftp://x", "http://", "file:///etc/passwd"])
 def test_wrong_addresses(address: str) -> None:
-    with pytest.raises(RemoteError, match="no address"):
+    with pytest.raises(RequestError, match="no address"):
         RemoteWebUI(address)
 
 

@@ -21,7 +21,7 @@ from PIL import Image, features
 
 from lib_prodshot import pictures
 from lib_prodshot.errors import OutputError, PictureError
-from lib_prodshot.pictures import LoadedPicture, png, reading
+from lib_prodshot.pictures import LoadedPicture, png, reading, tiff, tiff_tags
 
 PATIENCE = 60
 """Seconds after which a case counts as endless, and the process ends with a traceback."""
@@ -65,6 +65,7 @@ def _corpus() -> Iterator[tuple[str, bytes]]:
     for mode in ("1", "L", "P", "RGBA", "CMYK"):
         yield ".tif", _saved(modes[mode], "TIFF")
     yield ".tif", _saved(modes["RGB"], "TIFF", compression="jpeg")
+    yield from ((".tif", data) for data in _other_tiffs(samples))
     yield ".tif", _saved(modes["RGB"], "TIFF", save_all=True, append_images=[modes["RGB"]])
     for mode in ("1", "L", "P", "RGB", "RGBA"):
         yield ".bmp", _saved(modes[mode], "BMP")
@@ -81,6 +82,23 @@ def _corpus() -> Iterator[tuple[str, bytes]]:
         yield ".jp2", _saved(rgba, "JPEG2000")
     if features.check("avif"):
         yield ".avif", _saved(rgba, "AVIF")
+
+
+def _other_tiffs(samples: Any) -> Iterator[bytes]:
+    """Both byte orders, classic and big, with a directory inside, and channels beside the picture."""
+    for order in "<>":
+        for big in (False, True):
+            tags = tiff_tags.Tags(order, big)
+            maker = tiff_tags.Entry(tiff_tags.ASCII, 6, b"maker\0")
+            entries = {
+                274: tags.entry(tiff_tags.SHORT, 6),
+                338: tags.entry(tiff_tags.SHORT, 1, 0),
+                34665: tiff_tags.Entry(tiff_tags.LONG, 1, b"", {271: maker}),
+            }
+            file = io.BytesIO()
+            told = tiff_tags.Tags(order, big, entries)
+            tiff.write(file, samples.astype(np.uint16) * 257, "RGBa;16", told, extra=samples[..., :1].astype(np.uint16))
+            yield file.getvalue()
 
 
 def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:

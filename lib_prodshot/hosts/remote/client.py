@@ -73,7 +73,7 @@ class RemoteJob:
 
 class RemoteWebUI:
     """A client for one WebUI. `address` is its page's ('http://127.0.0.1:7860'), with `user:password@` where it asks
-    for them (`--api-auth`).
+    for them (`--api-auth`); `RequestError` (field webui) for what is no address.
 
     Every call raises `RemoteError`, or `RequestError` naming the fields that the server refused. Connection errors
     and busy answers are retried with growing pauses; a request that may have begun to work is not. Close it, or use
@@ -261,10 +261,14 @@ def _parse(address: str) -> httpx.URL:
     try:
         url = httpx.URL(text)
     except (httpx.InvalidURL, ValueError) as error:
-        raise RemoteError(f"{address!r} is no address of a WebUI; write http://host:port") from error
+        raise _no_address(address) from error
     if url.scheme not in ("http", "https") or not url.host:
-        raise RemoteError(f"{address!r} is no address of a WebUI; write http://host:port")
+        raise _no_address(address)
     return url
+
+
+def _no_address(address: str) -> RequestError:
+    return RequestError([FieldProblem("webui", f"{address!r} is no address of a WebUI; write http://host:port")])
 
 
 def _is_retryable(method: str, error: httpx.HTTPError) -> bool:
