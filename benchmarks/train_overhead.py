@@ -23,12 +23,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib_prodshot.training import check, recipe_files
-from lib_prodshot.training.configs import dataset_config, training_config
-from lib_prodshot.training.program import command
-from lib_prodshot.training.recipe import Recipe
-from lib_prodshot.training.runner import DATASET, TRAINING, TrainingJob
-from lib_prodshot.training.sd_scripts import Trainer, variables
+from lib_prodshot.training.dataset import check
+from lib_prodshot.training.recipe import files as recipe_files
+from lib_prodshot.training.recipe.recipe import Recipe
+from lib_prodshot.training.trainer.config_files import dataset_config, training_config
+from lib_prodshot.training.trainer.process import command
+from lib_prodshot.training.trainer.runner import DATASET, TRAINING, TrainingJob
+from lib_prodshot.training.trainer.sd_scripts import Trainer, variables
 from tests.training.photographs import TAG, make_folder
 from tests.training.trainers import tiny_model, tiny_trainer
 

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lib_prodshot.training.photographs import look_at
+from lib_prodshot.training.dataset.photographs import look_at
 
 SIZE = (4000, 3000)
 LIMIT = 2.0

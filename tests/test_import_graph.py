@@ -25,7 +25,7 @@ ROOMS = {
     "bounds": "",
     "cli": "'' commands errors",
     "commands": "'' bootstrap downloads enhancing errors finding hosts.remote jobs model_files outcome request steps "
-    "training weights",
+    "training training.captioning training.dataset training.publishing training.recipe training.trainer weights",
     "control": "errors inpainting",
     "downloads": "'' errors model_files",
     "enhancing": "bounds control errors inpainting masks outcome preserve products",
@@ -57,15 +57,21 @@ ROOMS = {
     "request": "errors products schema steps",
     "schema": "",
     "steps": "enhancing errors masks outcome pictures preserve products schema",
-    "training": "'' bootstrap downloads errors jobs schema weights",
+    "training": "errors",
+    "training.captioning": "errors jobs pictures training.dataset",
+    "training.dataset": "downloads errors jobs pictures preserve training.recipe",
+    "training.publishing": "'' downloads errors training training.recipe training.trainer",
+    "training.recipe": "errors jobs schema",
+    "training.trainer": "bootstrap downloads errors jobs training training.dataset training.recipe weights",
     "webui": "enhancing errors finding hosts hosts.compatibility hosts.generation outcome pictures pipeline request "
     "webui.api webui.jobs webui.panel",
     "webui.api": "'' errors finding hosts overlay pictures request steps webui webui.jobs weights",
     "webui.folder": "enhancing errors finding hosts jobs request schema webui webui.api webui.jobs webui.panel",
     "webui.jobs": "errors jobs webui",
     "webui.panel": "downloads errors finding hosts hosts.compatibility hosts.generation model_files outcome pictures "
-    "products request training webui weights",
-    "webui.training": "errors hosts schema training webui webui.api webui.jobs webui.panel",
+    "products request training.publishing webui weights",
+    "webui.training": "errors hosts schema training training.captioning training.dataset training.publishing "
+    "training.recipe training.trainer webui webui.api webui.jobs webui.panel",
     "weights": "downloads errors finding.langsam finding.lite locks model_files",
 }
 """Each room (a package, or a module that stands alone) and the rooms that it may import; '' is the package itself.

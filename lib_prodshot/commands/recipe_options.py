@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.training import recipe_files
-from lib_prodshot.training.presets import PRESETS
-from lib_prodshot.training.recipe import SETTINGS, Recipe
-from lib_prodshot.training.settings import RecipeSetting
+from lib_prodshot.training.recipe import files as recipe_files
+from lib_prodshot.training.recipe.presets import PRESETS
+from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe
+from lib_prodshot.training.recipe.settings import RecipeSetting
 
 _SHORT = {"activation_tag": ("--tag",), "pretrained_model_name_or_path": ("--model",)}
 _METAVARS = {"number": "NUMBER", "integer": "N", "choice": "NAME", "text": "TEXT"}

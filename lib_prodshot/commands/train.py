@@ -22,12 +22,12 @@ from lib_prodshot.training.errors import TrainingError
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from lib_prodshot.training.captioners import Captioner
-    from lib_prodshot.training.check import CheckReport
-    from lib_prodshot.training.progress import Progress
-    from lib_prodshot.training.publish import Published
-    from lib_prodshot.training.recipe import Recipe
-    from lib_prodshot.training.runner import TrainingJob, TrainingResult
+    from lib_prodshot.training.captioning.captioners import Captioner
+    from lib_prodshot.training.dataset.check import CheckReport
+    from lib_prodshot.training.publishing.publish import Published
+    from lib_prodshot.training.recipe.recipe import Recipe
+    from lib_prodshot.training.trainer.progress import Progress
+    from lib_prodshot.training.trainer.runner import TrainingJob, TrainingResult
 
 TORCHES = ("auto", "cu124", "cu128", "cpu", "pip")
 
@@ -130,7 +130,7 @@ def check_folder(arguments: argparse.Namespace) -> int:
 
 
 def _checked(recipe: Recipe) -> CheckReport:
-    from lib_prodshot.training import check
+    from lib_prodshot.training.dataset import check
 
     with _bar("photograph") as bar:
         return check.check(recipe, lambda done, total: _advance(bar, done, total))
@@ -138,7 +138,7 @@ def _checked(recipe: Recipe) -> CheckReport:
 
 def _check_and_fix(recipe: Recipe, out: Path, as_json: bool) -> int:
     """The report, the copies, and the report on these; exit code 1 when the copies have errors, or lack a picture."""
-    from lib_prodshot.training import fixing
+    from lib_prodshot.training.dataset import fixing
 
     job = fixing.FixJob(recipe, out)
     fixed_recipe = job.fixed_recipe()
@@ -164,8 +164,8 @@ def _check_and_fix(recipe: Recipe, out: Path, as_json: bool) -> int:
 
 def caption_folder(arguments: argparse.Namespace) -> int:
     """Write captions; exit code 1 when a photograph got none, or has one that cannot be read."""
-    from lib_prodshot.training.caption import CaptionJob
-    from lib_prodshot.training.caption_texts import TagEdit
+    from lib_prodshot.training.captioning.job import CaptionJob
+    from lib_prodshot.training.dataset.captions import TagEdit
 
     edit = TagEdit(
         first=_tags(arguments.tag),
@@ -198,7 +198,7 @@ def caption_folder(arguments: argparse.Namespace) -> int:
 
 def set_up(arguments: argparse.Namespace) -> int:
     """Say what it takes, then make the trainer."""
-    from lib_prodshot.training import setup
+    from lib_prodshot.training.trainer import setup
 
     plan = setup.plan(arguments.sd_scripts, arguments.torch, arguments.folder)
     print(plan.to_text(), flush=True)
@@ -215,8 +215,8 @@ def train(arguments: argparse.Namespace) -> int:
     if arguments.save_recipe:
         return _save_recipe(_recipe(arguments, complete=False), arguments.save_recipe)
     recipe = _recipe(arguments)
-    from lib_prodshot.training import sd_scripts
-    from lib_prodshot.training.runner import TrainingJob
+    from lib_prodshot.training.trainer import sd_scripts
+    from lib_prodshot.training.trainer.runner import TrainingJob
 
     trainer = sd_scripts.find(arguments.sd_scripts, arguments.python)
     job = TrainingJob(recipe, trainer, fresh=arguments.fresh, force=arguments.force)
@@ -233,7 +233,7 @@ def train(arguments: argparse.Namespace) -> int:
 def publish_run(arguments: argparse.Namespace) -> int:
     """Publish, then tell the WebUI. Raises `PublishError` before anything was changed."""
     from lib_prodshot.hosts.remote import RemoteWebUI
-    from lib_prodshot.training import publish
+    from lib_prodshot.training.publishing import publish
 
     input_folder(arguments.training, "run")
     wanted = publish.Wanted(arguments.name, tuple(arguments.epoch or ()), arguments.weight, arguments.description)
@@ -264,7 +264,7 @@ def _recipe(arguments: argparse.Namespace, complete: bool = True) -> Recipe:
 
 def _save_recipe(recipe: Recipe, path: Path) -> int:
     from lib_prodshot.jobs.staging import Staging
-    from lib_prodshot.training import recipe_files
+    from lib_prodshot.training.recipe import files as recipe_files
 
     if os.path.lexists(path):
         raise RequestError([FieldProblem("save_recipe", f"{path} exists and stays as it is", "another name")])
@@ -278,7 +278,7 @@ def _save_recipe(recipe: Recipe, path: Path) -> int:
 
 def _captioner(arguments: argparse.Namespace) -> Captioner | None:
     """The captioner that the options choose. Raises `RequestError` for options that do not go together."""
-    from lib_prodshot.training import captioners
+    from lib_prodshot.training.captioning import captioners
 
     needs = {"webui": arguments.webui, "file": arguments.captions}
     option = {"webui": "webui", "file": "captions"}
@@ -297,14 +297,14 @@ def _captioner(arguments: argparse.Namespace) -> Captioner | None:
 
 
 def _tags(text: str) -> tuple[str, ...]:
-    from lib_prodshot.training.caption_texts import split_tags
+    from lib_prodshot.training.dataset.captions import split_tags
 
     return tuple(split_tags(text))
 
 
 def _lora_folder(chosen: Path | None) -> Path:
     """Where to publish: the folder named, else that of the WebUI whose extension this checkout is."""
-    from lib_prodshot.training.publish import find_lora_folder
+    from lib_prodshot.training.publishing.publish import find_lora_folder
 
     if chosen is not None:
         return find_lora_folder(chosen)
@@ -351,7 +351,7 @@ def _loss(now: Progress) -> str:
 
 
 def _tell(job: TrainingJob, result: TrainingResult) -> int:
-    from lib_prodshot.training.runner import describe, read_losses
+    from lib_prodshot.training.trainer.runner import describe, read_losses
 
     if result.outcome == "failed":
         kept = f"; {len(result.loras)} saved LoRAs stay in {job.output}" if result.loras else ""

@@ -16,8 +16,9 @@ pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under
 import numpy as np
 from PIL import Image
 
-from lib_prodshot.training import lora, sd_scripts
+from lib_prodshot.training import lora
 from lib_prodshot.training.errors import TrainerMissing
+from lib_prodshot.training.trainer import sd_scripts
 from lib_prodshot.webui.api import routes
 from lib_prodshot.webui.jobs import files as job_files
 from lib_prodshot.webui.jobs import kinds as job_kinds

@@ -11,7 +11,7 @@ pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: unde
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 
 from lib_prodshot.products import parse_prompts
-from lib_prodshot.training.prompts import NOTE, prompts_in
+from lib_prodshot.training.publishing.prompts import NOTE, prompts_in
 from lib_prodshot.webui.panel import lora_prompts
 from tests.api.local_host import LocalHost
 from tests.panel.drawing import draw_page, elem_id

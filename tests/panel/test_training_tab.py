@@ -18,10 +18,10 @@ import numpy as np
 from PIL import Image
 
 from lib_prodshot.errors import ProdshotError, RequestError
-from lib_prodshot.training import sd_scripts, setup
 from lib_prodshot.training.errors import TrainerError, TrainerMissing
-from lib_prodshot.training.presets import PRESETS
-from lib_prodshot.training.recipe import SETTINGS, Recipe
+from lib_prodshot.training.recipe.presets import PRESETS
+from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe
+from lib_prodshot.training.trainer import sd_scripts, setup
 from lib_prodshot.webui import tabs
 from lib_prodshot.webui.jobs import box as job_box
 from lib_prodshot.webui.jobs import table as job_table

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib_prodshot.training.recipe import Recipe
-from lib_prodshot.training.runner import TrainingJob, TrainingResult
-from lib_prodshot.training.sd_scripts import Trainer
+from lib_prodshot.training.recipe.recipe import Recipe
+from lib_prodshot.training.trainer.runner import TrainingJob, TrainingResult
+from lib_prodshot.training.trainer.sd_scripts import Trainer
 from tests.training.photographs import TAG, make_folder, picture
 from tests.training.trainers import STAND_IN
 

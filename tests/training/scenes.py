@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib_prodshot.training import progress
-from lib_prodshot.training.program import Program, command
-from lib_prodshot.training.runner import DATASET, TRAINING, TrainingJob
-from lib_prodshot.training.sd_scripts import variables
+from lib_prodshot.training.trainer import progress
+from lib_prodshot.training.trainer.process import Program, command
+from lib_prodshot.training.trainer.runner import DATASET, TRAINING, TrainingJob
+from lib_prodshot.training.trainer.sd_scripts import variables
 from tests.training.photographs import make_folder
 from tests.training.rigs import Rig, broken
 from tests.training.trainers import tiny_model, tiny_trainer

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_prodshot.training import buckets
-from lib_prodshot.training.buckets import BucketRules, balance, fill, place
-from lib_prodshot.training.recipe import Recipe
+from lib_prodshot.training.dataset import buckets
+from lib_prodshot.training.dataset.buckets import BucketRules, balance, fill, place
+from lib_prodshot.training.recipe.recipe import Recipe
 from tests.training.trainers import real_trainer
 
 RECORDED = Path(__file__).parent / "recorded" / "buckets.json"

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from lib_prodshot.errors import PictureError, RequestError
-from lib_prodshot.training.captioners import (
+from lib_prodshot.training.captioning.captioners import (
     BlipCaptioner,
     CaptionerError,
     FileCaptioner,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_prodshot.cli import main
-from lib_prodshot.training.caption import CaptionJob
-from lib_prodshot.training.caption_texts import TagEdit, count_tokens, read_caption, split_tags
+from lib_prodshot.training.captioning.job import CaptionJob
+from lib_prodshot.training.dataset.captions import TagEdit, count_tokens, read_caption, split_tags
 from tests.training.photographs import TAG, make_folder
 
 WORDS = st.lists(st.text("abc de", min_size=1).map(str.strip).filter(bool), max_size=6)

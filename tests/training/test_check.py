@@ -13,10 +13,10 @@ from PIL import Image
 from lib_prodshot.cli import main
 from lib_prodshot.commands.demo import find_photographs
 from lib_prodshot.errors import PictureError
-from lib_prodshot.training import check as checking
-from lib_prodshot.training.folder import caption_file, list_folder
-from lib_prodshot.training.photographs import NEAR, look_at, look_at_all, near_pairs
-from lib_prodshot.training.recipe import Recipe
+from lib_prodshot.training.dataset import check as checking
+from lib_prodshot.training.dataset.folder import caption_file, list_folder
+from lib_prodshot.training.dataset.photographs import NEAR, look_at, look_at_all, near_pairs
+from lib_prodshot.training.recipe.recipe import Recipe
 from tests.training.photographs import TAG, make_folder, picture
 
 SMALL = {"resolution": 128, "min_bucket_reso": 64, "max_bucket_reso": 256, "num_repeats": 2, "max_train_epochs": 3}

@@ -15,9 +15,9 @@ from PIL import Image, ImageCms
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.cli import main
 from lib_prodshot.errors import RequestError
-from lib_prodshot.training import check
-from lib_prodshot.training.fixing import Fixed, FixJob
-from lib_prodshot.training.recipe import Recipe
+from lib_prodshot.training.dataset import check
+from lib_prodshot.training.dataset.fixing import Fixed, FixJob
+from lib_prodshot.training.recipe.recipe import Recipe
 from tests.training.colours import DISPLAY_P3, grey_profile, rgb_profile
 from tests.training.photographs import make_folder, picture
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from lib_prodshot.cli import main
-from lib_prodshot.training import kohya
-from lib_prodshot.training.caption import CaptionJob
-from lib_prodshot.training.caption_texts import TagEdit
-from lib_prodshot.training.recipe import Recipe
-from lib_prodshot.training.runner import DATASET
+from lib_prodshot.training.captioning.job import CaptionJob
+from lib_prodshot.training.dataset import kohya
+from lib_prodshot.training.dataset.captions import TagEdit
+from lib_prodshot.training.recipe.recipe import Recipe
+from lib_prodshot.training.trainer.runner import DATASET
 from tests.training.photographs import TAG, make_folder, picture
 from tests.training.rigs import Rig
 from tests.training.test_check import kinds, report_on

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from lib_prodshot.bootstrap import ROOT
-from lib_prodshot.training.photographs import look_at
+from lib_prodshot.training.dataset.photographs import look_at
 from tests.training.colours import ADOBE_RGB, DISPLAY_P3, PROPHOTO, SRGB, grey_profile, rgb_profile
 from tests.training.photographs import picture
 

@@ -13,9 +13,11 @@ import psutil
 import pytest
 
 from lib_prodshot.errors import RequestError
-from lib_prodshot.training import check, ledger, lora
+from lib_prodshot.training import lora
+from lib_prodshot.training.dataset import check
 from lib_prodshot.training.errors import TrainingError
-from lib_prodshot.training.runner import LOG, TrainingJob, describe, read_losses
+from lib_prodshot.training.trainer import ledger
+from lib_prodshot.training.trainer.runner import LOG, TrainingJob, describe, read_losses
 from tests.training.photographs import make_folder
 from tests.training.rigs import PATIENCE, Rig, broken, ended
 

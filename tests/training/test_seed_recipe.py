@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from lib_prodshot.bootstrap import ROOT
-from lib_prodshot.training import check
-from lib_prodshot.training.configs import dataset_config, flat, training_config
-from lib_prodshot.training.recipe import Recipe
-from lib_prodshot.training.runner import LOG
+from lib_prodshot.training.dataset import check
+from lib_prodshot.training.recipe.recipe import Recipe
+from lib_prodshot.training.trainer.config_files import dataset_config, flat, training_config
+from lib_prodshot.training.trainer.runner import LOG
 from tests.training.photographs import TAG, picture
 from tests.training.rigs import PATIENCE, Rig, ended
 

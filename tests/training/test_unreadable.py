@@ -13,12 +13,14 @@ import pytest
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.cli import main
 from lib_prodshot.errors import RequestError
-from lib_prodshot.training import ledger, publish, recipe_files, sd_scripts
-from lib_prodshot.training.caption import CaptionJob
-from lib_prodshot.training.caption_texts import TagEdit, read_caption
-from lib_prodshot.training.captioners import FileCaptioner
+from lib_prodshot.training.captioning.captioners import FileCaptioner
+from lib_prodshot.training.captioning.job import CaptionJob
+from lib_prodshot.training.dataset.captions import TagEdit, read_caption
 from lib_prodshot.training.errors import PublishError, TrainerMissing, TrainingError
-from lib_prodshot.training.runner import LOSSES, read_losses
+from lib_prodshot.training.publishing import publish
+from lib_prodshot.training.recipe import files as recipe_files
+from lib_prodshot.training.trainer import ledger, sd_scripts
+from lib_prodshot.training.trainer.runner import LOSSES, read_losses
 from tests.training.photographs import TAG, make_folder
 from tests.training.rigs import Rig
 from tests.training.test_captions import Saying

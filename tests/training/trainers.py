@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_prodshot.training.sd_scripts import Trainer, variables
+from lib_prodshot.training.trainer.sd_scripts import Trainer, variables
 
 HERE = Path(__file__).parent
 STAND_IN = Trainer(HERE / "stand_in", Path(sys.executable))

@@ -156,8 +156,8 @@ def presets(chance: random.Random, count: int, keep: Path) -> Counter[str]:
 
 def recipes(chance: random.Random, count: int, keep: Path) -> Counter[str]:
     """Any text, and TOML of right names and of others."""
-    from lib_prodshot.training.recipe import SETTINGS, Recipe
-    from lib_prodshot.training.recipe_files import compose, parse_text, save
+    from lib_prodshot.training.recipe.files import compose, parse_text, save
+    from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe
 
     names = st.sampled_from([known.name for known in SETTINGS]) | st.text("abc_", min_size=1, max_size=5)
     plain = st.booleans() | st.integers(-9, 9) | st.floats() | ANY_TEXT.map(_writable)

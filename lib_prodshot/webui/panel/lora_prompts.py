@@ -11,7 +11,7 @@ import gradio as gr
 from lib_prodshot.errors import ProdshotError
 from lib_prodshot.hosts.active import host
 from lib_prodshot.products import parse_products, parse_prompts
-from lib_prodshot.training.prompts import prompts_in
+from lib_prodshot.training.publishing.prompts import prompts_in
 from lib_prodshot.webui.gradio_compat import small_button, unsaved
 from lib_prodshot.webui.messages import said
 

@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 
 from lib_prodshot.errors import ProdshotError
-from lib_prodshot.training import sd_scripts, setup
 from lib_prodshot.training.errors import TrainerError
+from lib_prodshot.training.trainer import sd_scripts, setup
 from lib_prodshot.webui.gradio_compat import unsaved
 from lib_prodshot.webui.jobs.box import JobBox
 from lib_prodshot.webui.jobs.files import page_address

@@ -11,9 +11,15 @@ from typing import Any
 from lib_prodshot.errors import FieldProblem, PictureError, RequestError
 from lib_prodshot.hosts.active import host
 from lib_prodshot.schema import Setting
-from lib_prodshot.training.caption import Captioned, CaptionJob
-from lib_prodshot.training.caption_texts import TagEdit, split_tags
-from lib_prodshot.training.captioners import BlipCaptioner, Captioner, FileCaptioner, caption_in, open_upright
+from lib_prodshot.training.captioning.captioners import (
+    BlipCaptioner,
+    Captioner,
+    FileCaptioner,
+    caption_in,
+    open_upright,
+)
+from lib_prodshot.training.captioning.job import Captioned, CaptionJob
+from lib_prodshot.training.dataset.captions import TagEdit, split_tags
 from lib_prodshot.webui.answers import without_paths
 from lib_prodshot.webui.jobs.table import Control, Work
 from lib_prodshot.webui.server_paths import check_folder

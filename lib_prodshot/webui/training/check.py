@@ -9,10 +9,10 @@ from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.schema import Setting
-from lib_prodshot.training import check
-from lib_prodshot.training.check import CheckReport
-from lib_prodshot.training.fixing import FixJob, to_json
-from lib_prodshot.training.recipe import Recipe
+from lib_prodshot.training.dataset import check
+from lib_prodshot.training.dataset.check import CheckReport
+from lib_prodshot.training.dataset.fixing import FixJob, to_json
+from lib_prodshot.training.recipe.recipe import Recipe
 from lib_prodshot.webui.answers import without_paths
 from lib_prodshot.webui.jobs.table import Control, JobCancelled, Work
 from lib_prodshot.webui.server_paths import check_folder

@@ -9,10 +9,10 @@ import gradio as gr
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
-from lib_prodshot.training import recipe_files
-from lib_prodshot.training.presets import PRESETS
-from lib_prodshot.training.recipe import SETTINGS, Recipe, setting_named
-from lib_prodshot.training.settings import RecipeSetting
+from lib_prodshot.training.recipe import files as recipe_files
+from lib_prodshot.training.recipe.presets import PRESETS
+from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe, setting_named
+from lib_prodshot.training.recipe.settings import RecipeSetting
 from lib_prodshot.webui.gradio_compat import unsaved
 from lib_prodshot.webui.panel import fields
 from lib_prodshot.webui.training.recipe import CHECKPOINT

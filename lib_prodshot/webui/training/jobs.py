@@ -11,10 +11,10 @@ from typing import Any
 from lib_prodshot.errors import FieldProblem, PictureError, RequestError
 from lib_prodshot.hosts.active import host
 from lib_prodshot.schema import Setting
-from lib_prodshot.training import sd_scripts
 from lib_prodshot.training.errors import FolderRefused, TrainingError
-from lib_prodshot.training.ledger import RECIPE
-from lib_prodshot.training.runner import LOG, LOSSES, TrainingJob, TrainingResult
+from lib_prodshot.training.trainer import sd_scripts
+from lib_prodshot.training.trainer.ledger import RECIPE
+from lib_prodshot.training.trainer.runner import LOG, LOSSES, TrainingJob, TrainingResult
 from lib_prodshot.webui.jobs.table import Control, JobCancelled, Work
 from lib_prodshot.webui.server_paths import check_folder
 from lib_prodshot.webui.training.publishing import publish_here

@@ -11,9 +11,9 @@ import gradio as gr
 
 from lib_prodshot.errors import ProdshotError
 from lib_prodshot.schema import Setting
-from lib_prodshot.training import recipe_files
-from lib_prodshot.training.presets import PRESETS
-from lib_prodshot.training.recipe import Recipe
+from lib_prodshot.training.recipe import files as recipe_files
+from lib_prodshot.training.recipe.presets import PRESETS
+from lib_prodshot.training.recipe.recipe import Recipe
 from lib_prodshot.webui.gradio_compat import small_button, unsaved
 from lib_prodshot.webui.jobs.table import JOBS, Job
 from lib_prodshot.webui.messages import said

@@ -9,9 +9,9 @@ from typing import Any
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
 from lib_prodshot.schema import Setting
-from lib_prodshot.training import publish
 from lib_prodshot.training.errors import PublishError, TrainingError
-from lib_prodshot.training.recipe import NAME_REFUSED
+from lib_prodshot.training.publishing import publish
+from lib_prodshot.training.recipe.recipe import NAME_REFUSED
 from lib_prodshot.webui.jobs.table import Control, Work
 from lib_prodshot.webui.server_paths import check_folder
 from lib_prodshot.webui.training.recipe import OpenPath, read_own, runs_folder

@@ -10,9 +10,9 @@ from typing import Any
 from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
 from lib_prodshot.schema import Setting, check_value
-from lib_prodshot.training.kohya import folders_in
-from lib_prodshot.training.presets import preset
-from lib_prodshot.training.recipe import SETTINGS, Recipe
+from lib_prodshot.training.dataset.kohya import folders_in
+from lib_prodshot.training.recipe.presets import preset
+from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe
 from lib_prodshot.webui.api.bodies import refuse_long
 from lib_prodshot.webui.server_paths import check_folder, page_is_trusted
 

@@ -9,9 +9,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from lib_prodshot.training.check import CheckReport, Folder
-from lib_prodshot.training.fixing import to_text
-from lib_prodshot.training.publish import Published
+from lib_prodshot.training.dataset.check import CheckReport, Folder
+from lib_prodshot.training.dataset.fixing import to_text
+from lib_prodshot.training.publishing.publish import Published
 from lib_prodshot.webui.training.check import Checked
 
 WIDTH, HEIGHT = 640, 150

@@ -19,9 +19,9 @@ from typing import Any
 from lib_prodshot.bootstrap import clean_variables
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.jobs.staging import Staging
-from lib_prodshot.training import trainer_probe
 from lib_prodshot.training.errors import TrainerError, TrainerMissing
-from lib_prodshot.training.recipe import SETTINGS, Recipe
+from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe
+from lib_prodshot.training.trainer import probe
 from lib_prodshot.weights import cache_folder
 
 TAG = "v0.10.1"
@@ -89,13 +89,13 @@ class Trainer:
 
     def _state(self) -> str:
         """A name that changes with the checkout, its script, and what is installed in the environment."""
-        stamps = [str(self.script), str(self.python), Path(trainer_probe.__file__).read_text(encoding="utf-8")]
+        stamps = [str(self.script), str(self.python), Path(probe.__file__).read_text(encoding="utf-8")]
         site = [path for pattern in _SITE_PACKAGES for path in sorted(self.python.parent.parent.glob(pattern))]
         stamps += [str(path.stat().st_mtime_ns) for path in (self.script, self.python, *site)]
         return hashlib.sha256("\n".join(stamps).encode()).hexdigest()[:32]
 
     def _probe(self) -> dict[str, Any]:
-        command = [str(self.python), trainer_probe.__file__, str(self.checkout)]
+        command = [str(self.python), probe.__file__, str(self.checkout)]
         try:
             answer = subprocess.run(
                 command,
@@ -109,12 +109,12 @@ class Trainer:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise TrainerError(f"{self.python} does not start: {error}") from error
-        marked = [line for line in answer.stdout.splitlines() if line.startswith(trainer_probe.MARKER)]
+        marked = [line for line in answer.stdout.splitlines() if line.startswith(probe.MARKER)]
         if answer.returncode or not marked:
             lines = [line.strip() for line in (answer.stderr or answer.stdout).splitlines() if line.strip()]
             last = lines[-1] if lines else f"exit code {answer.returncode}"
             raise TrainerError(f"sd-scripts in {self.checkout} does not start under {self.python}: {last}")
-        told: dict[str, Any] = json.loads(marked[-1].removeprefix(trainer_probe.MARKER))
+        told: dict[str, Any] = json.loads(marked[-1].removeprefix(probe.MARKER))
         return told
 
 

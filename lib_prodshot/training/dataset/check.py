@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lib_prodshot.training import buckets, caption_texts, kohya, photographs
-from lib_prodshot.training.buckets import BucketRules, BucketTable
-from lib_prodshot.training.folder import Listing, caption_file, expected_caption, list_folder
-from lib_prodshot.training.photographs import Photograph
-from lib_prodshot.training.recipe import Recipe, Subset
+from lib_prodshot.training.dataset import buckets, captions, kohya, photographs
+from lib_prodshot.training.dataset.buckets import BucketRules, BucketTable
+from lib_prodshot.training.dataset.folder import Listing, caption_file, expected_caption, list_folder
+from lib_prodshot.training.dataset.photographs import Photograph
+from lib_prodshot.training.recipe.recipe import Recipe, Subset
 
 Level = Literal["error", "warning"]
 
@@ -239,13 +239,13 @@ def _caption_problems(photograph: Path, recipe: Recipe, subset: Subset) -> Itera
             yield Problem("warning", "caption_missing", str(photograph), "it has no caption and trains as an empty one")
         return
     path = path or expected
-    caption = caption_texts.read_caption(path)
+    caption = captions.read_caption(path)
     if caption.fatal:
         yield Problem("error", "caption_broken", str(path), caption.fatal)
         return
     if caption.problem:
         yield Problem("warning", "caption_odd", str(path), caption.problem)
-    tokens = caption_texts.count_tokens(caption.text)
+    tokens = captions.count_tokens(caption.text)
     if tokens > recipe.max_token_length:
         message = f"the caption has {tokens} tokens or more, of which {recipe.max_token_length} count"
         yield Problem("warning", "caption_long", str(path), message)
@@ -254,7 +254,7 @@ def _caption_problems(photograph: Path, recipe: Recipe, subset: Subset) -> Itera
 
 
 def _tag_problems(path: Path, text: str, recipe: Recipe) -> Iterator[Problem]:
-    tags = caption_texts.split_tags(text)
+    tags = captions.split_tags(text)
     missing = [tag for tag in recipe.tags if tag not in tags]
     if missing:
         yield Problem("warning", "tag_missing", str(path), f"the caption lacks the activation tag {', '.join(missing)}")

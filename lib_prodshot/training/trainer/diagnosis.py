@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from lib_prodshot.training.recipe import Recipe
+from lib_prodshot.training.recipe.recipe import Recipe
 
 _CHECK = "`prodshot train check` names it"
 _NO_TOKENIZER = (

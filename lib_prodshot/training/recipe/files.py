@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.training.presets import preset
-from lib_prodshot.training.recipe import SETTINGS, Recipe, resolve_paths
+from lib_prodshot.training.recipe.presets import preset
+from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe, resolve_paths
 
 if sys.version_info >= (3, 11):
     import tomllib

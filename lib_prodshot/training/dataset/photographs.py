@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL import Image
 
-    from lib_prodshot.training.rendering import Difference
+    from lib_prodshot.training.dataset.rendering import Difference
 
 HASH_SIDE = 16
 """Side of the perceptual hash: 256 bits."""
@@ -122,7 +122,7 @@ def near_pairs(photographs: Sequence[Photograph], limit: int = NEAR) -> list[tup
 
 
 def _decode(path: Path, image: Image.Image) -> tuple[Photograph, Image.Image]:
-    from lib_prodshot.training import rendering
+    from lib_prodshot.training.dataset import rendering
 
     size = image.size
     turned = _is_turned(image)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from lib_prodshot.training.recipe import Recipe
+from lib_prodshot.training.recipe.recipe import Recipe
 
 Size = tuple[int, int]
 """Width and height in pixels."""

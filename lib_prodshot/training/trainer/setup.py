@@ -15,9 +15,9 @@ from pathlib import Path
 
 from lib_prodshot.bootstrap import STAMP, BootstrapError, Environment, clean_variables, find_python, prepare
 from lib_prodshot.downloads import megabytes
-from lib_prodshot.training import sd_scripts
 from lib_prodshot.training.errors import TrainerError
-from lib_prodshot.training.sd_scripts import COMMIT, REPOSITORY, TAG, Facts, Trainer
+from lib_prodshot.training.trainer import sd_scripts
+from lib_prodshot.training.trainer.sd_scripts import COMMIT, REPOSITORY, TAG, Facts, Trainer
 
 PYTHONS = ("3.11", "3.10", "3.12")
 """Versions of Python that the packages sd-scripts pins are all built for, the best tried one first."""

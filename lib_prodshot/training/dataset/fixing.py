@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from lib_prodshot.errors import FieldProblem, OutputError, PictureError, RequestError
 from lib_prodshot.jobs.resume import sweep
 from lib_prodshot.jobs.staging import Staging
-from lib_prodshot.training import kohya
-from lib_prodshot.training.folder import FOUND_SUFFIXES, Listing, caption_file, list_folder
-from lib_prodshot.training.photographs import Photograph, look_at
-from lib_prodshot.training.recipe import Recipe, Subset
+from lib_prodshot.training.dataset import kohya
+from lib_prodshot.training.dataset.folder import FOUND_SUFFIXES, Listing, caption_file, list_folder
+from lib_prodshot.training.dataset.photographs import Photograph, look_at
+from lib_prodshot.training.recipe.recipe import Recipe, Subset
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -237,7 +237,7 @@ def _as_shown(source: Path) -> Image.Image:
     from PIL import Image
 
     from lib_prodshot import pictures
-    from lib_prodshot.training import rendering
+    from lib_prodshot.training.dataset import rendering
 
     loaded = pictures.read(source)
     samples = Image.fromarray(loaded.rgb)

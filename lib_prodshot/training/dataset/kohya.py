@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lib_prodshot.training.folder import FOUND_SUFFIXES, pictures_below
-from lib_prodshot.training.recipe import Recipe, Subset, setting_named
+from lib_prodshot.training.dataset.folder import FOUND_SUFFIXES, pictures_below
+from lib_prodshot.training.recipe.recipe import Recipe, Subset, setting_named
 
 _NAME = re.compile(r"([0-9]+)_(.*)", re.DOTALL)
 _REPEATS = setting_named("num_repeats")

@@ -14,7 +14,7 @@ from typing import Any
 from lib_prodshot.jobs.staging import Staging
 from lib_prodshot.training import lora
 from lib_prodshot.training.errors import TrainingError
-from lib_prodshot.training.recipe import Recipe
+from lib_prodshot.training.recipe.recipe import Recipe
 
 RECIPE = "recipe.toml"
 LEDGER = "ledger.json"

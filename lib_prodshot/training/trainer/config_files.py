@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lib_prodshot.training.recipe import Recipe, Subset
+from lib_prodshot.training.recipe.recipe import Recipe, Subset
 
 OUTPUT_FOLDER = "output"
 """LoRAs, states and samples within the run's folder."""

@@ -16,14 +16,17 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from lib_prodshot.errors import RequestError
-from lib_prodshot.training import check, diagnosis, kohya, ledger, lora, recipe_files, results, sd_scripts
-from lib_prodshot.training.configs import OUTPUT_FOLDER, dataset_config, training_config
+from lib_prodshot.training import lora
+from lib_prodshot.training.dataset import check, kohya
 from lib_prodshot.training.errors import FolderRefused, TrainingError
-from lib_prodshot.training.ledger import RECIPE, Ledger, SavedEpoch, Start
-from lib_prodshot.training.program import Line, Program, command, is_alive
-from lib_prodshot.training.progress import Progress, Reader
-from lib_prodshot.training.recipe import Recipe
-from lib_prodshot.training.sd_scripts import Trainer, variables
+from lib_prodshot.training.recipe import files as recipe_files
+from lib_prodshot.training.recipe.recipe import Recipe
+from lib_prodshot.training.trainer import diagnosis, ledger, results, sd_scripts
+from lib_prodshot.training.trainer.config_files import OUTPUT_FOLDER, dataset_config, training_config
+from lib_prodshot.training.trainer.ledger import RECIPE, Ledger, SavedEpoch, Start
+from lib_prodshot.training.trainer.process import Line, Program, command, is_alive
+from lib_prodshot.training.trainer.progress import Progress, Reader
+from lib_prodshot.training.trainer.sd_scripts import Trainer, variables
 
 TRAINING, DATASET, PROMPTS = "training.toml", "dataset.toml", "samples.txt"
 LOG, LOSSES = "training.log", "loss.csv"

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.staging import Staging
-from lib_prodshot.training.caption_texts import Caption, TagEdit, read_caption
-from lib_prodshot.training.captioners import Captioner
-from lib_prodshot.training.folder import Beside, caption_file, expected_caption, list_folder
-from lib_prodshot.training.kohya import folders_in
+from lib_prodshot.training.captioning.captioners import Captioner
+from lib_prodshot.training.dataset.captions import Caption, TagEdit, read_caption
+from lib_prodshot.training.dataset.folder import Beside, caption_file, expected_caption, list_folder
+from lib_prodshot.training.dataset.kohya import folders_in
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.training.settings import RecipeSetting, check_values, setting, settings_of, unknown_name
+from lib_prodshot.training.recipe.settings import RecipeSetting, check_values, setting, settings_of, unknown_name
 
 NAME_REFUSED = re.compile(r"[\s.()\[\]{}\"'\\/:<>|?*\x00-\x1f]")
 """What an output name may not hold: the notebook's rule (spaces, dots, quotes, brackets, slashes), and what a file

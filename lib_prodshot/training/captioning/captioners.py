@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lib_prodshot.errors import FieldProblem, PictureError, ProdshotError, RequestError
-from lib_prodshot.training.caption_texts import read_caption
+from lib_prodshot.training.dataset.captions import read_caption
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from lib_prodshot import __version__
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.training import ledger, lora, recipe_files, results
-from lib_prodshot.training.configs import OUTPUT_FOLDER
+from lib_prodshot.training import lora
 from lib_prodshot.training.errors import PublishError
-from lib_prodshot.training.ledger import RECIPE, Ledger
-from lib_prodshot.training.prompts import NOTE, prompt_template
-from lib_prodshot.training.recipe import NAME_REFUSED, Recipe
+from lib_prodshot.training.publishing.prompts import NOTE, prompt_template
+from lib_prodshot.training.recipe import files as recipe_files
+from lib_prodshot.training.recipe.recipe import NAME_REFUSED, Recipe
+from lib_prodshot.training.trainer import ledger, results
+from lib_prodshot.training.trainer.config_files import OUTPUT_FOLDER
+from lib_prodshot.training.trainer.ledger import RECIPE, Ledger
 
 if TYPE_CHECKING:
     from lib_prodshot.hosts.remote import RemoteWebUI

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 
 from lib_prodshot.training.errors import TrainerError
-from lib_prodshot.training.recipe import Recipe
-from lib_prodshot.training.sd_scripts import Trainer
+from lib_prodshot.training.recipe.recipe import Recipe
+from lib_prodshot.training.trainer.sd_scripts import Trainer
 
 CHUNK = 1 << 16
 PATIENCE = 10.0

@@ -7,10 +7,10 @@ from itertools import count
 from pathlib import Path
 
 from lib_prodshot.training import lora
-from lib_prodshot.training.configs import OUTPUT_FOLDER
 from lib_prodshot.training.errors import TrainingError
-from lib_prodshot.training.ledger import epoch_file
-from lib_prodshot.training.recipe import Recipe
+from lib_prodshot.training.recipe.recipe import Recipe
+from lib_prodshot.training.trainer.config_files import OUTPUT_FOLDER
+from lib_prodshot.training.trainer.ledger import epoch_file
 
 
 def expected_epochs(recipe: Recipe) -> list[int]:

@@ -1,0 +1,1 @@
+"""The training set: its folders and captions, what the check reports of them, the buckets, and mended copies."""

@@ -1,0 +1,1 @@
+"""Trained LoRAs into the folder of a WebUI, and the prompts that call them."""

@@ -1,0 +1,1 @@
+"""The training recipe: its settings, presets, and TOML files."""

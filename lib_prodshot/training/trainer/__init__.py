@@ -1,0 +1,1 @@
+"""sd-scripts as a subprocess: its setup, configuration, runs, progress, checkpoints, and the ledger of a run."""
