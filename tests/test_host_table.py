@@ -1,4 +1,4 @@
-"""README's table of hosts says "tested" only where the end-to-end suite has a test that runs on that host."""
+"""The table of hosts in docs/hosts.md says "tested" only where the end-to-end suite has a test that runs on that host."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ ONLY_A1111 = ("*Install from URL*",)
 
 
 def rows() -> dict[str, list[str]]:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "hosts.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"^\| *feature +\| *AUTOMATIC1111.*?\n\n", text, re.M | re.S)
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()[2:]]
     return {first: cells for first, *cells in lines}

@@ -46,6 +46,12 @@ def test_the_readme_names_every_command_and_no_other() -> None:
     assert sorted(table) == sorted(COMMANDS)
 
 
+def test_the_readme_is_short_and_begins_with_a_picture() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) < 1200
+    assert text.index("](docs/images/overview.jpg)") < text.index("##")
+
+
 def test_the_demo_environment_is_where_the_readme_says() -> None:
     assert f"{DEMO.folder().relative_to(ROOT).as_posix()}/bin/python" in PAGES[0].read_text(encoding="utf-8")
 
