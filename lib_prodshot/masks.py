@@ -149,7 +149,11 @@ def choose_instances(boxes: Sequence[Box], areas: Sequence[int], how: str, index
 
 
 def threshold(soft: SoftMask, probability: float) -> Mask:
-    """Pixels of a soft mask (0..255) whose probability is at least `probability` (0..1)."""
+    """Pixels of a soft mask (0..255) whose probability is at least `probability` (0..1).
+
+    >>> threshold(np.array([[0, 127, 128, 255]], np.uint8), 0.5)
+    array([[  0,   0, 255, 255]], dtype=uint8)
+    """
     level = math.ceil(probability * 255 - 1e-9)
     _, mask = cv2.threshold(soft, level - 1, 255, cv2.THRESH_BINARY)
     return np.asarray(mask, dtype=np.uint8)
@@ -173,6 +177,10 @@ def fill_holes(mask: Mask, max_share: float) -> Mask:
 
     A hole is background that no path of edge-sharing pixels joins to the mask's outside; a gap that reaches the
     picture's border is not one.
+
+    >>> ring = np.array([[255, 255, 255], [255, 0, 255], [255, 255, 255]], np.uint8)
+    >>> bool(fill_holes(ring, 0.125).all()), bool(fill_holes(ring, 0.1).all())
+    (True, False)
     """
     outside = cv2.copyMakeBorder(cv2.bitwise_not(mask), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(outside, connectivity=4, ltype=cv2.CV_32S)
@@ -190,6 +198,11 @@ def grow(mask: Mask, pixels: int) -> Mask:
     """Dilate (or, below 0, erode) a mask by a disc of that radius in pixels.
 
     What lies beyond the picture counts as neither: a product cut by the picture's border does not shrink there.
+
+    >>> grow(np.array([[0, 0, 255, 255, 255]], np.uint8), 1)
+    array([[  0, 255, 255, 255, 255]], dtype=uint8)
+    >>> grow(np.array([[0, 0, 255, 255, 255]], np.uint8), -1)
+    array([[  0,   0,   0, 255, 255]], dtype=uint8)
     """
     if not pixels or not mask.any() or (pixels < 0 and mask.all()):
         return mask
@@ -214,7 +227,11 @@ def invert(mask: Mask) -> Mask:
 
 
 def feather_reach(blur: float) -> int:
-    """How many pixels beyond the mask (a square dilation) a feather reaches at most; exactly 0 further out."""
+    """How many pixels beyond the mask (a square dilation) a feather reaches at most; exactly 0 further out.
+
+    >>> feather_reach(4.0)
+    10
+    """
     return int(2.5 * blur + 0.5)
 
 

@@ -36,6 +36,19 @@ def run(
 
     Raises `RequestError` (`UnknownProduct` among them): a request that fits no picture is not the picture's fault; and
     whatever nobody foresaw, for only the caller knows where its traceback belongs (`unforeseen` has the words).
+
+    >>> import numpy as np
+    >>> from lib_prodshot.finding.finder import Finder
+    >>> from lib_prodshot.finding.interface import Boxes
+    >>> from lib_prodshot.pictures import LoadedPicture
+    >>> from lib_prodshot.request import Request
+    >>> class Nothing:
+    ...     name = "nothing"
+    ...     def detect(self, picture, classes, text_threshold):
+    ...         return Boxes((), (0.1,))
+    >>> picture = LoadedPicture.from_rgb(np.zeros((8, 8, 3), np.uint8))
+    >>> run(picture, Request(products="car"), Finder("nothing", Nothing(), None), None).to_infotext()
+    'skipped: no car found (best score 0.10 for car, threshold 0.30)'
     """
     names = tuple(item.name for item in request.classes)
     outcome = Outcome(Verdict("failed", ""), names, finder.name, notes=loaded.notes)

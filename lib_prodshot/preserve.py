@@ -24,7 +24,12 @@ _ROWS = 128
 
 def composite(original: Rgb, new: Rgb, alpha: Alpha) -> Rgb:
     """Blend two H×W×3 pictures by an H×W mask: exactly `original` where alpha is 0, exactly `new` where it is 255,
-    in between (original · (255 − alpha) + new · alpha) / 255, rounded to the nearest level."""
+    in between (original · (255 − alpha) + new · alpha) / 255, rounded to the nearest level.
+
+    >>> before, after = np.full((1, 3, 3), 10, np.uint8), np.full((1, 3, 3), 210, np.uint8)
+    >>> composite(before, after, np.array([[0, 128, 255]], np.uint8))[0, :, 0].tolist()
+    [10, 110, 210]
+    """
     result = original.copy()
     x, y, width, height = bounding_box(alpha)
     for top in range(y, y + height, _ROWS):

@@ -38,6 +38,9 @@ def parse_products(text: str) -> tuple[ProductClass, ...]:
 
     Raises `RequestError` (field products): empty list, what may be several products or one, a product without a
     letter or digit, a name over 80 characters, more than 64 products, one phrase claimed by two products.
+
+    >>> [product.phrases for product in parse_products("Handbag, shoe: sneaker | trainer")]
+    [('handbag',), ('shoe', 'sneaker', 'trainer')]
     """
     classes: dict[str, ProductClass] = {}
     for part in split_products(text):

@@ -57,6 +57,10 @@ def read(source: Path | bytes, max_pixels: int | None = None) -> LoadedPicture:
 
     Raises `PictureError`: no such file, a folder, not readable, empty, not a picture, damaged or cut short, more than
     `max_pixels` (default: `MAX_PIXELS`; told by the header, before anything is decoded), samples that cannot be kept.
+
+    >>> loaded = read(b"P6 2 1 255 " + bytes([255, 0, 0, 9, 9, 9]))
+    >>> loaded.format, loaded.mode, loaded.rgb.tolist()
+    ('PPM', 'RGB', [[[255, 0, 0], [9, 9, 9]]])
     """
     if isinstance(source, bytes):
         return _read_file(io.BytesIO(source), "the picture", "", max_pixels)
