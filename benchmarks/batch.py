@@ -26,10 +26,10 @@ import numpy as np
 from benchmarks.overhead import timed_models
 from lib_prodshot.enhancing import load_enhancer
 from lib_prodshot.finding.registry import load_finder
-from lib_prodshot.jobs.crews import LocalCrew, engines_for, local_crew
-from lib_prodshot.jobs.one_file import Worker, make_folder
-from lib_prodshot.jobs.report import Report
-from lib_prodshot.jobs.runner import FolderJob, Runner
+from lib_prodshot.jobs.folder.runner import FolderJob, Runner
+from lib_prodshot.jobs.processor import Worker, make_folder
+from lib_prodshot.jobs.report.report import Report
+from lib_prodshot.jobs.workers.local_pool import LocalCrew, engines_for, local_crew
 from lib_prodshot.request import Request
 from tests.jobs import photographs
 from tests.jobs.tools import finder as fixed_finder

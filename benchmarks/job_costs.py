@@ -15,11 +15,11 @@ from PIL import Image
 from benchmarks.measure import Ratio, compare
 from benchmarks.overhead import make_pictures, timed_models
 from lib_prodshot.enhancing import load_enhancer
-from lib_prodshot.jobs import contact_sheet
-from lib_prodshot.jobs.crews import local_crew
-from lib_prodshot.jobs.one_file import Worker
-from lib_prodshot.jobs.report import CSV_NAME, JSONL_NAME, Report
-from lib_prodshot.jobs.runner import FolderJob, Runner
+from lib_prodshot.jobs.folder.runner import FolderJob, Runner
+from lib_prodshot.jobs.processor import Worker
+from lib_prodshot.jobs.report import contact_sheet
+from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME, Report
+from lib_prodshot.jobs.workers.local_pool import local_crew
 from lib_prodshot.outcome import Audit, Detection, Outcome, Verdict, csv_cells
 from lib_prodshot.request import Request
 from tests.finders import fixed_finder

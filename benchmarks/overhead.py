@@ -24,8 +24,8 @@ from PIL import Image
 
 from lib_prodshot.enhancing import load_enhancer
 from lib_prodshot.finding.registry import load_finder
-from lib_prodshot.jobs.one_file import Worker
-from lib_prodshot.jobs.report import Report
+from lib_prodshot.jobs.processor import Worker
+from lib_prodshot.jobs.report.report import Report
 from lib_prodshot.pictures.png import COMPRESSION
 from lib_prodshot.request import Request
 

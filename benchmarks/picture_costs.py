@@ -19,8 +19,8 @@ from lib_prodshot import masks, pictures, preserve
 from lib_prodshot.enhancing import load_enhancer
 from lib_prodshot.finding.interface import Box, Find
 from lib_prodshot.finding.registry import load_finder
-from lib_prodshot.jobs.one_file import Worker
-from lib_prodshot.jobs.report import Report
+from lib_prodshot.jobs.processor import Worker
+from lib_prodshot.jobs.report.report import Report
 from lib_prodshot.pictures import LoadedPicture
 from lib_prodshot.request import Request
 

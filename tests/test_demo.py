@@ -14,7 +14,7 @@ from PIL import Image
 
 from lib_prodshot.bootstrap import DEMO, ROOT, inside
 from lib_prodshot.commands.demo import PHOTOGRAPHS, find_photographs
-from lib_prodshot.jobs.report import read_report
+from lib_prodshot.jobs.report.report import read_report
 
 
 def run_demo(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:

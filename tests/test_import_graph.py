@@ -24,8 +24,9 @@ ROOMS = {
     "bootstrap": "locks",
     "bounds": "",
     "cli": "'' commands errors",
-    "commands": "'' bootstrap downloads enhancing errors finding hosts.remote jobs model_files outcome request steps "
-    "training training.captioning training.dataset training.publishing training.recipe training.trainer weights",
+    "commands": "'' bootstrap downloads enhancing errors finding hosts.remote jobs jobs.files jobs.folder jobs.report "
+    "jobs.workers model_files outcome request steps training training.captioning training.dataset "
+    "training.publishing training.recipe training.trainer weights",
     "control": "errors inpainting",
     "downloads": "'' errors model_files",
     "enhancing": "bounds control errors inpainting masks outcome preserve products",
@@ -43,7 +44,11 @@ ROOMS = {
     "hosts.remote": "control errors hosts.generation inpainting outcome",
     "inpainting": "errors",
     "interpreter": "",
-    "jobs": "'' enhancing errors finding hosts.remote locks outcome overlay pictures pipeline request schema steps",
+    "jobs": "enhancing errors finding jobs.files outcome pictures pipeline request schema",
+    "jobs.files": "errors locks",
+    "jobs.folder": "'' errors jobs jobs.files jobs.report jobs.workers outcome request steps",
+    "jobs.report": "errors jobs jobs.files outcome overlay",
+    "jobs.workers": "'' enhancing errors finding hosts.remote jobs jobs.files outcome request",
     "locks": "",
     "masks": "bounds errors finding",
     "model_files": "",
@@ -58,16 +63,17 @@ ROOMS = {
     "schema": "",
     "steps": "enhancing errors masks outcome pictures preserve products schema",
     "training": "errors",
-    "training.captioning": "errors jobs pictures training.dataset",
-    "training.dataset": "downloads errors jobs pictures preserve training.recipe",
+    "training.captioning": "errors jobs.files pictures training.dataset",
+    "training.dataset": "downloads errors jobs.files jobs.folder pictures preserve training.recipe",
     "training.publishing": "'' downloads errors training training.recipe training.trainer",
-    "training.recipe": "errors jobs schema",
-    "training.trainer": "bootstrap downloads errors jobs training training.dataset training.recipe weights",
+    "training.recipe": "errors jobs.files schema",
+    "training.trainer": "bootstrap downloads errors jobs.files training training.dataset training.recipe weights",
     "webui": "enhancing errors finding hosts hosts.compatibility hosts.generation outcome pictures pipeline request "
     "webui.api webui.jobs webui.panel",
     "webui.api": "'' errors finding hosts overlay pictures request steps webui webui.jobs weights",
-    "webui.folder": "enhancing errors finding hosts jobs request schema webui webui.api webui.jobs webui.panel",
-    "webui.jobs": "errors jobs webui",
+    "webui.folder": "enhancing errors finding hosts jobs jobs.folder jobs.report jobs.workers request schema webui "
+    "webui.api webui.jobs webui.panel",
+    "webui.jobs": "errors jobs.folder webui",
     "webui.panel": "downloads errors finding hosts hosts.compatibility hosts.generation model_files outcome pictures "
     "products request training.publishing webui weights",
     "webui.training": "errors hosts schema training training.captioning training.dataset training.publishing "

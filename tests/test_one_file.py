@@ -14,7 +14,7 @@ from PIL import Image
 
 from lib_prodshot import pictures
 from lib_prodshot.enhancing.interface import Enhanced, Task
-from lib_prodshot.jobs.one_file import Worker, output_stems
+from lib_prodshot.jobs.processor import Worker, output_stems
 from lib_prodshot.request import Request
 from tests.finders import fixed_finder
 

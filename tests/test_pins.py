@@ -21,7 +21,7 @@ CORE = (
     "tests/test_report.py",
 )
 
-WEBUI = ("tests/api", "tests/panel", "tests/hosts", "tests/weather/test_pipeline.py")
+WEBUI = ("tests/api", "tests/panel", "tests/hosts", "tests/faults/test_pipeline.py")
 
 VERSIONS = """
 import importlib.metadata as m

@@ -28,7 +28,7 @@ PATHS = (
     "tests/training/test_check.py",
     "tests/training/test_captions.py",
     "tests/training/test_buckets.py",
-    "tests/weather/test_pipeline.py",
+    "tests/faults/test_pipeline.py",
 )
 
 

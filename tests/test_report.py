@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from lib_prodshot.errors import OutputError
-from lib_prodshot.jobs import contact_sheet
-from lib_prodshot.jobs.contact_sheet import write_contact_sheet
-from lib_prodshot.jobs.report import Report, read_report
-from lib_prodshot.jobs.thumbnails import thumbnails_of
+from lib_prodshot.jobs.report import contact_sheet
+from lib_prodshot.jobs.report.contact_sheet import write_contact_sheet
+from lib_prodshot.jobs.report.report import Report, read_report
+from lib_prodshot.jobs.report.thumbnails import thumbnails_of
 from lib_prodshot.outcome import CSV_COLUMNS, Audit, Detection, Outcome, Verdict
 
 HOSTILE = ["<script>alert(1)</script>.png", '" onload="alert(1).png', "=cmd|'.png", "a&b;鞋\u202e.png", "{{all}}.png"]

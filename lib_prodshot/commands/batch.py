@@ -15,11 +15,11 @@ from lib_prodshot.commands.console import on_interrupt, say
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.commands.paths import input_folder, refuse_output
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.jobs.job_settings import job_setting
+from lib_prodshot.jobs.settings import job_setting
 from lib_prodshot.request import Request
 
 if TYPE_CHECKING:
-    from lib_prodshot.jobs.runner import Crew, Progress, Runner
+    from lib_prodshot.jobs.folder.runner import Crew, Progress, Runner
 
 LOCAL_CLUSTER = "local"
 
@@ -55,7 +55,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the job; exit code 1 when any picture failed, 130 when it was interrupted."""
-    from lib_prodshot.jobs.runner import FolderJob, Runner
+    from lib_prodshot.jobs.folder.runner import FolderJob, Runner
 
     request = request_from(arguments)
     _check(arguments, request)
@@ -101,12 +101,12 @@ def _check(arguments: argparse.Namespace, request: Request) -> None:
 
 def _crew(arguments: argparse.Namespace, request: Request) -> Crew:
     if arguments.ray is None:
-        from lib_prodshot.jobs.crews import local_crew
+        from lib_prodshot.jobs.workers.local_pool import local_crew
 
         return local_crew(
             request, models_dir=arguments.models_dir, webuis=arguments.webui, dry_run=arguments.dry_run, say=say
         )
-    from lib_prodshot.jobs.cluster import ray_crew
+    from lib_prodshot.jobs.workers.ray_pool import ray_crew
 
     return ray_crew(
         request,

@@ -37,8 +37,8 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Fetch the lite weights, enhance the photographs, draw the sheet; exit code 1 when a verdict is not right."""
     from lib_prodshot.commands import weights as weights_command
-    from lib_prodshot.jobs.contact_sheet import write_contact_sheet
-    from lib_prodshot.jobs.report import read_report
+    from lib_prodshot.jobs.report.contact_sheet import write_contact_sheet
+    from lib_prodshot.jobs.report.report import read_report
     from lib_prodshot.weights import look_for, select
 
     photographs = find_photographs()

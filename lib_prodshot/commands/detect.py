@@ -28,7 +28,7 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Look at every picture; exit code 1 when any failed."""
     from lib_prodshot.finding.registry import load_finder
-    from lib_prodshot.jobs.one_file import Worker
+    from lib_prodshot.jobs.processor import Worker
 
     request = request_from(arguments)
     paths = picture_files(arguments.paths, "prodshot batch FOLDER --dry-run --out DIR --products …")

@@ -78,7 +78,7 @@ def _selftest(finder: str, models_dir: Path | None) -> int:
     """
     from lib_prodshot.commands.demo import PHOTOGRAPHS, PRODUCTS, find_photographs
     from lib_prodshot.finding.registry import load_finder
-    from lib_prodshot.jobs.one_file import Worker
+    from lib_prodshot.jobs.processor import Worker
     from lib_prodshot.request import Request
 
     worker = Worker(Request(products=PRODUCTS), load_finder(finder, models_dir))

@@ -14,8 +14,8 @@ from lib_prodshot.commands.console import say, shown
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.commands.paths import PATHS_HELP, folders_of, picture_files, refuse_output
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.jobs.job_settings import job_setting
-from lib_prodshot.jobs.report import JSONL_NAME, Report
+from lib_prodshot.jobs.report.report import JSONL_NAME, Report
+from lib_prodshot.jobs.settings import job_setting
 from lib_prodshot.request import Request
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Take every picture through the house; exit code 1 when any failed."""
     from lib_prodshot.finding.registry import load_finder
-    from lib_prodshot.jobs.one_file import Worker, make_folder, name_limit, output_stems, real_path
-    from lib_prodshot.jobs.staging import sole_writer
+    from lib_prodshot.jobs.files.staging import sole_writer
+    from lib_prodshot.jobs.processor import Worker, make_folder, name_limit, output_stems, real_path
 
     request = request_from(arguments)
     paths = picture_files(arguments.paths, "prodshot batch FOLDER --out DIR --products …")

@@ -124,12 +124,12 @@ def check_folder(arguments: argparse.Namespace) -> int:
         raise RequestError([FieldProblem("image_dir", "no folder is named", "prodshot train check FOLDER")])
     if arguments.fix:
         return _check_and_fix(recipe, arguments.fix, arguments.json)
-    report = _checked(recipe)
+    report = _check(recipe)
     print(json.dumps(report.to_json(), ensure_ascii=False) if arguments.json else report.to_text())
     return 1 if report.errors else 0
 
 
-def _checked(recipe: Recipe) -> CheckReport:
+def _check(recipe: Recipe) -> CheckReport:
     from lib_prodshot.training.dataset import check
 
     with _bar("photograph") as bar:
@@ -142,7 +142,7 @@ def _check_and_fix(recipe: Recipe, out: Path, as_json: bool) -> int:
 
     job = fixing.FixJob(recipe, out)
     fixed_recipe = job.fixed_recipe()
-    report = _checked(recipe)
+    report = _check(recipe)
     if not as_json:
         print(report.to_text(), end="\n\n", flush=True)
     total, done = job.count(), []
@@ -154,12 +154,12 @@ def _check_and_fix(recipe: Recipe, out: Path, as_json: bool) -> int:
                 say(str(one))
             elif one.converted and not as_json:
                 bar.write(str(one), file=sys.stdout)
-    told, copies = fixing.to_json(job, done), _checked(fixed_recipe)
+    values, copies = fixing.to_json(job, done), _check(fixed_recipe)
     if as_json:
-        print(json.dumps({**report.to_json(), "fixed": {**told, "report": copies.to_json()}}, ensure_ascii=False))
+        print(json.dumps({**report.to_json(), "fixed": {**values, "report": copies.to_json()}}, ensure_ascii=False))
     else:
-        print(fixing.to_text(told), copies.to_text(), sep="\n\n")
-    return 1 if copies.errors or told["problems"] else 0
+        print(fixing.to_text(values), copies.to_text(), sep="\n\n")
+    return 1 if copies.errors or values["problems"] else 0
 
 
 def caption_folder(arguments: argparse.Namespace) -> int:
@@ -178,22 +178,24 @@ def caption_folder(arguments: argparse.Namespace) -> int:
     captioner = _captioner(arguments)
     folder = input_folder(arguments.folder, "image_dir")
     job = CaptionJob(folder, edit, captioner, arguments.caption_extension, arguments.anew, arguments.dry_run)
-    written = missing = kept = 0
+    written = missing = unusable = 0
     total = job.count()
     with _bar("caption") as bar:
         for done, one in enumerate(job.run(), 1):
             written += one.rewritten
-            missing += bool(one.problem) and not one.kept
-            kept += bool(one.problem) and one.kept
+            missing += bool(one.problem) and not one.unusable
+            unusable += bool(one.problem) and one.unusable
             _advance(bar, done, total)
             if one.problem:
                 say(str(one))
             elif one.rewritten:
                 bar.write(str(one), file=sys.stdout)
     verb = "would be written" if arguments.dry_run else "written"
-    unread = f", {kept} unread and kept" if kept else ""
-    print(f"{written} of {total} captions {verb}, {total - written - missing - kept} kept, {missing} missing{unread}")
-    return 1 if missing or kept else 0
+    unread = f", {unusable} unread and kept" if unusable else ""
+    print(
+        f"{written} of {total} captions {verb}, {total - written - missing - unusable} kept, {missing} missing{unread}"
+    )
+    return 1 if missing or unusable else 0
 
 
 def set_up(arguments: argparse.Namespace) -> int:
@@ -204,9 +206,9 @@ def set_up(arguments: argparse.Namespace) -> int:
     print(plan.to_text(), flush=True)
     if arguments.dry_run:
         return 0
-    trainer, facts = setup.carry_out(plan, say)
-    gpus = ", ".join(f"{gpu['name']} ({gpu['bytes'] / 1e9:.0f} GB)" for gpu in facts.gpus) or "none: the CPU trains"
-    print(f"ready: {trainer.checkout} with Python {facts.python}, PyTorch {facts.torch}; GPUs: {gpus}")
+    trainer, info = setup.install(plan, say)
+    gpus = ", ".join(f"{gpu['name']} ({gpu['bytes'] / 1e9:.0f} GB)" for gpu in info.gpus) or "none: the CPU trains"
+    print(f"ready: {trainer.checkout} with Python {info.python}, PyTorch {info.torch}; GPUs: {gpus}")
     return 0
 
 
@@ -227,7 +229,7 @@ def train(arguments: argparse.Namespace) -> int:
     say(f"training {recipe.output_name} in {job.folder}; Ctrl-C ends it after the epoch at hand")
     with _interruptible(job):
         result = _watch(job)
-    return _tell(job, result)
+    return _print_result(job, result)
 
 
 def publish_run(arguments: argparse.Namespace) -> int:
@@ -236,13 +238,15 @@ def publish_run(arguments: argparse.Namespace) -> int:
     from lib_prodshot.training.publishing import publish
 
     input_folder(arguments.training, "run")
-    wanted = publish.Wanted(arguments.name, tuple(arguments.epoch or ()), arguments.weight, arguments.description)
+    options = publish.PublishOptions(
+        arguments.name, tuple(arguments.epoch or ()), arguments.weight, arguments.description
+    )
     if not arguments.webui:
-        _list(publish.publish(arguments.training, _lora_folder(arguments.to), wanted))
+        _list(publish.publish(arguments.training, _lora_folder(arguments.to), options))
         return 0
     with RemoteWebUI(arguments.webui) as webui:
-        folder = _lora_folder(arguments.to) if arguments.to else publish.ask_for_lora_folder(webui)
-        _list(publish.publish(arguments.training, folder, wanted))
+        folder = _lora_folder(arguments.to) if arguments.to else publish.webui_lora_folder(webui)
+        _list(publish.publish(arguments.training, folder, options))
         publish.refresh(webui)
         say(f"{webui.address} knows them now")
     return 0
@@ -258,12 +262,12 @@ _ACTIONS = {
 
 
 def _recipe(arguments: argparse.Namespace, complete: bool = True) -> Recipe:
-    told = {"image_dir": str(input_folder(arguments.folder, "image_dir"))} if arguments.folder else {}
-    return recipe_from(arguments, complete, **told)
+    values = {"image_dir": str(input_folder(arguments.folder, "image_dir"))} if arguments.folder else {}
+    return recipe_from(arguments, complete, **values)
 
 
 def _save_recipe(recipe: Recipe, path: Path) -> int:
-    from lib_prodshot.jobs.staging import Staging
+    from lib_prodshot.jobs.files.staging import Staging
     from lib_prodshot.training.recipe import files as recipe_files
 
     if os.path.lexists(path):
@@ -304,10 +308,10 @@ def _tags(text: str) -> tuple[str, ...]:
 
 def _lora_folder(chosen: Path | None) -> Path:
     """Where to publish: the folder named, else that of the WebUI whose extension this checkout is."""
-    from lib_prodshot.training.publishing.publish import find_lora_folder
+    from lib_prodshot.training.publishing.publish import resolve_lora_folder
 
     if chosen is not None:
-        return find_lora_folder(chosen)
+        return resolve_lora_folder(chosen)
     webui = ROOT.parent.parent
     if ROOT.parent.name == "extensions" and (webui / "models").is_dir():
         return webui / "models" / "Lora"
@@ -328,17 +332,17 @@ def _watch(job: TrainingJob) -> TrainingResult:
     with _bar("step") as bar:
         while (result := job.wait(0.2)) is None:
             now = job.progress()
-            for line in _news(shown, now):
+            for line in _progress_lines(shown, now):
                 say(line)
             _advance(bar, now.step, now.total_steps)
             bar.set_postfix_str(f"{now.stage} {now.detail}".rstrip() if now.stage != "training" else _loss(now))
             shown = now
-        for line in _news(shown, job.progress()):
+        for line in _progress_lines(shown, job.progress()):
             say(line)
     return result
 
 
-def _news(before: Progress, now: Progress) -> Iterator[str]:
+def _progress_lines(before: Progress, now: Progress) -> Iterator[str]:
     yield from (f"saved {name}" for name in now.saved[len(before.saved) :])
     if now.epoch != before.epoch:
         yield now.to_text()
@@ -350,16 +354,16 @@ def _loss(now: Progress) -> str:
     return "" if now.loss is None else f"epoch {now.epoch}/{now.epochs}, loss {now.loss:.4g}"
 
 
-def _tell(job: TrainingJob, result: TrainingResult) -> int:
-    from lib_prodshot.training.trainer.runner import describe, read_losses
+def _print_result(job: TrainingJob, result: TrainingResult) -> int:
+    from lib_prodshot.training.trainer.runner import epoch_end_losses, read_losses
 
     if result.outcome == "failed":
-        kept = f"; {len(result.loras)} saved LoRAs stay in {job.output}" if result.loras else ""
-        raise TrainingError(f"{result.reason}{kept}")
+        saved = f"; {len(result.loras)} saved LoRAs stay in {job.output}" if result.loras else ""
+        raise TrainingError(f"{result.reason}{saved}")
     for path in result.loras:
         print(path)
     print(f"epochs: {result.epochs_done} of {job.recipe.max_train_epochs}, steps: {result.steps_done}")
-    print(f"loss at each epoch's end: {describe(read_losses(job.folder))}")
+    print(f"loss at each epoch's end: {epoch_end_losses(read_losses(job.folder))}")
     if result.outcome == "stopped":
         say(result.reason)
         return 130
@@ -369,12 +373,12 @@ def _tell(job: TrainingJob, result: TrainingResult) -> int:
 
 def _interruptible(job: TrainingJob) -> AbstractContextManager[None]:
     """Ctrl-C ends the run once the epoch at hand is saved; a second one, or SIGTERM, ends it now."""
-    asked = 0
+    interrupts = 0
 
     def interrupt(which: int) -> None:
-        nonlocal asked
-        asked += 1
-        if which == signal.SIGINT and asked == 1:
+        nonlocal interrupts
+        interrupts += 1
+        if which == signal.SIGINT and interrupts == 1:
             say("stopping when this epoch is saved; Ctrl-C again stops now and loses it")
             job.stop(after_epoch=True)
             return

@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from lib_prodshot.errors import FinderUnavailable, ProdshotError, RequestError, UnknownProduct
-from lib_prodshot.jobs.bench import Bench, Kit, Parcel, Trouble
-from lib_prodshot.jobs.cluster import RayCrew, _share
-from lib_prodshot.jobs.crews import LocalCrew, engines_for
-from lib_prodshot.jobs.hands import HandGone
-from lib_prodshot.jobs.pools import Dismissed
-from lib_prodshot.jobs.runner import Runner
+from lib_prodshot.jobs.folder.runner import Runner
+from lib_prodshot.jobs.workers.local_pool import LocalCrew, engines_for
+from lib_prodshot.jobs.workers.local_worker import HandGone
+from lib_prodshot.jobs.workers.ray_actor import Bench, Kit, Parcel, Trouble
+from lib_prodshot.jobs.workers.ray_pool import RayCrew, _share
+from lib_prodshot.jobs.workers.resources import Dismissed
 from tests.jobs.tools import REQUEST, SlowDetector, all_of, choose_finder, finder, job, lines_of
 
 ray = pytest.importorskip("ray", reason="the folder job on a cluster needs Ray (extra 'cluster')")

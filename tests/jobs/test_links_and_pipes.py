@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lib_prodshot.jobs import work_list
-from lib_prodshot.jobs.seeds import content_of
-from lib_prodshot.jobs.work_list import list_pictures
+from lib_prodshot.jobs.folder import work_list
+from lib_prodshot.jobs.folder.seeds import content_of
+from lib_prodshot.jobs.folder.work_list import list_pictures
+from tests.faults.doors import CommandLine, give_finder
 from tests.jobs.photographs import make_picture
 from tests.jobs.tools import digests, lines_of, run
-from tests.weather.doors import CommandLine, give_finder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes and links of POSIX")
 

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from lib_prodshot.cli import main
-from lib_prodshot.jobs.one_file import NAME_LIMIT, name_limit, output_stems
-from lib_prodshot.jobs.work_list import list_pictures
+from lib_prodshot.jobs.folder.work_list import list_pictures
+from lib_prodshot.jobs.processor import NAME_LIMIT, name_limit, output_stems
+from tests.faults.doors import give_finder
 from tests.jobs.photographs import make_picture
 from tests.jobs.tools import all_of, digests, lines_of, run
-from tests.weather.doors import give_finder
 
 ENDINGS = (".png", ".mask.png", ".alpha.png")
 

@@ -18,10 +18,10 @@ from PIL import Image
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.enhancing.retouch import Retouch
 from lib_prodshot.errors import EnhanceError, OutputError, ProdshotError, RequestError, UnknownProduct
-from lib_prodshot.jobs import one_file
-from lib_prodshot.jobs import runner as runner_module
-from lib_prodshot.jobs.engines import LocalEngine
-from lib_prodshot.jobs.runner import Progress, Runner
+from lib_prodshot.jobs import processor
+from lib_prodshot.jobs.folder import runner as runner_module
+from lib_prodshot.jobs.folder.runner import Progress, Runner
+from lib_prodshot.jobs.workers.engines import LocalEngine
 from tests.jobs.photographs import make_folder, make_picture
 from tests.jobs.tools import REQUEST, Shade, all_of, crew, digests, finder, job, lines_of, run
 
@@ -382,8 +382,8 @@ def test_finding_and_reading_go_on_while_the_engine_works(
                 overlapped.extend(gate.acquire(timeout=20) for gate in (found, found, read, read, read))
             return super().enhance(task)
 
-    original = one_file.pictures.read
-    monkeypatch.setattr(one_file.pictures, "read", lambda path: (original(path), read.release())[0])
+    original = processor.pictures.read
+    monkeypatch.setattr(processor.pictures, "read", lambda path: (original(path), read.release())[0])
     run(
         photos,
         tmp_path / "out",

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lib_prodshot.jobs import staging
+from lib_prodshot.jobs.files import staging
+from tests.faults.doors import CommandLine, give_finder, picture
 from tests.jobs.tools import all_of, lines_of, run
-from tests.weather.doors import CommandLine, give_finder, picture
 
 LONG_AGO = 981_173_106_123_456_789
 """3 February 2001, in nanoseconds since 1970."""

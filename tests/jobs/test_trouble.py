@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from lib_prodshot import pictures
-from lib_prodshot.jobs import one_file, seeds, thumbnail_store
-from lib_prodshot.jobs.one_file import Worker
+from lib_prodshot.jobs import processor
+from lib_prodshot.jobs.folder import seeds
+from lib_prodshot.jobs.processor import Worker
+from lib_prodshot.jobs.report import thumbnail_store
 from tests.finders import fixed_finder
 from tests.jobs.photographs import make_picture
 from tests.jobs.tools import REQUEST, Shade, all_of, lines_of, run
@@ -101,8 +103,8 @@ def test_a_file_that_keeps_the_decoder_busy_fails_alone(
             released.wait(60)
         return real(path)
 
-    monkeypatch.setattr(one_file.pictures, "read", hang)
-    monkeypatch.setattr(one_file, "READ_PATIENCE", 0.5)
+    monkeypatch.setattr(processor.pictures, "read", hang)
+    monkeypatch.setattr(processor, "READ_PATIENCE", 0.5)
     if through == "one file":
         (tmp_path / "out").mkdir()
         outcome = Worker(REQUEST, fixed_finder(), Shade()).process(photos / "b.png", tmp_path / "out", "b")

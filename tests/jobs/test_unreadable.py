@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from lib_prodshot.errors import OutputError
-from lib_prodshot.jobs import runner
+from lib_prodshot.jobs.folder import runner
+from tests.faults.doors import CommandLine, give_finder
 from tests.jobs.photographs import make_picture
 from tests.jobs.tools import all_of, crew, digests, job, lines_of, run
-from tests.weather.doors import CommandLine, give_finder
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.errors import EnhanceError, ProdshotError, RequestError
 from lib_prodshot.hosts.remote import RemoteError
 from lib_prodshot.hosts.remote import client as remote
-from lib_prodshot.jobs.crews import LocalCrew, engines_for
-from lib_prodshot.jobs.runner import Runner
-from lib_prodshot.jobs.summary import Summary
+from lib_prodshot.jobs.folder.runner import Runner
+from lib_prodshot.jobs.report.summary import Summary
+from lib_prodshot.jobs.workers.local_pool import LocalCrew, engines_for
 from lib_prodshot.request import Request
 from tests.jobs.tools import all_of, finder, job, lines_of
 from tests.jobs.webui_double import serve

@@ -16,10 +16,10 @@ import numpy as np
 
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.finding.finder import Finder
-from lib_prodshot.jobs.crews import LocalCrew
-from lib_prodshot.jobs.engines import Engine, LocalEngine
-from lib_prodshot.jobs.runner import FolderJob, Runner
-from lib_prodshot.jobs.summary import Summary
+from lib_prodshot.jobs.folder.runner import FolderJob, Runner
+from lib_prodshot.jobs.report.summary import Summary
+from lib_prodshot.jobs.workers.engines import Engine, LocalEngine
+from lib_prodshot.jobs.workers.local_pool import LocalCrew
 from lib_prodshot.request import Request
 from tests.finders import BoxSegmenter, FixedDetector
 

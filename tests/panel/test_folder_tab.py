@@ -16,7 +16,7 @@ pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under
 import gradio as gr
 
 from lib_prodshot.errors import RequestError
-from lib_prodshot.jobs.job_settings import SETTINGS
+from lib_prodshot.jobs.settings import SETTINGS
 from lib_prodshot.request import WEBUI_BASE, settings
 from lib_prodshot.webui import tabs
 from lib_prodshot.webui.folder import tab as folder_tab

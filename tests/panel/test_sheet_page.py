@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
 
-from lib_prodshot.jobs.contact_sheet import write_job_page
-from lib_prodshot.jobs.thumbnails import Thumbnails, encode
+from lib_prodshot.jobs.report.contact_sheet import write_job_page
+from lib_prodshot.jobs.report.thumbnails import Thumbnails, encode
 from tests.jobs.photographs import make_picture
 
 ROWS = 5000

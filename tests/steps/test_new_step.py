@@ -105,7 +105,7 @@ def test_it_is_on_the_command_line_and_in_the_docs_tables(toy: None) -> None:
 
 
 def test_it_changes_the_fingerprint_of_a_folder_job(toy: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lib_prodshot.jobs.resume import fingerprint
+    from lib_prodshot.jobs.folder.resume import fingerprint
 
     one = fingerprint(Request(products="car"), "lite", False)
     assert fingerprint(Request(products="car", lighten_amount=1), "lite", False) != one

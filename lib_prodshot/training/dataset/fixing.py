@@ -1,6 +1,6 @@
-"""Copies of training folders as training should see them: upright sRGB of 8 bits, opaque, under names that are found.
+"""Converted copies of dataset folders: upright, opaque 8-bit sRGB, under file names that sd-scripts supports.
 
-Originals are only read, and what stands in the way is never written over. A picture that needs nothing is copied byte
+Originals are only read, and existing files are never overwritten. A picture that needs nothing is copied byte
 for byte; the same command again writes only what is not there yet.
 """
 
@@ -14,36 +14,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.errors import FieldProblem, OutputError, PictureError, RequestError
-from lib_prodshot.jobs.resume import sweep
-from lib_prodshot.jobs.staging import Staging
+from lib_prodshot.jobs.files.staging import Staging
+from lib_prodshot.jobs.folder.resume import sweep
 from lib_prodshot.training.dataset import kohya
-from lib_prodshot.training.dataset.folder import FOUND_SUFFIXES, Listing, caption_file, list_folder
-from lib_prodshot.training.dataset.photographs import Photograph, look_at
+from lib_prodshot.training.dataset.folder import SD_SCRIPTS_SUFFIXES, Listing, caption_file, list_folder
+from lib_prodshot.training.dataset.photographs import Photograph, read_photograph
 from lib_prodshot.training.recipe.recipe import Recipe, Subset
 
 if TYPE_CHECKING:
     from PIL import Image
 
-_ENDINGS = frozenset(suffix.lower() for suffix in FOUND_SUFFIXES)
+_ENDINGS = frozenset(suffix.lower() for suffix in SD_SCRIPTS_SUFFIXES)
 
 
 @dataclass(frozen=True)
-class Fixed:
-    """What became of one picture: the `file` in the copy, written `anew`, `converted` for the reasons named (empty:
+class FixResult:
+    """The result for one picture: the `file` in the copy, written `written`, `converted` for the reasons named (empty:
     copied as it is), or a `problem` that left it out. `caption` is the caption's copy, None where there is none."""
 
     source: Path
     file: Path | None
     converted: str = ""
     caption: Path | None = None
-    anew: bool = False
+    written: bool = False
     problem: str = ""
 
     def __str__(self) -> str:
         if self.problem:
             return f"{self.source}: {self.problem}"
         done = f"converted ({self.converted})" if self.converted else "copied"
-        return f"{self.file}: {done if self.anew else 'is there already'}"
+        return f"{self.file}: {done if self.written else 'is there already'}"
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ class FixJob:
         Raises `RequestError` where a copy would lie in a folder of photographs, or the other way round.
         """
         subsets = kohya.expand(self.recipe).all_subsets
-        alone = len(subsets) == 1 and kohya.name_of(Path(subsets[0].image_dir)) is None
+        alone = len(subsets) == 1 and kohya.parse_folder_name(Path(subsets[0].image_dir)) is None
         targets: dict[str, Path] = {}
         for subset in subsets:
             name = os.path.basename(os.path.abspath(subset.image_dir))  # noqa: PTH100, PTH119 - '..' has a name, too
-            target = self.out if alone else _free(self.out / name, targets.values())
+            target = self.out if alone else _unused_name(self.out / name, targets.values())
             targets.setdefault(subset.image_dir, target)
         self._refuse_sources(targets)
         return targets
@@ -80,10 +80,10 @@ class FixJob:
 
     def count(self) -> int:
         """How many pictures the job is about. Raises `PictureError`."""
-        return sum(len(_wanted(self._listing(subset), Path(subset.image_dir))) for subset in self._subsets())
+        return sum(len(_pictures_to_copy(self._listing(subset), Path(subset.image_dir))) for subset in self._subsets())
 
-    def run(self) -> Iterator[Fixed]:
-        """One result for each picture, told once it and its caption are written whole.
+    def run(self) -> Iterator[FixResult]:
+        """Yield one result for each picture, after it and its caption are written.
 
         Raises `PictureError`, `RequestError`, and `OutputError` where a folder cannot be made.
         """
@@ -113,75 +113,75 @@ class FixJob:
                     message = f"{target} and the photographs' {source} lie in each other, and originals stay untouched"
                     raise RequestError([FieldProblem("fix", message, "another folder")])
 
-    def _fix_folder(self, subset: Subset, target: Path) -> Iterator[Fixed]:
+    def _fix_folder(self, subset: Subset, target: Path) -> Iterator[FixResult]:
         listing = self._listing(subset)
-        beside = {one.photograph: one.file for one in reversed(listing.beside)}
+        misnamed = {one.photograph: one.file for one in reversed(listing.misnamed)}
         taken: set[str] = set()
-        pictures = _wanted(listing, Path(subset.image_dir))
+        pictures = _pictures_to_copy(listing, Path(subset.image_dir))
         stems = [path.stem.lower() for path in pictures]
         for path in pictures:
             # photographs that share a name but for the extension get one each
             stem = path.name.replace(".", "-") if stems.count(path.stem.lower()) > 1 else path.stem
-            caption = caption_file(path, self.recipe.caption_extension) or beside.get(path)
+            caption = caption_file(path, self.recipe.caption_extension) or misnamed.get(path)
             yield self._fix(path, caption, target, stem, taken)
 
-    def _fix(self, path: Path, caption: Path | None, target: Path, stem: str, taken: set[str]) -> Fixed:
-        seen = look_at(path)
-        reasons = _reasons(seen)
-        if seen.complaint and path.suffix.lower() in _ENDINGS:
-            return Fixed(path, None, problem=f"left out: {seen.complaint}")
-        is_found = os.path.normcase(path.suffix) in FOUND_SUFFIXES
+    def _fix(self, path: Path, caption: Path | None, target: Path, stem: str, taken: set[str]) -> FixResult:
+        photograph = read_photograph(path)
+        reasons = _reasons(photograph)
+        if photograph.problem and path.suffix.lower() in _ENDINGS:
+            return FixResult(path, None, problem=f"left out: {photograph.problem}")
+        is_found = os.path.normcase(path.suffix) in SD_SCRIPTS_SUFFIXES
         ending = ".png" if reasons else path.suffix if is_found else path.suffix.lower()
         file = target / f"{stem}{ending}"
         if file.name.lower() in taken:
-            return Fixed(path, None, problem=f"left out: another picture has the name {file.name} in the copy")
+            return FixResult(path, None, problem=f"left out: another picture has the name {file.name} in the copy")
         taken.add(file.name.lower())
         text = target / f"{stem}{self.recipe.caption_extension}" if caption else None
         try:
-            anew = _converted(path, file) if reasons else _copied(path, file)
+            written = _convert(path, file) if reasons else _copy(path, file)
             if caption and text:
-                anew = _copied(caption, text) or anew
+                written = _copy(caption, text) or written
         except (PictureError, OutputError) as error:
-            return Fixed(path, None, problem=f"left out: {error}")
-        return Fixed(path, file, ", ".join(reasons), text, anew)
+            return FixResult(path, None, problem=f"left out: {error}")
+        return FixResult(path, file, ", ".join(reasons), text, written)
 
 
-def to_json(job: FixJob, done: list[Fixed]) -> dict[str, Any]:
+def to_json(job: FixJob, done: list[FixResult]) -> dict[str, Any]:
     """A finished job for programs and the HTTP API."""
     return {
         "folder": str(job.out),
-        "converted": sum(bool(one.converted) and one.anew for one in done),
-        "copied": sum(not one.converted and one.anew for one in done),
-        "there": sum(not one.anew and not one.problem for one in done),
+        "converted": sum(bool(one.converted) and one.written for one in done),
+        "copied": sum(not one.converted and one.written for one in done),
+        "there": sum(not one.written and not one.problem for one in done),
         "problems": [{"file": str(one.source), "message": one.problem} for one in done if one.problem],
     }
 
 
-def to_text(told: Mapping[str, Any]) -> str:
+def to_text(summary: Mapping[str, Any]) -> str:
     """`to_json` on one line."""
     return (
-        f"{told['folder']}: {told['converted']} converted, {told['copied']} copied, {told['there']} there already, "
-        f"{len(told['problems'])} left out"
+        f"{summary['folder']}: {summary['converted']} converted, {summary['copied']} copied, "
+        f"{summary['there']} there already, {len(summary['problems'])} left out"
     )
 
 
-def _wanted(listing: Listing, folder: Path) -> list[Path]:
-    """The photographs, and pictures beside them that sd-scripts passes over for their format or extension."""
-    missed = [path for path, _ in listing.missed if path.parent == folder and not path.name.startswith(".")]
-    return sorted([*listing.photographs, *missed], key=str)
+def _pictures_to_copy(listing: Listing, folder: Path) -> list[Path]:
+    """The photographs, and pictures next to them that sd-scripts ignores for their format or extension."""
+    ignored = [path for path, _ in listing.ignored if path.parent == folder and not path.name.startswith(".")]
+    return sorted([*listing.photographs, *ignored], key=str)
 
 
-def _reasons(seen: Photograph) -> list[str]:
+def _reasons(photograph: Photograph) -> list[str]:
     """Why a picture cannot stay as it is; empty where it can."""
-    reasons = [one.kind for one in seen.differences]
-    if seen.turned:
+    reasons = [one.kind for one in photograph.differences]
+    if photograph.rotated:
         reasons.append("turned")
-    if seen.path.suffix.lower() not in _ENDINGS:
-        reasons.append(seen.path.suffix.lower().removeprefix("."))
+    if photograph.path.suffix.lower() not in _ENDINGS:
+        reasons.append(photograph.path.suffix.lower().removeprefix("."))
     return reasons
 
 
-def _free(path: Path, taken: Any) -> Path:
+def _unused_name(path: Path, taken: Any) -> Path:
     """The path, or with a number behind its name where another folder of that name is copied, too."""
     others, number, free = set(taken), 2, path
     while free in others:
@@ -189,7 +189,7 @@ def _free(path: Path, taken: Any) -> Path:
     return free
 
 
-def _copied(source: Path, target: Path) -> bool:
+def _copy(source: Path, target: Path) -> bool:
     """Copy bytes; False where the same ones are there. Raises `OutputError`."""
     from lib_prodshot.downloads import sha256_of
 
@@ -197,7 +197,7 @@ def _copied(source: Path, target: Path) -> bool:
         if os.path.lexists(target):
             if target.is_file() and sha256_of(target) == sha256_of(source):
                 return False
-            raise _in_the_way(target)
+            raise _exists_error(target)
         with Staging(target.parent) as staging:
             shutil.copyfile(source, staging.path(target.name))
     except OSError as error:
@@ -205,19 +205,19 @@ def _copied(source: Path, target: Path) -> bool:
     return True
 
 
-def _converted(source: Path, target: Path) -> bool:
+def _convert(source: Path, target: Path) -> bool:
     """Write the picture as a PNG; False where one of the same pixels is there. Raises `PictureError`, `OutputError`."""
-    image = _as_shown(source)
+    image = _render(source)
     if os.path.lexists(target):
         if _is_same_picture(image, target):
             return False
-        raise _in_the_way(target)
+        raise _exists_error(target)
     with Staging(target.parent) as staging:
         image.save(staging.path(target.name), "PNG")
     return True
 
 
-def _in_the_way(target: Path) -> OutputError:
+def _exists_error(target: Path) -> OutputError:
     return OutputError(f"{target} is there with something else in it, and stays as it is: choose another folder")
 
 
@@ -225,15 +225,15 @@ def _is_same_picture(image: Image.Image, target: Path) -> bool:
     from PIL import Image, ImageChops
 
     try:
-        with Image.open(target) as there:
-            same = there.mode == image.mode and there.size == image.size
-            return same and ImageChops.difference(there, image).getbbox() is None
-    except Exception:  # whatever its decoder says, it is not the picture that we would write
+        with Image.open(target) as existing:
+            same = existing.mode == image.mode and existing.size == image.size
+            return same and ImageChops.difference(existing, image).getbbox() is None
+    except Exception:  # a file that cannot be decoded is not the same picture
         return False
 
 
-def _as_shown(source: Path) -> Image.Image:
-    """The picture as a viewer shows it: upright, in sRGB, over white. Raises `PictureError`."""
+def _render(source: Path) -> Image.Image:
+    """Render the picture as viewers do: upright, in sRGB, over white. Raises `PictureError`."""
     from PIL import Image
 
     from lib_prodshot import pictures
@@ -246,5 +246,5 @@ def _as_shown(source: Path) -> Image.Image:
         samples = Image.frombytes("CMYK", (width, height), loaded.native.tobytes())
     alpha = loaded.alpha
     opacity = Image.fromarray(alpha) if alpha is not None else None
-    colours = rendering.Described(profile=loaded.metadata.icc, space=loaded.space)
+    colours = rendering.ColourDescription(profile=loaded.metadata.icc, space=loaded.space)
     return rendering.over_white(rendering.to_srgb(samples, colours), opacity)

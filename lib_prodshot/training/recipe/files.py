@@ -1,4 +1,4 @@
-"""Recipes on disk: one TOML file, read strictly, written whole."""
+"""Recipes as TOML files: strict reading, atomic writing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ else:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file's content. Raises `RequestError` when it cannot be read as one."""
+    """Read a TOML file. Raises `RequestError` when it cannot be read as one."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -48,10 +48,10 @@ def dump(values: Mapping[str, Any]) -> str:
 
 
 def write_toml(path: Path, values: Mapping[str, Any]) -> None:
-    """Write `values` as TOML, whole or not at all. Raises `OutputError`."""
+    """Write `values` as TOML atomically. Raises `OutputError`."""
     import tomli_w
 
-    from lib_prodshot.jobs.staging import Staging, output_error
+    from lib_prodshot.jobs.files.staging import Staging, output_error
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,13 +72,13 @@ def compose(
     The preset is `chosen`, else the file's own `preset`. Paths in the file are relative to its folder, those among the
     options to the current one. Raises `RequestError`.
     """
-    told = resolve_paths(read_toml(file), file.resolve().parent) if file else {}
-    wanted = chosen or told.get("preset", "")
-    told.pop("preset", None)
-    given = resolve_paths(options or {}, Path.cwd())
-    values = {**(preset(wanted) if wanted else {}), **told, **given}
-    if isinstance(told.get("extra"), dict) and isinstance(given.get("extra"), dict):
-        values["extra"] = {**told["extra"], **given["extra"]}
+    from_file = resolve_paths(read_toml(file), file.resolve().parent) if file else {}
+    preset_name = chosen or from_file.get("preset", "")
+    from_file.pop("preset", None)
+    from_options = resolve_paths(options or {}, Path.cwd())
+    values = {**(preset(preset_name) if preset_name else {}), **from_file, **from_options}
+    if isinstance(from_file.get("extra"), dict) and isinstance(from_options.get("extra"), dict):
+        values["extra"] = {**from_file["extra"], **from_options["extra"]}
     return Recipe.of({**resolve_paths(Recipe().to_dict(), Path.cwd()), **values}, complete)
 
 

@@ -1,4 +1,4 @@
-"""What a run has done so far, in a file of its own: sd-scripts' saved states count steps from their own start only."""
+"""The ledger of a training run, a JSON file: sd-scripts' saved states count steps from their own start only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from lib_prodshot.jobs.staging import Staging
+from lib_prodshot.jobs.files.staging import Staging
 from lib_prodshot.training import lora
 from lib_prodshot.training.errors import TrainingError
 from lib_prodshot.training.recipe.recipe import Recipe
@@ -20,7 +20,7 @@ RECIPE = "recipe.toml"
 LEDGER = "ledger.json"
 VERSION = 1
 
-MAY_CHANGE = frozenset(
+RESUMABLE_CHANGES = frozenset(
     (
         *("max_train_epochs", "save_last_n_epochs", "save_last_n_epochs_state", "step_limit", "output_dir"),
         *("sample_prompts", "sample_every_n_epochs", "sample_sampler", "activation_tag", "tokenizer_cache_dir"),
@@ -28,7 +28,7 @@ MAY_CHANGE = frozenset(
         *("machine_rank", "main_process_ip", "main_process_port", "gradient_checkpointing", "attention"),
     )
 )
-"""Settings that a run may go on with changed; any other would make it another training."""
+"""Settings that may change when a run is resumed; any other would make it another training."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class SavedEpoch:
 
 @dataclass
 class Ledger:
-    """The book of one run folder."""
+    """The ledger of one run folder: its starts, saved epochs and published files."""
 
     recipe: dict[str, Any]
     epochs: int
@@ -73,7 +73,7 @@ class Ledger:
     def changed_settings(self, recipe: Recipe) -> list[str]:
         """The settings in which `recipe` differs from the run's so that it cannot go on: 'unet_lr: 0.0002 → 0.001'."""
         now = recipe.to_dict()
-        names = [name for name in sorted({*now, *self.recipe}) if name not in MAY_CHANGE]
+        names = [name for name in sorted({*now, *self.recipe}) if name not in RESUMABLE_CHANGES]
         return [
             f"{name}: {self.recipe.get(name)} → {now.get(name)}"
             for name in names
@@ -81,26 +81,26 @@ class Ledger:
         ]
 
     def write(self, folder: Path) -> None:
-        """Write the book, whole. Raises `OutputError`."""
-        told = {"version": VERSION, **asdict(self)}
+        """Write the ledger atomically. Raises `OutputError`."""
+        data = {"version": VERSION, **asdict(self)}
         with Staging(folder) as staging:
-            staging.path(LEDGER).write_text(json.dumps(told, indent=1), encoding="utf-8")
+            staging.path(LEDGER).write_text(json.dumps(data, indent=1), encoding="utf-8")
 
 
 def read(folder: Path) -> Ledger | None:
-    """The book of a run folder, None where there is none. Raises `TrainingError` for one that cannot be read."""
+    """Read the ledger of a run folder, None where there is none. Raises `TrainingError` for an unreadable one."""
     path = folder / LEDGER
     if not os.path.lexists(path):
         return None
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"))
         return Ledger(
-            recipe=told["recipe"],
-            epochs=told["epochs"],
-            steps_per_epoch=told["steps_per_epoch"],
-            starts=[Start(**start) for start in told["starts"]],
-            saved={int(epoch): SavedEpoch(**saved) for epoch, saved in told["saved"].items()},
-            published=told["published"],
+            recipe=data["recipe"],
+            epochs=data["epochs"],
+            steps_per_epoch=data["steps_per_epoch"],
+            starts=[Start(**start) for start in data["starts"]],
+            saved={int(epoch): SavedEpoch(**saved) for epoch, saved in data["saved"].items()},
+            published=data["published"],
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         advice = "put it back as it was, or begin anew with --fresh, which sets the earlier run aside"
@@ -108,7 +108,7 @@ def read(folder: Path) -> Ledger | None:
 
 
 def now() -> str:
-    """The time as the book notes it."""
+    """The current time in UTC, ISO 8601 in seconds."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
@@ -118,21 +118,26 @@ def epoch_file(output: Path, name: str, epoch: int, epochs: int) -> Path:
 
 
 def state_folder(output: Path, name: str, epoch: int, epochs: int) -> Path:
-    """Where sd-scripts saves what it can resume from."""
+    """Where sd-scripts saves the training state of an epoch."""
     return output / (f"{name}-state" if epoch == epochs else f"{name}-{epoch:06d}-state")
 
 
-def last_state(output: Path, name: str, epochs: int) -> int:
-    """The last epoch up to `epochs` whose saved state is whole, 0 when there is none."""
+def last_complete_state(output: Path, name: str, epochs: int) -> int:
+    """The last epoch up to `epochs` whose saved state is complete, 0 when there is none."""
     return next(
-        (epoch for epoch in range(epochs, 0, -1) if is_whole_state(state_folder(output, name, epoch, epochs), epoch)), 0
+        (
+            epoch
+            for epoch in range(epochs, 0, -1)
+            if is_complete_state(state_folder(output, name, epoch, epochs), epoch)
+        ),
+        0,
     )
 
 
-def is_whole_state(folder: Path, epoch: int) -> bool:
-    """Whether a saved state is complete, of that epoch, and worth going on from: a diverged run saves NaN as well.
+def is_complete_state(folder: Path, epoch: int) -> bool:
+    """Whether a saved state is complete, of that epoch, and finite: a diverged run saves NaN as well.
 
-    accelerate writes the random states last, and torch's files are ZIP archives, whose directory stands at their end.
+    accelerate writes the random states last, and torch's files are ZIP archives with their directory at the end.
     """
     needed = ("model.safetensors", "optimizer.bin", "scheduler.bin", "random_states_0.pkl")
     if not all((folder / name).is_file() for name in needed):
@@ -141,13 +146,13 @@ def is_whole_state(folder: Path, epoch: int) -> bool:
     if not lora.is_finite(folder / "model.safetensors") or not all(zipfile.is_zipfile(path) for path in archives):
         return False
     try:
-        told: Mapping[str, Any] = json.loads((folder / "train_state.json").read_text(encoding="utf-8"))
-        return bool(told["current_epoch"] == epoch)
+        data: Mapping[str, Any] = json.loads((folder / "train_state.json").read_text(encoding="utf-8"))
+        return bool(data["current_epoch"] == epoch)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def number_the_last(output: Path, name: str, epochs: int) -> None:
+def number_last_epoch(output: Path, name: str, epochs: int) -> None:
     """Give the last LoRA and state of a finished run their epoch's number, so that more epochs can follow."""
     for path in (epoch_file, state_folder):
         last = path(output, name, epochs, epochs)

@@ -1,7 +1,6 @@
-"""Finds kohya's sd-scripts and the Python that runs it, and learns what the two offer.
+"""Locates kohya's sd-scripts and its Python interpreter, and queries their versions and options.
 
-sd-scripts (Apache-2.0) is run by path from a checkout, never imported: what it needs and what a WebUI needs cannot
-stand in one environment.
+sd-scripts (Apache-2.0) is run by path from a checkout, never imported: its requirements conflict with a WebUI's.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 
 from lib_prodshot.bootstrap import clean_variables
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.jobs.staging import Staging
+from lib_prodshot.jobs.files.staging import Staging
 from lib_prodshot.training.errors import TrainerError, TrainerMissing
 from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe
 from lib_prodshot.training.trainer import probe
@@ -29,8 +28,8 @@ COMMIT = "ae72efb92babe89ff8e70f057e42db68440e8d61"
 REPOSITORY = "https://github.com/kohya-ss/sd-scripts"
 
 SCRIPT = "train_network.py"
-NOTE = "trainer.json"
-"""Written by the setup into the trainer's folder: where the checkout and its Python are."""
+LOCATION_FILE = "trainer.json"
+"""File in the trainer's folder with the paths of the checkout and its Python, written by the setup."""
 
 PROBE_SECONDS = 600
 
@@ -38,8 +37,8 @@ _SITE_PACKAGES = ("lib/python3*/site-packages", "Lib/site-packages")
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a trainer offers: versions, GPUs (name and bytes of memory), packages, and its options by name."""
+class TrainerInfo:
+    """The properties of a trainer: versions, GPUs (name and bytes of memory), packages, and its options by name."""
 
     python: str
     torch: str
@@ -70,22 +69,22 @@ class Trainer:
             return ""
         return answer.stdout.strip() if answer.returncode == 0 else ""
 
-    def facts(self, cache: Path | None = None, anew: bool = False) -> Facts:
-        """Ask the trainer's Python; the answer is kept in `cache` until checkout or environment change.
+    def info(self, cache: Path | None = None, refresh: bool = False) -> TrainerInfo:
+        """Query the trainer's Python; the result is cached in `cache` until checkout or environment change.
 
         Raises `TrainerError` when it cannot start.
         """
-        kept = (cache or home() / "probes") / f"{self._state()}.json"
-        if not anew and kept.is_file():
+        cached = (cache or trainer_folder() / "probes") / f"{self._state()}.json"
+        if not refresh and cached.is_file():
             try:
-                return _facts(json.loads(kept.read_text(encoding="utf-8")))
+                return _parse_info(json.loads(cached.read_text(encoding="utf-8")))
             except (OSError, ValueError, KeyError, TypeError):
                 pass  # an answer of another version: ask again
-        told = self._probe()
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with Staging(kept.parent) as staging:
-            staging.path(kept.name).write_text(json.dumps(told), encoding="utf-8")
-        return _facts(told)
+        answer = self._probe()
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        with Staging(cached.parent) as staging:
+            staging.path(cached.name).write_text(json.dumps(answer), encoding="utf-8")
+        return _parse_info(answer)
 
     def _state(self) -> str:
         """A name that changes with the checkout, its script, and what is installed in the environment."""
@@ -103,7 +102,7 @@ class Trainer:
                 text=True,
                 encoding="utf-8",
                 errors="replace",
-                env=variables(),
+                env=environment_variables(),
                 timeout=PROBE_SECONDS,
                 check=False,
             )
@@ -114,94 +113,94 @@ class Trainer:
             lines = [line.strip() for line in (answer.stderr or answer.stdout).splitlines() if line.strip()]
             last = lines[-1] if lines else f"exit code {answer.returncode}"
             raise TrainerError(f"sd-scripts in {self.checkout} does not start under {self.python}: {last}")
-        told: dict[str, Any] = json.loads(marked[-1].removeprefix(probe.MARKER))
-        return told
+        info: dict[str, Any] = json.loads(marked[-1].removeprefix(probe.MARKER))
+        return info
 
 
-def home() -> Path:
-    """The trainer's folder: PRODSHOT_TRAINER, else beside the user's weights. Raises `WeightsError`."""
+def trainer_folder() -> Path:
+    """The trainer's folder: PRODSHOT_TRAINER, else next to the user's weights. Raises `WeightsError`."""
     chosen = os.environ.get("PRODSHOT_TRAINER")
     return Path(chosen).expanduser() if chosen else cache_folder().parent / "trainer"
 
 
 def find(checkout: Path | None = None, python: Path | None = None, folder: Path | None = None) -> Trainer:
-    """The trainer to use: what is given, else PRODSHOT_SD_SCRIPTS and PRODSHOT_SD_SCRIPTS_PYTHON, else what
-    `prodshot train setup` made. Raises `TrainerMissing`."""
-    given = checkout or _from_environment("PRODSHOT_SD_SCRIPTS")
-    given_python = python or _from_environment("PRODSHOT_SD_SCRIPTS_PYTHON")
-    # what is named needs no note, so that one which cannot be read does not stand in its way
-    noted = {} if given and given_python else _read_note(folder or home())
-    chosen = given or noted.get("checkout")
+    """Locate the trainer: the arguments, else PRODSHOT_SD_SCRIPTS and PRODSHOT_SD_SCRIPTS_PYTHON, else the one that
+    `prodshot train setup` installed. Raises `TrainerMissing`."""
+    checkout = checkout or _from_environment("PRODSHOT_SD_SCRIPTS")
+    python = python or _from_environment("PRODSHOT_SD_SCRIPTS_PYTHON")
+    # where both are given the location file is not read, so that an unreadable one does no harm
+    located = {} if checkout and python else _read_location(folder or trainer_folder())
+    chosen = checkout or located.get("checkout")
     if chosen is None:
         raise TrainerMissing("sd-scripts is not here: `prodshot train setup` gets it and makes its environment")
     if not (chosen / SCRIPT).is_file():
         raise TrainerMissing(f"{chosen} is no checkout of sd-scripts: it has no {SCRIPT}")
-    interpreter = given_python or noted.get("python") or _python_beside(chosen)
+    interpreter = python or located.get("python") or _python_beside(chosen)
     if interpreter is None or not interpreter.exists():
         advice = f"`prodshot train setup --sd-scripts {chosen}` makes one"
         raise TrainerMissing(f"sd-scripts in {chosen} has no Python environment: {advice}")
     return Trainer(chosen.resolve(), interpreter.absolute())
 
 
-def write_note(trainer: Trainer, folder: Path) -> None:
-    """Remember a trainer for `find`."""
-    told = {"checkout": str(trainer.checkout), "python": str(trainer.python)}
+def save_location(trainer: Trainer, folder: Path) -> None:
+    """Write the location of a trainer, for `find`."""
+    location = {"checkout": str(trainer.checkout), "python": str(trainer.python)}
     with Staging(folder) as staging:
-        staging.path(NOTE).write_text(json.dumps(told, indent=1), encoding="utf-8")
+        staging.path(LOCATION_FILE).write_text(json.dumps(location, indent=1), encoding="utf-8")
 
 
-def check_fits(recipe: Recipe, facts: Facts) -> None:
-    """Refuse what this trainer cannot do, before anything starts. Raises `RequestError` naming the settings."""
-    problems = list(_machine_problems(recipe, facts))
+def check_compatibility(recipe: Recipe, info: TrainerInfo) -> None:
+    """Check that this trainer supports a recipe. Raises `RequestError` naming the settings."""
+    problems = list(_machine_problems(recipe, info))
     for name, value in recipe.extra.items():
-        problems += _extra_problems(name, value, facts)
+        problems += _extra_problems(name, value, info)
     if problems:
         raise RequestError(problems)
 
 
-def variables(threads: int = 1) -> dict[str, str]:
-    """The environment variables for the trainer's Python: nothing of a surrounding environment, output at once."""
-    told = {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "OMP_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return {**clean_variables(), **told}
+def environment_variables(threads: int = 1) -> dict[str, str]:
+    """The environment variables for the trainer's Python: none of a surrounding virtual environment's, unbuffered output."""
+    own = {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "OMP_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return {**clean_variables(), **own}
 
 
-def _machine_problems(recipe: Recipe, facts: Facts) -> list[FieldProblem]:
+def _machine_problems(recipe: Recipe, info: TrainerInfo) -> list[FieldProblem]:
     problems = []
-    if not facts.gpus and recipe.mixed_precision != "no":
-        message = f"{recipe.mixed_precision} needs a CUDA GPU, and the trainer's PyTorch {facts.torch} sees none"
+    if not info.gpus and recipe.mixed_precision != "no":
+        message = f"{recipe.mixed_precision} needs a CUDA GPU, and the trainer's PyTorch {info.torch} sees none"
         problems.append(FieldProblem("mixed_precision", message, "no, as in the preset cpu"))
-    if recipe.optimizer_type.lower().endswith("8bit") and "bitsandbytes" not in facts.packages:
+    if recipe.optimizer_type.lower().endswith("8bit") and "bitsandbytes" not in info.packages:
         message = f"{recipe.optimizer_type} needs bitsandbytes, which the trainer's environment lacks"
         problems.append(FieldProblem("optimizer_type", message, "AdamW"))
-    if recipe.attention == "xformers" and "xformers" not in facts.packages:
+    if recipe.attention == "xformers" and "xformers" not in info.packages:
         problems.append(FieldProblem("attention", "the trainer's environment has no xformers", "sdpa"))
-    if recipe.optimizer_type == "Prodigy" and "prodigyopt" not in facts.packages:
+    if recipe.optimizer_type == "Prodigy" and "prodigyopt" not in info.packages:
         problems.append(FieldProblem("optimizer_type", "Prodigy needs prodigyopt, which the trainer lacks", "AdamW"))
     here = -(-recipe.processes // recipe.machines)
-    if here > 1 and facts.gpus and here > len(facts.gpus):
-        problems.append(FieldProblem("processes", f"{here} GPUs a machine, and there are {len(facts.gpus)} here"))
+    if here > 1 and info.gpus and here > len(info.gpus):
+        problems.append(FieldProblem("processes", f"{here} GPUs a machine, and there are {len(info.gpus)} here"))
     return problems
 
 
-def _extra_problems(name: str, value: Any, facts: Facts) -> list[FieldProblem]:
-    """sd-scripts takes any key of its training file without a word, so we ask its own parser what it knows."""
+def _extra_problems(name: str, value: Any, info: TrainerInfo) -> list[FieldProblem]:
+    """Check an extra option against sd-scripts' own parser: the program ignores unknown keys silently."""
     field = f"extra.{name}"
-    if name not in facts.options:
-        near = get_close_matches(name, facts.options, n=1)
+    if name not in info.options:
+        near = get_close_matches(name, info.options, n=1)
         return [FieldProblem(field, "sd-scripts has no such option" + (f"; did you mean {near[0]}?" if near else ""))]
-    if name in OURS or name in _RECIPE_NAMES:
+    if name in RESERVED_OPTIONS or name in _RECIPE_NAMES:
         return [FieldProblem(field, "is the recipe's or the runner's own", "set it there")]
-    option = facts.options[name]
+    option = info.options[name]
     allowed = " | ".join(map(str, option["choices"]))
     values = value if option["many"] and isinstance(value, list) else [value]
-    if not all(_is_of(one, option) for one in values):
+    if not all(_has_type(one, option) for one in values):
         return [FieldProblem(field, f"{value!r} is not {'a flag' if option['flag'] else option['type']}", allowed)]
     if option["choices"] and any(one not in option["choices"] for one in values):
         return [FieldProblem(field, f"{value!r} is not a choice", allowed)]
     return []
 
 
-OURS = frozenset(
+RESERVED_OPTIONS = frozenset(
     (
         *("config_file", "output_config", "dataset_config", "output_dir", "output_name", "logging_dir", "resume"),
         *("initial_epoch", "initial_step", "save_state", "save_state_on_train_end", "save_last_n_epochs_state"),
@@ -212,12 +211,12 @@ OURS = frozenset(
         *("network_train_text_encoder_only", "sample_every_n_steps", "log_prefix"),
     )
 )
-"""Options that may not stand under `extra`, nor may any that the recipe has itself: the run is counted by them."""
+"""Options refused under `extra`, as are the recipe's own: the steps of the run are computed from them."""
 
 _RECIPE_NAMES = frozenset(known.name for known in SETTINGS)
 
 
-def _is_of(value: Any, option: Mapping[str, Any]) -> bool:
+def _has_type(value: Any, option: Mapping[str, Any]) -> bool:
     if option["flag"]:
         return isinstance(value, bool)
     if isinstance(value, bool):
@@ -226,16 +225,18 @@ def _is_of(value: Any, option: Mapping[str, Any]) -> bool:
     return isinstance(value, kinds.get(option["type"], (str, int, float)))
 
 
-def _facts(told: Mapping[str, Any]) -> Facts:
-    return Facts(told["python"], told["torch"], tuple(told["gpus"]), dict(told["packages"]), dict(told["options"]))
+def _parse_info(answer: Mapping[str, Any]) -> TrainerInfo:
+    return TrainerInfo(
+        answer["python"], answer["torch"], tuple(answer["gpus"]), dict(answer["packages"]), dict(answer["options"])
+    )
 
 
-def _read_note(folder: Path) -> dict[str, Path]:
-    """What the setup wrote, nothing where it did not. Raises `TrainerMissing` for a note that cannot be read."""
-    path = folder / NOTE
+def _read_location(folder: Path) -> dict[str, Path]:
+    """Read the location file, empty where there is none. Raises `TrainerMissing` for an unreadable one."""
+    path = folder / LOCATION_FILE
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return {name: Path(told[name]) for name in ("checkout", "python")}
+        answer = json.loads(path.read_text(encoding="utf-8"))
+        return {name: Path(answer[name]) for name in ("checkout", "python")}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -249,7 +250,7 @@ def _from_environment(name: str) -> Path | None:
 
 
 def _python_beside(checkout: Path) -> Path | None:
-    """The Python of an environment that the user made in the checkout."""
+    """The Python of a virtual environment in the checkout."""
     relative = "Scripts/python.exe" if os.name == "nt" else "bin/python"
     candidates = [checkout / name / relative for name in ("venv", ".venv")]
     return next((path for path in candidates if path.exists()), None)

@@ -11,10 +11,10 @@ from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
-from lib_prodshot.jobs.job_settings import SETTINGS
-from lib_prodshot.jobs.report import CSV_NAME, JSONL_NAME
-from lib_prodshot.jobs.runner import PAGE_NAME, SUMMARY_NAME, FolderJob, Progress, Runner
-from lib_prodshot.jobs.summary import Summary, counted
+from lib_prodshot.jobs.folder.runner import PAGE_NAME, SUMMARY_NAME, FolderJob, Progress, Runner
+from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME
+from lib_prodshot.jobs.report.summary import Summary, counted
+from lib_prodshot.jobs.settings import SETTINGS
 from lib_prodshot.request import WEBUI_BASE, Request
 from lib_prodshot.schema import check_value
 from lib_prodshot.webui import service

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from lib_prodshot.hosts.active import incompatibility
-from lib_prodshot.jobs.job_settings import SETTINGS, job_setting
+from lib_prodshot.jobs.settings import SETTINGS, job_setting
 from lib_prodshot.request import setting_named, settings
 from lib_prodshot.webui.jobs.box import JobBox
 from lib_prodshot.webui.jobs.table import JOBS, Job

@@ -15,9 +15,9 @@ from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Findings, Picture
 from lib_prodshot.hosts.interface import Host
-from lib_prodshot.jobs.engines import Engine, LocalEngine
-from lib_prodshot.jobs.hands import LocalHand
-from lib_prodshot.jobs.pools import Dismissed
+from lib_prodshot.jobs.workers.engines import Engine, LocalEngine
+from lib_prodshot.jobs.workers.local_worker import LocalHand
+from lib_prodshot.jobs.workers.resources import Dismissed
 from lib_prodshot.request import ProductClass, Request
 from lib_prodshot.webui import options
 

@@ -33,7 +33,7 @@ REPORTS = frozenset({".html", ".json", ".jsonl", ".csv", ".txt", ".toml", ".log"
 
 def _is_served(ending: str) -> bool:
     # the pipeline comes with it, and is not to be loaded while the WebUI starts
-    from lib_prodshot.jobs.work_list import READABLE
+    from lib_prodshot.jobs.folder.work_list import READABLE
 
     return ending in READABLE or ending in REPORTS
 

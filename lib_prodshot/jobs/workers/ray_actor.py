@@ -16,9 +16,9 @@ from typing import Any
 from lib_prodshot import __version__
 from lib_prodshot.errors import FieldProblem, ProdshotError, RequestError
 from lib_prodshot.finding.finder import Finder
-from lib_prodshot.jobs.engines import Engine
-from lib_prodshot.jobs.hands import HandGone, LocalHand, Order
-from lib_prodshot.jobs.pools import Dismissed
+from lib_prodshot.jobs.workers.engines import Engine
+from lib_prodshot.jobs.workers.local_worker import HandGone, LocalHand, Order
+from lib_prodshot.jobs.workers.resources import Dismissed
 from lib_prodshot.outcome import Outcome
 from lib_prodshot.request import Request
 
@@ -135,11 +135,11 @@ class Bench:
             self._hand.stop(now)
 
     def _engines(self, finder: str) -> tuple[Sequence[Engine] | None, Ready]:
-        from lib_prodshot.jobs.crews import engines_for
+        from lib_prodshot.jobs.workers.local_pool import engines_for
 
         if not self._kit.webuis or self._kit.dry_run:
             return engines_for(self._request, (), self._kit.dry_run, lambda text: None), Ready(__version__, finder)
-        from lib_prodshot.jobs.webuis import survey
+        from lib_prodshot.jobs.workers.webuis import survey
 
         seen = survey(self._kit.webuis, self._request)
         return seen.engines, Ready(__version__, finder, seen.checkpoints, seen.absent)

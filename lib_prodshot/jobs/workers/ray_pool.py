@@ -18,12 +18,12 @@ from typing import Any, cast
 from lib_prodshot import __version__
 from lib_prodshot.errors import OutputError, ProdshotError
 from lib_prodshot.finding.finder import Finder
-from lib_prodshot.jobs.bench import Bench, Kit, Parcel, Ready, Trouble
-from lib_prodshot.jobs.hands import AHEAD, Done, HandGone, Order
-from lib_prodshot.jobs.input_files import open_regular
-from lib_prodshot.jobs.one_file import Stamp, real_path, stamp_of
-from lib_prodshot.jobs.pools import Dismissed, Room
-from lib_prodshot.jobs.staging import Staging
+from lib_prodshot.jobs.files.reading import open_regular
+from lib_prodshot.jobs.files.staging import Staging
+from lib_prodshot.jobs.processor import Stamp, real_path, stamp_of
+from lib_prodshot.jobs.workers.local_worker import AHEAD, Done, HandGone, Order
+from lib_prodshot.jobs.workers.ray_actor import Bench, Kit, Parcel, Ready, Trouble
+from lib_prodshot.jobs.workers.resources import Dismissed, Room
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.request import Request
 
@@ -170,7 +170,7 @@ class RayCrew:
         for sentence in dict.fromkeys(sentence for one in ready for sentence in one.absent):
             self._say(f"{sentence}; going on without it")
         if self._webuis:
-            from lib_prodshot.jobs.webuis import refuse_different
+            from lib_prodshot.jobs.workers.webuis import refuse_different
 
             refuse_different({address: checkpoint for one in ready for address, checkpoint in one.checkpoints.items()})
         self._finder = ready[0].finder

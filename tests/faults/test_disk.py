@@ -17,10 +17,13 @@ from typing import Any
 import pytest
 
 from lib_prodshot import pictures
-from lib_prodshot.jobs import lines, one_file, runner, staging
+from lib_prodshot.jobs import processor
+from lib_prodshot.jobs.files import staging
+from lib_prodshot.jobs.folder import runner
+from lib_prodshot.jobs.report import lines
 from lib_prodshot.outcome import CSV_COLUMNS
-from tests.weather.doors import CommandLine, give_finder
-from tests.weather.faults import strike_once
+from tests.faults.doors import CommandLine, give_finder
+from tests.faults.faults import strike_once
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 BROKEN = OSError(errno.EIO, "Input/output error")
@@ -116,7 +119,7 @@ def test_a_skipped_file_that_changes_before_it_is_copied(
 
     with monkeypatch.context() as patch:
         patch.setattr(FixedDetector, "detect", _absent)
-        strike_once(patch, one_file.shutil, "copyfile", absent_and_gone)
+        strike_once(patch, processor.shutil, "copyfile", absent_and_gone)
         told = door.walk()
     assert sorted(told.statuses) == ["failed", "skipped"], told
     assert not told.left
@@ -223,7 +226,7 @@ def _filling_up(self: Any, data: bytes, real: Any, file: str) -> None:
 def test_an_output_folder_that_may_not_be_written(door: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         # mode bits mean nothing to some users
-        patch.setattr(one_file.os, "access", lambda path, mode: False)
+        patch.setattr(processor.os, "access", lambda path, mode: False)
         said = door.call()
     assert door.code == 1 and said.count("\n") == 1
     assert f"cannot write into {door.out}: permission denied" in said

@@ -14,9 +14,9 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 from lib_prodshot.errors import OutputError, PictureError
-from lib_prodshot.jobs.input_files import identity, status
-from lib_prodshot.jobs.one_file import name_limit, output_stems, real_path
-from lib_prodshot.jobs.summary import counted
+from lib_prodshot.jobs.files.reading import identity, status
+from lib_prodshot.jobs.processor import name_limit, output_stems, real_path
+from lib_prodshot.jobs.report.summary import counted
 
 READABLE = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"}

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from lib_prodshot.jobs.input_files import is_file, open_regular
+from lib_prodshot.jobs.files.reading import is_file, open_regular
 from lib_prodshot.outcome import Detection
 from lib_prodshot.overlay import draw_overlay
 

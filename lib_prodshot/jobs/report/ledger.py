@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from lib_prodshot.jobs.lines import Lines
-from lib_prodshot.jobs.report import CSV_NAME, JSONL_NAME, Line, csv_row, rewrite, whole_lines
-from lib_prodshot.jobs.staging import output_error
+from lib_prodshot.jobs.files.staging import output_error
+from lib_prodshot.jobs.report.lines import Lines
+from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME, Line, csv_row, rewrite, whole_lines
 from lib_prodshot.outcome import csv_cells
 
 __all__ = ["Ledger", "Line"]

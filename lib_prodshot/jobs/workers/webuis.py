@@ -10,7 +10,7 @@ from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
 from lib_prodshot.hosts.remote import RemoteError, RemoteWebUI
 from lib_prodshot.hosts.remote.inpainting import RemoteInpaintingBackend
-from lib_prodshot.jobs.engines import EngineGone
+from lib_prodshot.jobs.workers.engines import EngineGone
 from lib_prodshot.request import Request
 
 _NO_ANSWER = (0, 502, 503, 504)

@@ -17,9 +17,9 @@ from urllib.parse import quote
 from PIL import Image, ImageDraw, ImageFont
 
 from lib_prodshot.errors import OutputError
-from lib_prodshot.jobs.report import read_report
-from lib_prodshot.jobs.staging import Staging
-from lib_prodshot.jobs.thumbnails import PAPER, Encoded, EncodedThumbnails, Thumbnails, encode, thumbnails_of
+from lib_prodshot.jobs.files.staging import Staging
+from lib_prodshot.jobs.report.report import read_report
+from lib_prodshot.jobs.report.thumbnails import PAPER, Encoded, EncodedThumbnails, Thumbnails, encode, thumbnails_of
 
 PNG_NAME = "contact-sheet.png"
 HTML_NAME = "contact-sheet.html"
@@ -128,7 +128,7 @@ class _JobNames(_Names):
 
 def _page(rows: Iterable[str], lines: Sequence[Mapping[str, Any]], title: str) -> Iterator[str]:
     """The page's text in pieces. Everything that comes from outside is escaped here and nowhere else."""
-    template = files("lib_prodshot.jobs").joinpath("contact_sheet.html").read_text(encoding="utf-8")
+    template = files("lib_prodshot.jobs.report").joinpath("contact_sheet.html").read_text(encoding="utf-8")
     head, _, tail = template.partition("<!-- rows -->")
     counts = {status: sum(line.get("status") == status for line in lines) for status in _STATUS_COLOURS}
     head = head.replace("{{title}}", html.escape(title)).replace("{{all}}", str(len(lines)))

@@ -10,11 +10,11 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lib_prodshot.jobs.input_files import is_file
-from lib_prodshot.jobs.ledger import Line
-from lib_prodshot.jobs.one_file import Stamp, real_path
-from lib_prodshot.jobs.staging import output_error
-from lib_prodshot.jobs.work_list import READABLE, Entry
+from lib_prodshot.jobs.files.reading import is_file
+from lib_prodshot.jobs.files.staging import output_error
+from lib_prodshot.jobs.folder.work_list import READABLE, Entry
+from lib_prodshot.jobs.processor import Stamp, real_path
+from lib_prodshot.jobs.report.ledger import Line
 from lib_prodshot.request import Request
 from lib_prodshot.steps import registry
 

@@ -14,9 +14,9 @@ import pytest
 from lib_prodshot.hosts import webui as real_host
 from lib_prodshot.hosts.generation import session
 from lib_prodshot.hosts.nested_pass import backend as nested_pass
+from tests.faults.doors import Accordion, Door, Script
+from tests.faults.faults import raises, strike_once
 from tests.hosts.conftest import noise_picture, outcomes, parameters
-from tests.weather.doors import Accordion, Door, Script
-from tests.weather.faults import raises, strike_once
 
 ODD = RuntimeError("the host is not itself")
 

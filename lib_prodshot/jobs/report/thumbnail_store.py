@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lib_prodshot.errors import OutputError
-from lib_prodshot.jobs.input_files import within
-from lib_prodshot.jobs.ledger import Line
-from lib_prodshot.jobs.one_file import READ_PATIENCE
-from lib_prodshot.jobs.staging import Staging, output_error
-from lib_prodshot.jobs.thumbnails import Encoded, EncodedThumbnails, encode, thumbnails_of
+from lib_prodshot.jobs.files.reading import within
+from lib_prodshot.jobs.files.staging import Staging, output_error
+from lib_prodshot.jobs.processor import READ_PATIENCE
+from lib_prodshot.jobs.report.ledger import Line
+from lib_prodshot.jobs.report.thumbnails import Encoded, EncodedThumbnails, encode, thumbnails_of
 
 FILE_NAME = "thumbnails.jsonl"
 

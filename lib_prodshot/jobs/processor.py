@@ -18,8 +18,8 @@ from lib_prodshot import pictures, pipeline
 from lib_prodshot.enhancing.interface import Enhancer
 from lib_prodshot.errors import OutputError, PictureError, ProdshotError, RequestError
 from lib_prodshot.finding.finder import Finder
-from lib_prodshot.jobs.input_files import within
-from lib_prodshot.jobs.staging import Staging, short_suffix
+from lib_prodshot.jobs.files.reading import within
+from lib_prodshot.jobs.files.staging import Staging, short_suffix
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.request import Request
 

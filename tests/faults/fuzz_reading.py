@@ -193,7 +193,7 @@ def _as_toml(values: dict[str, Any]) -> str:
 def weights_headers(chance: random.Random, count: int, keep: Path) -> Counter[str]:
     """Safetensors files whose header says anything: a LoRA to be published, a checkpoint whose family is asked for."""
     from lib_prodshot.hosts.installed import family_of_file
-    from lib_prodshot.training.lora import LoraError, inspect, is_whole
+    from lib_prodshot.training.lora import LoraError, inspect, is_complete
 
     numbers = st.integers(-9, 40) | ANYTHING
     entry = st.fixed_dictionaries(
@@ -214,7 +214,7 @@ def weights_headers(chance: random.Random, count: int, keep: Path) -> Counter[st
         told = len(header) if length is None else length
         path.write_bytes(told.to_bytes(8, "little") + header + bytes(tail))
         assert family_of_file(path) in ("sd15", "sd2", "sdxl", "other")
-        assert is_whole(path) in (True, False)
+        assert is_complete(path) in (True, False)
         try:
             inspect(path)
         except LoraError:
@@ -272,8 +272,8 @@ class Tags(HTMLParser):
 
 def reports(chance: random.Random, count: int, keep: Path) -> Counter[str]:
     """Names of files and products that are anything, in `report.jsonl`, `report.csv` and the page."""
-    from lib_prodshot.jobs.contact_sheet import write_job_page
-    from lib_prodshot.jobs.report import csv_row
+    from lib_prodshot.jobs.report.contact_sheet import write_job_page
+    from lib_prodshot.jobs.report.report import csv_row
 
     def check(names: tuple[str, str, str]) -> str:
         file, product, reason = names

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lib_prodshot.enhancing import load_enhancer
 from lib_prodshot.finding.finder import Finder
-from lib_prodshot.jobs.engines import RESTS, Engine, LocalEngine
-from lib_prodshot.jobs.hands import LocalHand
+from lib_prodshot.jobs.workers.engines import RESTS, Engine, LocalEngine
+from lib_prodshot.jobs.workers.local_worker import LocalHand
 from lib_prodshot.request import Request
 
 LoadEngines = Callable[[], Sequence[Engine] | None]
@@ -76,7 +76,7 @@ def engines_for(
         return None
     if not webuis:
         return [LocalEngine(load_enhancer(request.engine))]
-    from lib_prodshot.jobs.webuis import refuse_different, refuse_repeated, survey
+    from lib_prodshot.jobs.workers.webuis import refuse_different, refuse_repeated, survey
 
     refuse_repeated(webuis)
     seen = survey(webuis, request)

@@ -18,9 +18,9 @@ from types import TracebackType
 from typing import Any
 
 from lib_prodshot.errors import OutputError
-from lib_prodshot.jobs.input_files import open_regular
-from lib_prodshot.jobs.lines import Lines
-from lib_prodshot.jobs.staging import Staging, output_error
+from lib_prodshot.jobs.files.reading import open_regular
+from lib_prodshot.jobs.files.staging import Staging, output_error
+from lib_prodshot.jobs.report.lines import Lines
 from lib_prodshot.outcome import CSV_COLUMNS, Outcome, csv_cells
 
 JSONL_NAME = "report.jsonl"

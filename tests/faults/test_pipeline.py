@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.weather.doors import Accordion, Api, CommandLine, Door, Script, give_finder
-from tests.weather.faults import FAULTS, Fault
+from tests.faults.doors import Accordion, Api, CommandLine, Door, Script, give_finder
+from tests.faults.faults import FAULTS, Fault
 
 DOORS = ("enhance", "batch", "script", "accordion", "API")
 

@@ -17,10 +17,10 @@ from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Findings, Picture
-from lib_prodshot.jobs.engines import RESTS, Engine, EngineGone
-from lib_prodshot.jobs.input_files import open_regular
-from lib_prodshot.jobs.one_file import Worker
-from lib_prodshot.jobs.pools import NobodyLeft, Pool, Room
+from lib_prodshot.jobs.files.reading import open_regular
+from lib_prodshot.jobs.processor import Worker
+from lib_prodshot.jobs.workers.engines import RESTS, Engine, EngineGone
+from lib_prodshot.jobs.workers.resources import NobodyLeft, Pool, Room
 from lib_prodshot.outcome import Outcome
 from lib_prodshot.request import ProductClass, Request
 

@@ -6,7 +6,7 @@ import hashlib
 from functools import partial
 from pathlib import Path
 
-from lib_prodshot.jobs.input_files import open_regular, within
+from lib_prodshot.jobs.files.reading import open_regular, within
 
 _BLOCK = 1 << 22
 

@@ -26,17 +26,18 @@ from typing import Any, Literal, Protocol
 
 from lib_prodshot import __version__
 from lib_prodshot.errors import OutputError, ProdshotError
-from lib_prodshot.jobs import contact_sheet, resume
-from lib_prodshot.jobs.hands import Done, Hand, HandGone, Order
-from lib_prodshot.jobs.ledger import Ledger, Line
-from lib_prodshot.jobs.one_file import is_as_then, make_folder, real_path, stamp_of
-from lib_prodshot.jobs.pools import Dismissed
-from lib_prodshot.jobs.report import JSONL_NAME
-from lib_prodshot.jobs.seeds import content_of, picture_seed
-from lib_prodshot.jobs.staging import STATE_FOLDER, Staging, output_error, sole_writer
-from lib_prodshot.jobs.summary import Summary
-from lib_prodshot.jobs.thumbnail_store import ThumbnailStore
-from lib_prodshot.jobs.work_list import Entry, MayOpen, WorkList, in_a_row, list_pictures
+from lib_prodshot.jobs.files.staging import STATE_FOLDER, Staging, output_error, sole_writer
+from lib_prodshot.jobs.folder import resume
+from lib_prodshot.jobs.folder.seeds import content_of, picture_seed
+from lib_prodshot.jobs.folder.work_list import Entry, MayOpen, WorkList, in_a_row, list_pictures
+from lib_prodshot.jobs.processor import is_as_then, make_folder, real_path, stamp_of
+from lib_prodshot.jobs.report import contact_sheet
+from lib_prodshot.jobs.report.ledger import Ledger, Line
+from lib_prodshot.jobs.report.report import JSONL_NAME
+from lib_prodshot.jobs.report.summary import Summary
+from lib_prodshot.jobs.report.thumbnail_store import ThumbnailStore
+from lib_prodshot.jobs.workers.local_worker import Done, Hand, HandGone, Order
+from lib_prodshot.jobs.workers.resources import Dismissed
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.request import Request
 

@@ -15,9 +15,9 @@ from PIL import Image
 
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.cli import main
-from lib_prodshot.jobs.resume import remove_results
-from tests.weather.doors import give_finder, picture
-from tests.weather.fuzz_reading import RUNS, Tags, _is_number
+from lib_prodshot.jobs.folder.resume import remove_results
+from tests.faults.doors import give_finder, picture
+from tests.faults.fuzz_reading import RUNS, Tags, _is_number
 
 PAGE = ROOT / "docs" / "security.md"
 NAMES = [

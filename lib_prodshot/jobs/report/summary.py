@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from lib_prodshot.jobs.ledger import Line
+from lib_prodshot.jobs.report.ledger import Line
 
 STAGES = ("read", "find", "mask", "enhance", "preserve", "write")
 """The stages of one picture, in their order; 'detect' and 'segment' are parts of 'find'."""

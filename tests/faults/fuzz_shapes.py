@@ -19,7 +19,7 @@ from lib_prodshot.errors import EnhanceError, FinderError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Box, Boxes, Find, Picture, SoftMask
 from lib_prodshot.request import ProductClass, Request
-from tests.weather.fuzz_decoding import corpus
+from tests.faults.fuzz_decoding import corpus
 
 
 def _size(chance: random.Random) -> tuple[int, int]:

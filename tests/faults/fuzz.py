@@ -1,4 +1,4 @@
-"""`python -m tests.weather.fuzz [--count 50000] [--seed 1] [--only NAME]`: generated cases against everything that
+"""`python -m tests.faults.fuzz [--count 50000] [--seed 1] [--only NAME]`: generated cases against everything that
 reads what others wrote. Prints a table; the first case that does more than refuse in words ends it with its traceback.
 
 A case that never ends or kills the process is found as well: each damaged file has `PATIENCE` seconds
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
-from tests.weather import fuzz_decoding, fuzz_reading, fuzz_shapes
+from tests.faults import fuzz_decoding, fuzz_reading, fuzz_shapes
 
 Target = Callable[[random.Random, int, Path], Counter[str]]
 """Runs so many cases; returns how many ended in which way. Raises for a case that must not be."""

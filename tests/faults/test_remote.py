@@ -21,10 +21,10 @@ from lib_prodshot.cli import main
 from lib_prodshot.errors import ProdshotError
 from lib_prodshot.hosts.remote import RemoteError, RemoteWebUI
 from lib_prodshot.hosts.remote import client as remote
+from tests.faults.doors import CommandLine, Told, digests, give_finder, strays
+from tests.faults.faults import strike_once
 from tests.jobs import webui_double
 from tests.jobs.webui_double import Double
-from tests.weather.doors import CommandLine, Told, digests, give_finder, strays
-from tests.weather.faults import strike_once
 
 httpx = pytest.importorskip("httpx")
 

@@ -1,4 +1,4 @@
-"""A few thousand of the generated cases of `tests.weather.fuzz`, the same in every run; the script runs many more."""
+"""A few thousand of the generated cases of `tests.faults.fuzz`, the same in every run; the script runs many more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.weather.fuzz import TARGETS, run
+from tests.faults.fuzz import TARGETS, run
 
 CASES = int(os.environ.get("PRODSHOT_WEATHER_FUZZ", "3000"))
 

@@ -1,0 +1,1 @@
+"""The report of a job: its lines, its totals, its contact sheet."""
