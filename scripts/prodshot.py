@@ -1,4 +1,4 @@
-"""The WebUI's door: the accordion, the script of the same name, and the callbacks. All else is in `lib_prodshot`."""
+"""The WebUI's entry point: the accordion, the script of the same name, and the callbacks; all else is in `lib_prodshot`."""
 
 from __future__ import annotations
 

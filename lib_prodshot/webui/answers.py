@@ -71,7 +71,7 @@ def _refused(status: int, message: str, problems: Sequence[FieldProblem], header
 
 
 def problems_json(problems: Sequence[FieldProblem]) -> list[dict[str, str]]:
-    """What is wrong with each field, as every door that speaks HTTP says it."""
+    """What is wrong with each field, as every HTTP entry point says it."""
     return [
         {
             "field": problem.field[:MAX_LETTERS],

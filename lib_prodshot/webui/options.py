@@ -11,7 +11,7 @@ from lib_prodshot.errors import ProdshotError
 from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.compatibility import webui_modules
 from lib_prodshot.request import setting_named, settings
-from lib_prodshot.webui.presets import Shelf
+from lib_prodshot.webui.presets import PresetStore
 
 SECTION = ("prodshot", "Prodshot")
 
@@ -49,7 +49,7 @@ def _options(option: Any) -> dict[str, Any]:
         "prodshot_save": option([], "Keep by default", gr.CheckboxGroup, {"choices": list(_kept())})
         .info("what the panel's Output tab starts with")
         .needs_reload_ui(),
-        "prodshot_preset": option("", "Default preset", gr.Dropdown, lambda: {"choices": ["", *shelf().names()]})
+        "prodshot_preset": option("", "Default preset", gr.Dropdown, lambda: {"choices": ["", *preset_store().names()]})
         .info("what the panel starts with; the API always starts from the schema's defaults")
         .needs_reload_ui(),
         "prodshot_api_megabytes": option(
@@ -58,9 +58,9 @@ def _options(option: Any) -> dict[str, Any]:
     }
 
 
-def shelf() -> Shelf:
+def preset_store() -> PresetStore:
     """The WebUI's presets, in its data folder, where updates of the extension do not touch them."""
-    return Shelf(host().data_path() / "prodshot-presets")
+    return PresetStore(host().data_path() / "prodshot-presets")
 
 
 def start_values() -> dict[str, Any]:
@@ -75,7 +75,7 @@ def start_values() -> dict[str, Any]:
     if not name:
         return values
     try:
-        return {**values, **shelf().load(name).request.to_dict()}
+        return {**values, **preset_store().load(name).request.to_dict()}
     except ProdshotError as error:
         host().warn(f"Prodshot's default preset was not loaded: {error}")
         return values

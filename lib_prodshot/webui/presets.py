@@ -76,7 +76,7 @@ def _problem(message: str, allowed: str = "") -> RequestError:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class PresetStore:
     """The folder in which presets lie, `NAME.json` each."""
 
     folder: Path

@@ -128,7 +128,7 @@ def backends(langsam: tuple[str, ...], lite: tuple[str, ...]) -> tuple[Backend, 
     )
 
 
-class Shelf:
+class PresetStore:
     """What weights are there, and a fetch that the test lets go on."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,18 +157,18 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> Shelf:
-    return Shelf(monkeypatch)
+def shelf(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> PresetStore:
+    return PresetStore(monkeypatch)
 
 
-def test_ready(host: LocalHost, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ready(host: LocalHost, shelf: PresetStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "backends", lambda: backends((), ()))
     shelf.present = {entry.name for entry in weights.catalogue()}
     state = state_of("auto")
     assert (state.level, state.text, state.button) == ("ready", "LangSAM ready", "")
 
 
-def test_weights_missing_with_lite_at_hand(host: LocalHost, shelf: Shelf) -> None:
+def test_weights_missing_with_lite_at_hand(host: LocalHost, shelf: PresetStore) -> None:
     total = sum(entry.size for entry in weights.select(["langsam"]))
     state = state_of("auto")
     assert state.level == "limited" and state.fetch_bytes == total
@@ -176,20 +176,20 @@ def test_weights_missing_with_lite_at_hand(host: LocalHost, shelf: Shelf) -> Non
     assert re.fullmatch(r"Fetch [\d,]+ MB", state.button)
 
 
-def test_asked_for_by_name(host: LocalHost, shelf: Shelf) -> None:
+def test_asked_for_by_name(host: LocalHost, shelf: PresetStore) -> None:
     assert state_of("lite").level == "ready"
     state = state_of("langsam")
     assert state.level == "missing" and state.text.startswith("LangSAM: weights missing")
 
 
-def test_a_package_is_missing(host: LocalHost, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_is_missing(host: LocalHost, shelf: PresetStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "backends", lambda: backends(("install groundingdino-py",), ("install onnxruntime",)))
     shelf.present = {entry.name for entry in weights.catalogue()}
     state = state_of("auto")
     assert state.level == "missing" and "groundingdino-py" in state.text and state.button == ""
 
 
-def test_fetching_shows_progress_and_ends(host: LocalHost, shelf: Shelf) -> None:
+def test_fetching_shows_progress_and_ends(host: LocalHost, shelf: PresetStore) -> None:
     line, button = find_box.fetch_or_stop("auto")
     assert shelf.halfway.wait(10)
     line, button = find_box.show_state("auto")
@@ -201,7 +201,7 @@ def test_fetching_shows_progress_and_ends(host: LocalHost, shelf: Shelf) -> None
     assert "<progress" not in line and button["visible"] is False
 
 
-def test_fetching_is_stopped(host: LocalHost, shelf: Shelf) -> None:
+def test_fetching_is_stopped(host: LocalHost, shelf: PresetStore) -> None:
     find_box.fetch_or_stop("auto")
     assert shelf.halfway.wait(10)
     threading.Timer(0.1, shelf.gate.set).start()
@@ -210,7 +210,7 @@ def test_fetching_is_stopped(host: LocalHost, shelf: Shelf) -> None:
     assert not shelf.present and not shelf.fetching.is_running()
 
 
-def test_a_failed_fetch_says_why(host: LocalHost, shelf: Shelf) -> None:
+def test_a_failed_fetch_says_why(host: LocalHost, shelf: PresetStore) -> None:
     shelf.error = WeightsError("the <server> is not reachable")
     find_box.fetch_or_stop("auto")
     shelf.fetching.wait(10)
@@ -218,7 +218,7 @@ def test_a_failed_fetch_says_why(host: LocalHost, shelf: Shelf) -> None:
     assert "the &lt;server&gt; is not reachable" in line and button["value"].startswith("Fetch")
 
 
-def test_one_fetch_at_a_time(host: LocalHost, shelf: Shelf) -> None:
+def test_one_fetch_at_a_time(host: LocalHost, shelf: PresetStore) -> None:
     shelf.fetching.start("auto")
     first = shelf.fetching._thread
     shelf.fetching.start("auto")

@@ -11,7 +11,7 @@ pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: unde
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 
 from lib_prodshot.products import parse_prompts
-from lib_prodshot.training.publishing.prompts import NOTE, prompts_in
+from lib_prodshot.training.publishing.prompts import NOTES_PREFIX, published_prompts
 from lib_prodshot.webui.panel import lora_prompts
 from tests.api.local_host import LocalHost
 from tests.panel.drawing import draw_page, elem_id
@@ -25,7 +25,11 @@ PROMPT = (
 def published(host: LocalHost) -> LocalHost:
     folder = host.trains.lora_folder()
     folder.mkdir(parents=True)
-    told = {"activation text": "ppzocketv2", "preferred weight": 0.8, "notes": f"{NOTE} 0.1.0 (sd-scripts) on x"}
+    told = {
+        "activation text": "ppzocketv2",
+        "preferred weight": 0.8,
+        "notes": f"{NOTES_PREFIX} 0.1.0 (sd-scripts) on x",
+    }
     for name, text in (
         ("ppzocketv2-10", json.dumps(told)),
         ("gone", json.dumps(told)),
@@ -40,7 +44,7 @@ def published(host: LocalHost) -> LocalHost:
 
 
 def test_only_what_prodshot_published_is_offered(published: LocalHost) -> None:
-    assert prompts_in(published.trains.lora_folder()) == {"ppzocketv2-10": PROMPT}
+    assert published_prompts(published.trains.lora_folder()) == {"ppzocketv2-10": PROMPT}
     page, _ = draw_page()
     box = next(block for block in page.blocks.values() if block.elem_id == elem_id("img2img")("lora"))
     assert [choice[1] if isinstance(choice, tuple) else choice for choice in box.choices] == ["", "ppzocketv2-10"]

@@ -140,7 +140,7 @@ def test_groups_follow_the_engine(host: LocalHost) -> None:
 def test_the_settings_page_sets_the_panels_start_and_not_the_apis(host: LocalHost) -> None:
     from lib_prodshot.webui import options
 
-    options.shelf().save("Bags", {"products": "handbag", "padding": 64, "save_masks": False})
+    options.preset_store().save("Bags", {"products": "handbag", "padding": 64, "save_masks": False})
     host.options |= {"prodshot_finder": "lite", "prodshot_save": ["masks", "overlays"]}
     _, panels = draw_page()
     values = dict(zip([known.name for known in TABLE], [c.value for c in panels["img2img", False].components]))

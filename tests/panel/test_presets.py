@@ -15,12 +15,12 @@ from lib_prodshot.errors import OutputError, RequestError
 from lib_prodshot.request import Request, settings
 from lib_prodshot.webui import options, presets
 from lib_prodshot.webui.panel import preset_box
-from lib_prodshot.webui.presets import Shelf, from_text
+from lib_prodshot.webui.presets import PresetStore, from_text
 from tests.api.local_host import LocalHost
 
 
 def test_save_load_and_delete(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "new" / "folder")
+    shelf = PresetStore(tmp_path / "new" / "folder")
     assert shelf.names() == []
     shelf.save("Taschen für Ä", {"products": "handbag", "padding": 48})
     shelf.save("alpha", {"products": "shoe"})
@@ -90,7 +90,7 @@ def test_strict(text: str, words: str) -> None:
     ],
 )
 def test_names_that_are_no_files_names(tmp_path: Path, name: Any) -> None:
-    shelf = Shelf(tmp_path)
+    shelf = PresetStore(tmp_path)
     for act in (lambda: shelf.save(name, {}), lambda: shelf.load(name), lambda: shelf.delete(name)):
         with pytest.raises(RequestError):
             act()
@@ -101,7 +101,7 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_bytes(b"\xff\xfe")
     (tmp_path / "..json").write_text("{}")
     (tmp_path / "notes.txt").write_text("x")
-    shelf = Shelf(tmp_path)
+    shelf = PresetStore(tmp_path)
     assert shelf.names() == ["broken"]
     with pytest.raises(RequestError):
         shelf.load("broken")
@@ -125,7 +125,7 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
 def test_what_cannot_be_read_as_a_preset_is_not_missing_and_stays(tmp_path: Path, data: bytes, words: str) -> None:
     path = tmp_path / "mine.json"
     path.write_bytes(data)
-    shelf = Shelf(tmp_path)
+    shelf = PresetStore(tmp_path)
     assert shelf.names() == ["mine"]
     with pytest.raises(RequestError, match=words):
         shelf.load("mine")
@@ -139,7 +139,7 @@ def test_what_cannot_be_read_as_a_preset_is_not_missing_and_stays(tmp_path: Path
 
 @pytest.mark.parametrize("kind", ["a folder", "a link to nothing", "a disk error"])
 def test_what_is_no_file_of_ours_stays(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, shelf = tmp_path / "mine.json", Shelf(tmp_path)
+    path, shelf = tmp_path / "mine.json", PresetStore(tmp_path)
     if kind == "a folder":
         path.mkdir()
     elif kind == "a link to nothing":
@@ -162,7 +162,7 @@ def _broken(*_: Any, **__: Any) -> str:
 
 
 def test_a_shelf_that_cannot_be_read_is_said_on_the_page(host: LocalHost) -> None:
-    shelf = options.shelf()
+    shelf = options.preset_store()
     assert shelf.trouble() == ""
     shelf.folder.parent.mkdir(parents=True, exist_ok=True)
     shelf.folder.write_text("no folder")
@@ -178,7 +178,7 @@ def test_a_shelf_that_cannot_be_read_is_said_on_the_page(host: LocalHost) -> Non
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
-        Shelf(tmp_path / "file" / "presets").save("x", {})
+        PresetStore(tmp_path / "file" / "presets").save("x", {})
 
 
 # --- the panel's tab ------------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def test_the_tabs_buttons(host: LocalHost) -> None:
     message, _, *updates = preset_box._take(text["value"])
     assert [update["value"] for update in updates] == values(products="car")
     message, dropdown = preset_box._delete("Bags")
-    assert options.shelf().names() == [] and dropdown["choices"] == [""]
+    assert options.preset_store().names() == [] and dropdown["choices"] == [""]
 
 
 def test_what_goes_wrong_is_said_and_changes_nothing(host: LocalHost) -> None:

@@ -50,7 +50,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> JobTable:
     fresh = JobTable()
     for module in (job_box, training_page, training_boxes, job_table):
         monkeypatch.setattr(module, "JOBS", fresh)
-    monkeypatch.setattr(training_jobs, "TELL_EVERY", 0.02)
+    monkeypatch.setattr(training_jobs, "POLL_SECONDS", 0.02)
     return fresh
 
 
@@ -129,7 +129,7 @@ def test_nothing_of_it_goes_into_the_webuis_defaults(host: LocalHost) -> None:
 
 
 def test_without_its_packages_or_host_it_says_why(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_tab, "NEEDED", {"no_such_module": "no-such-package"})
+    monkeypatch.setattr(training_tab, "REQUIRED_PACKAGES", {"no_such_module": "no-such-package"})
     (page, *_) = next(tab for tab in tabs.draw_tabs() if tab[2] == "prodshot_training")
     (told,) = [block.value for block in page.blocks.values() if isinstance(block, gr.HTML)]
     assert "training needs no-such-package" in told
@@ -141,7 +141,7 @@ def test_the_form_is_the_recipe_and_comes_back_from_it() -> None:
     recipe = Recipe.of(told, complete=False)
     assert (recipe.output_name, recipe.sample_prompts, recipe.unet_lr, recipe.seed) == ("bag", ("a", "b"), 1.0, 7)
     assert recipe.subsets[0].image_dir == "more" and recipe.extra == {"max_grad_norm": 0.5}
-    shown = training_form.filled(recipe)
+    shown = training_form.form_updates(recipe)
     assert Recipe.of(training_page.form_values(shown), complete=False) == recipe
 
 
@@ -280,8 +280,8 @@ def test_what_lacks_is_said_and_can_be_fetched(
     assert "sd-scripts is not here" in drawn["trainer"].value and drawn["setup"].open
     plan = setup.SetupPlan(tmp_path, tmp_path / "sd-scripts", True, "cpu", "python3")
     monkeypatch.setattr(setup, "plan", lambda: plan)
-    facts = sd_scripts.Facts("3.11", "2.6.0", (), {}, {})
-    monkeypatch.setattr(setup, "carry_out", lambda plan, tell: (tell("making"), (STAND_IN, facts))[1])
+    info = sd_scripts.TrainerInfo("3.11", "2.6.0", (), {}, {})
+    monkeypatch.setattr(setup, "install", lambda plan, tell: (tell("making"), (STAND_IN, info))[1])
     job = until_over(training_boxes.SetupBox._begin())
     assert job.state == "done" and job.result == {"torch": "2.6.0"}
     monkeypatch.setattr(sd_scripts, "find", lambda *_: STAND_IN)
@@ -291,7 +291,7 @@ def test_what_lacks_is_said_and_can_be_fetched(
 
 def test_what_nobody_foresaw_is_said(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_view, "report", lambda _: [][0])
-    monkeypatch.setattr(training_page.training_check, "look_over", lambda *_: None)
+    monkeypatch.setattr(training_page.training_check, "run_check", lambda *_: None)
     assert "nobody foresaw" in training_page._check(*form())
     assert issubclass(TrainerMissing, ProdshotError)
 

@@ -47,7 +47,7 @@ def draw(elem_id: Callable[[str], str]) -> PresetBox:
     with gr.Row(elem_classes=["prodshot-row"]):
         # a preset that another tab of the browser has saved meanwhile is none of the choices drawn here
         preset = gr.Dropdown(
-            ["", *options.shelf().names()],
+            ["", *options.preset_store().names()],
             value="",
             label="Preset",
             info="Saved settings of the whole panel.",
@@ -70,7 +70,7 @@ def draw(elem_id: Callable[[str], str]) -> PresetBox:
         )
         save = small_button("Save", elem_id("preset_save"))
         share = small_button("Share", elem_id("preset_share"))
-    trouble = options.shelf().trouble()
+    trouble = options.preset_store().trouble()
     message = gr.HTML(
         said(trouble, is_error=True) if trouble else "",
         elem_id=elem_id("preset_message"),
@@ -105,7 +105,7 @@ def _filled(preset: presets.Preset, text: str) -> list[Any]:
 
 def _load(name: str) -> list[Any]:
     try:
-        preset = options.shelf().load(name)
+        preset = options.preset_store().load(name)
     except ProdshotError as error:
         return _unchanged(error)
     return _filled(preset, f"Loaded {preset.name}.")
@@ -129,20 +129,20 @@ def _share(name: str, *values: Any) -> tuple[Any, Any]:
 
 def _save(name: str, *values: Any) -> tuple[Any, Any]:
     try:
-        preset = options.shelf().save(name, _request(values).to_dict())
+        preset = options.preset_store().save(name, _request(values).to_dict())
     except ProdshotError as error:
         return said(str(error), is_error=True), gr.update()
-    return said(f"Saved {preset.name}."), gr.update(choices=["", *options.shelf().names()], value=preset.name)
+    return said(f"Saved {preset.name}."), gr.update(choices=["", *options.preset_store().names()], value=preset.name)
 
 
 def _delete(name: str) -> tuple[Any, Any]:
     if not name:
         return gr.update(), gr.update()
     try:
-        options.shelf().delete(name)
+        options.preset_store().delete(name)
     except ProdshotError as error:
         return said(str(error), is_error=True), gr.update()
-    return said(f"Deleted {name}."), gr.update(choices=["", *options.shelf().names()], value="")
+    return said(f"Deleted {name}."), gr.update(choices=["", *options.preset_store().names()], value="")
 
 
 def _request(values: Sequence[Any]) -> Any:
