@@ -114,7 +114,7 @@ def _spoil_lite(model_name: str) -> Callable[[Any, pytest.MonkeyPatch, Spoil], N
         model = getattr(half._models, model_name)
         good = model._load
         model.unload()
-        half._eyes._seen = None
+        half._models._last = None
 
         def load() -> Any:
             run = good()
