@@ -61,6 +61,23 @@ def exif_without_previews(exif: bytes) -> tuple[bytes, bool]:
     return (bytes(spoilt), True) if found else (exif, False)
 
 
+def exif_upright(exif: bytes) -> bytes:
+    """An EXIF block that says that its picture stands upright, all other bytes in their places."""
+    if not tiff_tags.is_tiff(exif[:4]):
+        return exif
+    order = "<" if exif[:1] == b"I" else ">"
+    turned = bytearray(exif)
+    try:
+        (first,) = struct.unpack_from(f"{order}I", exif, 4)
+        (count,) = struct.unpack_from(f"{order}H", exif, first)
+        for place in range(first + 2, first + 2 + 12 * count, 12):
+            if struct.unpack_from(f"{order}H", exif, place) == (274,):
+                struct.pack_into(f"{order}H", turned, place + 8, 1)
+    except struct.error:
+        return exif
+    return bytes(turned)
+
+
 def _blank(spoilt: bytearray, exif: bytes, order: str, directory: int) -> None:
     """Blank a thumbnail's bytes: JPEGInterchangeFormat (513, 514) or strips (273, 279)."""
     (count,) = struct.unpack_from(f"{order}H", exif, directory)

@@ -14,6 +14,7 @@ import PIL
 
 from lib_prodshot.errors import PictureError
 from lib_prodshot.pictures import formats
+from lib_prodshot.pictures.blocks import exif_upright
 from lib_prodshot.pictures.loaded import Native
 
 _LAST_FOR_PILLOW_9 = "0.13.1"
@@ -21,7 +22,8 @@ _LAST_FOR_PILLOW_9 = "0.13.1"
 
 @dataclass(frozen=True)
 class Decoded:
-    """Samples in display orientation (H×W×3 or ×4, uint8 or uint16 with the file's own levels), and its blocks."""
+    """Samples in display orientation (H×W×3 or ×4, uint8 or uint16 with the file's own levels), and its blocks; the
+    decoder has turned the picture, so its EXIF no longer asks for that."""
 
     samples: Native
     exif: bytes | None
@@ -57,7 +59,7 @@ def read(data: bytes, bits: int, refuse_large: Callable[[int, int], None]) -> De
     exif = info.get("exif")
     return Decoded(
         np.ascontiguousarray(samples),
-        exif.removeprefix(b"Exif\0\0") if exif else None,
+        exif_upright(exif.removeprefix(b"Exif\0\0")) if exif else None,
         info.get("xmp") or None,
         len(opened),
     )

@@ -5,6 +5,7 @@ Source of the format: W3C, "Portable Network Graphics (PNG) Specification (Third
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
@@ -35,6 +36,7 @@ _UNSAID = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdA
 
 _NAMES = {b"caBX": "caBX (content credentials)"}
 _AFTER_PALETTE = (b"bKGD", b"hIST")
+_LETTERS = re.compile(rb"[A-Za-z]{4}")
 _ONE_MEGABYTE = 1 << 20
 _PIXELS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT"))
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -56,14 +58,19 @@ def read_chunks(file: BinaryIO) -> tuple[tuple[Chunk, ...], tuple[str, ...]]:
         length, kind = struct.unpack(">I4s", head)
         if kind == b"IEND":
             break
-        may_be_copied = kind in _KEPT or bool(kind[0] & kind[3] & 0x20)
-        if may_be_copied and kind not in unfit and kind not in _UNSAID:
-            chunks.append((kind, file.read(length)))
-            file.seek(4, 1)
+        if kind in _UNSAID:
+            file.seek(length + 4, 1)
             continue
-        if kind not in _UNSAID:
-            others.append(_NAMES.get(kind, kind.decode("ascii", "replace")))
-        file.seek(length + 4, 1)
+        if not _LETTERS.fullmatch(kind):  # damage, and no chunk
+            break
+        data = file.read(length)
+        whole = file.read(4) == struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+        may_be_copied = kind in _KEPT or bool(kind[0] & kind[3] & 0x20)
+        if may_be_copied and kind not in unfit and whole:
+            chunks.append((kind, data))
+            continue
+        name = _NAMES.get(kind, kind.decode("ascii"))
+        others.append(name if whole else f"{name} (damaged)")
     return tuple(chunks), tuple(dict.fromkeys(others))
 
 

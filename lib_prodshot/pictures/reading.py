@@ -211,7 +211,6 @@ def _read_heif(data: bytes, suffix: str, refuse_large: Refusal) -> LoadedPicture
         suffix=suffix,
         lossless=False,
         frames=decoded.frames,
-        # the decoder has turned the picture, and its EXIF says so
         metadata=Metadata(still.icc, decoded.exif, decoded.xmp, None, still.cicp, bits=still.bits if deep else None),
         notes=(*frames, *((row.says,) if row.says else ()), *beside),
         space=_space_of_still(still),
@@ -367,6 +366,8 @@ def _jpeg_facts(file: BinaryIO, image: Image.Image) -> _Facts:
     metadata = replace(_info(image), xmp=xmp, photoshop=told.photoshop, comments=comments)
     if told.kind == "CMYK 8" and comments and tiff.has_description(metadata.exif):
         notes.append("its comment was left out: EXIF has a description of its own")
+    if told.kind == "CMYK 8" and metadata.exif and not tiff.is_whole(metadata.exif):
+        notes.append("its EXIF block is damaged; what can be read of it was carried over")
     adobe = metadata.icc is None and blocks.adobe_rgb_by_exif(metadata.exif)
     space = colour.gamma_space(colour.ADOBE_RGB, 563 / 256) if adobe else None
     return _Facts(row, metadata, tuple(notes), space=space)

@@ -284,10 +284,13 @@ def descriptive(tags: Tags) -> tuple[dict[int, Entry], tuple[str, ...]]:
     return tiff_tags.without(tags.entries, (*_LAYOUT, *_DROPPED)), notes
 
 
-def tags_from(metadata: Metadata) -> Tags:
-    """The tags that say in a TIFF what the metadata of another format says."""
+def tags_from(metadata: Metadata, orientation: int) -> Tags:
+    """The tags that say in a TIFF what the metadata of another format says, and how its samples are turned."""
     exif = _parsed(metadata.exif)
     entries = tiff_tags.without(exif.entries, (*_LAYOUT, *_DROPPED, PHOTOMETRIC, EXTRA))
+    entries.pop(ORIENTATION, None)
+    if orientation != 1:
+        entries[ORIENTATION] = exif.entry(SHORT, orientation)
     if metadata.dpi and 282 not in entries:
         across, down = (round(per_inch * 1000) for per_inch in metadata.dpi)
         entries[282], entries[283] = exif.entry(RATIONAL, across, 1000), exif.entry(RATIONAL, down, 1000)
@@ -310,7 +313,7 @@ def orientation_block(orientation: int) -> bytes:
 
 def _parsed(exif: bytes | None) -> Tags:
     try:
-        return tiff_tags.read(io.BytesIO(exif or b""))
+        return tiff_tags.read(io.BytesIO(exif or b""), strict=False)
     except tiff_tags.TagsError:
         return Tags("<", False)
 
@@ -409,6 +412,15 @@ def value(entries: Mapping[int, Entry], tag: int) -> bytes | None:
 def has_description(exif: bytes | None) -> bool:
     """Whether an EXIF block has an ImageDescription."""
     return 270 in _parsed(exif).entries
+
+
+def is_whole(exif: bytes) -> bool:
+    """Whether every tag of an EXIF block can be carried into a TIFF."""
+    try:
+        tiff_tags.read(io.BytesIO(exif))
+    except tiff_tags.TagsError:
+        return False
+    return True
 
 
 def resolution(tags: Tags) -> tuple[float, float] | None:

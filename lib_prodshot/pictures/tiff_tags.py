@@ -72,8 +72,9 @@ def is_tiff(head: bytes) -> bool:
     return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def read(file: BinaryIO) -> Tags:
-    """The first directory of the TIFF in `file`, and how many there are. Raises `TagsError`."""
+def read(file: BinaryIO, strict: bool = True) -> Tags:
+    """The first directory of the TIFF in `file`, and how many there are. Raises `TagsError`; not for a tag whose value
+    lies beyond the end, which is left out, unless `strict`."""
     file.seek(0, 2)
     size = file.tell()
     file.seek(0)
@@ -81,7 +82,7 @@ def read(file: BinaryIO) -> Tags:
     if not is_tiff(head):
         raise TagsError("it has no TIFF header")
     order, big = "<" if head[:1] == b"I" else ">", 43 in head[2:4]
-    reader = _Reader(file, size, order, big)
+    reader = _Reader(file, size, order, big, strict)
     try:
         (first,) = struct.unpack(f"{order}{'Q' if big else 'I'}", head[8:16] if big else head[4:8])
         entries, following = reader.directory(first, 0)
@@ -91,8 +92,8 @@ def read(file: BinaryIO) -> Tags:
 
 
 class _Reader:
-    def __init__(self, file: BinaryIO, size: int, order: str, big: bool) -> None:
-        self._file, self._size, self._order, self._big = file, size, order, big
+    def __init__(self, file: BinaryIO, size: int, order: str, big: bool, strict: bool) -> None:
+        self._file, self._size, self._order, self._big, self._strict = file, size, order, big, strict
         self._entry = struct.Struct(f"{order}HHQ8s" if big else f"{order}HHI4s")
         self._count = struct.Struct(f"{order}Q" if big else f"{order}H")
         self._offset = struct.Struct(f"{order}Q" if big else f"{order}I")
@@ -120,6 +121,8 @@ class _Reader:
             return None
         if length > len(value):
             (place,) = self._offset.unpack(value)
+            if place + length > self._size and not self._strict:
+                return None
             if place + length > self._size:
                 raise TagsError(f"its tag {tag} lies beyond its end")
             data = self._bytes(place, length)

@@ -86,7 +86,7 @@ def _encode(file: BinaryIO, stored: Native, source: LoadedPicture, kind: str) ->
             file,
             stored,
             source.mode,
-            metadata.tiff or tiff.tags_from(metadata),
+            metadata.tiff or tiff.tags_from(metadata, source.orientation),
             extra=None if source.extra is None else to_stored(source.extra, source.orientation),
             palette=source.palette,
             compressed=source.compressed or source.format != "TIFF",

@@ -50,7 +50,7 @@ def test_results_never_go_into_the_pictures_own_folder(
     give_finder(monkeypatch)
     Image.fromarray(picture()).save(tmp_path / "0.png")
     before = digests(tmp_path)
-    assert main(["enhance", str(tmp_path / "0.png"), "--products", "mug", "--out", str(tmp_path)]) == 1
+    assert main(["enhance", str(tmp_path / "0.png"), "--products", "mug", "--out", str(tmp_path)]) == 2
     assert "choose another" in capsys.readouterr().err
     assert digests(tmp_path) == before
 

@@ -224,3 +224,14 @@ def test_adobe_rgb_that_only_exif_tells_is_shown_in_srgb() -> None:
     )
     red, green, _ = picture.seen()[0, 0].tolist()
     assert red < 10 and green > 195, "a saturated green of Adobe RGB lies outside sRGB"
+
+
+def test_a_damaged_exif_block_is_said_and_the_picture_still_stands_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[271], exif[274] = "a maker's name", 6
+    block = bytearray(exif.tobytes())
+    block[block.index(b"\x01\x0f\0\x02") + 4] = 0xFF
+    picture, result = written(encoded(coffee().convert("CMYK"), "JPEG", exif=bytes(block)), tmp_path)
+    assert "its EXIF block is damaged; what can be read of it was carried over" in picture.notes
+    again = pictures.read(result)  # whichever way this Pillow reads the block
+    assert (again.size, again.orientation) == (picture.size, picture.orientation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +51,34 @@ def test_display_and_stored_are_inverse_and_as_pillow_has_them(orientation: int)
     image = Image.fromarray(pixels)
     image.getexif()[274] = orientation
     np.testing.assert_array_equal(shown, np.asarray(ImageOps.exif_transpose(image)))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_heic_comes_out_upright_and_says_so(orientation: int, tmp_path: Path) -> None:
+    """Its decoder turns it; a tag that asked for it once more would turn the result twice."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[274], exif[271] = orientation, "Maker"
+    stored = pillow_heif.from_pillow(coffee((60, 40)))
+    file = io.BytesIO()
+    stored.save(file, exif=exif.tobytes(), quality=95)
+    turned = pillow_heif.open_heif(io.BytesIO(file.getvalue()))
+    picture = pictures.read(file.getvalue())
+    assert picture.size == tuple(reversed(turned.size))
+    np.testing.assert_array_equal(picture.rgb, np.asarray(turned[0]))
+    pictures.write(pictures.restore(picture, *changed_inside(picture)), tmp_path / "b.png")
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.getexif().get(274, 1) == 1 and image.getexif()[271] == "Maker"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_masks_are_stored_as_their_results_are(orientation: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    picture = pictures.read(encoded(coffee((40, 24)), "JPEG", exif=exif))
+    new, alpha = changed_inside(picture)
+    pictures.write(pictures.restore(picture, new, alpha), tmp_path / "b.png")
+    pictures.write_grey(alpha, tmp_path / "m.png", picture)
+    with Image.open(tmp_path / "b.png") as result, Image.open(tmp_path / "m.png") as mask:
+        assert result.size == mask.size and mask.getexif().get(274, 1) == orientation
+        np.testing.assert_array_equal(loaded.to_display(np.asarray(mask), orientation), alpha)

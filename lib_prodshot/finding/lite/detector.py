@@ -32,14 +32,15 @@ _ALIKE = 0.7
 _SALIENT_BONUS = 0.15
 """What is salient has truer borders than what a detector boxed, so it may be this much less sure."""
 
-_OWN_SUPPORT, _OWN_SALIENCE = 0.15, 0.25
-"""A further instance of a class needs one of them for itself (set on the pictures that `docs/finders.md` names)."""
+_OWN_SUPPORT, _OWN_SALIENCE = 0.3, 0.25
+"""A further instance of a class needs one of them for itself. Set on the "tune" half of `benchmarks/recall.py`'s
+pictures: of 9 false ones 7 go and no true one; .15 would have kept one more, salience from .15 to .4 is alike."""
+
+_SURE = 0.5
+"""A detection this sure shows the whole of what a region shows a part of (.4 to .6 are alike on the "tune" half)."""
 
 _CUT_THROUGH = 0.8
-"""A box whose border is salient to this share lies inside a thing, not around one."""
-
-_ONE_THING = 0.5
-"""Two salient pieces are one thing (a laptop's lid and keys) where a detector is this sure of both together."""
+"""A box whose border is salient to this share lies inside a thing, not around one (.5 to .9 are alike there)."""
 
 
 class LiteDetector:
@@ -96,24 +97,29 @@ def _choose(
     ranked = [box for _, box in sorted(candidates, key=lambda pair: -pair[0])]
     kept: list[Box] = []
     for box in ranked:
-        found = detections[box.class_index]
-        if _is_sum(box, ranked, found) or any(_means_the_same(box, other) for other in kept):
+        if _is_sum(box, ranked) or any(_means_the_same(box, other) for other in kept):
             continue
         better = [other.corners for other in kept if other.class_index == box.class_index]
-        if not better or _earns_its_place(box.corners, better, found, features.salience):
+        if not better or _earns_its_place(box.corners, better, detections[box.class_index], features.salience):
             kept.append(box)
     return sorted(kept, key=lambda box: -box.score)
 
 
 def _whole(region: Region, detections: Sequence[Fused], features: Features) -> Corners:
-    """The region's corners, or those of the salient thing of which it is a part that no detector knows (a clasp)."""
-    if region.kind != "boxed" or _own_support(region.corners, (), detections) >= _OWN_SUPPORT:
-        return region.corners
-    if _salient_border(region.corners, features.salience) < _CUT_THROUGH:
-        return region.corners
-    larger = [other.corners for other in features.regions if other.kind != "boxed"]
-    around = [corners for corners in larger if _is_part(region.corners, corners)]
-    return min(around, key=boxes.area, default=region.corners)
+    """The region's corners, or those of the whole of which it is a part (a laptop's lid, a bag's clasp).
+
+    The whole is what a detector surely sees around it, else the salient thing around a box that no detector knows.
+    """
+    corners = region.corners
+    wholes = [found for found in detections if found.score >= _SURE and _is_part(corners, found.corners)]
+    if wholes:
+        return max(wholes, key=lambda found: found.score).corners
+    if region.kind != "boxed" or _own_support(corners, (), detections) >= _OWN_SUPPORT:
+        return corners
+    if _salient_border(corners, features.salience) < _CUT_THROUGH:
+        return corners
+    around = [other.corners for other in features.regions if other.kind != "boxed" and _is_part(corners, other.corners)]
+    return min(around, key=boxes.area, default=corners)
 
 
 def _salient_border(corners: Corners, salience: Floats) -> float:
@@ -160,18 +166,15 @@ def _pixels(corners: Corners) -> tuple[int, int, int, int]:
     return left, top, max(left + 1, round(corners[2])), max(top + 1, round(corners[3]))
 
 
-def _is_sum(box: Box, candidates: Sequence[Box], detections: Sequence[Fused]) -> bool:
-    """Whether a region is but the sum of separate instances of its own class, which no detector sees as one thing."""
+def _is_sum(box: Box, candidates: Sequence[Box]) -> bool:
+    """Whether a region is but the sum of separate instances of its own class."""
     parts: list[Box] = []
     for other in sorted(candidates, key=lambda item: -item.score):
         if other is box or other.class_index != box.class_index or not _is_part(other.corners, box.corners):
             continue
         if other.score >= _ALIKE * (parts or [other])[0].score and all(_apart(other, part) for part in parts):
             parts.append(other)
-    if len(parts) < 2 or sum(boxes.area(part.corners) for part in parts) < _COVERED * boxes.area(box.corners):
-        return False
-    as_one = _own_support(box.corners, [part.corners for part in parts], detections)
-    return as_one < max(_ONE_THING, *(_own_support(part.corners, [box.corners], detections) for part in parts))
+    return len(parts) > 1 and sum(boxes.area(part.corners) for part in parts) >= _COVERED * boxes.area(box.corners)
 
 
 def _is_part(corners: Corners, larger: Corners) -> bool:
