@@ -29,7 +29,7 @@ from lib_prodshot.training.recipe.recipe import Recipe
 from lib_prodshot.training.trainer.config_files import dataset_config, training_config
 from lib_prodshot.training.trainer.process import command
 from lib_prodshot.training.trainer.runner import DATASET, TRAINING, TrainingJob
-from lib_prodshot.training.trainer.sd_scripts import Trainer, variables
+from lib_prodshot.training.trainer.sd_scripts import Trainer, environment_variables
 from tests.training.photographs import TAG, make_folder
 from tests.training.trainers import tiny_model, tiny_trainer
 
@@ -99,14 +99,14 @@ def bare(recipe: Recipe, trainer: Trainer) -> None:
     recipe_files.write_toml(folder / TRAINING, training_config(recipe, check.check(recipe).total_steps))
     line = command(trainer, recipe, (folder / TRAINING, folder / DATASET), OPTIONS)
     with (folder / "said.txt").open("wb") as said:
-        subprocess.run(line, cwd=folder, env=variables(), stdout=said, stderr=subprocess.STDOUT, check=True)
+        subprocess.run(line, cwd=folder, env=environment_variables(), stdout=said, stderr=subprocess.STDOUT, check=True)
     assert (folder / "output" / f"{recipe.output_name}.safetensors").is_file()
 
 
 def start_only(trainer: Trainer) -> None:
     """Python, and all that sd-scripts imports."""
     line = [str(trainer.python), str(trainer.script), "--help"]
-    subprocess.run(line, env=variables(), capture_output=True, check=True)
+    subprocess.run(line, env=environment_variables(), capture_output=True, check=True)
 
 
 def main() -> int:
@@ -120,7 +120,7 @@ def main() -> int:
         folder = Path(place)
         make_folder(folder / "photos", count=12, size=(128, 128))
         tiny = tiny_model(folder / "tiny")
-        trainer.facts()
+        trainer.info()
         start_only(trainer)
         starts = [spent(lambda: start_only(trainer)) for _ in range(4)]
         pairs = [pair(number, folder, tiny, trainer, options.epochs) for number in range(options.pairs)]

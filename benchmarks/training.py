@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lib_prodshot.training.dataset.photographs import look_at
+from lib_prodshot.training.dataset.photographs import read_photograph
 
 SIZE = (4000, 3000)
 LIMIT = 2.0
@@ -113,7 +113,7 @@ def missed(paths: list[Path]) -> list[str]:
     """Files that a full decode refuses and the reduced one takes."""
     with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
         whole = list(pool.map(is_decoded, paths))
-        reduced = list(pool.map(lambda path: not look_at(path).complaint, paths))
+        reduced = list(pool.map(lambda path: not read_photograph(path).problem, paths))
     refused = len(paths) - sum(whole)
     print(f"damaged: {len(paths)} files, {refused} refused in full, {len(paths) - sum(reduced)} reduced")
     return [path.name for path, full, ours in zip(paths, whole, reduced) if ours and not full]

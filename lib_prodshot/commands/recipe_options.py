@@ -30,25 +30,25 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
                 _add_option(group, known)
 
 
-def recipe_from(arguments: argparse.Namespace, complete: bool = True, **told: Any) -> Recipe:
-    """The recipe that file, preset and options describe; `told` are further values that the command names itself.
+def recipe_from(arguments: argparse.Namespace, complete: bool = True, **overrides: Any) -> Recipe:
+    """The recipe that file, preset and options describe; `overrides` are further values that the command names itself.
 
     Raises `RequestError` naming every wrong field.
     """
-    given: dict[str, Any] = {}
+    options_given: dict[str, Any] = {}
     problems = []
     for known in SETTINGS:
         text = getattr(arguments, known.name)
         if text is None:
             continue
         try:
-            given[known.name] = _typed(known, text)
+            options_given[known.name] = _typed(known, text)
         except ValueError:
             problems.append(FieldProblem(known.name, f"{text!r} is not a number", known.allowed))
     extra = dict(_read_extra(text) for text in arguments.extra)
     if problems:
         raise RequestError(problems)
-    options = {**given, **({"extra": extra} if extra else {}), **told}
+    options = {**options_given, **({"extra": extra} if extra else {}), **overrides}
     return recipe_files.compose(arguments.recipe, options, arguments.preset, complete)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong in training, beside the errors that all rooms share."""
+"""Errors of training, in addition to those in `lib_prodshot.errors`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from lib_prodshot.errors import ProdshotError
 
 
 class TrainerMissing(ProdshotError):
-    """sd-scripts or its Python is not here. Says how to get it."""
+    """sd-scripts or its Python environment is not installed; the message says how to install it."""
 
 
 class TrainerError(ProdshotError):
-    """sd-scripts is here and cannot be used, or could not be set up."""
+    """sd-scripts is installed and cannot be used, or its setup failed."""
 
 
 class TrainingError(ProdshotError):
-    """A training run that must not start, or that failed; what it saved before stays."""
+    """A training run was refused or failed; earlier checkpoints are unchanged."""
 
 
-class FolderRefused(TrainingError):
-    """A folder of photographs that training must not start with."""
+class InvalidDataset(TrainingError):
+    """The dataset has errors that training must not start with."""
 
 
 class PublishError(ProdshotError):
-    """A LoRA that was not put among the WebUI's; nothing there was changed."""
+    """A LoRA was not published; the WebUI's folder is unchanged."""

@@ -1,4 +1,4 @@
-"""Reads LoRA files without torch: is the file whole, are its numbers numbers, did anything learn.
+"""Reads and validates LoRA files without torch: complete, finite, and changed from their initial weights.
 
 Format: https://github.com/huggingface/safetensors (8 bytes length, a JSON header, the tensors one after another).
 """
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 MAX_HEADER = 100_000_000
-_MISSHAPEN = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
-"""What reading a header raises that is not what the format says."""
+_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
+"""Exceptions that a malformed header causes."""
 
 _DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2"}
 
 
 class LoraError(Exception):
-    """A file that is no whole LoRA. The text is half a sentence: 'it is cut off'."""
+    """A file is not a complete LoRA. The text is a clause: 'it is cut off'."""
 
 
 @dataclass(frozen=True)
 class Lora:
-    """What a LoRA file holds. `modules` have three keys each (down, up, alpha); `ranks` and `alphas` are all that
+    """The content of a LoRA file. `modules` have three keys each (down, up, alpha); `ranks` and `alphas` are all that
     occur; `learned` is how many up matrices are not all zero, as they are before the first step."""
 
     keys: int
@@ -46,7 +46,7 @@ class Lora:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The header of a safetensors file whose tensors are all there. Raises `LoraError`."""
+    """Read the header of a safetensors file and check that all its tensors are present. Raises `LoraError`."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -57,7 +57,7 @@ def read_header(path: Path) -> dict[str, Any]:
             ends = [_span(entry)[1] for name, entry in header.items() if name != "__metadata__"]
     except OSError as error:
         raise LoraError(f"it cannot be read: {error.strerror}") from error
-    except _MISSHAPEN as error:
+    except _MALFORMED as error:
         raise LoraError("its header is damaged") from error
     if size != 8 + length + max(ends, default=0):
         raise LoraError("it is cut off")
@@ -65,10 +65,10 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def inspect(path: Path) -> Lora:
-    """Look at every number of a LoRA file. Raises `LoraError` for one that is not whole."""
+    """Read every tensor of a LoRA file. Raises `LoraError` for one that is not complete."""
     try:
         return _inspect(path)
-    except _MISSHAPEN as error:
+    except _MALFORMED as error:
         raise LoraError("its header is damaged") from error
 
 
@@ -103,8 +103,8 @@ def _inspect(path: Path) -> Lora:
     return Lora(len(header), len(modules), frozenset(ranks), frozenset(alphas), finite, learned, metadata)
 
 
-def is_whole(path: Path) -> bool:
-    """Whether the file is there with all its tensors."""
+def is_complete(path: Path) -> bool:
+    """Whether the file exists with all its tensors."""
     try:
         read_header(path)
     except LoraError:
@@ -113,7 +113,7 @@ def is_whole(path: Path) -> bool:
 
 
 def is_finite(path: Path) -> bool:
-    """Whether the file is whole and no number in it is NaN or infinite."""
+    """Whether the file is complete and holds no NaN or infinite number."""
     try:
         return inspect(path).finite
     except LoraError:

@@ -211,11 +211,11 @@ def test_a_run_from_start_to_published(host: LocalHost, shop: Path, table: JobTa
     assert job.state == "done", job.error
     assert host.trains.told == ["left the GPU"]
     box = training_boxes.RunBox("training", (("log", "Log"), ("losses", "Loss as CSV"), ("recipe", "Recipe")))
-    curve, samples, seen = box.look(("", 0, 0))
+    curve, samples, seen = box.refresh_figures(("", 0, 0))
     assert "Loss: " in curve and curve.count("<line") == 1 and "12 steps" in curve
     assert samples.count("<img") == 2 and "epoch 1" in samples and "epoch 2" in samples
     assert f"prodshot/jobs/{job.key}/output/sample/bag_e000001_00_" in samples
-    again = box.look(seen)
+    again = box.refresh_figures(seen)
     assert again[2] == seen and not isinstance(again[0], str) and not isinstance(again[1], str)
     line = box.html_of(job)
     assert "data-over='1'" in line and ">Log</a>" in line and ">Loss as CSV</a>" in line and ">Recipe</a>" in line

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.training.trainer import progress
-from lib_prodshot.training.trainer.process import Program, command
+from lib_prodshot.training.trainer.process import TrainerProcess, command
 from lib_prodshot.training.trainer.runner import DATASET, TRAINING, TrainingJob
-from lib_prodshot.training.trainer.sd_scripts import variables
+from lib_prodshot.training.trainer.sd_scripts import environment_variables
 from tests.training.photographs import make_folder
 from tests.training.rigs import Rig, broken
 from tests.training.trainers import tiny_model, tiny_trainer
@@ -57,10 +57,10 @@ def telling(said: list[str]) -> tuple[str, ...]:
 def play(job: TrainingJob) -> Scene:
     """Run the program as the job would, to its own end; nothing ends it early and nothing judges it."""
     report = job.prepare()
-    job._make_way()
+    job._prepare_folder()
     job._write_files(report)
     line = command(job.trainer, job.recipe, (job.folder / TRAINING, job.folder / DATASET), job._options())
-    program = Program(line, job.folder, variables())
+    program = TrainerProcess(line, job.folder, environment_variables())
     said = [one.text for one in program.lines() if one.final]
     code = program.wait()
     return Scene(min(code, 1), telling(said))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_prodshot.training.dataset import buckets
-from lib_prodshot.training.dataset.buckets import BucketRules, balance, fill, place
+from lib_prodshot.training.dataset.buckets import BucketRules, assign_bucket, balanced_repeats, bucket_table
 from lib_prodshot.training.recipe.recipe import Recipe
 from tests.training.trainers import real_trainer
 
@@ -27,7 +27,7 @@ def rules_of(told: dict[str, Any]) -> BucketRules:
 
 def ours(size: list[int], rules: BucketRules) -> list[Any]:
     try:
-        placed = place((size[0], size[1]), rules)
+        placed = assign_bucket((size[0], size[1]), rules)
     except ValueError:
         return []
     return [[*placed.bucket], [*placed.resized], placed.aspect_error]
@@ -54,14 +54,14 @@ def test_the_seeds_training_has_195_steps_an_epoch_and_1950_in_all() -> None:
     recipe = Recipe()
     shapes = [(1024, 768), (768, 1024), (900, 900), (1280, 720), (640, 960)]
     sizes = [(shapes[number % 5], recipe.num_repeats) for number in range(65)]
-    table = fill(sizes, BucketRules.of(recipe), recipe.train_batch_size)
+    table = bucket_table(sizes, BucketRules.of(recipe), recipe.train_batch_size)
     assert buckets.steps_per_epoch(table.batches, recipe) == 195
     assert buckets.steps_per_epoch(table.batches, recipe) * recipe.max_train_epochs == 1950
 
 
 def test_each_bucket_is_rounded_up_alone() -> None:
     rules = BucketRules.of(Recipe())
-    table = fill([((768, 768), 1), ((768, 768), 1), ((768, 768), 1), ((1024, 576), 1)], rules, 2)
+    table = bucket_table([((768, 768), 1), ((768, 768), 1), ((768, 768), 1), ((1024, 576), 1)], rules, 2)
     assert [(bucket.size, bucket.photographs, bucket.batches) for bucket in table.buckets] == [
         ((768, 768), 3, 2),
         ((1024, 576), 1, 1),
@@ -77,7 +77,7 @@ def test_gpus_and_gathered_batches_share_the_steps(processes: int, gathered: int
 
 def test_without_buckets_all_are_squares() -> None:
     rules = BucketRules.of(Recipe.of({"enable_bucket": False, "resolution": 512}, complete=False))
-    placed = place((4000, 1000), rules)
+    placed = assign_bucket((4000, 1000), rules)
     assert placed.bucket == (512, 512) and placed.resized == (2048, 512) and placed.cropped == 0.75
 
 
@@ -99,13 +99,13 @@ def test_limits_that_are_no_multiples_are_widened() -> None:
 def test_regularisation_pictures_are_repeated_until_they_balance(
     photographs: list[int], regularisation: list[int], expected: list[int]
 ) -> None:
-    assert balance(photographs, regularisation) == expected
+    assert balanced_repeats(photographs, regularisation) == expected
 
 
 @given(SIDES, st.booleans())
 def test_a_bucket_is_made_of_steps_and_holds_no_more_than_the_area(size: tuple[int, int], no_upscale: bool) -> None:
     rules = BucketRules(768, True, 64, no_upscale, 320, 1280)
-    placed = place(size, rules)
+    placed = assign_bucket(size, rules)
     assert placed.bucket[0] % 64 == placed.bucket[1] % 64 == 0
     assert placed.bucket[0] * placed.bucket[1] <= 768 * 768 * (1.1 if no_upscale else 1)
     assert 0 <= placed.cropped < 1

@@ -122,13 +122,13 @@ def test_existing_captions_are_kept_but_for_the_tag(folder: Path) -> None:
 
 
 def test_anew_describes_all(folder: Path) -> None:
-    list(CaptionJob(folder, TagEdit(first=(TAG,)), Saying("a hat"), anew=True).run())
+    list(CaptionJob(folder, TagEdit(first=(TAG,)), Saying("a hat"), overwrite=True).run())
     assert set(texts(folder).values()) == {f"{TAG}, a hat\n"}
 
 
 def test_a_dry_run_shows_and_writes_nothing(folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    done = list(CaptionJob(folder, TagEdit(first=(TAG,)), Saying(), dry=True).run())
+    done = list(CaptionJob(folder, TagEdit(first=(TAG,)), Saying(), dry_run=True).run())
     assert [one.rewritten for one in done] == [False, True, True, True, True]
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 

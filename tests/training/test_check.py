@@ -15,7 +15,12 @@ from lib_prodshot.commands.demo import find_photographs
 from lib_prodshot.errors import PictureError
 from lib_prodshot.training.dataset import check as checking
 from lib_prodshot.training.dataset.folder import caption_file, list_folder
-from lib_prodshot.training.dataset.photographs import NEAR, look_at, look_at_all, near_pairs
+from lib_prodshot.training.dataset.photographs import (
+    NEAR_DUPLICATE_BITS,
+    near_duplicates,
+    read_photograph,
+    read_photographs,
+)
 from lib_prodshot.training.recipe.recipe import Recipe
 from tests.training.photographs import TAG, make_folder, picture
 
@@ -231,7 +236,7 @@ def test_the_reduced_decode_sees_the_damage_that_a_full_one_sees(
         fails = False
     except Exception:
         fails = True
-    assert bool(look_at(path).complaint) == fails
+    assert bool(read_photograph(path).problem) == fails
 
 
 def test_different_photographs_are_far_apart_and_altered_ones_near(tmp_path: Path) -> None:
@@ -241,10 +246,14 @@ def test_different_photographs_are_far_apart_and_altered_ones_near(tmp_path: Pat
         image.save(tmp_path / f"{path.stem}.whole.jpg", quality=92)
         image.resize((width * 2 // 3, height * 2 // 3)).save(tmp_path / f"{path.stem}.small.jpg", quality=40)
         image.crop((width // 100, height // 100, width, height)).save(tmp_path / f"{path.stem}.cut.jpg")
-    seen = look_at_all(sorted(tmp_path.glob("*.jpg")))
-    for one, other, bits in near_pairs(seen, limit=256):
+    seen = read_photographs(sorted(tmp_path.glob("*.jpg")))
+    for one, other, bits in near_duplicates(seen, limit=256):
         same = one.path.name.partition(".")[0] == other.path.name.partition(".")[0]
-        assert bits <= NEAR if same else bits >= 2 * NEAR, (one.path.name, other.path.name, bits)
+        assert bits <= NEAR_DUPLICATE_BITS if same else bits >= 2 * NEAR_DUPLICATE_BITS, (
+            one.path.name,
+            other.path.name,
+            bits,
+        )
 
 
 def test_photographs_are_listed_as_sd_scripts_sorts_them(tmp_path: Path) -> None:
@@ -252,7 +261,7 @@ def test_photographs_are_listed_as_sd_scripts_sorts_them(tmp_path: Path) -> None
         (tmp_path / name).touch()
     listing = list_folder(tmp_path)
     assert [path.name for path in listing.photographs] == ["10.jpeg", "9.webp", "a.jpg", "b.PNG", "c.bmp"]
-    assert [path.name for path, _ in listing.missed] == [".hidden.jpg"]
+    assert [path.name for path, _ in listing.ignored] == [".hidden.jpg"]
 
 
 def test_a_face_detectors_name_falls_back_to_the_shorter_one(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.cli import main
 from lib_prodshot.errors import RequestError
 from lib_prodshot.training.dataset import check
-from lib_prodshot.training.dataset.fixing import Fixed, FixJob
+from lib_prodshot.training.dataset.fixing import FixJob, FixResult
 from lib_prodshot.training.recipe.recipe import Recipe
 from tests.training.colours import DISPLAY_P3, grey_profile, rgb_profile
 from tests.training.photographs import make_folder, picture
@@ -39,7 +39,7 @@ def job_for(folder: Path, out: Path, **values: object) -> FixJob:
     return FixJob(Recipe.of({"image_dir": str(folder), **values}, complete=False), out)
 
 
-def fix(folder: Path, out: Path) -> dict[str, Fixed]:
+def fix(folder: Path, out: Path) -> dict[str, FixResult]:
     return {one.source.name: one for one in job_for(folder, out).run()}
 
 
@@ -108,11 +108,11 @@ def test_the_same_again_writes_only_what_is_not_there(folder: Path, tmp_path: Pa
     out = tmp_path / "out"
     fix(folder, out)
     before = contents(out)
-    assert not any(one.anew or one.problem for one in fix(folder, out).values()) and contents(out) == before
+    assert not any(one.written or one.problem for one in fix(folder, out).values()) and contents(out) == before
     (out / "deep.png").unlink()
     (out / ".prodshot-99999999-0.png").write_bytes(b"what a killed process left")
     done = fix(folder, out)
-    assert [name for name, one in done.items() if one.anew] == ["deep.png"]
+    assert [name for name, one in done.items() if one.written] == ["deep.png"]
     assert {name: data for name, (data, _) in contents(out).items()} == {
         name: data for name, (data, _) in before.items()
     }

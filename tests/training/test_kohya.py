@@ -45,14 +45,14 @@ def parent(tmp_path: Path) -> Path:
     ],
 )
 def test_what_a_name_says(name: str, said: tuple[int, str] | None) -> None:
-    found = kohya.name_of(Path("/somewhere") / name)
+    found = kohya.parse_folder_name(Path("/somewhere") / name)
     assert (None if found is None else (found.repeats, found.words)) == said
 
 
 def test_a_folder_that_is_told_in_another_way_has_its_name(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(parent / "10_bag")
     for told in (Path(), Path(".."), Path("../10_bag/")):
-        found = kohya.name_of(told)
+        found = kohya.parse_folder_name(told)
         assert (found is None) == (told == Path(".."))
 
 

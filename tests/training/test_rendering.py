@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from lib_prodshot.bootstrap import ROOT
-from lib_prodshot.training.dataset.photographs import look_at
+from lib_prodshot.training.dataset.photographs import read_photograph
 from tests.training.colours import ADOBE_RGB, DISPLAY_P3, PROPHOTO, SRGB, grey_profile, rgb_profile
 from tests.training.photographs import picture
 
@@ -22,8 +22,8 @@ CASES = ROOT.parent / "shared" / "cases" / "captions"
 
 def seen(path: Path) -> dict[str, tuple[str, str]]:
     """Level and message by kind."""
-    photograph = look_at(path)
-    assert not photograph.complaint, photograph.complaint
+    photograph = read_photograph(path)
+    assert not photograph.problem, photograph.problem
     return {one.kind: (one.level, one.message) for one in photograph.differences}
 
 

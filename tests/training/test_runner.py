@@ -17,7 +17,7 @@ from lib_prodshot.training import lora
 from lib_prodshot.training.dataset import check
 from lib_prodshot.training.errors import TrainingError
 from lib_prodshot.training.trainer import ledger
-from lib_prodshot.training.trainer.runner import LOG, TrainingJob, describe, read_losses
+from lib_prodshot.training.trainer.runner import LOG, TrainingJob, epoch_end_losses, read_losses
 from tests.training.photographs import make_folder
 from tests.training.rigs import PATIENCE, Rig, broken, ended
 
@@ -32,7 +32,7 @@ def until(job: TrainingJob, is_true: Callable[[], bool]) -> None:
 
 def saved(job: TrainingJob, epoch: int) -> Callable[[], bool]:
     """Whether the state of an epoch is whole: from there a run can go on."""
-    return lambda: ledger.last_state(job.output, job.recipe.output_name, job.recipe.max_train_epochs) >= epoch
+    return lambda: ledger.last_complete_state(job.output, job.recipe.output_name, job.recipe.max_train_epochs) >= epoch
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_whole_run(rig: Rig) -> None:
     assert (told.stage, told.epoch, told.epochs, told.step, told.total_steps) == ("done", 3, 3, 18, 18)
     assert [step for step, _, _ in job.losses()] == list(range(1, 19))
     assert read_losses(job.folder) == job.losses()
-    assert describe(job.losses()).count(":") == 3
+    assert epoch_end_losses(job.losses()).count(":") == 3
     assert [path.name.partition("_00_")[0] for path in job.samples()] == [f"bag_e{n:06d}" for n in (1, 2, 3)]
     said = (job.folder / LOG).read_text(encoding="utf-8")
     assert f"num batches per epoch / 1epochのバッチ数: {report.steps_per_epoch}\n" in said
@@ -175,7 +175,7 @@ def test_a_second_start_beside_a_running_one_is_refused(rig: Rig, slowly: None) 
         rig.job().start()
     job.stop()
     assert ended(job).outcome == "stopped"
-    assert job._program is not None and not psutil.pid_exists(job._program.pid)
+    assert job._process is not None and not psutil.pid_exists(job._process.pid)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -183,8 +183,8 @@ def test_a_trainer_that_is_killed_is_told_and_the_run_goes_on(rig: Rig, slowly: 
     job = rig.job()
     job.start()
     until(job, saved(job, 1))
-    assert job._program is not None
-    os.kill(job._program.pid, signal.SIGKILL)
+    assert job._process is not None
+    os.kill(job._process.pid, signal.SIGKILL)
     result = ended(job)
     assert result.outcome == "failed" and result.epochs_done >= 1
     assert "the system ended it, most often for lack of main memory" in result.reason
@@ -208,9 +208,9 @@ def test_a_state_that_is_half_written_is_not_resumed_from(plain: Rig) -> None:
     states = plain.runs / "bag" / "output"
     random_states = states / "bag-state" / "random_states_0.pkl"
     random_states.write_bytes(random_states.read_bytes()[:40])
-    assert ledger.last_state(states, "bag", 3) == 2
+    assert ledger.last_complete_state(states, "bag", 3) == 2
     (states / "bag-000002-state" / "train_state.json").write_text(json.dumps({"current_epoch": 1}))
-    assert ledger.last_state(states, "bag", 3) == 1
+    assert ledger.last_complete_state(states, "bag", 3) == 1
 
 
 def test_the_folder_changed_behind_the_check(plain: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

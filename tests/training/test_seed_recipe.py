@@ -64,7 +64,7 @@ NOTEBOOK_TRAINING: dict[str, Any] = {
 NOT_TAKEN = {"xformers": "sdpa, PyTorch's own, is as sparing, and nothing more has to fit the PyTorch version"}
 """What we leave out of the notebook's training file, and why."""
 
-OURS = {
+RESERVED_OPTIONS = {
     "sdpa": "instead of xformers",
     "learning_rate": "sd-scripts' own fall-back; every part that is trained has its rate, so it is the U-Net's",
     "lowram": "the notebook's on its rented card; the model goes straight onto the GPU",
@@ -120,7 +120,7 @@ def test_the_training_file_is_the_notebooks_key_for_key(seeds_folder: Path) -> N
     assert sum(map(len, sections.values())) == len(written), "a key stands in two sections"
     known = {key: value for key, value in NOTEBOOK_TRAINING.items() if key not in NOT_TAKEN}
     assert {key: written.get(key) for key in known} == known
-    assert sorted(set(written) - set(known)) == sorted(OURS)
+    assert sorted(set(written) - set(known)) == sorted(RESERVED_OPTIONS)
     assert written["learning_rate"] == written["unet_lr"]
 
 

@@ -81,7 +81,7 @@ def test_a_caption_that_cannot_be_read_is_kept_and_named(folder: Path, make: Cal
     captioner = Saying("a machine's caption")
     for edit in (TagEdit(), TagEdit(first=(TAG, "new"))):
         told = [one for one in CaptionJob(folder, edit, captioner).run() if one.problem]
-        assert [(one.file.name, one.kept) for one in told] == [("1.txt", True)] and "stays as it is" in str(told[0])
+        assert [(one.file.name, one.unusable) for one in told] == [("1.txt", True)] and "stays as it is" in str(told[0])
     assert captioner.asked == [] and state_of(folder / "1.txt") == before
     # one photograph's trouble is that photograph's
     assert read_caption(folder / "2.txt").text.startswith(f"{TAG}, new")
@@ -90,7 +90,7 @@ def test_a_caption_that_cannot_be_read_is_kept_and_named(folder: Path, make: Cal
 @pytest.mark.parametrize("make", UNREADABLE.values(), ids=UNREADABLE)
 def test_told_to_it_is_written_over(folder: Path, make: Callable[[Path], object]) -> None:
     make(folder / "1.txt")
-    list(CaptionJob(folder, TagEdit(), Saying("a cup"), anew=True).run())
+    list(CaptionJob(folder, TagEdit(), Saying("a cup"), overwrite=True).run())
     assert (folder / "1.txt").read_text(encoding="utf-8") == "a cup\n"
 
 
@@ -98,8 +98,8 @@ def test_told_to_it_is_written_over(folder: Path, make: Callable[[Path], object]
 def test_what_is_no_file_is_never_written_over(folder: Path, make: Callable[[Path], object]) -> None:
     make(folder / "1.txt")
     before = state_of(folder / "1.txt")
-    told = {one.photograph.name: one for one in CaptionJob(folder, TagEdit(), Saying("a cup"), anew=True).run()}
-    assert told["1.jpg"].kept and state_of(folder / "1.txt") == before
+    told = {one.photograph.name: one for one in CaptionJob(folder, TagEdit(), Saying("a cup"), overwrite=True).run()}
+    assert told["1.jpg"].unusable and state_of(folder / "1.txt") == before
     assert (folder / "2.txt").read_text(encoding="utf-8") == "a cup\n"
 
 
@@ -107,8 +107,8 @@ def test_what_is_no_file_is_never_written_over(folder: Path, make: Callable[[Pat
 def test_a_caption_that_may_not_be_opened_is_never_written_over(folder: Path) -> None:
     (folder / "1.txt").write_text("mine")
     (folder / "1.txt").chmod(0)
-    told = {one.photograph.name: one for one in CaptionJob(folder, TagEdit(), Saying(), anew=True).run()}
-    assert told["1.jpg"].kept and "permission denied" in told["1.jpg"].problem
+    told = {one.photograph.name: one for one in CaptionJob(folder, TagEdit(), Saying(), overwrite=True).run()}
+    assert told["1.jpg"].unusable and "permission denied" in told["1.jpg"].problem
     (folder / "1.txt").chmod(0o600)
     assert (folder / "1.txt").read_text() == "mine"
 
@@ -124,7 +124,7 @@ def test_a_disk_error_is_that_captions_own(folder: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Path, "read_bytes", read)
     told = {one.photograph.name: one for one in CaptionJob(folder, TagEdit(first=("x",)), Saying()).run()}
-    assert told["1.jpg"].kept and "input/output error" in told["1.jpg"].problem and told["2.jpg"].rewritten
+    assert told["1.jpg"].unusable and "input/output error" in told["1.jpg"].problem and told["2.jpg"].rewritten
     assert kinds(report_on(folder))["caption_broken"] == "error 1.txt"
 
 
@@ -136,8 +136,8 @@ def test_a_caption_under_another_name_is_no_missing_one(folder: Path, name: str)
     report = report_on(folder)
     assert kinds(report)["caption_beside"] == f"warning {name}" and "rename it to 1.txt" in report.to_text()
     told = [one for one in CaptionJob(folder, TagEdit(), Saying()).run() if one.problem]
-    assert [(one.file.name, one.kept) for one in told] == [(name, True)] and not (folder / "1.txt").exists()
-    list(CaptionJob(folder, TagEdit(), Saying("a cup"), anew=True).run())
+    assert [(one.file.name, one.unusable) for one in told] == [(name, True)] and not (folder / "1.txt").exists()
+    list(CaptionJob(folder, TagEdit(), Saying("a cup"), overwrite=True).run())
     assert (folder / "1.txt").read_text() == "a cup\n" and (folder / name).read_text() == "mine"
 
 
@@ -149,8 +149,8 @@ def test_captions_of_no_picture_are_named(folder: Path) -> None:
     (folder / "bag.txt").write_text(f"{TAG}, a bag")
     (folder / "scan.tiff").write_bytes(b"II")
     (folder / "scan.txt").write_text("x")
-    orphans = [Path(one.file).name for one in report_on(folder).problems if one.kind == "caption_orphan"]
-    assert sorted(orphans) == ["README.TXT", "other.caption", "other.txt"]
+    orphaned_captions = [Path(one.file).name for one in report_on(folder).problems if one.kind == "caption_orphan"]
+    assert sorted(orphaned_captions) == ["README.TXT", "other.caption", "other.txt"]
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not here")
@@ -261,7 +261,7 @@ def test_a_run_killed_between_a_lora_and_its_state_goes_on(plain: Rig) -> None:
     output = plain.runs / "bag" / "output"
     shutil.rmtree(output / "bag-state")
     book = ledger.read(plain.runs / "bag")
-    assert book is not None and ledger.last_state(output, "bag", 3) == 2
+    assert book is not None and ledger.last_complete_state(output, "bag", 3) == 2
     assert plain.train(max_train_epochs=3).steps_done == 18
 
 
@@ -282,11 +282,11 @@ def test_a_damaged_lora_is_not_taken_for_a_missing_one(plain: Rig, tmp_path: Pat
     plain.train(max_train_epochs=3)
     path = plain.runs / "bag" / "output" / "bag-000002.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
-    for wanted in (publish.Wanted(), publish.Wanted(epochs=(2,))):
+    for wanted in (publish.PublishOptions(), publish.PublishOptions(epochs=(2,))):
         with pytest.raises(PublishError, match=r"bag-000002\.safetensors is not usable: it is cut off"):
             publish.publish(plain.runs / "bag", tmp_path / "Lora", wanted)
     assert not (tmp_path / "Lora").exists()
-    assert len(publish.publish(plain.runs / "bag", tmp_path / "Lora", publish.Wanted(epochs=(1, 3)))) == 2
+    assert len(publish.publish(plain.runs / "bag", tmp_path / "Lora", publish.PublishOptions(epochs=(1, 3)))) == 2
 
 
 @pytest.mark.parametrize("data", [b'{"activation text": "mine"}', b"\xff\xfe{\0", b"{"])
@@ -322,9 +322,9 @@ def test_a_note_of_the_trainer_that_cannot_be_read_is_no_missing_trainer(
 ) -> None:
     for name in ("PRODSHOT_SD_SCRIPTS", "PRODSHOT_SD_SCRIPTS_PYTHON"):
         monkeypatch.delenv(name, raising=False)
-    (tmp_path / sd_scripts.NOTE).write_bytes(data)
+    (tmp_path / sd_scripts.LOCATION_FILE).write_bytes(data)
     with pytest.raises(TrainerMissing, match=r"trainer\.json, which says where sd-scripts is, cannot be read"):
         sd_scripts.find(folder=tmp_path)
-    (tmp_path / sd_scripts.NOTE).unlink()
+    (tmp_path / sd_scripts.LOCATION_FILE).unlink()
     with pytest.raises(TrainerMissing, match="sd-scripts is not here"):
         sd_scripts.find(folder=tmp_path)

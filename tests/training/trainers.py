@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_prodshot.training.trainer.sd_scripts import Trainer, variables
+from lib_prodshot.training.trainer.sd_scripts import Trainer, environment_variables
 
 HERE = Path(__file__).parent
 STAND_IN = Trainer(HERE / "stand_in", Path(sys.executable))
@@ -37,5 +37,5 @@ def tiny_trainer() -> Trainer:
 def tiny_model(folder: Path) -> Path:
     """A random Stable Diffusion 1.x of 37 MB in `folder`, with its tokenizer; made once."""
     command = [str(real_trainer().python), str(TINY / "make_model.py"), str(folder)]
-    subprocess.run(command, env=variables(), capture_output=True, timeout=300, check=True)
+    subprocess.run(command, env=environment_variables(), capture_output=True, timeout=300, check=True)
     return folder

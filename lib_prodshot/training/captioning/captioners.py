@@ -1,4 +1,4 @@
-"""Where captions come from: BLIP through transformers, a running WebUI's interrogator, or files already written."""
+"""Captioners: BLIP through transformers, a running WebUI's interrogator, or existing caption files."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ BLIP_MODEL = "Salesforce/blip-image-captioning-large"
 MIN_TOKENS, MAX_TOKENS, BATCH, BEAMS = 10, 75, 8, 1
 """The seed's values; `--beam_search` there leaves the number of beams at 1."""
 
-SENT_SIDE = 768
+UPLOAD_SIDE = 768
 """Longest side in pixels of what is sent to a WebUI; its BLIP scales to 384 anyhow."""
 
 # a word that this model makes up for animals and people ("arafed", "araffe")
-_MADE_UP = re.compile(r"\baraf+\w*\s*", re.IGNORECASE)
+_INVENTED_WORDS = re.compile(r"\baraf+\w*\s*", re.IGNORECASE)
 
 
 class CaptionerError(ProdshotError):
@@ -117,14 +117,14 @@ class WebuiCaptioner:
     def caption(self, photographs: Sequence[Path]) -> Iterator[tuple[Path, str]]:
         """Each photograph with its caption, one at a time. Raises `CaptionerError`, `PictureError`, `RemoteError`."""
         for path in photographs:
-            told = self.webui.post("/sdapi/v1/interrogate", {"image": _encode(path), "model": "clip"})
-            yield path, caption_in(str(told.get("caption", "")), self.webui.address, path)
+            response = self.webui.post("/sdapi/v1/interrogate", {"image": _encode(path), "model": "clip"})
+            yield path, parse_interrogation(str(response.get("caption", "")), self.webui.address, path)
 
 
 class FileCaptioner:
-    """Captions that stand in a JSON object, a CSV file with the columns file and caption, or a folder of text files.
+    """Reads captions from a JSON object, a CSV file with the columns file and caption, or a folder of text files.
 
-    They belong to a photograph by its file name or its name without extension.
+    Keys are a photograph's file name or its name without extension.
     """
 
     def __init__(self, source: Path) -> None:
@@ -141,16 +141,16 @@ class FileCaptioner:
     def _read(self) -> Mapping[str, str]:
         try:
             if self.source.is_dir():
-                return {path.stem: _text_in(path) for path in sorted(self.source.iterdir()) if _is_text(path)}
+                return {path.stem: _caption_text(path) for path in sorted(self.source.iterdir()) if _is_text(path)}
             text = self.source.read_text(encoding="utf-8-sig")
             return _from_csv(text) if self.source.suffix.lower() == ".csv" else _from_json(text)
         except OSError as error:
-            raise _wrong_file(f"{self.source} cannot be read: {error.strerror}") from error
+            raise _captions_error(f"{self.source} cannot be read: {error.strerror}") from error
         except (ValueError, RecursionError, csv.Error) as error:
-            raise _wrong_file(f"{self.source} holds no captions: {error}") from error
+            raise _captions_error(f"{self.source} holds no captions: {error}") from error
 
 
-def caption_in(answer: str, who: str, path: Path) -> str:
+def parse_interrogation(answer: str, who: str, path: Path) -> str:
     """The caption in the answer of a WebUI's interrogator, which adds CLIP's phrases after it. Raises
     `CaptionerError` where there is none."""
     text = answer.partition(",")[0]
@@ -161,7 +161,7 @@ def caption_in(answer: str, who: str, path: Path) -> str:
 
 def clean(text: str) -> str:
     """A model's caption as one line without its made-up words and closing dot."""
-    return " ".join(_MADE_UP.sub("", text).split()).strip(" .,")
+    return " ".join(_INVENTED_WORDS.sub("", text).split()).strip(" .,")
 
 
 def open_upright(path: Path) -> Image.Image:
@@ -175,7 +175,7 @@ def open_upright(path: Path) -> Image.Image:
             if image.mode.startswith("I"):
                 # 16 bits, which Pillow's conversion clips to white
                 return Image.fromarray(pictures.read(path).seen())
-            image.draft("RGB", (SENT_SIDE, SENT_SIDE))
+            image.draft("RGB", (UPLOAD_SIDE, UPLOAD_SIDE))
             return ImageOps.exif_transpose(image).convert("RGB")
     except Exception as error:  # decoders raise whatever their format's code raises
         raise PictureError(f"{path} cannot be read as a picture: {error}") from error
@@ -183,7 +183,7 @@ def open_upright(path: Path) -> Image.Image:
 
 def _encode(path: Path) -> str:
     image = open_upright(path)
-    image.thumbnail((SENT_SIDE, SENT_SIDE))
+    image.thumbnail((UPLOAD_SIDE, UPLOAD_SIDE))
     data = io.BytesIO()
     image.save(data, "PNG")
     return base64.b64encode(data.getvalue()).decode()
@@ -193,21 +193,21 @@ def _is_text(path: Path) -> bool:
     return path.suffix.lower() == ".txt"
 
 
-def _text_in(path: Path) -> str:
+def _caption_text(path: Path) -> str:
     """All lines of one text file. Raises `RequestError` naming it."""
     caption = read_caption(path)
     if not caption.readable:
-        raise _wrong_file(f"{path}: {caption.fatal}")
-    return f"{caption.text}\n{caption.rest}"
+        raise _captions_error(f"{path}: {caption.fatal}")
+    return f"{caption.text}\n{caption.remaining_lines}"
 
 
 def _from_json(text: str) -> dict[str, str]:
-    told = json.loads(text)
-    if not isinstance(told, dict) or not all(isinstance(value, str) for value in told.values()):
+    captions = json.loads(text)
+    if not isinstance(captions, dict) or not all(isinstance(value, str) for value in captions.values()):
         raise ValueError("not an object of file names and captions")
-    for caption in told.values():
+    for caption in captions.values():
         caption.encode("utf-8")  # JSON can hold halves of characters, which no file can
-    return told
+    return captions
 
 
 def _from_csv(text: str) -> dict[str, str]:
@@ -217,5 +217,5 @@ def _from_csv(text: str) -> dict[str, str]:
     return {row["file"]: row["caption"] or "" for row in rows}
 
 
-def _wrong_file(message: str) -> RequestError:
+def _captions_error(message: str) -> RequestError:
     return RequestError([FieldProblem("captions", message, "a JSON object, a CSV file, or a folder of .txt files")])

@@ -19,7 +19,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class BucketRules:
-    """What decides into which bucket a photograph falls."""
+    """The settings that decide a photograph's bucket."""
 
     resolution: int
     enabled: bool
@@ -44,8 +44,8 @@ class BucketRules:
 
 
 @dataclass(frozen=True)
-class Placement:
-    """Where a photograph goes: its bucket, the size it is scaled to first, and what of its longer way is cut off.
+class BucketAssignment:
+    """A photograph's bucket, the size it is scaled to first, and the share that is cropped.
 
     `aspect_error` is the bucket's aspect ratio minus the photograph's; `scale` above 1 enlarges the photograph.
     """
@@ -58,8 +58,8 @@ class Placement:
     @property
     def cropped(self) -> float:
         """The share of the scaled photograph that lies outside the bucket, 0 to 1."""
-        kept = min(self.bucket[0], self.resized[0]) * min(self.bucket[1], self.resized[1])
-        return 1 - kept / (self.resized[0] * self.resized[1])
+        inside = min(self.bucket[0], self.resized[0]) * min(self.bucket[1], self.resized[1])
+        return 1 - inside / (self.resized[0] * self.resized[1])
 
 
 @dataclass(frozen=True)
@@ -85,28 +85,28 @@ class BucketTable:
         return sum(bucket.batches for bucket in self.buckets)
 
 
-def place(size: Size, rules: BucketRules) -> Placement:
-    """The placement of a photograph of `size`.
+def assign_bucket(size: Size, rules: BucketRules) -> BucketAssignment:
+    """Assign a photograph of `size` to its bucket.
 
     Raises ValueError where sd-scripts stops: a side below 1, or without enlarging one below the buckets' steps.
     """
     if min(size) < 1:
         raise ValueError(f"a photograph of {size[0]}×{size[1]} pixels")
     if not rules.enabled:
-        return _into_nearest(size, ((rules.resolution, rules.resolution),))
+        return _nearest_bucket(size, ((rules.resolution, rules.resolution),))
     if rules.no_upscale:
-        return _only_smaller(size, rules)
-    return _into_nearest(size, bucket_sizes(rules.resolution, rules.shortest, rules.longest, rules.steps))
+        return _without_upscaling(size, rules)
+    return _nearest_bucket(size, bucket_sizes(rules.resolution, rules.shortest, rules.longest, rules.steps))
 
 
-def fill(sizes: Sequence[tuple[Size, int]], rules: BucketRules, batch: int) -> BucketTable:
+def bucket_table(sizes: Sequence[tuple[Size, int]], rules: BucketRules, batch: int) -> BucketTable:
     """The table of photographs, each given as its size and its repeats, in batches of `batch`."""
     counts: dict[Size, list[int]] = {}
     errors: list[float] = []
     for size, repeats in sizes:
-        placement = place(size, rules)
-        errors.append(abs(placement.aspect_error))
-        counts.setdefault(placement.bucket, []).append(repeats)
+        assignment = assign_bucket(size, rules)
+        errors.append(abs(assignment.aspect_error))
+        counts.setdefault(assignment.bucket, []).append(repeats)
     buckets = tuple(
         Bucket(size, len(repeats), sum(repeats), math.ceil(sum(repeats) / batch))
         for size, repeats in sorted(counts.items())
@@ -119,25 +119,26 @@ def steps_per_epoch(batches: int, recipe: Recipe) -> int:
     return math.ceil(batches / recipe.processes / recipe.gradient_accumulation_steps)
 
 
-def balance(photographs: Sequence[int], regularisation: Sequence[int]) -> list[int]:
-    """The repeats that each regularisation picture really gets (0: it is not used); both lists hold given repeats.
+def balanced_repeats(photographs: Sequence[int], regularisation: Sequence[int]) -> list[int]:
+    """The repeats that each regularisation picture really gets (0: it is not used); both lists are the configured
+    repeats.
 
     They are taken in turn until there are as many as photographs with their repeats; from the second round on each
     turn adds one.
     """
-    wanted = sum(photographs)
-    given = [0] * len(regularisation)
+    target = sum(photographs)
+    used = [0] * len(regularisation)
     have = 0
     first = True
-    while have < wanted and regularisation:
+    while have < target and regularisation:
         for index, repeats in enumerate(regularisation):
             added = repeats if first else 1
-            given[index] += added
+            used[index] += added
             have += added
-            if have >= wanted:
+            if have >= target:
                 break
         first = False
-    return given
+    return used
 
 
 @lru_cache(maxsize=64)
@@ -153,7 +154,7 @@ def bucket_sizes(resolution: int, shortest: int, longest: int, steps: int) -> tu
     return tuple(sorted(sizes))
 
 
-def _into_nearest(size: Size, known: Iterable[Size]) -> Placement:
+def _nearest_bucket(size: Size, known: Iterable[Size]) -> BucketAssignment:
     """The bucket of the nearest aspect ratio, the first of equals; the photograph is scaled to cover it."""
     width, height = size
     aspect = width / height
@@ -161,10 +162,10 @@ def _into_nearest(size: Size, known: Iterable[Size]) -> Placement:
     bucket = size if size in choices else min(choices, key=lambda one: abs(one[0] / one[1] - aspect))
     ratio = bucket[0] / bucket[1]
     scale = bucket[1] / height if aspect > ratio else bucket[0] / width
-    return Placement(bucket, (int(width * scale + 0.5), int(height * scale + 0.5)), ratio - aspect, scale)
+    return BucketAssignment(bucket, (int(width * scale + 0.5), int(height * scale + 0.5)), ratio - aspect, scale)
 
 
-def _only_smaller(size: Size, rules: BucketRules) -> Placement:
+def _without_upscaling(size: Size, rules: BucketRules) -> BucketAssignment:
     """Without enlarging: scaled down to the area where larger, then cut to multiples of the steps."""
     width, height = size
     aspect = width / height
@@ -175,7 +176,7 @@ def _only_smaller(size: Size, rules: BucketRules) -> Placement:
     bucket = (resized[0] - resized[0] % rules.steps, resized[1] - resized[1] % rules.steps)
     if min(bucket) < 1:
         raise ValueError(f"{width}×{height} pixels make a side of less than one bucket step, {rules.steps} pixels")
-    return Placement(bucket, resized, bucket[0] / bucket[1] - aspect, resized[0] / width)
+    return BucketAssignment(bucket, resized, bucket[0] / bucket[1] - aspect, resized[0] / width)
 
 
 def _scaled_down(aspect: float, rules: BucketRules) -> Size:

@@ -1,6 +1,6 @@
-"""Captions as text: reading them as sd-scripts does, and the tags in them.
+"""Caption files: parsing as sd-scripts does, and editing of tags.
 
-A caption is a list of parts between commas; an activation tag is a part, and stands first.
+A caption is a comma-separated list of tags; activation tags are the first.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# what CLIP's tokenizer splits a text into before it looks for known pieces; every match is one token or more
+# pre-tokenization of CLIP's tokenizer; every match is one token or more
 _PIECES = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[^\W\d_]+|\d|[^\s\w]+|_+", re.IGNORECASE)
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
-"""Characters that no text editor writes; NUL stands between the letters of UTF-16 that has no mark."""
+"""Characters that no text editor writes; NUL bytes occur in UTF-16 without a mark."""
 
-_WIDE = (
+_BYTE_ORDER_MARKS = (
     (b"\xff\xfe\0\0", "UTF-32"),
     (b"\0\0\xfe\xff", "UTF-32"),
     (b"\xff\xfe", "UTF-16"),
@@ -29,16 +29,16 @@ _WIDE = (
 class Caption:
     """A caption file: its text as sd-scripts takes it (the first line), and what is wrong with the file.
 
-    `fatal` problems end or spoil a training run; the others train something else than is written. `rest` are the
-    lines after the first, `marked` says that a byte order mark stands before it. A caption that is not `readable` is
-    there all the same, and what it says is not known.
+    `fatal` problems end or spoil a training run; with a `problem` another text is trained than the file holds.
+    `remaining_lines` are those after the first; `has_bom`: a byte order mark precedes the text. A caption that is not
+    `readable` exists, but its text is unknown.
     """
 
     text: str
     fatal: str = ""
     problem: str = ""
-    rest: str = ""
-    marked: bool = False
+    remaining_lines: str = ""
+    has_bom: bool = False
     readable: bool = True
 
 
@@ -56,14 +56,14 @@ def read_caption(path: Path) -> Caption:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        kind = next((f"{name}, " for mark, name in _WIDE if data.startswith(mark)), "")
+        kind = next((f"{name}, " for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), "")
         return _unreadable(f"the caption is {kind}not UTF-8 (byte {error.start}): save it as UTF-8")
     strange = _CONTROL.search(text)
     if strange:
         is_wide = strange[0] == "\0"
         kind = "NUL characters, as UTF-16 does" if is_wide else f"the control character {ord(strange[0]):#04x}"
         return _unreadable(f"the caption holds {kind}, and is no plain text: save it as UTF-8")
-    return _of_text(text)
+    return _parse(text)
 
 
 def _unreadable(why: str) -> Caption:
@@ -76,19 +76,26 @@ def _kind_of(path: Path) -> str:
     return "a folder" if path.is_dir() else "a pipe or device"
 
 
-def _of_text(text: str) -> Caption:
-    first, _, rest = text.partition("\n")
-    marked = first.startswith("\ufeff")
+def _parse(text: str) -> Caption:
+    first, _, remaining_lines = text.partition("\n")
+    has_bom = first.startswith("\ufeff")
     first = first.lstrip("\ufeff").strip()
-    if marked:
+    if has_bom:
         return Caption(
-            first, problem="it begins with a byte order mark: save it as plain UTF-8", rest=rest, marked=True
+            first,
+            problem="it begins with a byte order mark: save it as plain UTF-8",
+            remaining_lines=remaining_lines,
+            has_bom=True,
         )
     if not first:
-        words = "its first line is empty" if rest.strip() else "it holds nothing but space"
-        return Caption("", problem=f"{words}, so it trains as an empty caption", rest=rest)
-    if rest.strip():
-        return Caption(first, problem="the caption has several lines, of which only the first counts", rest=rest)
+        reason = "its first line is empty" if remaining_lines.strip() else "it holds nothing but space"
+        return Caption("", problem=f"{reason}, so it trains as an empty caption", remaining_lines=remaining_lines)
+    if remaining_lines.strip():
+        return Caption(
+            first,
+            problem="the caption has several lines, of which only the first counts",
+            remaining_lines=remaining_lines,
+        )
     return Caption(first)
 
 
@@ -104,10 +111,10 @@ def split_tags(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class TagEdit:
-    """What to do to every caption, in this order: remove tags, replace tags, put activation tags first.
+    """An edit of the tags of every caption, in this order: remove tags, replace tags, put activation tags first.
 
     `search` tags (any of them, or all with `need_all`) are replaced by `replacement`; with `new_first` those that are
-    new stand first instead of last. Source: the seed's notebook, "Curate your tags".
+    new come first instead of last. Source: the seed's notebook, "Curate your tags".
     """
 
     first: tuple[str, ...] = ()
@@ -130,16 +137,16 @@ class TagEdit:
         return all(tag in tags for tag in self.search) if self.need_all else any(tag in tags for tag in self.search)
 
     def _replace(self, tags: Sequence[str]) -> list[str]:
-        kept = _without(tags, self.search)
+        remaining = _without(tags, self.search)
         again = [tag for tag in self.replacement if tag in self.search]
         new = [tag for tag in self.replacement if tag not in self.search]
-        kept += _without(again, kept)
-        return _put_first(kept, new) if self.new_first else [*kept, *_without(new, kept)]
+        remaining += _without(again, remaining)
+        return _put_first(remaining, new) if self.new_first else [*remaining, *_without(new, remaining)]
 
 
 def _without(tags: Iterable[str], unwanted: Iterable[str]) -> list[str]:
-    refused = set(unwanted)
-    return [tag for tag in tags if tag not in refused]
+    excluded = set(unwanted)
+    return [tag for tag in tags if tag not in excluded]
 
 
 def _put_first(tags: Iterable[str], first: Sequence[str]) -> list[str]:

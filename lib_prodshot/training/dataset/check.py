@@ -1,4 +1,4 @@
-"""Looks a training folder over before anything starts: every picture, every caption, the buckets and the steps."""
+"""Validates a dataset before training: every photograph and caption, the buckets and the steps."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from lib_prodshot.training.recipe.recipe import Recipe, Subset
 
 Level = Literal["error", "warning"]
 
-LARGEST_ENLARGEMENT = 4.0
-"""A photograph that must be enlarged more than this to fill its bucket has nothing to teach."""
+MAX_UPSCALE = 4.0
+"""A photograph that must be enlarged more than this to fill its bucket is an error."""
 
-SLIGHT_ENLARGEMENT = 1.05
-"""Enlargements up to this are not worth a word."""
+UPSCALE_TOLERANCE = 1.05
+"""Enlargements up to this are not reported."""
 
-LARGE_CROP = 0.25
+MAX_CROP = 0.25
 """A share cut off above this changes what the photograph shows."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: an error ends or spoils the training, a warning makes it worse than it could be."""
+    """One problem of a dataset: an error ends or spoils the training, a warning lowers its quality."""
 
     level: Level
     kind: str
@@ -42,8 +42,8 @@ class Problem:
 
 @dataclass(frozen=True)
 class Folder:
-    """One folder of the recipe: how many photographs are in it, and how often each is used an epoch; `named` says
-    that its name, of kohya's form N_name, tells so."""
+    """One folder of the recipe: the number of its photographs, and their repeats an epoch; `named`: the repeats are
+    from its name, of kohya's form N_name."""
 
     folder: str
     photographs: int
@@ -58,7 +58,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a training folder holds and what training on it would cost."""
+    """The result of a check: the dataset's content, problems, and number of steps."""
 
     folders: tuple[Folder, ...]
     photographs: int
@@ -69,13 +69,13 @@ class CheckReport:
     problems: tuple[Problem, ...]
 
     @property
-    def tells_folders(self) -> bool:
-        """Whether the folders are worth a line each: there are several, or a name tells the repeats."""
+    def lists_folders(self) -> bool:
+        """Whether the report lists the folders: there are several, or a name has the repeats."""
         return len(self.folders) > 1 or any(folder.named for folder in self.folders)
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole run."""
+        """Steps of the complete run."""
         return self.steps_per_epoch * self.epochs
 
     @property
@@ -99,7 +99,7 @@ class CheckReport:
 
     def to_text(self) -> str:
         """The report for people."""
-        lines = [*(str(folder) for folder in self.folders)] if self.tells_folders else []
+        lines = [*(str(folder) for folder in self.folders)] if self.lists_folders else []
         lines.append(f"{self.photographs} photographs, {self.with_repeats} with repeats")
         if self.table.buckets:
             lines += ["", "bucket       photographs  with repeats  batches"]
@@ -109,35 +109,37 @@ class CheckReport:
         lines += ["", f"{self.steps_per_epoch} steps an epoch × {self.epochs} epochs = {self.total_steps} steps", ""]
         lines += [str(problem) for problem in self.problems]
         counts = Counter(problem.level for problem in self.problems)
-        lines.append(f"{_count(counts['error'], 'error')}, {_count(counts['warning'], 'warning')}")
+        lines.append(f"{counted(counts['error'], 'error')}, {counted(counts['warning'], 'warning')}")
         return "\n".join(lines)
 
 
 def check(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, total: None) -> CheckReport:
-    """Look over every folder of a recipe, kohya's N_name folders in them included. `progress` is told how many pictures
-    of how many are done.
+    """Validate every folder of a recipe, including kohya's N_name folders in them. `progress` is called with the
+    numbers of pictures done and in all.
 
     Raises `PictureError` when a folder cannot be read.
     """
-    remarks = [Problem("warning", "folder_name", str(one.folder), one.message) for one in kohya.remarks(recipe)]
+    folder_warnings = [
+        Problem("warning", "folder_name", str(one.folder), one.message) for one in kohya.folder_warnings(recipe)
+    ]
     recipe = kohya.expand(recipe)
     listings = [
         (subset, list_folder(Path(subset.image_dir), recipe.caption_extension)) for subset in recipe.all_subsets
     ]
     paths = [path for _, listing in listings for path in listing.photographs]
-    seen = {one.path: one for one in photographs.look_at_all(paths, progress)} if paths else {}
+    decoded = {one.path: one for one in photographs.read_photographs(paths, progress)} if paths else {}
     rules = BucketRules.of(recipe)
-    problems: list[Problem] = [*remarks]
+    problems: list[Problem] = [*folder_warnings]
     for subset, listing in listings:
         problems += _listing_problems(subset, listing)
         for path in listing.photographs:
-            problems += _photograph_problems(seen[path], rules)
+            problems += _photograph_problems(decoded[path], rules)
             problems += _caption_problems(path, recipe, subset)
-    problems += _double_problems(
-        [seen[path] for subset, listing in listings if not subset.is_reg for path in listing.photographs]
+    problems += _duplicate_problems(
+        [decoded[path] for subset, listing in listings if not subset.is_reg for path in listing.photographs]
     )
-    sizes = _sizes_with_repeats(listings, seen, rules)
-    table = buckets.fill(sizes, rules, recipe.train_batch_size)
+    sizes = _sizes_with_repeats(listings, decoded, rules)
+    table = buckets.bucket_table(sizes, rules, recipe.train_batch_size)
     steps = buckets.steps_per_epoch(table.batches, recipe)
     problems += _recipe_problems(recipe, steps * recipe.max_train_epochs)
     return CheckReport(
@@ -152,32 +154,32 @@ def check(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, to
 
 
 def _folder(subset: Subset, listing: Listing) -> Folder:
-    said = kohya.name_of(Path(subset.image_dir))
-    named = said is not None and said.repeats == subset.num_repeats
+    name = kohya.parse_folder_name(Path(subset.image_dir))
+    named = name is not None and name.repeats == subset.num_repeats
     return Folder(subset.image_dir, len(listing.photographs), subset.num_repeats, subset.is_reg, named)
 
 
 def _sizes_with_repeats(
-    listings: Sequence[tuple[Subset, Listing]], seen: dict[Path, Photograph], rules: BucketRules
+    listings: Sequence[tuple[Subset, Listing]], decoded: dict[Path, Photograph], rules: BucketRules
 ) -> list[tuple[buckets.Size, int]]:
     """Size and repeats of every photograph that can be placed, with regularisation pictures balanced."""
-    given = [
-        (seen[path], subset)
+    placed = [
+        (decoded[path], subset)
         for subset, listing in listings
         for path in listing.photographs
-        if _can_be_placed(seen[path], rules)
+        if _can_be_placed(decoded[path], rules)
     ]
-    sizes = [(one.size, subset.num_repeats) for one, subset in given if not subset.is_reg]
-    regularisation = [(one.size, subset.num_repeats) for one, subset in given if subset.is_reg]
-    balanced = buckets.balance([repeats for _, repeats in sizes], [repeats for _, repeats in regularisation])
+    sizes = [(one.size, subset.num_repeats) for one, subset in placed if not subset.is_reg]
+    regularisation = [(one.size, subset.num_repeats) for one, subset in placed if subset.is_reg]
+    balanced = buckets.balanced_repeats([repeats for _, repeats in sizes], [repeats for _, repeats in regularisation])
     return sizes + [(size, repeats) for (size, _), repeats in zip(regularisation, balanced) if repeats]
 
 
 def _can_be_placed(photograph: Photograph, rules: BucketRules) -> bool:
-    if photograph.complaint:
+    if photograph.problem:
         return False
     try:
-        buckets.place(photograph.size, rules)
+        buckets.assign_bucket(photograph.size, rules)
     except ValueError:
         return False
     return True
@@ -185,16 +187,16 @@ def _can_be_placed(photograph: Photograph, rules: BucketRules) -> bool:
 
 def _listing_problems(subset: Subset, listing: Listing) -> Iterator[Problem]:
     if not listing.photographs:
-        meant = kohya.meant_instead(Path(subset.image_dir)) or "sd-scripts would end at once"
-        yield Problem("error", "empty_folder", subset.image_dir, f"there is no photograph in it: {meant}")
-    for path, why in listing.missed:
+        advice = kohya.suggested_folder(Path(subset.image_dir)) or "sd-scripts would end at once"
+        yield Problem("error", "empty_folder", subset.image_dir, f"there is no photograph in it: {advice}")
+    for path, why in listing.ignored:
         yield Problem("warning", "missed", str(path), f"it would not be used: {why}")
-    for path in listing.strays:
+    for path in listing.unrelated:
         yield Problem("warning", "stray", str(path), "only photographs and captions belong in the folder")
-    for one in listing.beside:
+    for one in listing.misnamed:
         message = f"this caption of {one.photograph.name} is not read: {one.advice}"
         yield Problem("warning", "caption_beside", str(one.file), message)
-    for path in listing.orphans:
+    for path in listing.orphaned_captions:
         yield Problem("warning", "caption_orphan", str(path), "it belongs to no picture")
     stems = Counter(path.with_suffix("") for path in listing.photographs)
     for stem in (stem for stem, number in stems.items() if number > 1):
@@ -205,30 +207,32 @@ def _listing_problems(subset: Subset, listing: Listing) -> Iterator[Problem]:
 
 def _photograph_problems(photograph: Photograph, rules: BucketRules) -> Iterator[Problem]:
     file = str(photograph.path)
-    if photograph.complaint:
-        yield Problem("error", "truncated" if photograph.truncated else "unreadable", file, photograph.complaint)
+    if photograph.problem:
+        yield Problem("error", "truncated" if photograph.truncated else "unreadable", file, photograph.problem)
         return
     for one in photograph.differences:
         yield Problem(one.level, one.kind, file, one.message)
-    if photograph.turned:
+    if photograph.rotated:
         message = "viewers turn it by its EXIF tag, sd-scripts does not: it would train lying down; turn its pixels"
         yield Problem("warning", "turned", file, message)
     try:
-        placement = buckets.place(photograph.size, rules)
+        assignment = buckets.assign_bucket(photograph.size, rules)
     except ValueError as error:
         yield Problem("error", "tiny", file, str(error))
         return
     size = f"{photograph.size[0]}×{photograph.size[1]}"
-    if placement.scale > LARGEST_ENLARGEMENT:
+    if assignment.scale > MAX_UPSCALE:
         yield Problem(
-            "error", "tiny", file, f"its {size} pixels would be enlarged {placement.scale:.1f} times: take it out"
+            "error", "tiny", file, f"its {size} pixels would be enlarged {assignment.scale:.1f} times: take it out"
         )
-    elif placement.scale > SLIGHT_ENLARGEMENT:
+    elif assignment.scale > UPSCALE_TOLERANCE:
         yield Problem(
-            "warning", "small", file, f"its {size} pixels are enlarged {placement.scale:.2f} times: it trains blurred"
+            "warning", "small", file, f"its {size} pixels are enlarged {assignment.scale:.2f} times: it trains blurred"
         )
-    if placement.cropped > LARGE_CROP:
-        yield Problem("warning", "cropped", file, f"{placement.cropped:.0%} of it are cut off: crop it to what matters")
+    if assignment.cropped > MAX_CROP:
+        yield Problem(
+            "warning", "cropped", file, f"{assignment.cropped:.0%} of it are cut off: crop it to what matters"
+        )
 
 
 def _caption_problems(photograph: Path, recipe: Recipe, subset: Subset) -> Iterator[Problem]:
@@ -264,13 +268,13 @@ def _tag_problems(path: Path, text: str, recipe: Recipe) -> Iterator[Problem]:
         )
 
 
-def _double_problems(seen: Sequence[Photograph]) -> Iterator[Problem]:
+def _duplicate_problems(decoded: Sequence[Photograph]) -> Iterator[Problem]:
     same: set[frozenset[Path]] = set()
-    for group in photographs.same_files(seen):
+    for group in photographs.identical_files(decoded):
         same |= {frozenset((one.path, other.path)) for one in group for other in group}
         names = ", ".join(one.path.name for one in group[1:])
         yield Problem("warning", "duplicate", str(group[0].path), f"the same file again as {names}: it weighs double")
-    for one, other, bits in photographs.near_pairs(seen):
+    for one, other, bits in photographs.near_duplicates(decoded):
         if frozenset((one.path, other.path)) not in same:
             message = f"nearly the same picture as {other.path.name} ({bits} of 256 bits differ)"
             yield Problem("warning", "near_duplicate", str(one.path), message)
@@ -292,5 +296,6 @@ def _recipe_problems(recipe: Recipe, total_steps: int) -> Iterator[Problem]:
         yield Problem("error", "too_many_steps", "", message)
 
 
-def _count(number: int, word: str) -> str:
+def counted(number: int, word: str) -> str:
+    """A number with its noun: 'no errors', '1 error', '2 errors'."""
     return f"{number or 'no'} {word}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""What sd-scripts finds in a folder of photographs, and what it passes over without a word.
+"""Lists a dataset folder as sd-scripts does: photographs, captions, and the files that it ignores silently.
 
 Source: `IMAGE_EXTENSIONS`, `glob_images` and `read_caption` in the `library/train_util.py` of sd-scripts v0.10.1.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from lib_prodshot.errors import PictureError
 
 _PLAIN = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-FOUND_SUFFIXES = frozenset(os.path.normcase(suffix) for one in _PLAIN for suffix in (one, one.upper()))
+SD_SCRIPTS_SUFFIXES = frozenset(os.path.normcase(suffix) for one in _PLAIN for suffix in (one, one.upper()))
 """Extensions that sd-scripts looks for: all small or all capital letters (any mixture on Windows)."""
 
 PICTURE_SUFFIXES = frozenset(
@@ -36,15 +36,15 @@ PICTURE_SUFFIXES = frozenset(
 )
 """Extensions of files that somebody may take for training pictures."""
 
-NOT_STRAY = frozenset((".npz", ".toml", ".json"))
+RELATED_SUFFIXES = frozenset((".npz", ".toml", ".json"))
 
 _CAPTIONS = (".txt", ".caption")
 """Extensions that programs give to captions; sd-scripts' own default is .caption, the seed's is .txt."""
 
 
 @dataclass(frozen=True)
-class Beside:
-    """A caption that lies beside its photograph under a name that is not read; `expected` is the one that is."""
+class MisnamedCaption:
+    """A caption next to its photograph under a name that is not read; `expected` is the one that is."""
 
     file: Path
     photograph: Path
@@ -63,14 +63,14 @@ class Beside:
 @dataclass(frozen=True)
 class Listing:
     """The files of one folder: `photographs` as sd-scripts finds and orders them, pictures that it would `miss`
-    and why, `strays`, which have no business there, captions `beside` a photograph under another name than the one
-    that is read, and `orphans`, which are captions of no picture."""
+    and why, `unrelated`, which have no business there, captions `misnamed` a photograph under another name than the one
+    that is read, and `orphaned_captions`, which are captions of no picture."""
 
     photographs: tuple[Path, ...]
-    missed: tuple[tuple[Path, str], ...]
-    strays: tuple[Path, ...]
-    beside: tuple[Beside, ...] = ()
-    orphans: tuple[Path, ...] = ()
+    ignored: tuple[tuple[Path, str], ...]
+    unrelated: tuple[Path, ...]
+    misnamed: tuple[MisnamedCaption, ...] = ()
+    orphaned_captions: tuple[Path, ...] = ()
 
 
 def list_folder(folder: Path, caption_extension: str = ".txt") -> Listing:
@@ -80,55 +80,57 @@ def list_folder(folder: Path, caption_extension: str = ".txt") -> Listing:
     except OSError as error:
         raise PictureError(f"{folder} cannot be read as a folder of photographs: {error.strerror}") from error
     photographs: list[Path] = []
-    missed: list[tuple[Path, str]] = []
-    strays: list[Path] = []
+    ignored: list[tuple[Path, str]] = []
+    unrelated: list[Path] = []
     captions: list[Path] = []
     endings = {*_CAPTIONS, caption_extension.lower()}
     for path in entries:
         if path.is_dir():
-            missed += [
+            ignored += [
                 (inside, "it is in a folder below, which sd-scripts does not look into")
                 for inside in pictures_below(path)
             ]
         elif path.name.startswith("."):
             if path.suffix.lower() in PICTURE_SUFFIXES:
-                missed.append((path, "its name begins with a dot"))
-        elif os.path.normcase(path.suffix) in FOUND_SUFFIXES:
+                ignored.append((path, "its name begins with a dot"))
+        elif os.path.normcase(path.suffix) in SD_SCRIPTS_SUFFIXES:
             photographs.append(path)
         elif path.suffix.lower() in PICTURE_SUFFIXES:
-            missed.append((path, _why_missed(path)))
+            ignored.append((path, _why_ignored(path)))
         elif path.suffix.lower() in endings:
             captions.append(path)
-        elif path.suffix.lower() not in NOT_STRAY:
-            strays.append(path)
+        elif path.suffix.lower() not in RELATED_SUFFIXES:
+            unrelated.append(path)
     # sd-scripts sorts whole paths as text
     photographs.sort(key=str)
-    beside, orphans = _sort_captions(captions, photographs, [path for path, _ in missed], caption_extension)
-    return Listing(tuple(photographs), tuple(missed), tuple(strays), tuple(beside), tuple(orphans))
+    misnamed, orphaned_captions = _sort_captions(
+        captions, photographs, [path for path, _ in ignored], caption_extension
+    )
+    return Listing(tuple(photographs), tuple(ignored), tuple(unrelated), tuple(misnamed), tuple(orphaned_captions))
 
 
 def _sort_captions(
-    captions: Sequence[Path], photographs: Sequence[Path], missed: Sequence[Path], extension: str
-) -> tuple[list[Beside], list[Path]]:
-    """Those beside their photograph under another name than the one that is read, and those of no picture at all."""
+    captions: Sequence[Path], photographs: Sequence[Path], ignored: Sequence[Path], extension: str
+) -> tuple[list[MisnamedCaption], list[Path]]:
+    """The misnamed captions, and those of no picture at all."""
     read = {_same_name(expected_caption(path, extension)) for path in photographs}
     read |= {_same_name(found) for path in photographs if (found := caption_file(path, extension))}
     owners = {name: path for path in reversed(photographs) for name in _names_of(path, extension)}
-    others = {name for path in missed for name in _names_of(path, extension)}
-    beside, orphans = [], []
+    others = {name for path in ignored for name in _names_of(path, extension)}
+    misnamed, orphaned_captions = [], []
     for path in captions:
         owner = owners.get(path.stem.lower())
         if _same_name(path) in read:
             continue
         if owner is not None:
-            beside.append(Beside(path, owner, expected_caption(owner, extension)))
+            misnamed.append(MisnamedCaption(path, owner, expected_caption(owner, extension)))
         elif path.stem.lower() not in others:
-            orphans.append(path)
-    return beside, orphans
+            orphaned_captions.append(path)
+    return misnamed, orphaned_captions
 
 
 def _names_of(photograph: Path, extension: str) -> tuple[str, str, str]:
-    """What stands before the extension of a photograph's caption, also where a program or Windows doubled one."""
+    """The stems of a photograph's caption, including those where a program or Windows doubled an extension."""
     stem = photograph.stem.lower()
     return stem, photograph.name.lower(), f"{stem}{extension.lower()}"
 
@@ -158,7 +160,7 @@ def caption_file(photograph: Path, extension: str = ".txt") -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _why_missed(path: Path) -> str:
+def _why_ignored(path: Path) -> str:
     if path.suffix.lower() in _PLAIN:
         return f"sd-scripts finds {path.suffix.lower()} and {path.suffix.upper()}, not {path.suffix}: rename it"
     return f"sd-scripts does not read {path.suffix}: save it as JPEG or PNG"

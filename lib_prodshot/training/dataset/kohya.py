@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lib_prodshot.training.dataset.folder import FOUND_SUFFIXES, pictures_below
+from lib_prodshot.training.dataset.folder import SD_SCRIPTS_SUFFIXES, pictures_below
 from lib_prodshot.training.recipe.recipe import Recipe, Subset, setting_named
 
 _NAME = re.compile(r"([0-9]+)_(.*)", re.DOTALL)
@@ -21,32 +21,32 @@ _REPEATS = setting_named("num_repeats")
 
 @dataclass(frozen=True)
 class KohyaName:
-    """What a folder's name says: how often its photographs are used, and the words after that."""
+    """A parsed folder name: the repeats of its photographs, and the words after the number."""
 
     repeats: int
     words: str
 
 
 @dataclass(frozen=True)
-class Remark:
-    """What is to be said of a folder's name or place. `folder` is the one meant."""
+class FolderWarning:
+    """A warning about the name or place of `folder`."""
 
     folder: Path
     message: str
 
 
-def name_of(folder: Path) -> KohyaName | None:
-    """What the name says, None for one that is not of the form; a number that cannot be a repeat is none."""
+def parse_folder_name(folder: Path) -> KohyaName | None:
+    """Parse a folder's name, None for one that is not of the form or whose number is out of range."""
     found = _NAME.fullmatch(os.path.basename(os.path.abspath(folder)))  # noqa: PTH100, PTH119 - '..' has a name, too
     if found is None or not _REPEATS.minimum <= int(found[1]) <= _REPEATS.maximum:  # type: ignore[operator]
         return None
     return KohyaName(int(found[1]), found[2])
 
 
-def folders_in(folder: Path) -> list[Path]:
-    """The folders to look into where `folder` is named: those of the form in it, else itself.
+def dataset_folders(folder: Path) -> list[Path]:
+    """The dataset folders of `folder`: those of the form in it, else itself.
 
-    Those in it count where no photograph stands beside them. Folders that cannot be read have none in them.
+    Those in it count only where `folder` itself has no photograph. Unreadable folders have none in them.
     """
     if _has_photographs(folder):
         return [folder]
@@ -65,68 +65,76 @@ def expand(recipe: Recipe) -> Recipe:
     return replace(recipe, image_dir=first.image_dir, num_repeats=first.num_repeats, subsets=tuple(others))
 
 
-def remarks(recipe: Recipe) -> Iterator[Remark]:
-    """What a recipe leaves out, or has otherwise than the folders' names say."""
+def folder_warnings(recipe: Recipe) -> Iterator[FolderWarning]:
+    """Yield warnings for unused folders, and for repeats other than in the folders' names."""
     for subset in recipe.all_subsets:
         folder = Path(subset.image_dir)
         inside = _named_folders(folder)
         if inside and _has_photographs(folder):
             names = ", ".join(path.name for path in inside)
-            yield Remark(folder, f"{names} in it are not used, as photographs stand beside them: name each as a subset")
+            yield FolderWarning(
+                folder, f"{names} in it are not used, as photographs stand beside them: name each as a subset"
+            )
         elif inside:
-            yield from _left_out(folder, inside)
+            yield from _unused_folders(folder, inside)
             if subset.num_repeats != _REPEATS.default:
-                yield Remark(folder, f"the repeats of the folders' names count in it, not the {subset.num_repeats} set")
-        elif (said := name_of(folder)) and subset.num_repeats not in (_REPEATS.default, said.repeats):
-            yield Remark(folder, f"its name says {said.repeats} repeats, and the recipe's {subset.num_repeats} count")
+                yield FolderWarning(
+                    folder, f"the repeats of the folders' names count in it, not the {subset.num_repeats} set"
+                )
+        elif (name := parse_folder_name(folder)) and subset.num_repeats not in (_REPEATS.default, name.repeats):
+            yield FolderWarning(
+                folder, f"its name says {name.repeats} repeats, and the recipe's {subset.num_repeats} count"
+            )
 
 
-def meant_instead(folder: Path) -> str:
-    """For a folder without photographs: which folder below has them, in words; empty where none has."""
+def suggested_folder(folder: Path) -> str:
+    """A clause naming the folders below that have photographs, empty where none has."""
     places = sorted({path.parent for path in pictures_below(folder)} - {folder})
     if not places:
         return ""
-    wanted = sorted({place.parent if name_of(place) else place for place in places})
-    if len(wanted) == 1:
-        return f"they are below it: name {wanted[0]}"
-    return f"they are in {len(wanted)} folders below it, such as {wanted[0]}: name one, and the others as subsets"
+    parents = sorted({place.parent if parse_folder_name(place) else place for place in places})
+    if len(parents) == 1:
+        return f"they are below it: name {parents[0]}"
+    return f"they are in {len(parents)} folders below it, such as {parents[0]}: name one, and the others as subsets"
 
 
 def _expand(subset: Subset) -> Iterator[Subset]:
     folder = Path(subset.image_dir)
-    inside = folders_in(folder)
+    inside = dataset_folders(folder)
     if inside == [folder]:
-        said = name_of(folder)
-        repeats = said.repeats if said and subset.num_repeats == _REPEATS.default else subset.num_repeats
+        name = parse_folder_name(folder)
+        repeats = name.repeats if name and subset.num_repeats == _REPEATS.default else subset.num_repeats
         yield replace(subset, num_repeats=repeats)
         return
     for path in inside:
-        said = name_of(path)
-        assert said is not None
-        words = subset.class_tokens or (said.words if subset.is_reg else "")
-        yield replace(subset, image_dir=str(path), num_repeats=said.repeats, class_tokens=words)
+        name = parse_folder_name(path)
+        assert name is not None
+        words = subset.class_tokens or (name.words if subset.is_reg else "")
+        yield replace(subset, image_dir=str(path), num_repeats=name.repeats, class_tokens=words)
 
 
-def _left_out(folder: Path, used: list[Path]) -> Iterator[Remark]:
+def _unused_folders(folder: Path, used: list[Path]) -> Iterator[FolderWarning]:
     for path in _folders(folder):
         count = len(pictures_below(path)) if path not in used else 0
         if count:
-            yield Remark(path, f"its {count} pictures are not used: its name has no repeats, as {used[0].name} has")
+            yield FolderWarning(
+                path, f"its {count} pictures are not used: its name has no repeats, as {used[0].name} has"
+            )
 
 
 def _named_folders(folder: Path) -> list[Path]:
-    return [path for path in _folders(folder) if name_of(path) and pictures_below(path)]
+    return [path for path in _folders(folder) if parse_folder_name(path) and pictures_below(path)]
 
 
 def _folders(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.is_dir())
-    except OSError:  # whoever lists the folder says why
+    except OSError:  # reported where the folder is listed
         return []
 
 
 def _has_photographs(folder: Path) -> bool:
     try:
-        return any(os.path.normcase(path.suffix) in FOUND_SUFFIXES and path.is_file() for path in folder.iterdir())
+        return any(os.path.normcase(path.suffix) in SD_SCRIPTS_SUFFIXES and path.is_file() for path in folder.iterdir())
     except OSError:
         return False

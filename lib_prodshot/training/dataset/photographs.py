@@ -1,4 +1,4 @@
-"""Each photograph of a training folder, looked at: its size, whether it decodes to its end, its perceptual hash.
+"""Decoding of the photographs of a dataset: size, decoding errors, colour differences, perceptual hash.
 
 JPEGs are decoded as grey pictures of an eighth of the size. Every byte of the file is still read to its end, so the
 same damage shows as in a full decode (`benchmarks/training.py` measures it), at a quarter of the cost.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 HASH_SIDE = 16
 """Side of the perceptual hash: 256 bits."""
 
-NEAR = 48
+NEAR_DUPLICATE_BITS = 48
 """Up to so many differing bits of 256 two photographs count as nearly the same. Measured on the seed's photographs:
 different ones are 100 bits and more apart; saved smaller, brighter or at quality 40, or cut by 2 %, at most 44."""
 
@@ -34,40 +34,40 @@ _ORIENTATION = 274
 
 @dataclass(frozen=True)
 class Photograph:
-    """What was seen of one file. `size` is width and height in pixels as stored, which is what sd-scripts trains on;
-    `complaint` says why it cannot be used (empty: it can); `turned` that a viewer would turn it by its EXIF tag;
-    `differences` what else sd-scripts sees otherwise than a viewer."""
+    """The decoded properties of one file. `size` is width and height in pixels as stored, which is what sd-scripts
+    trains on; `problem` says why it cannot be used (empty: it can); `rotated` that a viewer would turn it by its EXIF
+    tag; `differences` what else sd-scripts sees otherwise than a viewer."""
 
     path: Path
     size: tuple[int, int] = (0, 0)
-    complaint: str = ""
+    problem: str = ""
     truncated: bool = False
-    turned: bool = False
+    rotated: bool = False
     differences: tuple[Difference, ...] = ()
-    fingerprint: npt.NDArray[np.bool_] | None = None
+    perceptual_hash: npt.NDArray[np.bool_] | None = None
 
 
-def look_at_all(
+def read_photographs(
     paths: Sequence[Path], progress: Callable[[int, int], None] = lambda done, total: None
 ) -> list[Photograph]:
-    """Look at every file, several at a time: Pillow decodes outside Python's lock, so threads are enough.
+    """Decode every file, several at a time: Pillow decodes outside Python's lock, so threads are enough.
 
     Hashes are made here while the threads decode; what makes them takes as long to import as ten photographs.
     """
-    seen: list[Photograph] = []
+    done: list[Photograph] = []
     with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
-        for photograph, small in pool.map(_read, paths):
-            seen.append(_with_fingerprint(photograph, small))
-            progress(len(seen), len(paths))
-    return seen
+        for photograph, thumbnail in pool.map(_decode_file, paths):
+            done.append(_with_perceptual_hash(photograph, thumbnail))
+            progress(len(done), len(paths))
+    return done
 
 
-def look_at(path: Path) -> Photograph:
-    """Look at one file. Whatever is wrong with it is in the `complaint`."""
-    return _with_fingerprint(*_read(path))
+def read_photograph(path: Path) -> Photograph:
+    """Decode one file. An error is in the result's `problem`."""
+    return _with_perceptual_hash(*_decode_file(path))
 
 
-def _read(path: Path) -> tuple[Photograph, Image.Image | None]:
+def _decode_file(path: Path) -> tuple[Photograph, Image.Image | None]:
     """One file without its hash, and the small grey picture that the hash is made of; None for one that is wrong."""
     from PIL import Image, UnidentifiedImageError
 
@@ -78,16 +78,16 @@ def _read(path: Path) -> tuple[Photograph, Image.Image | None]:
             with Image.open(path) as image:
                 return _decode(path, image)
         except UnidentifiedImageError:
-            return Photograph(path, complaint="it is not a picture, whatever its name says"), None
+            return Photograph(path, problem="it is not a picture, whatever its name says"), None
         except Image.DecompressionBombError:
-            return Photograph(path, complaint="it has over 179 megapixels, which Pillow refuses: save it smaller"), None
+            return Photograph(path, problem="it has over 179 megapixels, which Pillow refuses: save it smaller"), None
         except Exception as error:  # decoders raise whatever their format's code raises
             truncated = "truncated" in str(error).lower()
             words = "it ends before its last pixel" if truncated else f"it cannot be decoded: {error}"
-            return Photograph(path, complaint=words, truncated=truncated), None
+            return Photograph(path, problem=words, truncated=truncated), None
 
 
-def same_files(photographs: Iterable[Photograph]) -> list[list[Photograph]]:
+def identical_files(photographs: Iterable[Photograph]) -> list[list[Photograph]]:
     """Groups of files with the same bytes."""
     from lib_prodshot.downloads import sha256_of
 
@@ -102,14 +102,16 @@ def same_files(photographs: Iterable[Photograph]) -> list[list[Photograph]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def near_pairs(photographs: Sequence[Photograph], limit: int = NEAR) -> list[tuple[Photograph, Photograph, int]]:
+def near_duplicates(
+    photographs: Sequence[Photograph], limit: int = NEAR_DUPLICATE_BITS
+) -> list[tuple[Photograph, Photograph, int]]:
     """Pairs that look nearly the same, with the number of bits in which their hashes differ."""
     import numpy as np
 
-    usable = [one for one in photographs if one.fingerprint is not None]
+    usable = [one for one in photographs if one.perceptual_hash is not None]
     if len(usable) < 2:
         return []
-    bits = np.array([one.fingerprint for one in usable], dtype=np.float32)
+    bits = np.array([one.perceptual_hash for one in usable], dtype=np.float32)
     ones = bits.sum(axis=1)
     pairs = []
     for index in range(len(usable) - 1):
@@ -125,26 +127,26 @@ def _decode(path: Path, image: Image.Image) -> tuple[Photograph, Image.Image]:
     from lib_prodshot.training.dataset import rendering
 
     size = image.size
-    turned = _is_turned(image)
-    colours = rendering.described(image, path)
-    plain = rendering.has_plain_colours(image, colours)
+    rotated = _is_rotated(image)
+    colours = rendering.describe_colours(image, path)
+    plain = rendering.is_plain_srgb(image, colours)
     if image.format in ("JPEG", "MPO"):
         image.draft("L" if plain else None, (max(1, size[0] // _REDUCED), max(1, size[1] // _REDUCED)))
     image.load()
     differences = () if plain else tuple(rendering.differences(image, colours))
-    small = image.reduce(max(1, min(image.size) // 256)) if image.mode in ("L", "RGB") else image
-    return Photograph(path, size, turned=turned, differences=differences), small.convert("L")
+    thumbnail = image.reduce(max(1, min(image.size) // 256)) if image.mode in ("L", "RGB") else image
+    return Photograph(path, size, rotated=rotated, differences=differences), thumbnail.convert("L")
 
 
-def _with_fingerprint(photograph: Photograph, small: Image.Image | None) -> Photograph:
-    if small is None:
+def _with_perceptual_hash(photograph: Photograph, thumbnail: Image.Image | None) -> Photograph:
+    if thumbnail is None:
         return photograph
     import imagehash
 
-    return replace(photograph, fingerprint=imagehash.phash(small, HASH_SIDE).hash.flatten())
+    return replace(photograph, perceptual_hash=imagehash.phash(thumbnail, HASH_SIDE).hash.flatten())
 
 
-def _is_turned(image: Image.Image) -> bool:
+def _is_rotated(image: Image.Image) -> bool:
     try:
         return int(image.getexif().get(_ORIENTATION, 1)) in range(2, 9)
     except Exception:  # a broken EXIF block turns nothing

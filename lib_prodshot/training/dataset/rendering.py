@@ -1,4 +1,4 @@
-"""What sd-scripts makes of a picture's pixels, what a viewer shows, and how far the two are apart.
+"""Differences in colour between what sd-scripts trains on and what a viewer shows.
 
 sd-scripts v0.10.1 (`load_image` in its `library/train_util.py`) takes the first frame as stored and converts it by
 Pillow's `convert("RGB")`: no colour profile is applied, 16-bit grey is clipped instead of scaled, opacity is dropped.
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
     Rgb = npt.NDArray[np.uint8]
 
-NOTICEABLE = 1.0
+VISIBLE_DIFFERENCE = 1.0
 """ΔE2000 up to which two colours look alike (Mokrzycki and Tatol, 2011, "Colour difference ΔE - a survey")."""
 
-SPOILT = 10.0
+SEVERE_DIFFERENCE = 10.0
 """Mean ΔE2000 from which a photograph trains as another one: as far apart as red and orange of one lightness."""
 
 SAMPLE_SIDE = 128
 """Colours are compared on at most so many pixels of each side, evenly taken."""
 
-_SHARE = 0.005
-"""Shares of pixels up to this are not worth a word."""
+_NEGLIGIBLE_SHARE = 0.005
+"""Shares of pixels up to this are not reported."""
 
 Level = Literal["error", "warning"]
 
@@ -51,7 +51,7 @@ _INTENT, _FLAGS = 1, 0x2000
 
 @dataclass(frozen=True)
 class Difference:
-    """What sd-scripts would see otherwise than a viewer: one sentence's end, and how bad it is."""
+    """One difference between what sd-scripts and a viewer read: a clause, and its level."""
 
     level: Level
     kind: str
@@ -59,8 +59,8 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Described:
-    """What a file says of its colours: an ICC `profile`, or else a `space` by numbers; neither stands for sRGB."""
+class ColourDescription:
+    """The colour space of a file: an ICC `profile`, or else a `space` by numbers; neither: sRGB."""
 
     name: str = ""
     profile: bytes | None = None
@@ -72,49 +72,49 @@ class Described:
         return self.space is None and (self.profile is None or _is_srgb(self.profile))
 
 
-def described(image: Image.Image, path: Path) -> Described:
-    """What an opened file says of its colours; of a PNG the chunk that counts most (PNG Third Edition, section 4.3)."""
+def describe_colours(image: Image.Image, path: Path) -> ColourDescription:
+    """The colour space of an opened file; for a PNG by its first chunk in rank (PNG Third Edition, section 4.3)."""
     profile = image.info.get("icc_profile")
     profile = profile if isinstance(profile, bytes) and profile else None
     exif = image.info.get("exif")
     if not profile and isinstance(exif, bytes) and blocks.adobe_rgb_by_exif(exif.removeprefix(b"Exif\0\0")):
-        return Described("Adobe RGB by EXIF", space=colour.gamma_space(colour.ADOBE_RGB, _ADOBE_GAMMA))
+        return ColourDescription("Adobe RGB by EXIF", space=colour.gamma_space(colour.ADOBE_RGB, _ADOBE_GAMMA))
     if image.format != "PNG":
-        return Described(_profile_name(profile), profile)
+        return ColourDescription(_profile_name(profile), profile)
     with path.open("rb") as file:
         chunks = png.read_chunks(file)[0]
     cicp, space = png.space_of_chunks(chunks)
     if cicp is None and space is None:
-        return Described(_profile_name(profile), profile)
-    return Described(f"cICP {cicp.describe()}" if cicp else "gAMA and cHRM", space=space)
+        return ColourDescription(_profile_name(profile), profile)
+    return ColourDescription(f"cICP {cicp.describe()}" if cicp else "gAMA and cHRM", space=space)
 
 
-def differences(image: Image.Image, colours: Described) -> Iterator[Difference]:
-    """All differences of a decoded picture, which may be a reduced one of its own mode; `colours` are those its file
-    describes."""
+def differences(image: Image.Image, colours: ColourDescription) -> Iterator[Difference]:
+    """Yield all differences of a decoded picture, which may be a reduced one of its own mode; `colours` are those its
+    file describes."""
     frames = _frames(image)
     if frames > 1:
         yield Difference("warning", "animated", f"animated: only the first frame of {frames} would be trained on")
-    small = _thinned(image)
+    small = _subsampled(image)
     try:
-        seen = _array(small.convert("RGB"))
+        loaded = _array(small.convert("RGB"))
     except ValueError as error:
         yield Difference("error", "unreadable", f"sd-scripts cannot convert it: {error}")
         return
-    if _is_deep(small):
-        yield _deep_difference(small, seen)
+    if _is_16_bit(small):
+        yield _clipping_difference(small, loaded)
         return
-    yield from _opacity_differences(small, seen)
+    yield from _opacity_differences(small, loaded)
     yield from _colour_differences(small, colours)
 
 
-def has_plain_colours(image: Image.Image, colours: Described) -> bool:
-    """Whether the header alone tells that grey or RGB samples mean what sd-scripts takes them for."""
+def is_plain_srgb(image: Image.Image, colours: ColourDescription) -> bool:
+    """Whether by the header alone the samples are opaque grey or RGB in sRGB."""
     plain = image.mode in ("L", "RGB") and "transparency" not in image.info
     return plain and _frames(image) == 1 and colours.is_srgb
 
 
-def to_srgb(image: Image.Image, colours: Described) -> Image.Image:
+def to_srgb(image: Image.Image, colours: ColourDescription) -> Image.Image:
     """Opaque samples (L, RGB, CMYK, 8 bits) as sRGB. A profile that cannot be used, or is one of another kind of
     samples, is left aside, as viewers do."""
     if colours.space is not None:
@@ -127,9 +127,9 @@ def to_srgb(image: Image.Image, colours: Described) -> Image.Image:
         if mode == image.mode or (mode and "CMYK" not in (mode, image.mode)):
             target = ImageCms.createProfile("sRGB")
             opaque: Any = image.convert(mode)
-            done: Any = ImageCms.profileToProfile(opaque, source, target, _INTENT, "RGB", flags=_FLAGS)  # type: ignore[arg-type]
-            done.info.pop("icc_profile", None)  # Pillow's own, with the time in it
-            return cast("Image.Image", done)
+            converted: Any = ImageCms.profileToProfile(opaque, source, target, _INTENT, "RGB", flags=_FLAGS)  # type: ignore[arg-type]
+            converted.info.pop("icc_profile", None)  # Pillow's own, with the time in it
+            return cast("Image.Image", converted)
     return image.convert("RGB")
 
 
@@ -149,46 +149,46 @@ def _profile_name(profile: bytes | None) -> str:
     return ""
 
 
-def _deep_difference(image: Image.Image, seen: Rgb) -> Difference:
+def _clipping_difference(image: Image.Image, loaded: Rgb) -> Difference:
     levels = np.asarray(image).astype(np.float64)
     shown = np.clip(np.rint(levels / 257), 0, 255).astype(np.uint8)
-    mean, _ = _apart(seen, np.repeat(shown[..., None], 3, axis=2))
+    mean, _ = _delta_e(loaded, np.repeat(shown[..., None], 3, axis=2))
     white = float((levels > 254).mean())
     message = (
         f"sd-scripts clips its 16-bit grey instead of scaling it: {white:.0%} of it would train as plain white "
         f"(ΔE2000 {mean:.1f} on average); save it with 8 bits"
     )
-    return Difference("error" if mean > NOTICEABLE else "warning", "deep", message)
+    return Difference("error" if mean > VISIBLE_DIFFERENCE else "warning", "deep", message)
 
 
-def _opacity_differences(image: Image.Image, seen: Rgb) -> Iterator[Difference]:
-    """What dropping the opacity uncovers, if anything."""
+def _opacity_differences(image: Image.Image, loaded: Rgb) -> Iterator[Difference]:
+    """Compare the picture without its opacity with the one over white."""
     opacity = _opacity(image)
     if opacity is None:
         return
     clear = np.asarray(opacity) < 255
-    shown = _array(over_white(Image.fromarray(seen), opacity))
-    uncovered = (np.abs(seen.astype(int) - shown) > 2).any(axis=2)
-    if uncovered.mean() <= _SHARE:
+    shown = _array(over_white(Image.fromarray(loaded), opacity))
+    uncovered = (np.abs(loaded.astype(int) - shown) > 2).any(axis=2)
+    if uncovered.mean() <= _NEGLIGIBLE_SHARE:
         return
-    mean, _ = _apart(seen, shown)
-    beneath = _words_for(seen[uncovered])
-    fringe = ", and its soft edges darker, as it looks premultiplied" if _looks_premultiplied(seen, opacity) else ""
+    mean, _ = _delta_e(loaded, shown)
+    hidden = _describe_pixels(loaded[uncovered])
+    fringe = ", and its soft edges darker, as it looks premultiplied" if _looks_premultiplied(loaded, opacity) else ""
     yield Difference(
         "warning",
         "transparent",
-        f"its transparency is dropped: {clear.mean():.0%} of it would train as what lies beneath, {beneath}{fringe} "
+        f"its transparency is dropped: {clear.mean():.0%} of it would train as what lies beneath, {hidden}{fringe} "
         f"(ΔE2000 {mean:.1f} on average against white)",
     )
 
 
-def _colour_differences(image: Image.Image, colours: Described) -> Iterator[Difference]:
+def _colour_differences(image: Image.Image, colours: ColourDescription) -> Iterator[Difference]:
     base = _opaque(image)
     if colours.is_srgb and base.mode != "CMYK":
         return
-    mean, most = _apart(_array(base.convert("RGB")), _array(to_srgb(base, colours)))
+    mean, most = _delta_e(_array(base.convert("RGB")), _array(to_srgb(base, colours)))
     cost = f"ΔE2000 {mean:.1f} on average, up to {most:.1f}"
-    level: Level = "error" if mean >= SPOILT else "warning"
+    level: Level = "error" if mean >= SEVERE_DIFFERENCE else "warning"
     if base.mode == "CMYK":
         if colours.profile:
             how = f"without its profile {colours.name!r} ({cost})"
@@ -212,25 +212,25 @@ def _is_srgb(profile: bytes) -> bool:
         space = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space
         probe = Image.fromarray(cube)
         probe = probe.convert("L") if space == "GRAY" else probe
-        shown = to_srgb(probe, Described(profile=profile))
-        return _apart(_array(probe.convert("RGB")), _array(shown))[1] <= NOTICEABLE
+        shown = to_srgb(probe, ColourDescription(profile=profile))
+        return _delta_e(_array(probe.convert("RGB")), _array(shown))[1] <= VISIBLE_DIFFERENCE
     return False
 
 
-def _apart(one: Rgb, other: Rgb) -> tuple[float, float]:
+def _delta_e(one: Rgb, other: Rgb) -> tuple[float, float]:
     """Mean and largest ΔE2000 of two pictures of one size, sRGB."""
     shift = delta_e_of(one.reshape(-1, 3), other.reshape(-1, 3))
     return float(shift.mean()), float(shift.max(initial=0))
 
 
-def _thinned(image: Image.Image) -> Image.Image:
+def _subsampled(image: Image.Image) -> Image.Image:
     """At most `SAMPLE_SIDE` pixels of each side, none of them mixed from others."""
     stride = -(-max(image.size) // SAMPLE_SIDE)
     size = (max(1, image.width // stride), max(1, image.height // stride))
     return image.resize(size, Image.Resampling.NEAREST) if stride > 1 else image
 
 
-def _is_deep(image: Image.Image) -> bool:
+def _is_16_bit(image: Image.Image) -> bool:
     return image.mode.startswith("I")
 
 
@@ -252,15 +252,15 @@ def _opacity(image: Image.Image) -> Image.Image | None:
     return image.convert("RGBA").getchannel("A") if "a" in bands else None
 
 
-def _looks_premultiplied(seen: Rgb, opacity: Image.Image) -> bool:
+def _looks_premultiplied(loaded: Rgb, opacity: Image.Image) -> bool:
     """Whether no colour is brighter than its opacity, and some pixels are half transparent."""
     alpha = np.asarray(opacity)
     soft = (alpha > 8) & (alpha < 247)
-    return bool(soft.any() and (seen.max(axis=2) <= alpha.astype(int) + 1).all())
+    return bool(soft.any() and (loaded.max(axis=2) <= alpha.astype(int) + 1).all())
 
 
-def _words_for(colours: Rgb) -> str:
-    """What a set of colours mostly is."""
+def _describe_pixels(colours: Rgb) -> str:
+    """A clause that describes most of the colours."""
     lightness = colours.astype(int)
     if (lightness.max(axis=1) < 16).mean() > 0.5:
         return "mostly black"

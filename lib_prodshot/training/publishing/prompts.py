@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SCENE = "[class], stylish, studio photography, product photography, ultra realistic"
-"""What the seed author asked for beside the activation tag and the LoRA; [class] stands for the product."""
+"""The seed author's prompt after the activation tag; [class] is replaced by the product."""
 
-NOTE = "Trained with Prodshot"
-"""How the notes of a side-car begin that we wrote."""
+NOTES_PREFIX = "Trained with Prodshot"
+"""Prefix of the notes in a side-car that Prodshot wrote."""
 
 
 def lora_tag(name: str, weight: float = 1.0) -> str:
-    """What calls a LoRA in a prompt: `<lora:ppzocketv2-10:1>`.
+    """The prompt tag of a LoRA: `<lora:ppzocketv2-10:1>`.
 
     The file's name, for all epochs of a run share the name that sd-scripts wrote into them.
     """
@@ -26,15 +26,15 @@ def prompt_template(tags: Sequence[str], name: str, weight: float = 1.0) -> str:
     return ", ".join((*tags, SCENE, lora_tag(name, weight)))
 
 
-def prompts_in(folder: Path) -> dict[str, str]:
+def published_prompts(folder: Path) -> dict[str, str]:
     """The prompt of every LoRA in a WebUI's folder that was published by Prodshot, by the LoRA's name."""
     found = {}
     for side_car in sorted(folder.glob("*.json")):
         try:
-            told = json.loads(side_car.read_text(encoding="utf-8"))
-            ours = told["notes"].startswith(NOTE) and side_car.with_suffix(".safetensors").is_file()
-            tags = [tag.strip() for tag in told["activation text"].split(",") if tag.strip()]
-            prompt = prompt_template(tags, side_car.stem, float(told["preferred weight"]))
+            side_car_values = json.loads(side_car.read_text(encoding="utf-8"))
+            ours = side_car_values["notes"].startswith(NOTES_PREFIX) and side_car.with_suffix(".safetensors").is_file()
+            tags = [tag.strip() for tag in side_car_values["activation text"].split(",") if tag.strip()]
+            prompt = prompt_template(tags, side_car.stem, float(side_car_values["preferred weight"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # another's side-car
         if ours:

@@ -1,4 +1,4 @@
-"""Puts a run's LoRAs among the WebUI's: NAME-01, NAME-02, … with side-car, preview, and a word to the WebUI.
+"""Copies a run's LoRAs into the WebUI's folder as NAME-01, NAME-02, … with side-car and preview.
 
 Side-cars are the WebUI's own (`extensions-builtin/Lora/ui_edit_user_metadata.py`, AUTOMATIC1111 v1.10.1): it takes the
 activation text and the preferred weight from there alone. No file that is there already is ever written over.
@@ -20,9 +20,9 @@ from lib_prodshot import __version__
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.training import lora
 from lib_prodshot.training.errors import PublishError
-from lib_prodshot.training.publishing.prompts import NOTE, prompt_template
+from lib_prodshot.training.publishing.prompts import NOTES_PREFIX, prompt_template
 from lib_prodshot.training.recipe import files as recipe_files
-from lib_prodshot.training.recipe.recipe import NAME_REFUSED, Recipe
+from lib_prodshot.training.recipe.recipe import INVALID_NAME, Recipe
 from lib_prodshot.training.trainer import ledger, results
 from lib_prodshot.training.trainer.config_files import OUTPUT_FOLDER
 from lib_prodshot.training.trainer.ledger import RECIPE, Ledger
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 PREVIEWS = tuple(
     f"{kind}{suffix}" for suffix in (".png", ".jpg", ".jpeg", ".webp", ".gif") for kind in ("", ".preview")
 )
-"""Endings under which the WebUI looks for a card's picture."""
+"""File name endings of a card's preview in the WebUI."""
 
 _NUMBERS = count()
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What to publish and how. `name` is the LoRA's without its epoch (empty: the run's), `epochs` those wanted
-    (empty: all that there are), `weight` the one that the WebUI proposes; a `description` may be given."""
+class PublishOptions:
+    """Options of publishing. `name` is the LoRA's without its epoch (empty: the run's), `epochs` the chosen ones
+    (empty: all that exist), `weight` the preferred weight in the WebUI, `description` the card's (empty: our own)."""
 
     name: str = ""
     epochs: tuple[int, ...] = ()
@@ -51,8 +51,8 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Published:
-    """One LoRA among the WebUI's. `was_there` says that the very same file stood there before; `side_car_kept` names a
-    side-car that stood there and says something else, so that the WebUI fills in what that says; `prompt` is ready for
+    """One published LoRA. `was_there`: the same file existed before; `side_car_kept` names an existing side-car with
+    other content, which stays and which the WebUI fills in from; `prompt` is ready for
     the prompt box or a class prompt."""
 
     epoch: int
@@ -64,13 +64,13 @@ class Published:
 
     def to_json(self) -> dict[str, Any]:
         """For the HTTP API: names, not the server's paths."""
-        told = asdict(self)
-        return {**told, "file": self.file.name, "preview": self.preview.name if self.preview else None}
+        values = asdict(self)
+        return {**values, "file": self.file.name, "preview": self.preview.name if self.preview else None}
 
 
 @dataclass(frozen=True)
 class _Item:
-    """What is to be published of one epoch."""
+    """The files to publish of one epoch."""
 
     epoch: int
     lora: Path
@@ -80,35 +80,35 @@ class _Item:
     prompt: str
 
 
-def publish(run: Path, folder: Path, wanted: Wanted | None = None) -> list[Published]:
+def publish(run: Path, folder: Path, options: PublishOptions | None = None) -> list[Published]:
     """Publish LoRAs of the run in the folder `run` into `folder` (a WebUI's models/Lora).
 
-    Every LoRA is read whole first: one with NaN, or that has learned nothing, is refused. All copies are made under
+    Every LoRA is validated first: one with NaN, or that has learned nothing, is refused. All copies are made under
     temporary names before any gets its own. Raises `PublishError`, `RequestError`, `TrainingError`.
     """
-    wanted = wanted or Wanted()
-    recipe, book = read_run(run)
-    items = list(_items(run, recipe, book, wanted))
+    options = options or PublishOptions()
+    recipe, run_ledger = read_run(run)
+    items = list(_items(run, recipe, run_ledger, options))
     taken = [item.name for item in items if not _is_free(item, folder)]
     if taken:
         names = ", ".join(f"{name}.safetensors" for name in taken)
         raise PublishError(f"{folder} has another {names} already, which stays as it is: choose another name")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        published = _place_all(items, folder)
+        published = _copy_all(items, folder)
     except OSError as error:
         raise PublishError(f"cannot publish into {folder}: {error.strerror or error}") from error
-    book.published.update({str(one.file): ledger.now() for one in published if not one.was_there})
-    book.write(run)
+    run_ledger.published.update({str(one.file): ledger.now() for one in published if not one.was_there})
+    run_ledger.write(run)
     return published
 
 
 def read_run(run: Path) -> tuple[Recipe, Ledger]:
-    """The recipe and the book of a run's folder. Raises `PublishError`, `TrainingError`."""
-    book = ledger.read(run)
-    if book is None or not (run / RECIPE).is_file():
+    """Read the recipe and the ledger of a run's folder. Raises `PublishError`, `TrainingError`."""
+    run_ledger = ledger.read(run)
+    if run_ledger is None or not (run / RECIPE).is_file():
         raise PublishError(f"{run} is no folder of a training run: it has no {RECIPE} and {ledger.LEDGER}")
-    return recipe_files.compose(run / RECIPE, complete=False), book
+    return recipe_files.compose(run / RECIPE, complete=False), run_ledger
 
 
 def lora_name(name: str, epoch: int) -> str:
@@ -116,49 +116,49 @@ def lora_name(name: str, epoch: int) -> str:
     return f"{name}-{epoch:02d}"
 
 
-def find_lora_folder(chosen: Path) -> Path:
-    """The folder of LoRAs that a user means who names it, a WebUI's `models` folder, or the WebUI itself."""
+def resolve_lora_folder(chosen: Path) -> Path:
+    """Resolve a user's path to the folder of LoRAs: itself, a WebUI's `models` folder, or a WebUI."""
     inside = (chosen / "models" / "Lora", chosen / "Lora")
     return next((path for path in inside if path.is_dir()), chosen)
 
 
-def ask_for_lora_folder(webui: RemoteWebUI) -> Path:
+def webui_lora_folder(webui: RemoteWebUI) -> Path:
     """The folder of LoRAs of a WebUI that runs on this machine. Raises `PublishError`, `RemoteError`."""
-    told = webui.get("/sdapi/v1/cmd-flags").get("lora_dir", "")
-    if not told or not Path(told).is_dir():
+    values = webui.get("/sdapi/v1/cmd-flags").get("lora_dir", "")
+    if not values or not Path(values).is_dir():
         raise PublishError(f"{webui.address} keeps its LoRAs where this machine has no folder: name one with --to")
-    return Path(told)
+    return Path(values)
 
 
 def refresh(webui: RemoteWebUI) -> None:
-    """Have a running WebUI look at its folder of LoRAs again. Raises `RemoteError`."""
+    """Make a running WebUI list its LoRAs again. Raises `RemoteError`."""
     webui.post("/sdapi/v1/refresh-loras", {})
 
 
-def _items(run: Path, recipe: Recipe, book: Ledger, wanted: Wanted) -> Iterator[_Item]:
-    name = wanted.name or recipe.output_name
-    if NAME_REFUSED.search(name):
+def _items(run: Path, recipe: Recipe, run_ledger: Ledger, options: PublishOptions) -> Iterator[_Item]:
+    name = options.name or recipe.output_name
+    if INVALID_NAME.search(name):
         raise RequestError([FieldProblem("name", f"{name!r} is not possible", "letters, digits, - and _")])
-    loras = results.loras_in(run / OUTPUT_FOLDER, recipe.output_name, book.epochs)
-    damaged = results.damaged_in(run / OUTPUT_FOLDER, recipe.output_name, book.epochs)
-    for epoch in wanted.epochs or sorted(damaged):
+    loras = results.saved_loras(run / OUTPUT_FOLDER, recipe.output_name, run_ledger.epochs)
+    damaged = results.damaged_loras(run / OUTPUT_FOLDER, recipe.output_name, run_ledger.epochs)
+    for epoch in options.epochs or sorted(damaged):
         if epoch in damaged:
             path, why = damaged[epoch]
-            advice = "" if wanted.epochs else "; name the epochs that you want"
+            advice = "" if options.epochs else "; name the epochs that you want"
             raise PublishError(f"{path} is not usable: {why}{advice}")
-    missing = [str(epoch) for epoch in wanted.epochs if epoch not in loras]
+    missing = [str(epoch) for epoch in options.epochs if epoch not in loras]
     if missing or not loras:
         here = ", ".join(map(str, sorted(loras))) or "none yet"
         raise PublishError(f"{run} has no LoRA of epoch {', '.join(missing) or 'any'}; it has: {here}")
-    for epoch in wanted.epochs or sorted(loras):
-        _refuse_useless(loras[epoch])
+    for epoch in options.epochs or sorted(loras):
+        _refuse_untrained(loras[epoch])
         full = lora_name(name, epoch)
-        side_car = _side_car(recipe, book, epoch, wanted)
-        prompt = prompt_template(recipe.tags, full, wanted.weight)
+        side_car = _side_car(recipe, run_ledger, epoch, options)
+        prompt = prompt_template(recipe.tags, full, options.weight)
         yield _Item(epoch, loras[epoch], full, results.sample_of(run / OUTPUT_FOLDER, epoch), side_car, prompt)
 
 
-def _refuse_useless(path: Path) -> None:
+def _refuse_untrained(path: Path) -> None:
     try:
         found = lora.inspect(path)
     except lora.LoraError as error:
@@ -169,21 +169,21 @@ def _refuse_useless(path: Path) -> None:
         raise PublishError(f"{path} has learned nothing: all its up matrices are zero")
 
 
-def _side_car(recipe: Recipe, book: Ledger, epoch: int, wanted: Wanted) -> dict[str, Any]:
-    """What the WebUI shows and fills in, with the run's own figures as notes."""
-    saved = book.saved.get(epoch)
+def _side_car(recipe: Recipe, run_ledger: Ledger, epoch: int, options: PublishOptions) -> dict[str, Any]:
+    """The side-car: what the WebUI shows and fills in, with the run's figures as notes."""
+    saved = run_ledger.saved.get(epoch)
     loss = f", loss {saved.loss:.4g}" if saved and saved.loss is not None else ""
     base = Path(recipe.pretrained_model_name_or_path).name
     notes = (
-        f"{NOTE} {__version__} (sd-scripts) on {base}: epoch {epoch} of {book.epochs}, "
-        f"{epoch * book.steps_per_epoch} steps{loss}; rank {recipe.network_dim}, alpha {recipe.network_alpha:g}, "
+        f"{NOTES_PREFIX} {__version__} (sd-scripts) on {base}: epoch {epoch} of {run_ledger.epochs}, "
+        f"{epoch * run_ledger.steps_per_epoch} steps{loss}; rank {recipe.network_dim}, alpha {recipe.network_alpha:g}, "
         f"resolution {recipe.resolution}, seed {recipe.seed}."
     )
     return {
-        "description": wanted.description or f"{recipe.output_name}, epoch {epoch} of {book.epochs}",
+        "description": options.description or f"{recipe.output_name}, epoch {epoch} of {run_ledger.epochs}",
         "sd version": "SD2" if recipe.v2 else "SD1",
         "activation text": ", ".join(recipe.tags),
-        "preferred weight": wanted.weight,
+        "preferred weight": options.weight,
         "negative text": "",
         "notes": notes,
     }
@@ -192,18 +192,18 @@ def _side_car(recipe: Recipe, book: Ledger, epoch: int, wanted: Wanted) -> dict[
 def _is_free(item: _Item, folder: Path) -> bool:
     target = folder / f"{item.name}.safetensors"
     try:
-        return not os.path.lexists(target) or _same(item.lora, target)
+        return not os.path.lexists(target) or _same_content(item.lora, target)
     except OSError as error:
         raise PublishError(f"{target} is there, stays as it is, and cannot be read: {error.strerror}") from error
 
 
-def _same(one: Path, other: Path) -> bool:
+def _same_content(one: Path, other: Path) -> bool:
     from lib_prodshot.downloads import sha256_of
 
     return one.stat().st_size == other.stat().st_size and sha256_of(one) == sha256_of(other)
 
 
-def _place_all(items: Collection[_Item], folder: Path) -> list[Published]:
+def _copy_all(items: Collection[_Item], folder: Path) -> list[Published]:
     with _temporary(folder) as new_file:
         staged = []
         for item in items:
@@ -220,16 +220,16 @@ def _place_all(items: Collection[_Item], folder: Path) -> list[Published]:
         for item, was_there, files in staged:
             # the LoRA last: whoever sees it finds what belongs to it
             for temporary, target in reversed(files):
-                _put(temporary, target)
+                _move_into_place(temporary, target)
             preview = next((path for path in (folder / f"{item.name}{end}" for end in PREVIEWS) if path.exists()), None)
             file = folder / f"{item.name}.safetensors"
-            kept = "" if _says(item.side_car, file.with_suffix(".json")) else f"{item.name}.json"
+            kept = "" if _matches(item.side_car, file.with_suffix(".json")) else f"{item.name}.json"
             published.append(Published(item.epoch, file, was_there, preview, item.prompt, kept))
         return published
 
 
-def _says(side_car: dict[str, Any], file: Path) -> bool:
-    """Whether a side-car says what ours would; one that cannot be read does not."""
+def _matches(side_car: dict[str, Any], file: Path) -> bool:
+    """Whether a side-car file has this content; an unreadable one has not."""
     try:
         return bool(json.loads(file.read_text(encoding="utf-8")) == side_car)
     except (OSError, ValueError, RecursionError):
@@ -238,7 +238,7 @@ def _says(side_car: dict[str, Any], file: Path) -> bool:
 
 @contextmanager
 def _temporary(folder: Path) -> Iterator[Any]:
-    """Gives names for files in `folder` that no WebUI takes for a LoRA; what is left of them goes at the end."""
+    """Temporary file names in `folder` that no WebUI takes for a LoRA; remaining files are removed at the end."""
     made: list[Path] = []
 
     def new_file() -> Path:
@@ -257,8 +257,8 @@ def _copied(source: Path, temporary: Path) -> Path:
     return _flushed(temporary)
 
 
-def _written(told: dict[str, Any], temporary: Path) -> Path:
-    temporary.write_text(json.dumps(told, indent=4, ensure_ascii=False), encoding="utf-8")
+def _written(values: dict[str, Any], temporary: Path) -> Path:
+    temporary.write_text(json.dumps(values, indent=4, ensure_ascii=False), encoding="utf-8")
     return _flushed(temporary)
 
 
@@ -268,8 +268,8 @@ def _flushed(path: Path) -> Path:
     return path
 
 
-def _put(temporary: Path, target: Path) -> None:
-    """Give a file its name, never over one that has appeared meanwhile.
+def _move_into_place(temporary: Path, target: Path) -> None:
+    """Rename a file without overwriting one that has appeared meanwhile.
 
     A rename would write over it on most systems; a second name (a hard link) is refused where the first exists.
     """

@@ -1,4 +1,4 @@
-"""Named sets of recipe values for the card at hand. They change what a run costs, and as little as possible else.
+"""Named presets of recipe values by GPU memory. They change the cost of a run, and as little as possible else.
 
 The batch that one step learns from is two photographs in each of them, so an epoch has as many steps.
 """

@@ -16,7 +16,7 @@ from typing import Any
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.training.recipe.settings import RecipeSetting, check_values, setting, settings_of, unknown_name
 
-NAME_REFUSED = re.compile(r"[\s.()\[\]{}\"'\\/:<>|?*\x00-\x1f]")
+INVALID_NAME = re.compile(r"[\s.()\[\]{}\"'\\/:<>|?*\x00-\x1f]")
 """What an output name may not hold: the notebook's rule (spaces, dots, quotes, brackets, slashes), and what a file
 name or `<lora:NAME:1>` cannot carry."""
 
@@ -304,7 +304,7 @@ class Recipe:
 
     def _check_together(self) -> Iterator[FieldProblem]:
         """Problems that no single value shows."""
-        if NAME_REFUSED.search(self.output_name):
+        if INVALID_NAME.search(self.output_name):
             yield FieldProblem(
                 "output_name",
                 f"{self.output_name!r} holds a sign that a LoRA's name cannot have",

@@ -1,4 +1,4 @@
-"""How one setting of a training recipe is declared and checked; the settings themselves stand in `recipe`."""
+"""Declaration and validation of one setting of a training recipe; the settings themselves are in `recipe`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two TOML files that sd-scripts reads, as the seed's notebook wrote them.
+"""The two TOML configuration files of sd-scripts, as the seed's notebook wrote them.
 
 What belongs to one start of the program and not to the training (states, resume, sample pictures) goes on its command
 line instead, so that the files are the same at every start.
@@ -22,7 +22,7 @@ _ATTENTION = {"sdpa": {"sdpa": True}, "xformers": {"xformers": True}, "plain": {
 
 
 def dataset_config(recipe: Recipe) -> dict[str, Any]:
-    """The dataset's file: folders, repeats, resolution and buckets."""
+    """The dataset configuration: folders, repeats, resolution and buckets."""
     shortest, longest = recipe.bucket_limits
     return {
         "general": {
@@ -42,7 +42,7 @@ def dataset_config(recipe: Recipe) -> dict[str, Any]:
 
 
 def training_config(recipe: Recipe, steps: int) -> dict[str, Any]:
-    """The training's file; `steps` are those of the whole run, of which the warm-up is a share."""
+    """The training configuration; `steps` are those of the complete run, of which the warm-up is a share."""
     run = recipe.run_dir
     sections: dict[str, dict[str, Any]] = {
         "additional_network_arguments": {
@@ -105,22 +105,24 @@ def training_config(recipe: Recipe, steps: int) -> dict[str, Any]:
         "dataset_arguments": {"cache_latents": recipe.cache_latents},
         "extra_arguments": dict(recipe.extra),
     }
-    told = {name: {key: value for key, value in table.items() if value is not None} for name, table in sections.items()}
-    return {name: table for name, table in told.items() if table}
+    tables = {
+        name: {key: value for key, value in table.items() if value is not None} for name, table in sections.items()
+    }
+    return {name: table for name, table in tables.items() if table}
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """All keys of a training file in one table, as sd-scripts joins its sections."""
+    """All keys of a training configuration in one table, as sd-scripts joins its sections."""
     return {key: value for table in config.values() for key, value in table.items()}
 
 
 def _subset(subset: Subset) -> dict[str, Any]:
-    told: dict[str, Any] = {"num_repeats": subset.num_repeats, "image_dir": Path(subset.image_dir).as_posix()}
+    tables: dict[str, Any] = {"num_repeats": subset.num_repeats, "image_dir": Path(subset.image_dir).as_posix()}
     if subset.is_reg:
-        told["is_reg"] = True
+        tables["is_reg"] = True
     if subset.class_tokens:
-        told["class_tokens"] = subset.class_tokens
-    return told
+        tables["class_tokens"] = subset.class_tokens
+    return tables
 
 
 def _path(text: str) -> str | None:

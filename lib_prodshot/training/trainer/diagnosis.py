@@ -1,4 +1,4 @@
-"""Why a run failed, in words, from what sd-scripts printed last. Its exit code alone tells nothing."""
+"""Explains why a run failed from the last output of sd-scripts; its exit code alone is not enough."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NO_TOKENIZER = (
 )
 _LOOK_AT_MODEL = "look at pretrained_model_name_or_path"
 
-_KNOWN: tuple[tuple[str, str], ...] = (
+_KNOWN_ERRORS: tuple[tuple[str, str], ...] = (
     (r"No data found\.|0 train images with repeats", "sd-scripts found no photographs: is the folder empty or moved?"),
     (r"No space left on device", "the disk is full: free some space and run the same command again"),
     (r"caption file is empty", f"a caption file is empty: {_CHECK}"),
@@ -51,29 +51,29 @@ _OUT_OF_MEMORY = re.compile(
 _ERROR_LINE = re.compile(r"^[\w.]*(?:Error|Exception|Interrupt)\b.*")
 
 
-def why_failed(said: Sequence[str], code: int, recipe: Recipe) -> str:
-    """One sentence saying why the program failed and what to do; `said` are its last lines, `code` its exit code."""
-    text = "\n".join(said)
+def explain_failure(output: Sequence[str], code: int, recipe: Recipe) -> str:
+    """One sentence saying why the program failed and what to do; `output` are its last lines, `code` its exit code."""
+    text = "\n".join(output)
     if _OUT_OF_MEMORY.search(text):
-        return out_of_memory(recipe)
-    for pattern, words in _KNOWN:
+        return explain_out_of_memory(recipe)
+    for pattern, explanation in _KNOWN_ERRORS:
         found = re.search(pattern, text, re.IGNORECASE)
         if found:
-            return words.format(*found.groups())
+            return explanation.format(*found.groups())
     if code in (-9, 137):
-        return "the system ended it, most often for lack of main memory: " + _savings(recipe)
-    errors = [line.strip() for line in said if _ERROR_LINE.match(line.strip())]
+        return "the system ended it, most often for lack of main memory: " + _memory_advice(recipe)
+    errors = [line.strip() for line in output if _ERROR_LINE.match(line.strip())]
     reason = errors[-1] if errors else f"exit code {code}"
     return f"sd-scripts ended with {reason}; all it said is in training.log"
 
 
-def out_of_memory(recipe: Recipe) -> str:
-    """What to do about memory, cheapest first, with what the recipe has not done yet."""
-    return "out of memory: " + _savings(recipe)
+def explain_out_of_memory(recipe: Recipe) -> str:
+    """Explain a lack of memory, with the savings that the recipe does not use yet, cheapest first."""
+    return "out of memory: " + _memory_advice(recipe)
 
 
-def diverged(recipe: Recipe, step: int) -> str:
-    """What to do about a loss that is no number any more."""
+def explain_divergence(recipe: Recipe, step: int) -> str:
+    """Explain a loss that became NaN, with what to change."""
     advice = [f"lower unet_lr ({recipe.unet_lr:g}) and text_encoder_lr ({recipe.text_encoder_lr:g})"]
     if recipe.mixed_precision == "fp16":
         advice.append("set mixed_precision to bf16 or no")
@@ -82,7 +82,7 @@ def diverged(recipe: Recipe, step: int) -> str:
     return f"the loss became NaN at step {step}, and a LoRA of NaN is worthless: {', or '.join(advice)}"
 
 
-def _savings(recipe: Recipe) -> str:
+def _memory_advice(recipe: Recipe) -> str:
     advice = []
     if not recipe.gradient_checkpointing:
         advice.append("set gradient_checkpointing")

@@ -1,6 +1,7 @@
-"""Run by the trainer's own Python (`python trainer_probe.py CHECKOUT`): tells as JSON what it has. Imports no Prodshot.
+"""Prints versions, GPUs and options of the trainer as JSON: `python probe.py CHECKOUT`, run by the trainer's Python.
 
-The last line of the output is the marker below and the JSON; whatever the imports print comes before it.
+The last line of the output is the marker below and the JSON; whatever the imports print precedes it.
+Imports no Prodshot.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The program itself: sd-scripts as a subprocess, its output read as it comes, ended with all its children."""
+"""sd-scripts as a subprocess: streamed output, and termination with all its children."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from lib_prodshot.training.recipe.recipe import Recipe
 from lib_prodshot.training.trainer.sd_scripts import Trainer
 
 CHUNK = 1 << 16
-PATIENCE = 10.0
-"""Seconds that a process gets to end by itself before it is killed."""
+TERMINATION_TIMEOUT = 10.0
+"""Seconds between terminating a process and killing it."""
 
 _LINE_ENDS = re.compile(r"(\r\n|\r|\n)")
 
@@ -32,8 +32,8 @@ class Line:
     final: bool
 
 
-class Program:
-    """A running program and everything it started. Raises `TrainerError` when it cannot be started."""
+class TrainerProcess:
+    """A running subprocess and its children. Raises `TrainerError` when it cannot be started."""
 
     def __init__(self, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
         try:
@@ -44,17 +44,17 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                # a Ctrl-C in the terminal is for us, and we end the program in our own way
+                # a Ctrl-C in the terminal goes to Prodshot alone, which terminates the process itself
                 start_new_session=os.name != "nt",
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         except OSError as error:
             raise TrainerError(f"{command[0]} does not start: {error}") from error
         self.pid = self._process.pid
-        self.created = created(self.pid)
+        self.creation_time = creation_time(self.pid)
 
     def lines(self) -> Iterator[Line]:
-        """Every line until the program has closed its output."""
+        """Yield every line until the process has closed its output."""
         assert self._process.stdout is not None
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         left = ""
@@ -67,11 +67,11 @@ class Program:
             yield Line(left, final=True)
 
     def wait(self) -> int:
-        """The exit code, once the program has ended; negative for the signal that ended it."""
+        """Wait for the exit code; negative for the signal that ended the process."""
         return self._process.wait()
 
-    def end(self) -> None:
-        """End the program and its children (data loaders, the processes of other GPUs), gently first."""
+    def terminate(self) -> None:
+        """Terminate the process and its children (data loaders, the processes of other GPUs), and kill what remains."""
         children: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):
             children = psutil.Process(self.pid).children(recursive=True)
@@ -81,29 +81,34 @@ class Program:
         self._process.terminate()
         # only subprocess may wait for our own child: if psutil did, its exit code would be lost
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(PATIENCE)
-        _, alive = psutil.wait_procs(children, timeout=PATIENCE if children else 0)
+            self._process.wait(TERMINATION_TIMEOUT)
+        _, alive = psutil.wait_procs(children, timeout=TERMINATION_TIMEOUT if children else 0)
         for child in alive:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
         self._process.kill()
 
 
-def created(pid: int) -> float:
-    """When a process was created, 0 when there is none: with the number it names one process for good."""
+def creation_time(pid: int) -> float:
+    """When a process was created, 0 when there is none: together with the process id this is unique."""
     try:
         return float(psutil.Process(pid).create_time())
     except psutil.NoSuchProcess:
         return 0.0
 
 
-def is_alive(pid: int, born: float) -> bool:
-    """Whether that very process still runs."""
-    return bool(pid) and abs(created(pid) - born) < 1.0 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+def is_alive(pid: int, created_at: float) -> bool:
+    """Whether the process with this id and creation time still runs."""
+    return (
+        bool(pid)
+        and abs(creation_time(pid) - created_at) < 1.0
+        and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    )
 
 
 def command(trainer: Trainer, recipe: Recipe, configs: tuple[Path, Path], options: Sequence[str]) -> list[str]:
-    """The command line: both files, what belongs to this start; several processes go through `accelerate launch`."""
+    """The command line: both configuration files and the options of this start; several processes go through
+    `accelerate launch`."""
     training, dataset = configs
     script = [str(trainer.script), "--config_file", str(training), "--dataset_config", str(dataset), *options]
     if recipe.processes == 1 and recipe.machines == 1:
@@ -112,8 +117,8 @@ def command(trainer: Trainer, recipe: Recipe, configs: tuple[Path, Path], option
 
 
 def launch_options(recipe: Recipe) -> list[str]:
-    """What `accelerate launch` is told, every choice in full so that no default file of the user's changes it."""
-    told = {
+    """The options of `accelerate launch`, all of them, so that no configuration file of the user's changes any."""
+    values = {
         "num_processes": recipe.processes,
         "num_machines": recipe.machines,
         "machine_rank": recipe.machine_rank,
@@ -123,5 +128,5 @@ def launch_options(recipe: Recipe) -> list[str]:
         "main_process_ip": recipe.main_process_ip or None,
         "main_process_port": recipe.main_process_port,
     }
-    given = [part for name, value in told.items() if value is not None for part in (f"--{name}", str(value))]
-    return ["--multi_gpu", *given]
+    options = [part for name, value in values.items() if value is not None for part in (f"--{name}", str(value))]
+    return ["--multi_gpu", *options]

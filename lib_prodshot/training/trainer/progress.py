@@ -1,4 +1,4 @@
-"""Reads what sd-scripts prints and keeps the picture of the run: stage, epoch, step, loss, time left."""
+"""Parses the output of sd-scripts into the progress of a run: stage, epoch, step, loss, time left."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _STAGE_OF = (
 )
 
 WINDOW = 50
-"""Steps whose speed the time left is taken from."""
+"""The number of recent steps that the time left is estimated from."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is. `step` counts from the first step of the first epoch, whatever was resumed in between;
+    """The progress of a run. `step` counts from the first step of the first epoch, whatever was resumed in between;
     `loss` is sd-scripts' moving average; `seconds_left` is None until two steps are done."""
 
     stage: str = "starting"
@@ -52,11 +52,11 @@ class Progress:
 
     def to_json(self) -> dict[str, Any]:
         """The progress for the HTTP API and the panel."""
-        told = dict(vars(self))
-        told["loss"] = self.loss if self.loss is not None and math.isfinite(self.loss) else None
-        told["seconds_left"] = None if self.seconds_left is None else round(self.seconds_left)
-        told["saved"] = list(self.saved)
-        return told
+        values = dict(vars(self))
+        values["loss"] = self.loss if self.loss is not None and math.isfinite(self.loss) else None
+        values["seconds_left"] = None if self.seconds_left is None else round(self.seconds_left)
+        values["saved"] = list(self.saved)
+        return values
 
     def to_text(self) -> str:
         """The progress on one line."""
@@ -66,13 +66,13 @@ class Progress:
         if self.loss is not None:
             parts.append(f"loss {self.loss:.4g}")
         if self.seconds_left is not None:
-            parts.append(f"{clock(self.seconds_left)} left")
+            parts.append(f"{format_duration(self.seconds_left)} left")
         return ", ".join(parts if self.stage == "training" else [self.stage, *parts])
 
 
 @dataclass(frozen=True)
-class Announced:
-    """What sd-scripts says of the run before its first step. `batches` are those of one epoch and one process."""
+class RunTotals:
+    """Totals that sd-scripts prints before its first step. `batches` are those of one epoch and one process."""
 
     batches: int = 0
     accumulation: int = 1
@@ -85,8 +85,8 @@ class Announced:
 
 
 @dataclass
-class Reader:
-    """Takes the program's output line by line.
+class ProgressParser:
+    """Parses the trainer's output line by line.
 
     `steps_before` are those of the epochs that a resumed run does not repeat: sd-scripts counts from 0 again.
     """
@@ -94,31 +94,31 @@ class Reader:
     steps_before: int = 0
     now: Callable[[], float] = time.monotonic
     progress: Progress = field(default_factory=Progress)
-    announced: Announced = field(default_factory=Announced)
+    totals: RunTotals = field(default_factory=RunTotals)
     first_epoch: int = 0
     _times: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=WINDOW))
 
-    def take(self, line: str) -> None:
-        """Take one line, or one state of a progress bar."""
+    def feed(self, line: str) -> None:
+        """Parse one line, or one state of a progress bar."""
         line = line.strip("\r\n")
         bar = _BAR.match(line)
         if bar:
-            self._take_bar(bar)
+            self._feed_bar(bar)
         elif line.strip():
-            self._take_line(line.strip())
+            self._feed_line(line.strip())
 
-    def end(self) -> None:
-        """The program has ended: whatever comes now is not training."""
+    def finish(self) -> None:
+        """Set the stage to done, when the trainer process has ended."""
         self.progress = replace(self.progress, stage="done", detail="", seconds_left=None)
 
-    def _take_bar(self, bar: re.Match[str]) -> None:
+    def _feed_bar(self, bar: re.Match[str]) -> None:
         done, total = int(bar["done"]), int(bar["total"])
         if bar["name"].strip() == "steps":
-            self._take_step(done, bar["rest"])
+            self._feed_step(done, bar["rest"])
         elif self.progress.stage == "caching latents":
             self.progress = replace(self.progress, detail=f"{done}/{total}")
 
-    def _take_step(self, done: int, rest: str) -> None:
+    def _feed_step(self, done: int, rest: str) -> None:
         loss = _LOSS.search(rest)
         step = self.steps_before + done
         if done and (not self._times or self._times[-1][0] != step):
@@ -132,16 +132,16 @@ class Reader:
             seconds_left=self._seconds_left(step),
         )
 
-    def _take_line(self, line: str) -> None:
+    def _feed_line(self, line: str) -> None:
         if match := _EPOCH.match(line):
             self.first_epoch = self.first_epoch or int(match[1])
             self.progress = replace(self.progress, stage="training", epoch=int(match[1]), epochs=int(match[2]))
         elif match := _BATCHES.match(line):
-            self.announced = replace(self.announced, batches=int(match[1]))
+            self.totals = replace(self.totals, batches=int(match[1]))
         elif match := _ACCUMULATED.match(line):
-            self.announced = replace(self.announced, accumulation=int(match[1]))
+            self.totals = replace(self.totals, accumulation=int(match[1]))
         elif match := _TOTAL.match(line):
-            self.announced = replace(self.announced, total_steps=int(match[1]))
+            self.totals = replace(self.totals, total_steps=int(match[1]))
             self.progress = replace(self.progress, total_steps=int(match[1]), step=self.steps_before)
         elif match := _SAVED.match(line):
             name = Path(match[1]).name
@@ -158,7 +158,7 @@ class Reader:
         return (end - start) / (last - first) * max(0, self.progress.total_steps - step)
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A duration for people: 42 s, 3 min 20 s, 2 h 05 min."""
     whole = round(seconds)
     if whole < 60:

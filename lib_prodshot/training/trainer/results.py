@@ -1,4 +1,4 @@
-"""What a run has left on disk, and whether it is what was asked for."""
+"""The output files of a run: LoRAs and sample pictures, and their validation against the recipe."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from lib_prodshot.training.trainer.ledger import epoch_file
 
 
 def expected_epochs(recipe: Recipe) -> list[int]:
-    """The epochs whose LoRA is there after a whole run: every so many, of those the last so many, and the last one."""
+    """The epochs whose LoRA a finished run has: every n-th, of those the last so many, and the last one."""
     every, last = recipe.save_every_n_epochs, recipe.max_train_epochs
     numbered = list(range(every, last, every))
     return [*numbered[-recipe.save_last_n_epochs :], last]
 
 
-def whole_loras(recipe: Recipe) -> dict[int, Path]:
-    """Every LoRA of the run that is there with all its tensors, by epoch."""
-    return loras_in(recipe.run_dir / OUTPUT_FOLDER, recipe.output_name, recipe.max_train_epochs)
+def complete_loras(recipe: Recipe) -> dict[int, Path]:
+    """Every complete LoRA of the run, by epoch."""
+    return saved_loras(recipe.run_dir / OUTPUT_FOLDER, recipe.output_name, recipe.max_train_epochs)
 
 
-def loras_in(output: Path, name: str, epochs: int) -> dict[int, Path]:
-    """Every LoRA in an output folder that is there with all its tensors, by epoch."""
+def saved_loras(output: Path, name: str, epochs: int) -> dict[int, Path]:
+    """Every complete LoRA in an output folder, by epoch."""
     files = {epoch: epoch_file(output, name, epoch, epochs) for epoch in range(1, epochs + 1)}
-    return {epoch: path for epoch, path in files.items() if path.is_file() and lora.is_whole(path)}
+    return {epoch: path for epoch, path in files.items() if path.is_file() and lora.is_complete(path)}
 
 
-def damaged_in(output: Path, name: str, epochs: int) -> dict[int, tuple[Path, str]]:
-    """Every LoRA in an output folder that is there and not whole, by epoch, with what is wrong with it."""
+def damaged_loras(output: Path, name: str, epochs: int) -> dict[int, tuple[Path, str]]:
+    """Every incomplete LoRA in an output folder, by epoch, with the reason."""
     found = {}
     for epoch in range(1, epochs + 1):
         path = epoch_file(output, name, epoch, epochs)
@@ -45,8 +45,8 @@ def damaged_in(output: Path, name: str, epochs: int) -> dict[int, tuple[Path, st
     return found
 
 
-def what_is_wrong(recipe: Recipe) -> str:
-    """Why the files of a run that says it is done are not what was asked for; empty when they are."""
+def output_problem(recipe: Recipe) -> str:
+    """Validate the files of a finished run against its recipe: the first problem, empty when there is none."""
     output, last = recipe.run_dir / OUTPUT_FOLDER, recipe.max_train_epochs
     for epoch in expected_epochs(recipe):
         path = epoch_file(output, recipe.output_name, epoch, last)
@@ -72,8 +72,8 @@ def sample_of(output: Path, epoch: int) -> Path | None:
     return next((path for path in reversed(samples(output)) if f"_e{epoch:06d}_00_" in path.name), None)
 
 
-def set_aside(folder: Path) -> Path:
-    """Give a run folder another name, so that nothing of it is lost. Raises `TrainingError`."""
+def move_aside(folder: Path) -> Path:
+    """Rename a run folder to NAME.1, NAME.2, …, so that nothing of it is lost. Raises `TrainingError`."""
     target = next(
         path for number in count(1) if not os.path.lexists(path := folder.with_name(f"{folder.name}.{number}"))
     )

@@ -1,4 +1,4 @@
-"""One training run as an object: start it, ask how far it is, stop it, and get a judgement that can be believed.
+"""One training run as an object: start, progress, stop, and a result that is validated by the files on disk.
 
 The command line, the WebUI's tab and the HTTP jobs drive the same `TrainingJob`.
 """
@@ -18,15 +18,15 @@ from typing import Any, Literal, TextIO
 from lib_prodshot.errors import RequestError
 from lib_prodshot.training import lora
 from lib_prodshot.training.dataset import check, kohya
-from lib_prodshot.training.errors import FolderRefused, TrainingError
+from lib_prodshot.training.errors import InvalidDataset, TrainingError
 from lib_prodshot.training.recipe import files as recipe_files
 from lib_prodshot.training.recipe.recipe import Recipe
 from lib_prodshot.training.trainer import diagnosis, ledger, results, sd_scripts
 from lib_prodshot.training.trainer.config_files import OUTPUT_FOLDER, dataset_config, training_config
 from lib_prodshot.training.trainer.ledger import RECIPE, Ledger, SavedEpoch, Start
-from lib_prodshot.training.trainer.process import Line, Program, command, is_alive
-from lib_prodshot.training.trainer.progress import Progress, Reader
-from lib_prodshot.training.trainer.sd_scripts import Trainer, variables
+from lib_prodshot.training.trainer.process import Line, TrainerProcess, command, is_alive
+from lib_prodshot.training.trainer.progress import Progress, ProgressParser
+from lib_prodshot.training.trainer.sd_scripts import Trainer, environment_variables
 
 TRAINING, DATASET, PROMPTS = "training.toml", "dataset.toml", "samples.txt"
 LOG, LOSSES = "training.log", "loss.csv"
@@ -37,7 +37,7 @@ TAIL = 200
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What came of a run: every whole LoRA, epoch by epoch, and in words why it ended when it did not finish."""
+    """The result of a run: its complete LoRAs by epoch, and the `reason` when it did not finish."""
 
     outcome: Literal["finished", "stopped", "failed"]
     reason: str
@@ -52,11 +52,11 @@ class TrainingResult:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What `start` found out: from which epoch to go on, and the book so far."""
+    """The plan of a start: the epoch to resume after, and the ledger so far."""
 
     after_epoch: int
     steps_per_epoch: int
-    book: Ledger
+    ledger: Ledger
 
 
 class TrainingJob:
@@ -73,50 +73,52 @@ class TrainingJob:
         self.output = self.folder / OUTPUT_FOLDER
         self._fresh = fresh
         self._force = force
-        self._guard = threading.Lock()
-        self._reader = Reader()
+        self._lock = threading.Lock()
+        self._parser = ProgressParser()
         self._tail: deque[str] = deque(maxlen=TAIL)
         self._losses: list[tuple[int, int, float]] = []
-        self._asked_to_stop = False
+        self._stop_requested = False
         self._stop_after_epoch = False
-        self._ended_because = ""
+        self._abort_reason = ""
         self._done = threading.Event()
         self._result: TrainingResult | None = None
-        self._program: Program | None = None
+        self._process: TrainerProcess | None = None
         self._plan = _Plan(0, 0, Ledger({}, 0, 0))
 
     def prepare(self) -> check.CheckReport:
-        """Check all that `start` checks, and change nothing. Raises what `start` raises."""
+        """Run all checks of `start` without changing anything. Raises what `start` raises."""
         self._check_trainer()
         report = check.check(self.recipe)
         self._refuse(report)
-        self._plan = self._plan_start(report, self._earlier_book())
+        self._plan = self._plan_start(report, self._earlier_ledger())
         return report
 
     def start(self) -> None:
-        """Check everything, then start the program; it is watched from a thread of its own.
+        """Check everything, then start the trainer process, which a thread of its own monitors.
 
         Raises `RequestError`, `TrainingError`, `TrainerError`, `PictureError` or `OutputError` before anything is
         started, and then nothing was changed but the run's own folder.
         """
         report = self.prepare()
-        self._make_way()
+        self._prepare_folder()
         self._write_files(report)
         configs = (self.folder / TRAINING, self.folder / DATASET)
         line = command(self.trainer, self.recipe, configs, self._options())
-        self._reader = Reader(steps_before=self._plan.after_epoch * self._plan.steps_per_epoch)
-        self._program = Program(line, self.folder, variables(self.recipe.num_cpu_threads_per_process))
-        self._note_start(self._program)
-        threading.Thread(target=self._watch, args=(self._program,), name="prodshot training", daemon=True).start()
+        self._parser = ProgressParser(steps_before=self._plan.after_epoch * self._plan.steps_per_epoch)
+        self._process = TrainerProcess(
+            line, self.folder, environment_variables(self.recipe.num_cpu_threads_per_process)
+        )
+        self._record_start(self._process)
+        threading.Thread(target=self._watch, args=(self._process,), name="prodshot training", daemon=True).start()
 
     def progress(self) -> Progress:
-        """How far the run is, at any time and from any thread."""
-        with self._guard:
-            return self._reader.progress
+        """The progress of the run, at any time and from any thread."""
+        with self._lock:
+            return self._parser.progress
 
     def losses(self) -> list[tuple[int, int, float]]:
         """The loss curve so far: step, epoch and sd-scripts' moving average of the loss."""
-        with self._guard:
+        with self._lock:
             return list(self._losses)
 
     def samples(self) -> list[Path]:
@@ -124,56 +126,56 @@ class TrainingJob:
         return results.samples(self.output)
 
     def stop(self, after_epoch: bool = False) -> None:
-        """End the run: at once, which loses what was learned since the last epoch's end, or `after_epoch` is saved."""
+        """Stop the run: at once, which loses the steps since the last epoch's end, or `after_epoch` is saved."""
         if after_epoch:
             self._stop_after_epoch = True
             return
-        self._asked_to_stop = True
-        if self._program is not None:
-            self._program.end()
+        self._stop_requested = True
+        if self._process is not None:
+            self._process.terminate()
 
     @property
     def is_running(self) -> bool:
-        """Whether the program was started and has not ended yet."""
-        return self._program is not None and not self._done.is_set()
+        """Whether the process was started and has not ended yet."""
+        return self._process is not None and not self._done.is_set()
 
     def wait(self, seconds: float | None = None) -> TrainingResult | None:
-        """The result once the run has ended, None when `seconds` pass before."""
+        """Wait for the result; None when `seconds` pass before."""
         self._done.wait(seconds)
         return self._result
 
     def _check_trainer(self) -> None:
-        """Refuse what the trainer cannot do; what an older answer refuses is asked again, for a GPU may have come."""
+        """Check the recipe against the trainer; on failure its cached properties are refreshed, as GPUs may change."""
         try:
-            sd_scripts.check_fits(self.recipe, self.trainer.facts())
+            sd_scripts.check_compatibility(self.recipe, self.trainer.info())
         except RequestError:
-            sd_scripts.check_fits(self.recipe, self.trainer.facts(anew=True))
+            sd_scripts.check_compatibility(self.recipe, self.trainer.info(refresh=True))
 
     def _refuse(self, report: check.CheckReport) -> None:
         if report.errors and not self._force:
             others = (
                 f" (and {len(report.errors) - 1} more; `prodshot train check` lists them)" if report.errors[1:] else ""
             )
-            raise FolderRefused(f"{str(report.errors[0]).removeprefix('error: ')}{others}")
+            raise InvalidDataset(f"{str(report.errors[0]).removeprefix('error: ')}{others}")
 
-    def _earlier_book(self) -> Ledger | None:
-        """The book of an earlier start, None to begin anew. Raises `TrainingError` where neither is possible."""
+    def _earlier_ledger(self) -> Ledger | None:
+        """The ledger of an earlier start, None to begin anew. Raises `TrainingError` where neither is possible."""
         names = self._names_in_folder()
         if not names:
             return None
         if not names & {ledger.LEDGER, RECIPE}:
             raise TrainingError(f"{self.folder} holds something else than a training run: name another output_dir")
         try:
-            book = ledger.read(self.folder)
+            run_ledger = ledger.read(self.folder)
         except TrainingError:
             if self._fresh:
                 return None
             raise
-        if book and book.starts and not book.starts[-1].outcome:
-            last = book.starts[-1]
+        if run_ledger and run_ledger.starts and not run_ledger.starts[-1].outcome:
+            last = run_ledger.starts[-1]
             if is_alive(last.pid, last.created):
                 raise TrainingError(f"this training is running already (process {last.pid}); stop it there first")
-        return None if self._fresh else book
+        return None if self._fresh else run_ledger
 
     def _names_in_folder(self) -> set[str]:
         try:
@@ -183,51 +185,51 @@ class TrainingJob:
         except OSError as error:
             raise TrainingError(f"{self.folder} cannot be read as a training run's folder: {error.strerror}") from error
 
-    def _plan_start(self, report: check.CheckReport, book: Ledger | None) -> _Plan:
-        """Decide from which epoch to go on. Raises `TrainingError` where the earlier run was another training."""
+    def _plan_start(self, report: check.CheckReport, run_ledger: Ledger | None) -> _Plan:
+        """Decide the epoch to resume after. Raises `TrainingError` where the earlier run was another training."""
         recipe, steps = self.recipe, report.steps_per_epoch
         fresh = Ledger(recipe.to_dict(), recipe.max_train_epochs, steps)
-        if book is None:
+        if run_ledger is None:
             if not self._fresh:
-                self._refuse_lost({}, 0, recipe.max_train_epochs)
+                self._refuse_overwriting({}, 0, recipe.max_train_epochs)
             return _Plan(0, steps, fresh)
-        done = ledger.last_state(self.output, recipe.output_name, book.epochs)
-        self._refuse_lost(book.recipe, done, book.epochs)
+        done = ledger.last_complete_state(self.output, recipe.output_name, run_ledger.epochs)
+        self._refuse_overwriting(run_ledger.recipe, done, run_ledger.epochs)
         if not done:
-            fresh.starts = book.starts
+            fresh.starts = run_ledger.starts
             return _Plan(0, steps, fresh)
-        changed = book.changed_settings(recipe)
-        if steps != book.steps_per_epoch:
-            changed.append(f"steps an epoch: {book.steps_per_epoch} → {steps}")
+        changed = run_ledger.changed_settings(recipe)
+        if steps != run_ledger.steps_per_epoch:
+            changed.append(f"steps an epoch: {run_ledger.steps_per_epoch} → {steps}")
         if changed:
             advice = "set them back to go on after it, or begin anew with --fresh"
             raise TrainingError(f"epoch {done} of another training is here ({'; '.join(changed)}): {advice}")
         if recipe.max_train_epochs <= done:
             advice = f"publish it, set max_train_epochs above {done}, or begin anew with --fresh"
             raise TrainingError(f"this training has its {done} epochs already: {advice}")
-        return _Plan(done, steps, book)
+        return _Plan(done, steps, run_ledger)
 
-    def _refuse_lost(self, before: Mapping[str, Any], done: int, epochs: int) -> None:
-        """Refuse to train over LoRAs of epochs whose states are damaged or gone, or whose book is. Raises
+    def _refuse_overwriting(self, before: Mapping[str, Any], done: int, epochs: int) -> None:
+        """Refuse to overwrite LoRAs of epochs whose states, or the ledger, are damaged or gone. Raises
         `TrainingError`; the last one may lack its state, as in a run that was ended in between."""
-        loras = results.loras_in(self.output, str(before.get("output_name", self.recipe.output_name)), epochs)
+        loras = results.saved_loras(self.output, str(before.get("output_name", self.recipe.output_name)), epochs)
         newest = max((epoch for epoch, path in loras.items() if lora.is_finite(path)), default=0)
         every = before.get("save_every_n_epochs", 0)
         if newest > done + (every if isinstance(every, int) else 0):
-            lacks = f"the state of epoch {newest} is damaged or gone" if before else f"there is no {ledger.LEDGER}"
+            reason = f"the state of epoch {newest} is damaged or gone" if before else f"there is no {ledger.LEDGER}"
             raise TrainingError(
-                f"{self.folder} has the LoRA of epoch {newest}, and {lacks}, so that it would be trained over from "
+                f"{self.folder} has the LoRA of epoch {newest}, and {reason}, so that it would be trained over from "
                 f"epoch {done + 1}: put it back, or begin anew with --fresh, which sets the earlier run aside"
             )
 
-    def _make_way(self) -> None:
-        """Set an earlier run aside, or ready it for more epochs than it had."""
-        recipe, book = self.recipe, self._plan.book
+    def _prepare_folder(self) -> None:
+        """Move an earlier run aside, or prepare it for more epochs than it had."""
+        recipe, run_ledger = self.recipe, self._plan.ledger
         if self._fresh and self.folder.exists():
-            results.set_aside(self.folder)
-        if self._plan.after_epoch and recipe.max_train_epochs != book.epochs:
-            ledger.number_the_last(self.output, recipe.output_name, book.epochs)
-        book.epochs, book.recipe = recipe.max_train_epochs, recipe.to_dict()
+            results.move_aside(self.folder)
+        if self._plan.after_epoch and recipe.max_train_epochs != run_ledger.epochs:
+            ledger.number_last_epoch(self.output, recipe.output_name, run_ledger.epochs)
+        run_ledger.epochs, run_ledger.recipe = recipe.max_train_epochs, recipe.to_dict()
 
     def _write_files(self, report: check.CheckReport) -> None:
         recipe = self.recipe
@@ -238,7 +240,7 @@ class TrainingJob:
             (self.folder / PROMPTS).write_text("\n".join(recipe.sample_prompts) + "\n", encoding="utf-8")
 
     def _options(self) -> list[str]:
-        """What belongs to this start: states to resume from, where to go on, sample pictures."""
+        """The options of this start: states to save and resume from, sample pictures."""
         recipe, after = self.recipe, self._plan.after_epoch
         options = ["--console_log_simple", "--save_state"]
         options += ["--save_last_n_epochs_state", str(recipe.save_last_n_epochs_state)]
@@ -247,59 +249,59 @@ class TrainingJob:
             options += ["--sample_every_n_epochs", str(recipe.sample_every_n_epochs)]
         if after:
             state = ledger.state_folder(self.output, recipe.output_name, after, recipe.max_train_epochs)
-            options += ["--resume", str(state), *self._where_to_go_on()]
+            options += ["--resume", str(state), *self._resume_options()]
         return options
 
-    def _where_to_go_on(self) -> list[str]:
-        """A saved state knows only the steps of its own start, so the place to go on is always said.
+    def _resume_options(self) -> list[str]:
+        """The epoch or step to resume at: a saved state knows only the steps of its own start.
 
         With several processes sd-scripts divides the steps that it makes of `--initial_epoch` by them twice: there
-        the steps themselves are given.
+        the steps are passed instead.
         """
         if self.recipe.processes == 1:
             return ["--initial_epoch", str(self._plan.after_epoch + 1)]
         return ["--initial_step", str(self._plan.after_epoch * self._plan.steps_per_epoch)]
 
-    def _note_start(self, program: Program) -> None:
-        start = Start(ledger.now(), self._plan.after_epoch, program.pid, program.created)
-        self._plan.book.starts.append(start)
-        self._plan.book.write(self.folder)
+    def _record_start(self, process: TrainerProcess) -> None:
+        start = Start(ledger.now(), self._plan.after_epoch, process.pid, process.creation_time)
+        self._plan.ledger.starts.append(start)
+        self._plan.ledger.write(self.folder)
 
-    def _watch(self, program: Program) -> None:
+    def _watch(self, process: TrainerProcess) -> None:
         try:
             with (
                 (self.folder / LOG).open("a", encoding="utf-8") as log,
                 (self.folder / LOSSES).open("a", encoding="utf-8", newline="") as losses,
             ):
-                for line in program.lines():
-                    self._take(line, log, losses)
+                for line in process.lines():
+                    self._process_line(line, log, losses)
                 csv.writer(losses).writerows(self._losses[-1:])
-            code = program.wait()
-            self._result = self._judge(code)
-        except Exception as error:  # whatever happens to us, the run must come to an end and say so
-            program.end()
+            code = process.wait()
+            self._result = self._validated_result(code)
+        except Exception as error:  # whatever fails here, the run must end with a result
+            process.terminate()
             self._result = self._failed(f"unexpected {type(error).__name__}: {error}")
         finally:
-            with self._guard:
-                self._reader.end()
+            with self._lock:
+                self._parser.finish()
             self._done.set()
 
-    def _take(self, line: Line, log: TextIO, losses: TextIO) -> None:
-        with self._guard:
-            before = self._reader.progress
-            self._reader.take(line.text)
-            now = self._reader.progress
+    def _process_line(self, line: Line, log: TextIO, losses: TextIO) -> None:
+        with self._lock:
+            before = self._parser.progress
+            self._parser.feed(line.text)
+            now = self._parser.progress
             if now.step and (now.step, now.loss) != (before.step, before.loss):
-                self._keep_loss(now, losses)
+                self._record_loss(now, losses)
         if line.final and line.text.strip():
             self._tail.append(line.text)
             log.write(line.text + "\n")
             log.flush()
         if now.saved != before.saved:
-            self._note_saved(now)
-        self._end_if_needed(before, now)
+            self._record_saved(now)
+        self._abort_if_needed(before, now)
 
-    def _keep_loss(self, now: Progress, losses: TextIO) -> None:
+    def _record_loss(self, now: Progress, losses: TextIO) -> None:
         if now.loss is None or not math.isfinite(now.loss):
             return
         point = (now.step, now.epoch, now.loss)
@@ -310,47 +312,47 @@ class TrainingJob:
             csv.writer(losses).writerow(self._losses[-1])
         self._losses.append(point)
 
-    def _note_saved(self, now: Progress) -> None:
-        book = self._plan.book
-        book.saved[now.epoch] = SavedEpoch(
+    def _record_saved(self, now: Progress) -> None:
+        run_ledger = self._plan.ledger
+        run_ledger.saved[now.epoch] = SavedEpoch(
             now.saved[-1], now.epoch * self._plan.steps_per_epoch, now.loss, ledger.now()
         )
-        book.write(self.folder)
+        run_ledger.write(self.folder)
 
-    def _end_if_needed(self, before: Progress, now: Progress) -> None:
-        """End a run that learns nothing any more, counts other than we do, or was to end with this epoch."""
-        announced = self._reader.announced
+    def _abort_if_needed(self, before: Progress, now: Progress) -> None:
+        """Abort a run that diverged or whose steps differ from the plan; stop one that was to end with this epoch."""
+        totals = self._parser.totals
         if now.loss is not None and not math.isfinite(now.loss):
-            self._end_because(diagnosis.diverged(self.recipe, now.step))
-        elif announced.total_steps and not before.total_steps:
+            self._abort(diagnosis.explain_divergence(self.recipe, now.step))
+        elif totals.total_steps and not before.total_steps:
             expected = self._plan.steps_per_epoch * self.recipe.max_train_epochs
-            if announced.total_steps != expected:
-                self._end_because(
-                    f"sd-scripts counts {announced.total_steps} steps and Prodshot {expected}: the folder has changed "
+            if totals.total_steps != expected:
+                self._abort(
+                    f"sd-scripts counts {totals.total_steps} steps and Prodshot {expected}: the folder has changed "
                     "since it was checked, or this sd-scripts counts otherwise"
                 )
         elif now.epoch != before.epoch and not before.epoch and now.epoch != self._plan.after_epoch + 1:
-            self._end_because(f"sd-scripts went on with epoch {now.epoch} instead of {self._plan.after_epoch + 1}")
+            self._abort(f"sd-scripts went on with epoch {now.epoch} instead of {self._plan.after_epoch + 1}")
         elif now.epoch != before.epoch and before.epoch and self._stop_after_epoch:
             self.stop()
 
-    def _end_because(self, reason: str) -> None:
-        if not self._ended_because:
-            self._ended_because = reason
-            assert self._program is not None
-            self._program.end()
+    def _abort(self, reason: str) -> None:
+        if not self._abort_reason:
+            self._abort_reason = reason
+            assert self._process is not None
+            self._process.terminate()
 
-    def _judge(self, code: int) -> TrainingResult:
-        """Success is what the files say: every expected LoRA whole, all numbers finite, something learned."""
-        if self._ended_because:
-            return self._failed(self._ended_because)
-        wrong = results.what_is_wrong(self.recipe) if self.recipe.machine_rank == 0 else ""
-        if self._asked_to_stop and (code or wrong):
+    def _validated_result(self, code: int) -> TrainingResult:
+        """The result, validated by the files: every expected LoRA complete, finite, and trained."""
+        if self._abort_reason:
+            return self._failed(self._abort_reason)
+        wrong = results.output_problem(self.recipe) if self.recipe.machine_rank == 0 else ""
+        if self._stop_requested and (code or wrong):
             return self._result_of("stopped", "stopped; the same command goes on after the last saved epoch")
         if code:
-            return self._failed(diagnosis.why_failed(self._tail, code, self.recipe))
+            return self._failed(diagnosis.explain_failure(self._tail, code, self.recipe))
         if wrong:
-            known = diagnosis.why_failed(self._tail, code, self.recipe)
+            known = diagnosis.explain_failure(self._tail, code, self.recipe)
             return self._failed(wrong if "exit code 0" in known else f"{known} ({wrong})")
         return self._result_of("finished", "")
 
@@ -358,11 +360,11 @@ class TrainingJob:
         return self._result_of("failed", reason)
 
     def _result_of(self, outcome: Literal["finished", "stopped", "failed"], reason: str) -> TrainingResult:
-        loras = results.whole_loras(self.recipe)
-        done = ledger.last_state(self.output, self.recipe.output_name, self.recipe.max_train_epochs)
-        last = self._plan.book.starts[-1]
+        loras = results.complete_loras(self.recipe)
+        done = ledger.last_complete_state(self.output, self.recipe.output_name, self.recipe.max_train_epochs)
+        last = self._plan.ledger.starts[-1]
         last.ended, last.outcome, last.reason = ledger.now(), outcome, reason
-        self._plan.book.write(self.folder)
+        self._plan.ledger.write(self.folder)
         steps = done * self._plan.steps_per_epoch
         return TrainingResult(outcome, reason, done, steps, tuple(path for _, path in sorted(loras.items())))
 
@@ -382,7 +384,7 @@ def read_losses(folder: Path) -> list[tuple[int, int, float]]:
     return [points[step] for step in sorted(points)]
 
 
-def describe(losses: Sequence[tuple[int, int, float]]) -> str:
-    """The loss of each epoch's end on one line."""
+def epoch_end_losses(losses: Sequence[tuple[int, int, float]]) -> str:
+    """The loss at each epoch's end on one line."""
     ends = {epoch: loss for _, epoch, loss in losses}
     return ", ".join(f"{epoch}: {loss:.4g}" for epoch, loss in sorted(ends.items()))

@@ -159,7 +159,8 @@ def check_compatibility(recipe: Recipe, info: TrainerInfo) -> None:
 
 
 def environment_variables(threads: int = 1) -> dict[str, str]:
-    """The environment variables for the trainer's Python: none of a surrounding virtual environment's, unbuffered output."""
+    """The environment variables for the trainer's Python: none of a surrounding virtual environment's, unbuffered
+    output."""
     own = {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "OMP_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
     return {**clean_variables(), **own}
 

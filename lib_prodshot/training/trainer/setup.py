@@ -1,4 +1,4 @@
-"""Makes the trainer: sd-scripts at the pinned commit, and a virtual environment for it alone.
+"""Installs the trainer: sd-scripts at the pinned commit, and a virtual environment for it alone.
 
 No other environment is read or changed: not the WebUI's, nor the one that this program runs in.
 """
@@ -17,7 +17,7 @@ from lib_prodshot.bootstrap import STAMP, BootstrapError, Environment, clean_var
 from lib_prodshot.downloads import megabytes
 from lib_prodshot.training.errors import TrainerError
 from lib_prodshot.training.trainer import sd_scripts
-from lib_prodshot.training.trainer.sd_scripts import COMMIT, REPOSITORY, TAG, Facts, Trainer
+from lib_prodshot.training.trainer.sd_scripts import COMMIT, REPOSITORY, TAG, Trainer, TrainerInfo
 
 PYTHONS = ("3.11", "3.10", "3.12")
 """Versions of Python that the packages sd-scripts pins are all built for, the best tried one first."""
@@ -27,17 +27,17 @@ GIGA = 1_000_000_000
 
 @dataclass(frozen=True)
 class Torch:
-    """One choice of PyTorch: what pip is told, and about how many bytes it takes to download and on disk."""
+    """One PyTorch build: its pip requirements, and its approximate sizes in bytes to download and on disk."""
 
     requirements: tuple[str, ...]
     download: int
     disk: int
-    words: str
+    description: str
 
 
-def _wheels(kind: str, torch: str, vision: str, download: int, disk: int, words: str) -> Torch:
+def _wheels(kind: str, torch: str, vision: str, download: int, disk: int, description: str) -> Torch:
     pages = f"--extra-index-url=https://download.pytorch.org/whl/{kind}"
-    return Torch((pages, f"torch=={torch}+{kind}", f"torchvision=={vision}+{kind}"), download, disk, words)
+    return Torch((pages, f"torch=={torch}+{kind}", f"torchvision=={vision}+{kind}"), download, disk, description)
 
 
 TORCHES = {
@@ -47,35 +47,35 @@ TORCHES = {
     "cpu": _wheels("cpu", "2.6.0", "0.21.0", GIGA // 2, 3 * GIGA // 2, "no GPU: slow, for trying out"),
     "pip": Torch(("torch>=2.6", "torchvision"), 3 * GIGA, 6 * GIGA, "whatever pip's own index has"),
 }
-REST = (GIGA // 2, GIGA)
-"""Download and disk of everything beside PyTorch, in bytes."""
+OTHER_PACKAGES = (GIGA // 2, GIGA)
+"""Download and disk sizes of all packages but PyTorch, in bytes."""
 
 CHECKOUT_SIZE = 30_000_000
 
 
 @dataclass(frozen=True)
 class SetupPlan:
-    """What a setup will do: `checkout` is where sd-scripts is or will be, `given` that the user has it already."""
+    """The plan of a setup: `checkout` is where sd-scripts is or will be; `provided`: by the user, so not fetched."""
 
     folder: Path
     checkout: Path
-    given: bool
+    provided: bool
     torch: str
     python: str
 
     @property
     def download(self) -> int:
         """Bytes to download, about."""
-        return TORCHES[self.torch].download + REST[0] + (0 if self._is_here() else CHECKOUT_SIZE)
+        return TORCHES[self.torch].download + OTHER_PACKAGES[0] + (0 if self._has_checkout() else CHECKOUT_SIZE)
 
     @property
     def disk(self) -> int:
         """Bytes on disk, about."""
-        return TORCHES[self.torch].disk + REST[1] + (0 if self._is_here() else CHECKOUT_SIZE)
+        return TORCHES[self.torch].disk + OTHER_PACKAGES[1] + (0 if self._has_checkout() else CHECKOUT_SIZE)
 
     def to_text(self) -> str:
         """The plan for people, sizes first."""
-        source = "the given checkout" if self.given else f"{REPOSITORY} {TAG}"
+        source = "the given checkout" if self.provided else f"{REPOSITORY} {TAG}"
         free = megabytes(shutil.disk_usage(_existing(self.folder)).free)
         place = self.folder / ".venvs" / ENVIRONMENT
         return "\n".join(
@@ -83,16 +83,16 @@ class SetupPlan:
                 f"download: about {megabytes(self.download)}; disk: about {megabytes(self.disk)} of {free} free",
                 f"sd-scripts: {self.checkout} ({source})",
                 f"environment: {place}, its own, made with {self.python}; nothing else is changed",
-                f"PyTorch: {self.torch}, {TORCHES[self.torch].words}",
+                f"PyTorch: {self.torch}, {TORCHES[self.torch].description}",
             )
         )
 
     @property
-    def is_made(self) -> bool:
-        """Whether an earlier setup's environment is there, so that little more is needed."""
+    def is_installed(self) -> bool:
+        """Whether an earlier setup's environment exists, so that little more is needed."""
         return (self.folder / ".venvs" / ENVIRONMENT / STAMP).is_file()
 
-    def _is_here(self) -> bool:
+    def _has_checkout(self) -> bool:
         return (self.checkout / sd_scripts.SCRIPT).is_file()
 
 
@@ -100,8 +100,8 @@ ENVIRONMENT = "trainer"
 
 
 def plan(checkout: Path | None = None, torch: str = "auto", folder: Path | None = None) -> SetupPlan:
-    """Work out a setup without doing anything. Raises `TrainerError`."""
-    where = folder or sd_scripts.home()
+    """Plan a setup without changing anything. Raises `TrainerError`."""
+    where = folder or sd_scripts.trainer_folder()
     if checkout is not None and not (checkout / sd_scripts.SCRIPT).is_file():
         raise TrainerError(f"{checkout} is no checkout of sd-scripts: it has no {sd_scripts.SCRIPT}")
     python = find_python(PYTHONS)
@@ -112,40 +112,40 @@ def plan(checkout: Path | None = None, torch: str = "auto", folder: Path | None 
     return SetupPlan(where.absolute(), target, checkout is not None, chosen, python)
 
 
-def carry_out(plan: SetupPlan, tell: Callable[[str], None] = print) -> tuple[Trainer, Facts]:
-    """Make the trainer; what an interrupted setup left is used. Raises `TrainerError`."""
+def install(plan: SetupPlan, report: Callable[[str], None] = print) -> tuple[Trainer, TrainerInfo]:
+    """Install the trainer; an interrupted setup is resumed. Raises `TrainerError`."""
     plan.folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(plan.folder).free
-    if free < plan.disk and not plan.is_made:
+    if free < plan.disk and not plan.is_installed:
         raise TrainerError(
             f"{megabytes(plan.disk)} are needed and the disk that holds {plan.folder} has {megabytes(free)} free: free "
             "some space, or name another folder with --folder"
         )
-    if not plan.given:
-        fetch_checkout(plan.checkout, tell)
+    if not plan.provided:
+        fetch_checkout(plan.checkout, report)
     environment = Environment(ENVIRONMENT, requirements=requirements(plan), python=plan.python)
     try:
         python = prepare(environment, plan.folder)
     except BootstrapError as error:
         raise TrainerError(str(error)) from error
     trainer = Trainer(plan.checkout, python)
-    tell("starting sd-scripts once to see that it can")
-    facts = trainer.facts(plan.folder / "probes", anew=True)
-    sd_scripts.write_note(trainer, plan.folder)
+    report("starting sd-scripts once to see that it can")
+    info = trainer.info(plan.folder / "probes", refresh=True)
+    sd_scripts.save_location(trainer, plan.folder)
     commit = trainer.commit
     if commit and commit != COMMIT:
-        tell(f"note: {plan.checkout} is at {commit[:8]}; Prodshot is tried with {TAG} ({COMMIT[:8]})")
-    return trainer, facts
+        report(f"note: {plan.checkout} is at {commit[:8]}; Prodshot is tried with {TAG} ({COMMIT[:8]})")
+    return trainer, info
 
 
-def fetch_checkout(target: Path, tell: Callable[[str], None] = print) -> None:
-    """Bring sd-scripts at the pinned commit to `target`, whole or not at all. Raises `TrainerError`."""
+def fetch_checkout(target: Path, report: Callable[[str], None] = print) -> None:
+    """Fetch sd-scripts at the pinned commit into `target`, atomically. Raises `TrainerError`."""
     if (target / sd_scripts.SCRIPT).is_file():
         return
     if shutil.which("git") is None:
         advice = f"install git, or unpack {REPOSITORY} {TAG} yourself and name its folder with --sd-scripts"
         raise TrainerError(f"git is not installed: {advice}")
-    tell(f"getting sd-scripts {TAG} from {REPOSITORY}")
+    report(f"getting sd-scripts {TAG} from {REPOSITORY}")
     if target.exists() and any(target.iterdir()):
         raise TrainerError(f"{target} holds something else than sd-scripts: take it away, or name another --folder")
     part = target.with_name(target.name + ".part")
@@ -159,7 +159,7 @@ def fetch_checkout(target: Path, tell: Callable[[str], None] = print) -> None:
 
 
 def requirements(plan: SetupPlan) -> tuple[str, ...]:
-    """What pip is to install: PyTorch, and what the checkout's own requirements.txt pins."""
+    """The pip requirements: PyTorch, and the pins of the checkout's own requirements.txt."""
     file = plan.checkout / "requirements.txt"
     try:
         lines = [line.split("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
@@ -175,7 +175,7 @@ def requirements(plan: SetupPlan) -> tuple[str, ...]:
 
 
 def choose_torch() -> str:
-    """The PyTorch for the GPU of this machine, which the NVIDIA driver's own tool tells."""
+    """Choose the PyTorch build for this machine's GPU, by nvidia-smi."""
     if sys.platform == "darwin":
         return "pip"
     command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]

@@ -11,7 +11,7 @@ import gradio as gr
 from lib_prodshot.errors import ProdshotError
 from lib_prodshot.hosts.active import host
 from lib_prodshot.products import parse_products, parse_prompts
-from lib_prodshot.training.publishing.prompts import prompts_in
+from lib_prodshot.training.publishing.prompts import published_prompts
 from lib_prodshot.webui.gradio_compat import small_button, unsaved
 from lib_prodshot.webui.messages import said
 
@@ -54,7 +54,7 @@ def draw(elem_id: Callable[[str], str]) -> LoraBox:
 
 def use(name: str, products: str, class_prompts: str) -> tuple[Any, Any]:
     """What is said, and the class prompts with the LoRA's prompt for every product; those of others stay."""
-    prompt = prompts_in(host().training().lora_folder()).get(name or "")
+    prompt = published_prompts(host().training().lora_folder()).get(name or "")
     if prompt is None:
         return said("Choose a LoRA that Prodshot has published.", is_error=True), gr.update()
     try:
@@ -68,4 +68,4 @@ def use(name: str, products: str, class_prompts: str) -> tuple[Any, Any]:
 
 
 def _names() -> list[str]:
-    return ["", *prompts_in(host().training().lora_folder())]
+    return ["", *published_prompts(host().training().lora_folder())]

@@ -35,29 +35,29 @@ class RunBox(JobBox):
 
     curve: Any = None
     samples: Any = None
-    seen: Any = None
+    shown: Any = None
 
     def draw_all(self) -> None:
         """Draw buttons, line, curve and samples."""
         self.draw("Train")
         self.curve = unsaved(gr.HTML("", elem_id="prodshot_training_curve", elem_classes=["prodshot-message"]))
         self.samples = unsaved(gr.HTML("", elem_id="prodshot_training_samples", elem_classes=["prodshot-message"]))
-        self.seen = gr.State(("", 0, 0))
+        self.shown = gr.State(("", 0, 0))
 
     def connect_all(self, begin: Callable[..., Job], inputs: list[Any]) -> None:
         """As `connect`; what is shown besides the line comes with the same refresh."""
         self.connect(begin, inputs)
-        self.refresh.click(self.look, [self.seen], [self.curve, self.samples, self.seen], **_QUIET)
+        self.refresh.click(self.refresh_figures, [self.shown], [self.curve, self.samples, self.shown], **_QUIET)
 
-    def look(self, seen: tuple[str, int, int]) -> tuple[Any, Any, Any]:
-        """Curve and samples where they differ from what the page has `seen`: the job, steps, number of samples."""
+    def refresh_figures(self, shown: tuple[str, int, int]) -> tuple[Any, Any, Any]:
+        """Curve and samples where they differ from what the page has `shown`: the job, steps, number of samples."""
         job = self.latest()
         if job is None:
-            return gr.update(), gr.update(), seen
+            return gr.update(), gr.update(), shown
         points, names = job.figures.get("losses", []), job.figures.get("samples", [])
         now = (job.id, points[-1][0] if points else 0, len(names))
-        curve = gr.update() if now[:2] == tuple(seen[:2]) else training_view.curve(points, job.total)
-        has_new = (now[0], now[2]) != (seen[0], seen[2])
+        curve = gr.update() if now[:2] == tuple(shown[:2]) else training_view.curve(points, job.total)
+        has_new = (now[0], now[2]) != (shown[0], shown[2])
         pictures = training_view.samples(names, lambda name: page_address(job, name)) if has_new else gr.update()
         return curve, pictures, now
 
@@ -72,15 +72,15 @@ class SetupBox(JobBox):
 
     def draw_all(self) -> None:
         """Draw what is here; the buttons are folded away once it is."""
-        lacking = _lacking()
-        self.state = unsaved(gr.HTML(_told(lacking), elem_id="prodshot_training_trainer"))
-        with gr.Accordion("Set up sd-scripts", open=bool(lacking), elem_id="prodshot_training_setup"):
+        missing = _missing_trainer()
+        self.state = unsaved(gr.HTML(_trainer_status(missing), elem_id="prodshot_training_trainer"))
+        with gr.Accordion("Set up sd-scripts", open=bool(missing), elem_id="prodshot_training_setup"):
             self.draw("Get sd-scripts")
 
     def connect_all(self) -> None:
         """Let the button start the setup."""
         self.connect(self._begin, [])
-        self.refresh.click(lambda: _told(_lacking()), [], [self.state], **_QUIET)
+        self.refresh.click(lambda: _trainer_status(_missing_trainer()), [], [self.state], **_QUIET)
 
     @staticmethod
     def _begin() -> Job:
@@ -91,18 +91,18 @@ class SetupBox(JobBox):
 
 
 def _set_up(plan: setup.SetupPlan, control: Control) -> dict[str, str]:
-    def tell(text: str) -> None:
-        control.tell(0, 0, text)
+    def report(text: str) -> None:
+        control.report(0, 0, text)
         if control.cancelled:
             raise JobCancelled
 
     sizes = plan.to_text().splitlines()[0]
-    tell(f"making its environment; {sizes}")
-    _, facts = setup.carry_out(plan, tell)
-    return {"torch": facts.torch}
+    report(f"making its environment; {sizes}")
+    _, info = setup.install(plan, report)
+    return {"torch": info.torch}
 
 
-def _lacking() -> str:
+def _missing_trainer() -> str:
     """Why nothing can be trained here; empty when it can."""
     try:
         sd_scripts.find()
@@ -111,8 +111,8 @@ def _lacking() -> str:
     return ""
 
 
-def _told(lacking: str) -> str:
-    if not lacking:
+def _trainer_status(missing: str) -> str:
+    if not missing:
         return said(f"sd-scripts {sd_scripts.TAG} is ready.")
     sizes = "about 3 to 8 GB, in an environment of its own beside Prodshot's model cache"
-    return said(f"{lacking}. The button below does the same: {sizes}.", is_error=True)
+    return said(f"{missing}. The button below does the same: {sizes}.", is_error=True)

@@ -15,10 +15,10 @@ from lib_prodshot.training.captioning.captioners import (
     BlipCaptioner,
     Captioner,
     FileCaptioner,
-    caption_in,
     open_upright,
+    parse_interrogation,
 )
-from lib_prodshot.training.captioning.job import Captioned, CaptionJob
+from lib_prodshot.training.captioning.job import CaptionJob, CaptionResult
 from lib_prodshot.training.dataset.captions import TagEdit, split_tags
 from lib_prodshot.webui.answers import without_paths
 from lib_prodshot.webui.jobs.table import Control, Work
@@ -74,7 +74,7 @@ class HostCaptioner:
         """See `Captioner`. Raises `CaptionerError`, `PictureError`."""
         for path in photographs:
             answer = host().training().describe(open_upright(path))
-            yield path, caption_in(answer, "this WebUI's interrogator", path)
+            yield path, parse_interrogation(answer, "this WebUI's interrogator", path)
 
 
 def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -> Work:
@@ -89,8 +89,8 @@ def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -
         edit=_edit(own),
         captioner=captioner,
         extension=own["caption_extension"],
-        anew=own["anew"],
-        dry=own["dry_run"],
+        overwrite=own["anew"],
+        dry_run=own["dry_run"],
     )
     try:
         job.count()
@@ -126,19 +126,19 @@ class _CaptionWork:
             for one in self.job.run():
                 done.append(one)
                 control.report(len(done), total, f"{len(done)} of {total} captions")
-        changes = [_told(one) for one in done if one.rewritten or one.problem]
-        return {**_counts(done), "dry_run": self.job.dry, "changes": changes[:MAX_CHANGES]}
+        changes = [_change_json(one) for one in done if one.rewritten or one.problem]
+        return {**_counts(done), "dry_run": self.job.dry_run, "changes": changes[:MAX_CHANGES]}
 
 
-def _counts(done: Sequence[Captioned]) -> dict[str, int]:
+def _counts(done: Sequence[CaptionResult]) -> dict[str, int]:
     written, problems = sum(one.rewritten for one in done), [one for one in done if one.problem]
-    unread = sum(one.kept for one in problems)
-    kept = len(done) - written - len(problems)
-    return {"written": written, "kept": kept, "missing": len(problems) - unread, "unread": unread}
+    unread = sum(one.unusable for one in problems)
+    unusable = len(done) - written - len(problems)
+    return {"written": written, "kept": unusable, "missing": len(problems) - unread, "unread": unread}
 
 
-def _told(one: Captioned) -> dict[str, Any]:
+def _change_json(one: CaptionResult) -> dict[str, Any]:
     """One caption that changed, is missing or cannot be read, by the file's name."""
-    name = one.file.name if one.kept else one.photograph.name
+    name = one.file.name if one.unusable else one.photograph.name
     problem = without_paths(one.problem)
-    return {"file": name, "before": one.before, "after": one.after, "problem": problem, "kept": one.kept}
+    return {"file": name, "before": one.before, "after": one.after, "problem": problem, "kept": one.unusable}

@@ -33,7 +33,7 @@ SETTINGS = (
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckResult:
     """A check's report; with copies also what became of them (`fixing.to_json`), and the report on these."""
 
     report: CheckReport
@@ -42,10 +42,10 @@ class Checked:
 
     def to_json(self) -> dict[str, Any]:
         """For clients: files by their names, not by the server's paths."""
-        told = _report_json(self.report)
+        values = _report_json(self.report)
         if self.fixed is None or self.copies is None:
-            return told
-        return {**told, "fixed": {**self.fixed, "report": _report_json(self.copies)}}
+            return values
+        return {**values, "fixed": {**self.fixed, "report": _report_json(self.copies)}}
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -
     return _CheckWork(*_read(settings, open_path))
 
 
-def look_over(settings: Mapping[str, Any], open_path: OpenPath) -> Checked:
+def run_check(settings: Mapping[str, Any], open_path: OpenPath) -> CheckResult:
     """The report itself. Raises `RequestError`, `PictureError`, `OutputError`."""
     recipe, fix = _read(settings, open_path)
     return _with_copies(check.check(recipe), fix)
@@ -85,9 +85,9 @@ def _read(settings: Mapping[str, Any], open_path: OpenPath) -> tuple[Recipe, Fix
     return recipe, fix
 
 
-def _with_copies(report: CheckReport, fix: FixJob | None, control: Control | None = None) -> Checked:
+def _with_copies(report: CheckReport, fix: FixJob | None, control: Control | None = None) -> CheckResult:
     if fix is None:
-        return Checked(report)
+        return CheckResult(report)
     total, done = fix.count(), []
     for one in fix.run():
         done.append(one)
@@ -96,18 +96,22 @@ def _with_copies(report: CheckReport, fix: FixJob | None, control: Control | Non
         control.report(len(done), total, f"{len(done)} of {total} copies")
         if control.cancelled:
             raise JobCancelled
-    told = to_json(fix, done)
-    problems = [{"file": Path(one["file"]).name, "message": without_paths(one["message"])} for one in told["problems"]]
-    return Checked(report, {**told, "folder": fix.out.name, "problems": problems}, check.check(fix.fixed_recipe()))
+    values = to_json(fix, done)
+    problems = [
+        {"file": Path(one["file"]).name, "message": without_paths(one["message"])} for one in values["problems"]
+    ]
+    return CheckResult(
+        report, {**values, "folder": fix.out.name, "problems": problems}, check.check(fix.fixed_recipe())
+    )
 
 
 def _report_json(report: CheckReport) -> dict[str, Any]:
-    told = report.to_json()
+    values = report.to_json()
     problems = [
-        {**one, "file": Path(one["file"]).name, "message": without_paths(one["message"])} for one in told["problems"]
+        {**one, "file": Path(one["file"]).name, "message": without_paths(one["message"])} for one in values["problems"]
     ]
-    folders = [{**one, "folder": Path(one["folder"]).name} for one in told["folders"]]
-    return {**told, "folders": folders, "problems": problems}
+    folders = [{**one, "folder": Path(one["folder"]).name} for one in values["folders"]]
+    return {**values, "folders": folders, "problems": problems}
 
 
 def _refuse_missing(recipe: Recipe) -> None:

@@ -87,8 +87,8 @@ class Form:
                 )
             )
 
-    def _draw_rows(self, wanted: Sequence[RecipeSetting]) -> None:
-        for row in fields.rows(wanted, lambda known: False):
+    def _draw_rows(self, settings: Sequence[RecipeSetting]) -> None:
+        for row in fields.rows(settings, lambda known: False):
             with gr.Row(elem_classes=["prodshot-row"]):
                 for known in row:
                     self.one(known.name)
@@ -97,24 +97,24 @@ class Form:
 def read(values: Sequence[Any]) -> dict[str, Any]:
     """The recipe's values by name, as the components gave them. Raises `RequestError` for tables that are no TOML."""
     *plain, tables = values
-    told = {known.name: _read_one(known, value) for known, value in zip(SETTINGS, plain)}
-    return {**told, **_read_tables(tables or "")}
+    named = {known.name: _read_one(known, value) for known, value in zip(SETTINGS, plain)}
+    return {**named, **_read_tables(tables or "")}
 
 
 def _read_tables(text: str) -> dict[str, Any]:
-    told = recipe_files.parse_text(text, "tables")
-    wrong = [name for name in told if name not in TABLES]
+    values = recipe_files.parse_text(text, "tables")
+    wrong = [name for name in values if name not in TABLES]
     if wrong:
         allowed = ", ".join(TABLES)
         raise RequestError([FieldProblem(name, "this stands in a field of its own", allowed) for name in wrong])
-    return told
+    return values
 
 
-def filled(recipe: Recipe) -> list[Any]:
+def form_updates(recipe: Recipe) -> list[Any]:
     """Updates that make the form show `recipe`."""
-    told = recipe.to_dict()
-    tables = {name: told[name] for name in TABLES if name in told}
-    return [*(_shown(known, told[known.name]) for known in SETTINGS), recipe_files.dump(tables)]
+    values = recipe.to_dict()
+    tables = {name: values[name] for name in TABLES if name in values}
+    return [*(_form_value(known, values[known.name]) for known in SETTINGS), recipe_files.dump(tables)]
 
 
 def preset_updates(name: str) -> list[Any]:
@@ -152,5 +152,5 @@ def _read_one(known: RecipeSetting, value: Any) -> Any:
     return value
 
 
-def _shown(known: RecipeSetting, value: Any) -> Any:
+def _form_value(known: RecipeSetting, value: Any) -> Any:
     return "\n".join(value) if known.many else value

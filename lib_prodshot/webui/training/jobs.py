@@ -11,7 +11,7 @@ from typing import Any
 from lib_prodshot.errors import FieldProblem, PictureError, RequestError
 from lib_prodshot.hosts.active import host
 from lib_prodshot.schema import Setting
-from lib_prodshot.training.errors import FolderRefused, TrainingError
+from lib_prodshot.training.errors import InvalidDataset, TrainingError
 from lib_prodshot.training.trainer import sd_scripts
 from lib_prodshot.training.trainer.ledger import RECIPE
 from lib_prodshot.training.trainer.runner import LOG, LOSSES, TrainingJob, TrainingResult
@@ -20,7 +20,7 @@ from lib_prodshot.webui.server_paths import check_folder
 from lib_prodshot.webui.training.publishing import publish_here
 from lib_prodshot.webui.training.recipe import OpenPath, read_own, recipe_of
 
-TELL_EVERY = 0.3
+POLL_SECONDS = 0.3
 """Seconds between two looks at a run's progress."""
 
 MAX_POINTS = 200
@@ -61,7 +61,7 @@ def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -
     job = TrainingJob(recipe, sd_scripts.find(), fresh=own["fresh"], force=own["force"])
     try:
         job.prepare()
-    except (FolderRefused, PictureError) as error:
+    except (InvalidDataset, PictureError) as error:
         raise RequestError([FieldProblem("image_dir", str(error))]) from error
     except TrainingError as error:
         raise RequestError([FieldProblem("output_name", str(error))]) from error
@@ -90,18 +90,18 @@ class _TrainingWork:
         self.job.start()
         control.offer(self.job.folder, **FILES)
         result = self._watch(control)
-        _tell(control, self.job)
+        _report_progress(control, self.job)
         if result.outcome == "stopped":
             raise JobCancelled
         if result.outcome == "failed":
-            kept = f"; {len(result.loras)} saved LoRAs stay" if result.loras else ""
-            raise TrainingError(f"{result.reason}{kept}")
-        return {**_told(result), **(self._publish() if self.publish else {})}
+            saved = f"; {len(result.loras)} saved LoRAs stay" if result.loras else ""
+            raise TrainingError(f"{result.reason}{saved}")
+        return {**_result_json(result), **(self._publish() if self.publish else {})}
 
     def _watch(self, control: Control) -> TrainingResult:
         stops = 0
-        while (result := self.job.wait(TELL_EVERY)) is None:
-            _tell(control, self.job)
+        while (result := self.job.wait(POLL_SECONDS)) is None:
+            _report_progress(control, self.job)
             wanted = control.cancelled + control.aborted
             while stops < wanted:
                 stops += 1
@@ -119,28 +119,28 @@ def _wait_for_gpu(control: Control) -> None:
     webui = host().training()
     while webui.is_generating():
         control.report(0, 0, "waiting until the WebUI has finished generating")
-        time.sleep(TELL_EVERY)
+        time.sleep(POLL_SECONDS)
     control.report(0, 0, "taking the WebUI's models off the GPU")
     webui.leave_gpu()
 
 
-def _tell(control: Control, job: TrainingJob) -> None:
+def _report_progress(control: Control, job: TrainingJob) -> None:
     progress = job.progress()
     losses = job.losses()
     figures = {
         **progress.to_json(),
-        "losses": [[step, epoch, round(loss, 6)] for step, epoch, loss in _thinned(losses)],
+        "losses": [[step, epoch, round(loss, 6)] for step, epoch, loss in _subsampled(losses)],
         "samples": [path.relative_to(job.folder).as_posix() for path in job.samples()],
     }
     control.tell(progress.step, progress.total_steps, progress.to_text(), figures)
 
 
-def _thinned(points: list[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
+def _subsampled(points: list[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
     """At most `MAX_POINTS` of a curve, evenly taken, the last one among them."""
     stride = -(-len(points) // MAX_POINTS) or 1
     return points[::-1][::stride][::-1]
 
 
-def _told(result: TrainingResult) -> dict[str, Any]:
+def _result_json(result: TrainingResult) -> dict[str, Any]:
     """The result as clients see it: names of files, not the server's paths."""
     return {**result.to_json(), "loras": [path.name for path in result.loras]}

@@ -195,16 +195,16 @@ def _check(*values: Any) -> str:
     own = {known.name: value or "" for known, value in zip(training_check.SETTINGS, values[count:])}
 
     def look() -> str:
-        checked = training_check.look_over({**form_values(values[:count]), **own}, open_for_page)
-        return training_view.checked(checked)
+        check_result = training_check.run_check({**form_values(values[:count]), **own}, open_for_page)
+        return training_view.check_result(check_result)
 
     return str(_answering(look)())
 
 
 def form_values(values: Sequence[Any]) -> dict[str, Any]:
     """The recipe's settings that are set; an empty text stands for the default."""
-    told = training_form.read(values)
-    return {name: value for name, value in told.items() if value not in ("", None)}
+    named = training_form.read(values)
+    return {name: value for name, value in named.items() if value not in ("", None)}
 
 
 def _begin_captions(*values: Any) -> Job:
@@ -229,9 +229,9 @@ def _show_toml(*values: Any) -> tuple[Any, Any]:
 
 def _load_toml(text: str) -> list[Any]:
     def load() -> list[Any]:
-        told = recipe_files.parse_text(text)
-        told.pop("preset", None)
-        return [said("Loaded."), *training_form.filled(Recipe.of(told, complete=False))]
+        values = recipe_files.parse_text(text)
+        values.pop("preset", None)
+        return [said("Loaded."), *training_form.form_updates(Recipe.of(values, complete=False))]
 
     answered = _answering(load)()
     if isinstance(answered, list):
@@ -244,8 +244,8 @@ def _publish(output_name: str, output_dir: str, *values: Any) -> tuple[Any, Any]
     settings = {"output_name": output_name.strip(), "output_dir": output_dir.strip(), **dict(zip(names, values))}
 
     def publish() -> tuple[str, str]:
-        run, wanted = training_publishing.read(settings, open_for_page)
-        done = training_publishing.publish_here(run, wanted)
+        run, options = training_publishing.read(settings, open_for_page)
+        done = training_publishing.publish_here(run, options)
         return training_view.published(done), done[-1].prompt
 
     answered = _answering(publish)()

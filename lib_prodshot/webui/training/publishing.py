@@ -11,7 +11,7 @@ from lib_prodshot.hosts.active import host
 from lib_prodshot.schema import Setting
 from lib_prodshot.training.errors import PublishError, TrainingError
 from lib_prodshot.training.publishing import publish
-from lib_prodshot.training.recipe.recipe import NAME_REFUSED
+from lib_prodshot.training.recipe.recipe import INVALID_NAME
 from lib_prodshot.webui.jobs.table import Control, Work
 from lib_prodshot.webui.server_paths import check_folder
 from lib_prodshot.webui.training.recipe import OpenPath, read_own, runs_folder
@@ -45,15 +45,15 @@ SETTINGS = (
 
 def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -> Work:
     """The work that these settings describe. Raises `RequestError`."""
-    run, wanted = read(settings, open_path)
+    run, options = read(settings, open_path)
 
     def work(_control: Control) -> Mapping[str, Any]:
-        return {"published": [one.to_json() for one in publish_here(run, wanted)]}
+        return {"published": [one.to_json() for one in publish_here(run, options)]}
 
     return work
 
 
-def read(settings: Mapping[str, Any], open_path: OpenPath) -> tuple[Path, publish.Wanted]:
+def read(settings: Mapping[str, Any], open_path: OpenPath) -> tuple[Path, publish.PublishOptions]:
     """The run's folder and what of it is wanted. Raises `RequestError` naming the fields."""
     own, problems = read_own(SETTINGS, settings)
     problems += [FieldProblem(name, "unknown setting") for name in settings if name not in own]
@@ -65,19 +65,19 @@ def read(settings: Mapping[str, Any], open_path: OpenPath) -> tuple[Path, publis
     if problems:
         raise RequestError(problems)
     folder = open_path("output_dir", own["output_dir"]) if own["output_dir"] else runs_folder()
-    if not own["output_name"] or NAME_REFUSED.search(own["output_name"]):
+    if not own["output_name"] or INVALID_NAME.search(own["output_name"]):
         raise RequestError([FieldProblem("output_name", "this is no name of a run", "letters, digits, - and _")])
     run = folder / own["output_name"]
     try:
         publish.read_run(run)
     except (PublishError, TrainingError) as error:
         raise RequestError([FieldProblem("output_name", str(error))]) from error
-    return run, publish.Wanted(own["name"], epochs, own["weight"], own["description"])
+    return run, publish.PublishOptions(own["name"], epochs, own["weight"], own["description"])
 
 
-def publish_here(run: Path, wanted: publish.Wanted | None = None) -> list[publish.Published]:
+def publish_here(run: Path, options: publish.PublishOptions | None = None) -> list[publish.Published]:
     """Publish a run's LoRAs among this WebUI's, and have it look at them. Raises as `publish.publish` does."""
     webui = host().training()
-    published = publish.publish(run, webui.lora_folder(), wanted)
+    published = publish.publish(run, webui.lora_folder(), options)
     webui.refresh_loras()
     return published

@@ -10,7 +10,7 @@ from typing import Any
 from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
 from lib_prodshot.schema import Setting, check_value
-from lib_prodshot.training.dataset.kohya import folders_in
+from lib_prodshot.training.dataset.kohya import dataset_folders
 from lib_prodshot.training.recipe.presets import preset
 from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe
 from lib_prodshot.webui.api.bodies import refuse_long
@@ -32,11 +32,11 @@ def runs_folder() -> Path:
 def recipe_of(settings: Mapping[str, Any], open_path: OpenPath = check_folder, complete: bool = True) -> Recipe:
     """The recipe that these settings (the recipe's own, and `preset`) describe. Raises `RequestError`."""
     refuse_long({**settings})
-    told = dict(settings)
-    chosen = told.pop("preset", "")
+    values = dict(settings)
+    chosen = values.pop("preset", "")
     if not isinstance(chosen, str):
         raise RequestError([FieldProblem("preset", f"{chosen!r} is not text", "a preset's name")])
-    values = {**(preset(chosen) if chosen else {}), **told}
+    values = {**(preset(chosen) if chosen else {}), **values}
     if open_path is check_folder or not page_is_trusted():
         _refuse_programs(values)
     recipe = Recipe.of(_opened(values, open_path), complete)
@@ -50,7 +50,7 @@ def opened_folder(field: str, folder: str, open_path: OpenPath) -> Path:
     """A folder of photographs that the caller may have, and with it kohya's N_name folders that it may stand for: a
     link among these must not lead out. Raises `RequestError`."""
     opened = open_path(field, folder)
-    for inside in folders_in(opened):
+    for inside in dataset_folders(opened):
         open_path(field, str(inside))
     return opened
 

@@ -9,17 +9,17 @@ import gradio as gr
 from lib_prodshot.hosts.active import incompatibility
 from lib_prodshot.webui.messages import said
 
-NEEDED = {"imagehash": "ImageHash", "psutil": "psutil", "tomli_w": "tomli-w"}
+REQUIRED_PACKAGES = {"imagehash": "ImageHash", "psutil": "psutil", "tomli_w": "tomli-w"}
 """What training imports beside the WebUI's own packages, by module; install.py brings it."""
 
 
 def draw() -> None:
     """Draw the tab into the current gradio context."""
-    lacking = [name for module, name in NEEDED.items() if find_spec(module) is None]
+    missing = [name for module, name in REQUIRED_PACKAGES.items() if find_spec(module) is None]
     why = incompatibility()
-    if lacking:
+    if missing:
         advice = "restart the WebUI with a network, or look into its console for what install.py said"
-        why = f"training needs {', '.join(lacking)}: {advice}"
+        why = f"training needs {', '.join(missing)}: {advice}"
     if why:
         gr.HTML(said(why, is_error=True))
         return

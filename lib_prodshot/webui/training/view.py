@@ -12,7 +12,7 @@ from typing import Any
 from lib_prodshot.training.dataset.check import CheckReport, Folder
 from lib_prodshot.training.dataset.fixing import to_text
 from lib_prodshot.training.publishing.publish import Published
-from lib_prodshot.webui.training.check import Checked
+from lib_prodshot.webui.training.check import CheckResult
 
 WIDTH, HEIGHT = 640, 150
 """Of the loss curve's drawing, in its own units; it is shown as wide as the page."""
@@ -29,7 +29,7 @@ def report(found: CheckReport) -> str:
         f"<td>{bucket.batches}</td></tr>"
         for bucket in found.table.buckets
     )
-    folders = "".join(f"<li>{html.escape(_folder(one))}</li>" for one in found.folders) if found.tells_folders else ""
+    folders = "".join(f"<li>{html.escape(_folder(one))}</li>" for one in found.folders) if found.lists_folders else ""
     head = "<tr><th>Bucket</th><th>Photographs</th><th>With repeats</th><th>Batches</th></tr>"
     steps = f"{found.steps_per_epoch} steps an epoch × {found.epochs} epochs = {found.total_steps} steps"
     problems = "".join(
@@ -50,27 +50,27 @@ def _folder(one: Folder) -> str:
     return str(replace(one, folder=Path(one.folder).name))
 
 
-def checked(done: Checked) -> str:
+def check_result(done: CheckResult) -> str:
     """The report; with copies, also what was written and the report on them."""
     if done.fixed is None or done.copies is None:
         return report(done.report)
     return f"{report(done.report)}{_fixed(done.fixed, done.copies)}"
 
 
-def _fixed(told: Mapping[str, Any], copies: CheckReport) -> str:
+def _fixed(summary: Mapping[str, Any], copies: CheckReport) -> str:
     items = "".join(
         f"<li class='prodshot-error'>{html.escape(Path(one['file']).name)}: {html.escape(one['message'])}</li>"
-        for one in told["problems"]
+        for one in summary["problems"]
     )
     return (
-        f"<div class='prodshot-training-changes'><p>Copies in {html.escape(to_text(told))}</p><ul>{items}</ul></div>"
+        f"<div class='prodshot-training-changes'><p>Copies in {html.escape(to_text(summary))}</p><ul>{items}</ul></div>"
         f"{report(copies)}"
     )
 
 
-def changes(result: Mapping[str, Any], dry: bool) -> str:
+def changes(result: Mapping[str, Any], dry_run: bool) -> str:
     """What a caption job did, or would do."""
-    verb = "would be written" if dry else "written"
+    verb = "would be written" if dry_run else "written"
     unread = f", {result['unread']} unread and kept" if result["unread"] else ""
     counts = f"{result['written']} captions {verb}, {result['kept']} kept, {result['missing']} missing{unread}"
     items = "".join(_change(one) for one in result["changes"])
@@ -144,8 +144,8 @@ def published(done: Sequence[Published]) -> str:
 
 
 def _published(one: Published) -> str:
-    kept = f"; {one.side_car_kept} was there with something else in it, and stays" if one.side_car_kept else ""
-    return f"{one.file.name}{' (was there)' if one.was_there else ''}{kept}"
+    side_car = f"; {one.side_car_kept} was there with something else in it, and stays" if one.side_car_kept else ""
+    return f"{one.file.name}{' (was there)' if one.was_there else ''}{side_car}"
 
 
 def _count(number: int, word: str) -> str:
