@@ -164,7 +164,7 @@ def _check_and_fix(recipe: Recipe, out: Path, as_json: bool) -> int:
 
 def caption_folder(arguments: argparse.Namespace) -> int:
     """Write captions; exit code 1 when a photograph got none, or has one that cannot be read."""
-    from lib_prodshot.training.captioning.job import CaptionJob
+    from lib_prodshot.training.captioning.job import CaptionJob, count_results
     from lib_prodshot.training.dataset.captions import TagEdit
 
     edit = TagEdit(
@@ -178,24 +178,20 @@ def caption_folder(arguments: argparse.Namespace) -> int:
     captioner = _captioner(arguments)
     folder = input_folder(arguments.folder, "image_dir")
     job = CaptionJob(folder, edit, captioner, arguments.caption_extension, arguments.anew, arguments.dry_run)
-    written = missing = unusable = 0
-    total = job.count()
+    total, done = job.count(), []
     with _bar("caption") as bar:
-        for done, one in enumerate(job.run(), 1):
-            written += one.rewritten
-            missing += bool(one.problem) and not one.unusable
-            unusable += bool(one.problem) and one.unusable
-            _advance(bar, done, total)
+        for one in job.run():
+            done.append(one)
+            _advance(bar, len(done), total)
             if one.problem:
                 say(str(one))
             elif one.rewritten:
                 bar.write(str(one), file=sys.stdout)
+    counts = count_results(done)
     verb = "would be written" if arguments.dry_run else "written"
-    unread = f", {unusable} unread and kept" if unusable else ""
-    print(
-        f"{written} of {total} captions {verb}, {total - written - missing - unusable} kept, {missing} missing{unread}"
-    )
-    return 1 if missing or unusable else 0
+    unread = f", {counts['unread']} unread and kept" if counts["unread"] else ""
+    print(f"{counts['written']} of {total} captions {verb}, {counts['kept']} kept, {counts['missing']} missing{unread}")
+    return 1 if counts["missing"] or counts["unread"] else 0
 
 
 def set_up(arguments: argparse.Namespace) -> int:
@@ -233,7 +229,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def publish_run(arguments: argparse.Namespace) -> int:
-    """Publish, then tell the WebUI. Raises `PublishError` before anything was changed."""
+    """Publish, then refresh the WebUI's list. Raises `PublishError` before anything was changed."""
     from lib_prodshot.hosts.remote import RemoteWebUI
     from lib_prodshot.training.publishing import publish
 
@@ -286,10 +282,10 @@ def _captioner(arguments: argparse.Namespace) -> Captioner | None:
 
     needs = {"webui": arguments.webui, "file": arguments.captions}
     option = {"webui": "webui", "file": "captions"}
-    for kind, given in needs.items():
-        if given and arguments.captioner != kind:
+    for kind, value in needs.items():
+        if value and arguments.captioner != kind:
             raise RequestError([FieldProblem(option[kind], f"is only for --captioner {kind}")])
-        if arguments.captioner == kind and not given:
+        if arguments.captioner == kind and not value:
             raise RequestError([FieldProblem(option[kind], f"is needed for --captioner {kind}")])
     if arguments.captioner == "blip":
         return captioners.BlipCaptioner(arguments.blip_model or captioners.BLIP_MODEL, arguments.device)

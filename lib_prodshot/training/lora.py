@@ -103,13 +103,13 @@ def _inspect(path: Path) -> Lora:
     return Lora(len(header), len(modules), frozenset(ranks), frozenset(alphas), finite, learned, metadata)
 
 
-def is_complete(path: Path) -> bool:
-    """Whether the file exists with all its tensors."""
+def header_problem(path: Path) -> str:
+    """Why the file is not complete, empty when all its tensors are present."""
     try:
         read_header(path)
-    except LoraError:
-        return False
-    return True
+    except LoraError as error:
+        return str(error)
+    return ""
 
 
 def is_finite(path: Path) -> bool:

@@ -137,6 +137,14 @@ class CaptionJob:
         return CaptionResult(path, file, old, after, rewritten=rewritten)
 
 
+def count_results(results: Sequence[CaptionResult]) -> dict[str, int]:
+    """The numbers of captions written, kept, missing, and unread (existing files that could not be used)."""
+    written, problems = sum(one.rewritten for one in results), [one for one in results if one.problem]
+    unread = sum(one.unusable for one in problems)
+    kept = len(results) - written - len(problems)
+    return {"written": written, "kept": kept, "missing": len(problems) - unread, "unread": unread}
+
+
 def _write(file: Path, text: str) -> None:
     with Staging(file.parent) as staging:
         staging.path(file.name).write_text(text, encoding="utf-8", newline="\n")

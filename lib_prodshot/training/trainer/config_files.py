@@ -59,11 +59,11 @@ def training_config(recipe: Recipe, steps: int) -> dict[str, Any]:
         "optimizer_arguments": {
             "learning_rate": recipe.unet_lr or recipe.text_encoder_lr,
             "lr_scheduler": recipe.lr_scheduler,
-            "lr_scheduler_num_cycles": _if(
-                recipe.lr_scheduler == "cosine_with_restarts", recipe.lr_scheduler_num_cycles
-            ),
-            "lr_scheduler_power": _if(recipe.lr_scheduler == "polynomial", recipe.lr_scheduler_power),
-            "lr_warmup_steps": _if(recipe.lr_scheduler != "constant", int(steps * recipe.lr_warmup_ratio)),
+            "lr_scheduler_num_cycles": recipe.lr_scheduler_num_cycles
+            if recipe.lr_scheduler == "cosine_with_restarts"
+            else None,
+            "lr_scheduler_power": recipe.lr_scheduler_power if recipe.lr_scheduler == "polynomial" else None,
+            "lr_warmup_steps": int(steps * recipe.lr_warmup_ratio) if recipe.lr_scheduler != "constant" else None,
             "optimizer_type": recipe.optimizer_type,
             "optimizer_args": list(recipe.optimizer_args) or None,
         },
@@ -77,13 +77,13 @@ def training_config(recipe: Recipe, steps: int) -> dict[str, Any]:
             "min_snr_gamma": recipe.min_snr_gamma or None,
             "weighted_captions": recipe.weighted_captions,
             "seed": recipe.seed,
-            "max_token_length": _if(recipe.max_token_length > 75, recipe.max_token_length),
+            "max_token_length": recipe.max_token_length if recipe.max_token_length > 75 else None,
             **_ATTENTION[recipe.attention],
             "lowram": recipe.lowram,
             "gradient_checkpointing": True if recipe.gradient_checkpointing else None,
-            "gradient_accumulation_steps": _if(
-                recipe.gradient_accumulation_steps > 1, recipe.gradient_accumulation_steps
-            ),
+            "gradient_accumulation_steps": recipe.gradient_accumulation_steps
+            if recipe.gradient_accumulation_steps > 1
+            else None,
             "max_data_loader_n_workers": recipe.max_data_loader_n_workers,
             "persistent_data_loader_workers": recipe.persistent_data_loader_workers,
             "save_precision": recipe.save_precision,
@@ -128,7 +128,3 @@ def _subset(subset: Subset) -> dict[str, Any]:
 def _path(text: str) -> str | None:
     """A path with slashes that need no escape; a hub's name as it is."""
     return Path(text).as_posix() if text else None
-
-
-def _if(wanted: bool, value: Any) -> Any:
-    return value if wanted else None

@@ -27,22 +27,17 @@ def complete_loras(recipe: Recipe) -> dict[int, Path]:
 
 def saved_loras(output: Path, name: str, epochs: int) -> dict[int, Path]:
     """Every complete LoRA in an output folder, by epoch."""
-    files = {epoch: epoch_file(output, name, epoch, epochs) for epoch in range(1, epochs + 1)}
-    return {epoch: path for epoch, path in files.items() if path.is_file() and lora.is_complete(path)}
+    return {epoch: path for epoch, (path, problem) in _read_loras(output, name, epochs).items() if not problem}
 
 
 def damaged_loras(output: Path, name: str, epochs: int) -> dict[int, tuple[Path, str]]:
     """Every incomplete LoRA in an output folder, by epoch, with the reason."""
-    found = {}
-    for epoch in range(1, epochs + 1):
-        path = epoch_file(output, name, epoch, epochs)
-        if not os.path.lexists(path):
-            continue
-        try:
-            lora.read_header(path)
-        except lora.LoraError as error:
-            found[epoch] = (path, str(error))
-    return found
+    return {epoch: found for epoch, found in _read_loras(output, name, epochs).items() if found[1]}
+
+
+def _read_loras(output: Path, name: str, epochs: int) -> dict[int, tuple[Path, str]]:
+    paths = {epoch: epoch_file(output, name, epoch, epochs) for epoch in range(1, epochs + 1)}
+    return {epoch: (path, lora.header_problem(path)) for epoch, path in paths.items() if os.path.lexists(path)}
 
 
 def output_problem(recipe: Recipe) -> str:

@@ -13,7 +13,7 @@ from lib_prodshot.training.trainer import sd_scripts, setup
 from lib_prodshot.webui.gradio_compat import unsaved
 from lib_prodshot.webui.jobs.box import JobBox
 from lib_prodshot.webui.jobs.files import page_address
-from lib_prodshot.webui.jobs.table import JOBS, Control, Job, JobCancelled
+from lib_prodshot.webui.jobs.table import JOBS, Control, Job
 from lib_prodshot.webui.messages import said
 from lib_prodshot.webui.server_paths import page_is_trusted
 from lib_prodshot.webui.training import view as training_view
@@ -31,7 +31,7 @@ class CaptionBox(JobBox):
 
 
 class RunBox(JobBox):
-    """A training run: beside the line a loss curve and sample pictures, each redrawn only when it has changed."""
+    """A training run: its line, a loss curve and sample pictures, each redrawn only when it has changed."""
 
     curve: Any = None
     samples: Any = None
@@ -93,8 +93,6 @@ class SetupBox(JobBox):
 def _set_up(plan: setup.SetupPlan, control: Control) -> dict[str, str]:
     def report(text: str) -> None:
         control.report(0, 0, text)
-        if control.cancelled:
-            raise JobCancelled
 
     sizes = plan.to_text().splitlines()[0]
     report(f"making its environment; {sizes}")

@@ -10,7 +10,6 @@ from typing import Any
 
 from lib_prodshot.errors import FieldProblem, PictureError, RequestError
 from lib_prodshot.hosts.active import host
-from lib_prodshot.schema import Setting
 from lib_prodshot.training.captioning.captioners import (
     BlipCaptioner,
     Captioner,
@@ -18,51 +17,42 @@ from lib_prodshot.training.captioning.captioners import (
     open_upright,
     parse_interrogation,
 )
-from lib_prodshot.training.captioning.job import CaptionJob, CaptionResult
+from lib_prodshot.training.captioning.job import CaptionJob, CaptionResult, count_results
 from lib_prodshot.training.dataset.captions import TagEdit, split_tags
 from lib_prodshot.webui.answers import without_paths
 from lib_prodshot.webui.jobs.table import Control, Work
 from lib_prodshot.webui.server_paths import check_folder
-from lib_prodshot.webui.training.recipe import OpenPath, opened_folder, read_own
+from lib_prodshot.webui.training.recipe import OpenPath, job_setting, opened_folder, read_own
 
 CAPTIONERS = ("none", "webui", "blip", "file")
 
 MAX_CHANGES = 500
-"""Changed captions that a job's result tells in full."""
-
-
-def _text(name: str, label: str, help: str, default: str = "") -> Setting:
-    return Setting(name, "text", default, label, help, section="job", infotext="")
-
-
-def _flag(name: str, label: str, help: str) -> Setting:
-    return Setting(name, "flag", False, label, help, section="job", infotext="")
+"""The most changed captions that a job's result lists."""
 
 
 SETTINGS = (
-    _text("image_dir", "Folder", "Folder of photographs and captions."),
-    _text("activation_tag", "Activation tag", "Put first in every caption; several with commas."),
-    _text("caption_extension", "Caption extension", "Captions are files of the photograph's name with this.", ".txt"),
-    Setting(
-        name="captioner",
-        kind="choice",
-        default="none",
-        label="Captioner",
-        help="Who describes photographs without a caption: nobody, this WebUI's interrogator, BLIP-large, or a file.",
-        section="job",
-        infotext="",
+    job_setting("image_dir", "Folder", "Folder of photographs and captions."),
+    job_setting("activation_tag", "Activation tag", "Put first in every caption; several with commas."),
+    job_setting(
+        "caption_extension", "Caption extension", "Captions are files of the photograph's name with this.", ".txt"
+    ),
+    job_setting(
+        "captioner",
+        "Captioner",
+        "Who describes photographs without a caption: nobody, this WebUI's interrogator, BLIP-large, or a file.",
+        "none",
         choices=CAPTIONERS,
     ),
-    _text(
+    job_setting(
         "captions", "Captions from", "With the captioner file: a JSON object, a CSV file, or a folder of text files."
     ),
-    _text("remove", "Remove tags", "Take these out of every caption; several with commas."),
-    _text("search", "Search tags", "In captions with any of these, replace them; several with commas."),
-    _text("replacement", "Replace by", "What stands instead of the tags searched for; several with commas."),
-    _flag("need_all", "Only with all", "Replace only in captions that have all of the tags searched for."),
-    _flag("new_first", "New tags first", "Put tags that are new at the front instead of the end."),
-    _flag("anew", "Describe all anew", "Describe also photographs that have a caption."),
-    _flag("dry_run", "Only show", "Show what would change and write nothing."),
+    job_setting("remove", "Remove tags", "Take these out of every caption; several with commas."),
+    job_setting("search", "Search tags", "In captions with any of these, replace them; several with commas."),
+    job_setting("replacement", "Replace by", "What stands instead of the tags searched for; several with commas."),
+    job_setting("need_all", "Only with all", "Replace only in captions that have all of the tags searched for.", False),
+    job_setting("new_first", "New tags first", "Put tags that are new at the front instead of the end.", False),
+    job_setting("anew", "Describe all anew", "Describe also photographs that have a caption.", False),
+    job_setting("dry_run", "Only show", "Show what would change and write nothing.", False),
 )
 """What a caption job takes."""
 
@@ -127,14 +117,7 @@ class _CaptionWork:
                 done.append(one)
                 control.report(len(done), total, f"{len(done)} of {total} captions")
         changes = [_change_json(one) for one in done if one.rewritten or one.problem]
-        return {**_counts(done), "dry_run": self.job.dry_run, "changes": changes[:MAX_CHANGES]}
-
-
-def _counts(done: Sequence[CaptionResult]) -> dict[str, int]:
-    written, problems = sum(one.rewritten for one in done), [one for one in done if one.problem]
-    unread = sum(one.unusable for one in problems)
-    unusable = len(done) - written - len(problems)
-    return {"written": written, "kept": unusable, "missing": len(problems) - unread, "unread": unread}
+        return {**count_results(done), "dry_run": self.job.dry_run, "changes": changes[:MAX_CHANGES]}
 
 
 def _change_json(one: CaptionResult) -> dict[str, Any]:

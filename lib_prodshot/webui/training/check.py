@@ -1,4 +1,4 @@
-"""Jobs of the kind 'training_check': a folder looked over as `prodshot train check` does, and copies as by `--fix`."""
+"""Jobs of the kind 'training_check': a dataset checked as by `prodshot train check`, and copies as by `--fix`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.schema import Setting
 from lib_prodshot.training.dataset import check
 from lib_prodshot.training.dataset.check import CheckReport
 from lib_prodshot.training.dataset.fixing import FixJob, to_json
@@ -16,20 +15,16 @@ from lib_prodshot.training.recipe.recipe import Recipe
 from lib_prodshot.webui.answers import without_paths
 from lib_prodshot.webui.jobs.table import Control, JobCancelled, Work
 from lib_prodshot.webui.server_paths import check_folder
-from lib_prodshot.webui.training.recipe import OpenPath, read_own, recipe_of
+from lib_prodshot.webui.training.recipe import OpenPath, job_setting, read_own, recipe_of
 
 SETTINGS = (
-    Setting(
-        name="fix",
-        kind="text",
-        default="",
-        label="Fixed copies",
-        help="Folder for copies as training should see them: upright sRGB of 8 bits, opaque; empty: only check.",
-        section="job",
-        infotext="",
+    job_setting(
+        "fix",
+        "Fixed copies",
+        "Folder for copies as training should see them: upright sRGB of 8 bits, opaque; empty: only check.",
     ),
 )
-"""What a check takes beside the recipe."""
+"""Settings of a check in addition to the recipe's."""
 
 
 @dataclass(frozen=True)

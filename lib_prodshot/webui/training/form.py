@@ -26,7 +26,7 @@ FRONT = (
 """Settings that stand open, in their rows; the others are folded away by section."""
 
 ABOVE = ("image_dir", "activation_tag", *HEAD)
-"""Settings that the tab draws itself: with the photographs, and beside the preset."""
+"""Settings that the tab draws itself: with the photographs, and next to the preset."""
 
 _OPEN = {*ABOVE, *(name for row in FRONT for name in row)}
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from lib_prodshot.errors import FieldProblem, PictureError, RequestError
 from lib_prodshot.hosts.active import host
-from lib_prodshot.schema import Setting
 from lib_prodshot.training.errors import InvalidDataset, TrainingError
 from lib_prodshot.training.trainer import sd_scripts
 from lib_prodshot.training.trainer.ledger import RECIPE
@@ -18,10 +17,10 @@ from lib_prodshot.training.trainer.runner import LOG, LOSSES, TrainingJob, Train
 from lib_prodshot.webui.jobs.table import Control, JobCancelled, Work
 from lib_prodshot.webui.server_paths import check_folder
 from lib_prodshot.webui.training.publishing import publish_here
-from lib_prodshot.webui.training.recipe import OpenPath, read_own, recipe_of
+from lib_prodshot.webui.training.recipe import OpenPath, job_setting, read_own, recipe_of
 
 POLL_SECONDS = 0.3
-"""Seconds between two looks at a run's progress."""
+"""Seconds between two polls of a run's progress."""
 
 MAX_POINTS = 200
 """Points of the loss curve that a job's figures carry; the whole curve stands in `loss.csv`."""
@@ -29,21 +28,20 @@ MAX_POINTS = 200
 FILES = {"losses": LOSSES, "recipe": RECIPE, "log": LOG}
 
 
-def _flag(name: str, label: str, help: str) -> Setting:
-    return Setting(name, "flag", False, label, help, section="job", infotext="")
-
-
 SETTINGS = (
-    _flag("fresh", "Begin anew", "Begin anew; an earlier run of the name is set aside, not deleted."),
-    _flag("force", "In spite of errors", "Start in spite of errors that the check finds."),
-    _flag(
+    job_setting("fresh", "Begin anew", "Begin anew; an earlier run of the name is set aside, not deleted.", False),
+    job_setting("force", "In spite of errors", "Start in spite of errors that the check finds.", False),
+    job_setting(
         "while_generating",
         "Even while generating",
         "Start also while the WebUI is generating, and leave its models on the GPU: where there is room for both.",
+        False,
     ),
-    _flag("publish", "Publish at the end", "When it is finished, put every epoch among the WebUI's LoRAs."),
+    job_setting(
+        "publish", "Publish at the end", "When it is finished, put every epoch among the WebUI's LoRAs.", False
+    ),
 )
-"""What a training job takes beside the recipe."""
+"""Settings of a training job in addition to the recipe's."""
 
 
 def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -> Work:
@@ -102,8 +100,7 @@ class _TrainingWork:
         stops = 0
         while (result := self.job.wait(POLL_SECONDS)) is None:
             _report_progress(control, self.job)
-            wanted = control.cancelled + control.aborted
-            while stops < wanted:
+            while stops < control.cancelled + control.aborted:
                 stops += 1
                 # the first time what was learned since the last saved epoch is not lost
                 self.job.stop(after_epoch=stops == 1)

@@ -194,11 +194,11 @@ def _check(*values: Any) -> str:
     count = training_form.COMPONENTS
     own = {known.name: value or "" for known, value in zip(training_check.SETTINGS, values[count:])}
 
-    def look() -> str:
+    def run() -> str:
         check_result = training_check.run_check({**form_values(values[:count]), **own}, open_for_page)
         return training_view.check_result(check_result)
 
-    return str(_answering(look)())
+    return str(_answering(run)())
 
 
 def form_values(values: Sequence[Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Jobs of the kind 'training_publish': a run's epochs among this WebUI's own LoRAs, which it then looks at again."""
+"""Jobs of the kind 'training_publish': a run's epochs into this WebUI's folder of LoRAs, which it then lists again."""
 
 from __future__ import annotations
 
@@ -8,37 +8,28 @@ from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
-from lib_prodshot.schema import Setting
 from lib_prodshot.training.errors import PublishError, TrainingError
 from lib_prodshot.training.publishing import publish
 from lib_prodshot.training.recipe.recipe import INVALID_NAME
 from lib_prodshot.webui.jobs.table import Control, Work
 from lib_prodshot.webui.server_paths import check_folder
-from lib_prodshot.webui.training.recipe import OpenPath, read_own, runs_folder
-
-
-def _text(name: str, label: str, help: str) -> Setting:
-    return Setting(name, "text", "", label, help, section="job", infotext="")
-
+from lib_prodshot.webui.training.recipe import OpenPath, job_setting, read_own, runs_folder
 
 SETTINGS = (
-    _text("output_name", "Run", "Name of the run whose LoRAs are published."),
-    _text("output_dir", "Runs folder", "Folder that the run is kept in; empty: the WebUI's own for runs."),
-    _text("epochs", "Epochs", "Only these epochs, with commas; empty: all that there are."),
-    _text("name", "Name", "Another name than the run's: NAME-01 and so on."),
-    Setting(
-        name="weight",
-        kind="number",
-        default=1.0,
-        label="Preferred weight",
-        help="The weight that the WebUI proposes for the LoRA.",
-        section="job",
-        infotext="",
+    job_setting("output_name", "Run", "Name of the run whose LoRAs are published."),
+    job_setting("output_dir", "Runs folder", "Folder that the run is kept in; empty: the WebUI's own for runs."),
+    job_setting("epochs", "Epochs", "Only these epochs, with commas; empty: all that there are."),
+    job_setting("name", "Name", "Another name than the run's: NAME-01 and so on."),
+    job_setting(
+        "weight",
+        "Preferred weight",
+        "The weight that the WebUI proposes for the LoRA.",
+        1.0,
         minimum=0.0,
         maximum=2.0,
         step=0.05,
     ),
-    _text("description", "Description", "Shown on the LoRA's card."),
+    job_setting("description", "Description", "Shown on the LoRA's card."),
 )
 """What publishing takes."""
 
@@ -54,7 +45,7 @@ def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -
 
 
 def read(settings: Mapping[str, Any], open_path: OpenPath) -> tuple[Path, publish.PublishOptions]:
-    """The run's folder and what of it is wanted. Raises `RequestError` naming the fields."""
+    """The run's folder and the options of publishing. Raises `RequestError` naming the fields."""
     own, problems = read_own(SETTINGS, settings)
     problems += [FieldProblem(name, "unknown setting") for name in settings if name not in own]
     try:
@@ -76,7 +67,7 @@ def read(settings: Mapping[str, Any], open_path: OpenPath) -> tuple[Path, publis
 
 
 def publish_here(run: Path, options: publish.PublishOptions | None = None) -> list[publish.Published]:
-    """Publish a run's LoRAs among this WebUI's, and have it look at them. Raises as `publish.publish` does."""
+    """Publish a run's LoRAs into this WebUI's folder, and refresh its list. Raises as `publish.publish` does."""
     webui = host().training()
     published = publish.publish(run, webui.lora_folder(), options)
     webui.refresh_loras()

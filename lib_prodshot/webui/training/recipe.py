@@ -9,7 +9,7 @@ from typing import Any
 
 from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
-from lib_prodshot.schema import Setting, check_value
+from lib_prodshot.schema import Setting, check_value, kind_of
 from lib_prodshot.training.dataset.kohya import dataset_folders
 from lib_prodshot.training.recipe.presets import preset
 from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe
@@ -25,7 +25,7 @@ OpenPath = Callable[[str, object], Path]
 
 
 def runs_folder() -> Path:
-    """Where runs are kept unless another folder is named: in the WebUI's data folder."""
+    """The default folder of runs, in the WebUI's data folder."""
     return host().data_path() / "prodshot-training"
 
 
@@ -53,6 +53,12 @@ def opened_folder(field: str, folder: str, open_path: OpenPath) -> Path:
     for inside in dataset_folders(opened):
         open_path(field, str(inside))
     return opened
+
+
+def job_setting(name: str, label: str, help: str, default: Any = "", **bounds: Any) -> Setting:
+    """Declare one setting of a job; `bounds` are `choices`, or `minimum`, `maximum` and `step`."""
+    kind = kind_of(default, bounds.get("choices", ()))
+    return Setting(name, kind, default, label, help, section="job", infotext="", **bounds)
 
 
 def read_own(table: Sequence[Setting], settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldProblem]]:

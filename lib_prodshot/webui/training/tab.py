@@ -1,4 +1,4 @@
-"""The door to the tab "Prodshot training": the tab, or in words why it cannot be here."""
+"""Entry point of the tab "Prodshot training": the tab, or a message why it cannot be shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lib_prodshot.hosts.active import incompatibility
 from lib_prodshot.webui.messages import said
 
 REQUIRED_PACKAGES = {"imagehash": "ImageHash", "psutil": "psutil", "tomli_w": "tomli-w"}
-"""What training imports beside the WebUI's own packages, by module; install.py brings it."""
+"""Packages that training requires in addition to the WebUI's own, by module; install.py installs them."""
 
 
 def draw() -> None:

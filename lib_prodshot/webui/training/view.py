@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from lib_prodshot.training.dataset.check import CheckReport, Folder
+from lib_prodshot.training.dataset.check import CheckReport, Folder, counted
 from lib_prodshot.training.dataset.fixing import to_text
 from lib_prodshot.training.publishing.publish import Published
 from lib_prodshot.webui.training.check import CheckResult
@@ -37,7 +37,7 @@ def report(found: CheckReport) -> str:
         f"{html.escape(one.message)}</li>"
         for one in found.problems
     )
-    verdict = _count(len(found.errors), "error") + ", " + _count(len(found.problems) - len(found.errors), "warning")
+    verdict = counted(len(found.errors), "error") + ", " + counted(len(found.problems) - len(found.errors), "warning")
     return (
         f"<div class='prodshot-training-report'><p><b>{found.photographs} photographs</b>, {found.with_repeats} with "
         f"repeats; <b>{steps}</b>; {verdict}</p>"
@@ -146,7 +146,3 @@ def published(done: Sequence[Published]) -> str:
 def _published(one: Published) -> str:
     side_car = f"; {one.side_car_kept} was there with something else in it, and stays" if one.side_car_kept else ""
     return f"{one.file.name}{' (was there)' if one.was_there else ''}{side_car}"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number or 'no'} {word}{'' if number == 1 else 's'}"
