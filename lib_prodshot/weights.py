@@ -55,7 +55,7 @@ def register_host(models_folder: Path) -> None:
 def catalogue() -> tuple[Weights, ...]:
     """All entries, the lite finder's first."""
     from lib_prodshot.finding.langsam.weights import WEIGHTS as LANGSAM
-    from lib_prodshot.finding.lite.sources import WEIGHTS as LITE
+    from lib_prodshot.finding.lite.conversion.weights import WEIGHTS as LITE
 
     return (*LITE, *LANGSAM)
 

@@ -33,8 +33,11 @@ ROOMS = {
     "errors": "",
     "finding": "errors finding.langsam finding.lite products",
     "finding.fast": "",
-    "finding.langsam": "errors finding finding.fast finding.models model_files weights",
-    "finding.lite": "errors finding finding.models model_files products weights",
+    "finding.langsam": "errors finding finding.fast finding.models weights",
+    "finding.langsam.weights": "model_files",
+    "finding.lite": "errors finding finding.lite.networks finding.models products weights",
+    "finding.lite.conversion": "model_files",
+    "finding.lite.networks": "errors finding.models",
     "finding.models": "errors finding products",
     "hosts": "errors finding hosts.compatibility hosts.nested_pass inpainting pictures products",
     "hosts.compatibility": "hosts inpainting request",
@@ -78,12 +81,12 @@ ROOMS = {
     "products request training.publishing webui weights",
     "webui.training": "errors hosts schema training training.captioning training.dataset training.publishing "
     "training.recipe training.trainer webui webui.api webui.jobs webui.panel",
-    "weights": "downloads errors finding.langsam finding.lite locks model_files",
+    "weights": "downloads errors finding.langsam.weights finding.lite.conversion locks model_files",
 }
 """Each room (a package, or a module that stands alone) and the rooms that it may import; '' is the package itself.
 
-The core imports no host and no web framework; `weights` and the finders know each other only through each finder's
-own list of files (`finding.langsam.weights`, `finding.lite.sources`)."""
+The core imports no host and no web framework; a finder imports `weights`, which imports no finder but only each one's
+list of files (`finding.langsam.weights`, `finding.lite.conversion.weights`)."""
 
 FOREIGN = {
     "modules modules_forge backend ldm_patched lib_controlnet internal_controlnet": ("hosts",),

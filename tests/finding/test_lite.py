@@ -10,11 +10,11 @@ import pytest
 from lib_prodshot.errors import FinderError, UnknownProduct, WeightsError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Box
-from lib_prodshot.finding.lite import detector, judge, segmenter
+from lib_prodshot.finding.lite import detector, score_fusion, segmenter
 from lib_prodshot.finding.lite.boxes import Fused
-from lib_prodshot.finding.lite.concepts import COCO, CONCEPTS, IMAGENET, OPENIMAGES
-from lib_prodshot.finding.lite.evidence import Detections, Features, Region
-from lib_prodshot.finding.lite.runtime import Model
+from lib_prodshot.finding.lite.features import Detections, Features, Region
+from lib_prodshot.finding.lite.label_map import COCO, CONCEPTS, IMAGENET, OPENIMAGES
+from lib_prodshot.finding.lite.networks.onnx_model import Model
 from lib_prodshot.finding.lite.vocabulary import concept_of, concepts_of, known_names
 from lib_prodshot.request import parse_products
 
@@ -69,7 +69,7 @@ def test_no_word_stands_for_two_products() -> None:
 def test_a_confident_guess_at_something_else_speaks_against_a_thing_imagenet_has_no_name_for() -> None:
     flat = region(coco_suitcase=0.95, imagenet_vacuum=0.05)
     bag = region(coco_suitcase=0.95, imagenet_mailbag=0.6)
-    score, doubted = judge.calibrated([flat, bag], [concept("suitcase")])[:, 0]
+    score, doubted = score_fusion.calibrated([flat, bag], [concept("suitcase")])[:, 0]
     assert score >= 0.3 > doubted
 
 
@@ -91,14 +91,14 @@ def test_agreeing_models_score_higher_than_one_alone() -> None:
     both = region(imagenet_purse=0.5, coco_handbag=0.6)
     one = region(imagenet_purse=0.5)
     nothing = region()
-    scores = judge.calibrated([both, one, nothing], [concept("handbag")])[:, 0]
+    scores = score_fusion.calibrated([both, one, nothing], [concept("handbag")])[:, 0]
     assert scores[0] > scores[1] > 0.3 > scores[2]
 
 
 def test_a_clear_rival_marks_a_region_down() -> None:
     alone = region(imagenet_purse=0.2)
     rivalled = region(imagenet_purse=0.2, imagenet_teapot=0.79)
-    scores = judge.calibrated([alone, rivalled], [concept("handbag")])[:, 0]
+    scores = score_fusion.calibrated([alone, rivalled], [concept("handbag")])[:, 0]
     assert scores[1] < scores[0]
 
 
@@ -107,7 +107,7 @@ def test_what_resembles_a_phone_and_a_little_a_digital_watch_is_a_watch() -> Non
     smartwatch.coco[COCO["cell phone"]] = 0.6
     phone = region(imagenet_cellular_telephone=0.7, imagenet_iPod=0.15, imagenet_digital_watch=0.02)
     phone.coco[COCO["cell phone"]] = 0.6
-    scores = judge.calibrated([smartwatch, phone], [concept("watch"), concept("cell phone")])
+    scores = score_fusion.calibrated([smartwatch, phone], [concept("watch"), concept("cell phone")])
     assert scores[0, 0] >= 0.3 and scores[0, 0] > scores[0, 1]
     assert scores[1, 1] > 0.5 and scores[1, 0] < 0.3
 
@@ -115,14 +115,14 @@ def test_what_resembles_a_phone_and_a_little_a_digital_watch_is_a_watch() -> Non
 def test_a_ring_vase_is_no_cup_and_a_cup_is() -> None:
     vase = region(imagenet_cup=0.09, imagenet_vase=0.05, imagenet_coffee_mug=0.06, coco_cup=0.3)
     cup = region(imagenet_cup=0.5, imagenet_coffee_mug=0.3, imagenet_vase=0.05, coco_cup=0.6)
-    scores = judge.calibrated([vase, cup], [concept("cup"), concept("vase")])
+    scores = score_fusion.calibrated([vase, cup], [concept("cup"), concept("vase")])
     assert scores[0, 0] < 0.3 and scores[0, 1] > scores[0, 0]
     assert scores[1, 0] > 0.7 and scores[1, 1] < 0.3
 
 
 def test_scores_grow_with_the_odds_and_stay_within_0_and_1() -> None:
     regions = [region(imagenet_purse=odds) for odds in np.linspace(0, 1, 30)]
-    scores = judge.calibrated(regions, [concept("handbag")])[:, 0]
+    scores = score_fusion.calibrated(regions, [concept("handbag")])[:, 0]
     assert (np.diff(scores) >= 0).all() and scores.min() >= 0 and scores.max() <= 1
 
 
@@ -137,7 +137,7 @@ def choose_in(features: Features, products: str) -> list[Box]:
     classes = parse_products(products)
     concepts = [concepts_of(item)[0] for item in classes]
     scores = np.stack([detector._class_scores(features, found) for found in concepts], axis=1)
-    detections = [judge.detections_of(features.detections, found) for found in concepts]
+    detections = [score_fusion.detections_of(features.detections, found) for found in concepts]
     return detector._choose(features, scores, detections, [item.threshold for item in classes])
 
 

@@ -16,10 +16,10 @@ import pytest
 
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Box
-from lib_prodshot.finding.lite import classifier, ssd
-from lib_prodshot.finding.lite.runtime import Model
-from lib_prodshot.finding.lite.saliency import saliency
-from lib_prodshot.finding.lite.views import crop, whole
+from lib_prodshot.finding.lite.cropping import crop, whole
+from lib_prodshot.finding.lite.networks import classifier, ssd
+from lib_prodshot.finding.lite.networks.onnx_model import Model
+from lib_prodshot.finding.lite.networks.saliency import saliency
 from lib_prodshot.pictures import read
 from lib_prodshot.request import parse_products
 from tests import snapshots

@@ -26,7 +26,7 @@ def _lacking(models_dir: Path | None) -> Sequence[str]:
 def _load(models_dir: Path | None) -> Finder:
     """Build the finder; the models themselves load with the first picture. Raises `WeightsError`."""
     from lib_prodshot.finding.lite.detector import LiteDetector
-    from lib_prodshot.finding.lite.evidence import Models
+    from lib_prodshot.finding.lite.features import Models
     from lib_prodshot.finding.lite.segmenter import LiteSegmenter
     from lib_prodshot.weights import require
 

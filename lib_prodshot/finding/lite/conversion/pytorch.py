@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
-from lib_prodshot.finding.lite.graph import Array, Graph
+from lib_prodshot.finding.lite.conversion.onnx_writer import Array, Graph
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _STORAGES: dict[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lib_prodshot.finding.lite.graph import Array, Graph
+from lib_prodshot.finding.lite.conversion.onnx_writer import Array, Graph
 
 _TYPES: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 1: np.dtype("<f2"), 2: np.dtype("<i4")}
 _ADD, _CONCATENATION, _CONV_2D, _DEPTHWISE_CONV_2D, _DEQUANTIZE, _RESHAPE = 0, 2, 3, 4, 6, 22

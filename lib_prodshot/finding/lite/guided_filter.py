@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.finding.lite.views import Picture
+from lib_prodshot.finding.lite.cropping import Picture
 
 Floats = npt.NDArray[np.float32]
 

@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.finding.lite.runtime import Model
+from lib_prodshot.finding.lite.networks.onnx_model import Model
 
 SIDE = 300
 _GRIDS = (19, 10, 5, 3, 2, 1)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.finding.lite.runtime import Model
+from lib_prodshot.finding.lite.networks.onnx_model import Model
 
 SIDE = 320
 _MEAN = np.asarray((0.485, 0.456, 0.406), np.float32)

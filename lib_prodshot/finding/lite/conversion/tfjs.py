@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lib_prodshot.finding.lite.graph import Array, Graph
+from lib_prodshot.finding.lite.conversion.onnx_writer import Array, Graph
 
 _PASS_THROUGH = ("Identity", "CheckNumerics")
 

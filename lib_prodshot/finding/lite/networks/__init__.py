@@ -1,0 +1,1 @@
+"""The lite finder's networks and the onnxruntime session that runs each."""
