@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from lib_prodshot.training.captioning.captioners import Captioner
+    from lib_prodshot.training.captioning.job import CaptionJob
     from lib_prodshot.training.dataset.check import CheckReport
+    from lib_prodshot.training.dataset.fixing import FixJob
     from lib_prodshot.training.publishing.publish import Published
     from lib_prodshot.training.recipe.recipe import Recipe
     from lib_prodshot.training.trainer.progress import Progress
@@ -145,15 +147,7 @@ def _check_and_fix(recipe: Recipe, out: Path, as_json: bool) -> int:
     report = _check(recipe)
     if not as_json:
         print(report.to_text(), end="\n\n", flush=True)
-    total, done = job.count(), []
-    with _bar("copy") as bar:
-        for one in job.run():
-            done.append(one)
-            _advance(bar, len(done), total)
-            if one.problem:
-                say(str(one))
-            elif one.converted and not as_json:
-                bar.write(str(one), file=sys.stdout)
+    done = _run_with_bar(job, "copy", lambda one: one.converted and not as_json)
     values, copies = fixing.to_json(job, done), _check(fixed_recipe)
     if as_json:
         print(json.dumps({**report.to_json(), "fixed": {**values, "report": copies.to_json()}}, ensure_ascii=False))
@@ -178,19 +172,12 @@ def caption_folder(arguments: argparse.Namespace) -> int:
     captioner = _captioner(arguments)
     folder = input_folder(arguments.folder, "image_dir")
     job = CaptionJob(folder, edit, captioner, arguments.caption_extension, arguments.anew, arguments.dry_run)
-    total, done = job.count(), []
-    with _bar("caption") as bar:
-        for one in job.run():
-            done.append(one)
-            _advance(bar, len(done), total)
-            if one.problem:
-                say(str(one))
-            elif one.rewritten:
-                bar.write(str(one), file=sys.stdout)
+    done = _run_with_bar(job, "caption", lambda one: one.rewritten)
     counts = count_results(done)
     verb = "would be written" if arguments.dry_run else "written"
     unread = f", {counts['unread']} unread and kept" if counts["unread"] else ""
-    print(f"{counts['written']} of {total} captions {verb}, {counts['kept']} kept, {counts['missing']} missing{unread}")
+    written, kept, missing = counts["written"], counts["kept"], counts["missing"]
+    print(f"{written} of {len(done)} captions {verb}, {kept} kept, {missing} missing{unread}")
     return 1 if counts["missing"] or counts["unread"] else 0
 
 
@@ -389,6 +376,20 @@ def _bar(unit: str) -> tqdm[Any]:
 
     # disable=None: on only where standard error is a terminal
     return tqdm(unit=unit, disable=None, file=sys.stderr, leave=False, delay=0.3)
+
+
+def _run_with_bar(job: FixJob | CaptionJob, unit: str, is_shown: Callable[[Any], bool]) -> list[Any]:
+    """Run a job under a progress bar: problems go to standard error, results that `is_shown` to standard output."""
+    total, done = job.count(), []
+    with _bar(unit) as bar:
+        for one in job.run():
+            done.append(one)
+            _advance(bar, len(done), total)
+            if one.problem:
+                say(str(one))
+            elif is_shown(one):
+                bar.write(str(one), file=sys.stdout)
+    return done
 
 
 def _advance(bar: tqdm[Any], done: int, total: int) -> None:

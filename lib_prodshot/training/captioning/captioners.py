@@ -141,7 +141,11 @@ class FileCaptioner:
     def _read(self) -> Mapping[str, str]:
         try:
             if self.source.is_dir():
-                return {path.stem: _caption_text(path) for path in sorted(self.source.iterdir()) if _is_text(path)}
+                return {
+                    path.stem: _caption_text(path)
+                    for path in sorted(self.source.iterdir())
+                    if path.suffix.lower() == ".txt"
+                }
             text = self.source.read_text(encoding="utf-8-sig")
             return _from_csv(text) if self.source.suffix.lower() == ".csv" else _from_json(text)
         except OSError as error:
@@ -187,10 +191,6 @@ def _encode(path: Path) -> str:
     data = io.BytesIO()
     image.save(data, "PNG")
     return base64.b64encode(data.getvalue()).decode()
-
-
-def _is_text(path: Path) -> bool:
-    return path.suffix.lower() == ".txt"
 
 
 def _caption_text(path: Path) -> str:

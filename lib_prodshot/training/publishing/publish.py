@@ -223,8 +223,8 @@ def _copy_all(items: Collection[_Item], folder: Path) -> list[Published]:
                 _move_into_place(temporary, target)
             preview = next((path for path in (folder / f"{item.name}{end}" for end in PREVIEWS) if path.exists()), None)
             file = folder / f"{item.name}.safetensors"
-            kept = "" if _matches(item.side_car, file.with_suffix(".json")) else f"{item.name}.json"
-            published.append(Published(item.epoch, file, was_there, preview, item.prompt, kept))
+            side_car_kept = "" if _matches(item.side_car, file.with_suffix(".json")) else f"{item.name}.json"
+            published.append(Published(item.epoch, file, was_there, preview, item.prompt, side_car_kept))
         return published
 
 

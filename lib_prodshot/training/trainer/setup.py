@@ -167,11 +167,11 @@ def requirements(plan: SetupPlan) -> tuple[str, ...]:
         raise TrainerError(f"{file} cannot be read: {error.strerror}") from error
     # "-e ." would install the checkout's `library` as a package; it is found by path. On machines without screen
     # libraries only the headless OpenCV can be imported
-    wanted = [re.sub(r"^opencv-python(?=\W|$)", "opencv-python-headless", line) for line in lines]
-    wanted = [line for line in wanted if line and not line.startswith("-")]
+    packages = [re.sub(r"^opencv-python(?=\W|$)", "opencv-python-headless", line) for line in lines]
+    packages = [line for line in packages if line and not line.startswith("-")]
     if plan.torch == "cpu" or sys.platform == "darwin":
-        wanted = [line for line in wanted if not line.startswith("bitsandbytes")]
-    return (*TORCHES[plan.torch].requirements, *wanted)
+        packages = [line for line in packages if not line.startswith("bitsandbytes")]
+    return (*TORCHES[plan.torch].requirements, *packages)
 
 
 def choose_torch() -> str:
