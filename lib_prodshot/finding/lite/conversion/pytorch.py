@@ -1,4 +1,4 @@
-"""EfficientNet-Lite weights saved by torch < 1.6 to ONNX, read without torch.
+"""Conversion of EfficientNet-Lite weights saved by torch < 1.6 to ONNX, without torch.
 
 The file is four pickles (magic number, version, system, tensors), the list of storage keys, then every storage as
 an element count and raw values. The unpickler knows the five names that tensors need and refuses everything else,
@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
-from lib_prodshot.finding.lite.conversion.onnx_writer import Array, Graph
+from lib_prodshot.finding.lite.conversion.onnx_writer import INPUT, Array, OnnxGraph
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _STORAGES: dict[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
@@ -35,7 +35,7 @@ class _Tensor:
     def __init__(self, storage: tuple[str, str], offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
         self.storage, self.offset, self.shape, self.strides = storage, offset, shape, strides
 
-    def fill(self, storages: dict[str, Array]) -> Array:
+    def array(self, storages: dict[str, Array]) -> Array:
         values = storages[self.storage[1]]
         last = self.offset + sum((size - 1) * step for size, step in zip(self.shape, self.strides, strict=True))
         if min(self.offset, *self.strides, 0) < 0 or last >= len(values):
@@ -84,7 +84,7 @@ def read_tensors(data: bytes) -> dict[str, Array]:
     tensors: dict[str, _Tensor] = _load(stream)
     kinds = {tensor.storage[1]: _STORAGES[tensor.storage[0]] for tensor in tensors.values()}
     storages = {key: _read_storage(stream, kinds[key]) for key in _load(stream)}
-    return {name: tensor.fill(storages) for name, tensor in tensors.items()}
+    return {name: tensor.array(storages) for name, tensor in tensors.items()}
 
 
 def _load(stream: BinaryIO) -> Any:
@@ -103,7 +103,7 @@ def convert(data: bytes, destination: Path, *, side: int, depth: float) -> None:
     """Write an EfficientNet-Lite (N×3×side×side to N×1000 logits) with the depth factor `depth` as ONNX."""
     tensors = read_tensors(data)
     network = _Network(tensors)
-    value = network.layer("picture", "_conv_stem", "_bn0", stride=2)
+    value = network.layer(INPUT, "_conv_stem", "_bn0", stride=2)
     block = 0
     for stage, (repeats, first_stride) in enumerate(_STAGES):
         count = repeats if stage in (0, len(_STAGES) - 1) else ceil(repeats * depth)
@@ -116,12 +116,12 @@ def convert(data: bytes, destination: Path, *, side: int, depth: float) -> None:
     pooled = network.graph.reshape(network.graph.add("GlobalAveragePool", [value]), (0, -1))
     names = [network.graph.weight(name, tensors[name]) for name in ("_fc.weight", "_fc.bias")]
     logits = network.graph.add("Gemm", [pooled, *names], output="logits", transB=1)
-    network.graph.save(destination, ("picture", (3, side, side)), [(logits, (len(tensors["_fc.bias"]),))])
+    network.graph.save(destination, side, [(logits, (len(tensors["_fc.bias"]),))])
 
 
 class _Network:
     def __init__(self, tensors: dict[str, Array]) -> None:
-        self.graph = Graph("efficientnet-lite")
+        self.graph = OnnxGraph("efficientnet-lite")
         self._tensors = tensors
 
     def layer(self, value: str, kernel: str, norm: str, *, stride: int = 1, activated: bool = True) -> str:
@@ -136,16 +136,16 @@ class _Network:
             self.graph.weight(f"{norm}.folded", shift - mean * scale),
         ]
         group = len(weight) if weight.shape[1] == 1 else 1
-        total = self.graph.add("Conv", [value, *names], group=group, strides=[stride] * 2, auto_pad="SAME_UPPER")
-        return self.graph.clip6(total) if activated else total
+        total = self.graph.convolution([value, *names], group=group, strides=[stride] * 2)
+        return self.graph.relu6(total) if activated else total
 
     def block(self, value: str, name: str, stride: int) -> str:
         """An inverted residual block; the shortcut stands where size and channels stay."""
         expanded = value
         if f"{name}._expand_conv.weight" in self._tensors:
             expanded = self.layer(value, f"{name}._expand_conv", f"{name}._bn0")
-        spread = self.layer(expanded, f"{name}._depthwise_conv", f"{name}._bn1", stride=stride)
-        projected = self.layer(spread, f"{name}._project_conv", f"{name}._bn2", activated=False)
+        filtered = self.layer(expanded, f"{name}._depthwise_conv", f"{name}._bn1", stride=stride)
+        projected = self.layer(filtered, f"{name}._project_conv", f"{name}._bn2", activated=False)
         channels_in = self._channels_in(name)
         if stride == 1 and channels_in == len(self._tensors[f"{name}._project_conv.weight"]):
             return self.graph.add("Add", [projected, value])

@@ -1,7 +1,7 @@
-"""TensorFlow.js graph model (model.json and its shards) to ONNX, for the operators that SSDLite-MobileNetV2 uses.
+"""Conversion of a TensorFlow.js graph model (model.json and its shards) to ONNX: SSDLite-MobileNetV2's operators.
 
-Only the network between the scaled picture and the raw box encodings and class logits is taken over; the graph's own
-picture loop and box decoding, which are slow, stay behind (`ssd.py` decodes).
+Only the network between the scaled picture and the raw box encodings and class logits is converted; the graph's own
+preprocessing loop and box decoding, which are slow, are left out (`networks/ssd.py` decodes).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lib_prodshot.finding.lite.conversion.onnx_writer import Array, Graph
+from lib_prodshot.finding.lite.conversion.onnx_writer import INPUT, Array, OnnxGraph
 
 _PASS_THROUGH = ("Identity", "CheckNumerics")
 
@@ -30,22 +30,20 @@ def convert(
     """Write the part of `model` between node `source` (N×3×side×side afterwards) and `outputs` as ONNX.
 
     `shards` are the weight files joined; `outputs` maps a node to its ONNX name and its last dimension. Raises
-    `ValueError` for an operator that is not known here.
+    `ValueError` for an operator that is not supported.
     """
     converter = _Converter(model, shards, source)
-    results = []
-    for node, (name, depth) in outputs.items():
-        flat = converter.graph.reshape(converter.value(node), (0, -1, depth))
-        results.append((converter.graph.add("Identity", [flat], output=name), (f"{name}_count", depth)))
-    converter.graph.save(destination, ("picture", (3, side, side)), results)
+    # lazily: each output's nodes are written in front of it
+    values = ((converter.value(node), name, depth) for node, (name, depth) in outputs.items())
+    converter.graph.save_detector(destination, side, values)
 
 
 class _Converter:
     def __init__(self, model: Mapping[str, Any], shards: bytes, source: str) -> None:
-        self.graph = Graph("tfjs")
+        self.graph = OnnxGraph("tfjs")
         self._nodes = {node["name"]: node for node in model["modelTopology"]["node"]}
         self._weights = _read_weights(model["weightsManifest"], shards)
-        self._values = {source: "picture"}
+        self._values = {source: INPUT}
 
     def value(self, name: str) -> str:
         """The ONNX name of a node's output, converted on first use."""
@@ -66,7 +64,7 @@ class _Converter:
         if operator == "AddN":
             return self.graph.add("Sum", [self.value(name) for name in inputs])
         if operator == "Relu6":
-            return self.graph.clip6(self.value(inputs[0]))
+            return self.graph.relu6(self.value(inputs[0]))
         if operator == "FusedBatchNorm":
             names = [self._constant(name) for name in inputs[1:]]
             epsilon = float(node["attr"].get("epsilon", {}).get("f", 1e-3))
@@ -84,14 +82,8 @@ class _Converter:
         axes = (2, 3, 0, 1) if depthwise else (3, 2, 0, 1)
         weight = self.graph.weight(inputs[1], kernel.transpose(axes))
         strides = [int(step) for step in node["attr"]["strides"]["list"]["i"]][1:3]
-        padding = _text(node["attr"]["padding"]["s"])
-        return self.graph.add(
-            "Conv",
-            [self.value(inputs[0]), weight],
-            group=group,
-            strides=strides,
-            auto_pad="SAME_UPPER" if padding == "SAME" else "VALID",
-        )
+        same = _text(node["attr"]["padding"]["s"]) == "SAME"
+        return self.graph.convolution([self.value(inputs[0]), weight], group=group, strides=strides, same=same)
 
     def _operand(self, name: str) -> str:
         if name not in self._weights:

@@ -1,6 +1,6 @@
-"""TFLite flatbuffer to ONNX, for the five operators that SSD-MobileNetV2 uses; reads the file without a runtime.
+"""Conversion of a TFLite flatbuffer to ONNX, for the operators that SSD-MobileNetV2 uses; needs no TFLite runtime.
 
-The layout of tables is the flatbuffers format's, the field numbers are TensorFlow Lite's published schema (version 3).
+The layout of tables is the flatbuffers format's, field numbers are TensorFlow Lite's published schema (version 3).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lib_prodshot.finding.lite.conversion.onnx_writer import Array, Graph
+from lib_prodshot.finding.lite.conversion.onnx_writer import INPUT, Array, OnnxGraph
 
 _TYPES: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 1: np.dtype("<f2"), 2: np.dtype("<i4")}
 _ADD, _CONCATENATION, _CONV_2D, _DEPTHWISE_CONV_2D, _DEQUANTIZE, _RESHAPE = 0, 2, 3, 4, 6, 22
@@ -66,22 +66,20 @@ def convert(data: bytes, destination: Path, *, side: int, outputs: Sequence[tupl
     if data[4:8] != b"TFL3":
         raise ValueError("not a TFLite model")
     converter = _Converter(_Table(data, struct.unpack_from("<I", data)[0]))
-    results = []
-    for index, (name, depth) in zip(converter.outputs, outputs, strict=True):
-        flat = converter.graph.reshape(converter.values[index], (0, -1, depth))
-        results.append((converter.graph.add("Identity", [flat], output=name), (f"{name}_count", depth)))
-    converter.graph.save(destination, ("picture", (3, side, side)), results)
+    pairs = zip(converter.outputs, outputs, strict=True)
+    values = ((converter.values[index], name, depth) for index, (name, depth) in pairs)
+    converter.graph.save_detector(destination, side, values)
 
 
 class _Converter:
     def __init__(self, model: _Table) -> None:
-        self.graph = Graph("tflite")
+        self.graph = OnnxGraph("tflite")
         self._buffers = model.tables(4)
         codes = [max(code.number(0, "b"), code.number(3, "i")) for code in model.tables(1)]
         subgraph = model.tables(2)[0]
         self._tensors = subgraph.tables(0)
         self.outputs = [int(index) for index in subgraph.array(2, "<i4")]
-        self.values = {int(subgraph.array(1, "<i4")[0]): "picture"}
+        self.values = {int(subgraph.array(1, "<i4")[0]): INPUT}
         self._constants: dict[int, Array] = {}
         self._flat: set[int] = set()  # tensors that a Reshape has taken from N×C×H×W to N×boxes×depth
         for operator in subgraph.tables(3):
@@ -124,16 +122,15 @@ class _Converter:
         kernel = self._constant(inputs[1])  # out, height, width, in; depthwise: 1, height, width, channels
         weight = self.graph.weight(f"kernel_{inputs[1]}", kernel.transpose((3, 0, 1, 2) if depthwise else (0, 3, 1, 2)))
         bias = self.graph.weight(f"bias_{inputs[2]}", self._constant(inputs[2]))
-        total = self.graph.add(
-            "Conv",
+        total = self.graph.convolution(
             [self.values[inputs[0]], weight, bias],
             group=kernel.shape[3] if depthwise else 1,
             strides=[options.number(2, "i", 1), options.number(1, "i", 1)],
-            auto_pad="SAME_UPPER" if options.number(0, "b") == 0 else "VALID",
+            same=options.number(0, "b") == 0,
         )
         return self._activated(total, options.number(4 if depthwise else 3, "b"))
 
     def _activated(self, value: str, activation: int) -> str:
         if activation not in (_NONE, _RELU6):
             raise ValueError(f"the TFLite activation {activation} is not known to the converter")
-        return self.graph.clip6(value) if activation == _RELU6 else value
+        return self.graph.relu6(value) if activation == _RELU6 else value

