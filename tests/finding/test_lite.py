@@ -10,12 +10,13 @@ import pytest
 from lib_prodshot.errors import FinderError, UnknownProduct, WeightsError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Box
-from lib_prodshot.finding.lite import detector, score_fusion, segmenter
-from lib_prodshot.finding.lite.boxes import Fused
-from lib_prodshot.finding.lite.features import Detections, Features, Region
-from lib_prodshot.finding.lite.label_map import COCO, CONCEPTS, IMAGENET, OPENIMAGES
-from lib_prodshot.finding.lite.networks.onnx_model import Model
-from lib_prodshot.finding.lite.vocabulary import concept_of, concepts_of, known_names
+from lib_prodshot.finding.lite import detector, instance_selection, score_fusion, segmenter
+from lib_prodshot.finding.lite.boxes import FusedDetection
+from lib_prodshot.finding.lite.features import Features, Region
+from lib_prodshot.finding.lite.label_map import CATEGORIES, COCO, IMAGENET, OPENIMAGES
+from lib_prodshot.finding.lite.networks.onnx_model import OnnxModel
+from lib_prodshot.finding.lite.test_time_augmentation import Detections
+from lib_prodshot.finding.lite.vocabulary import categories_of, category_of, known_names
 from lib_prodshot.request import parse_products
 
 WHOLE = (10.0, 10.0, 90.0, 90.0)
@@ -31,8 +32,8 @@ def region(kind: str = "salient", corners: tuple[float, float, float, float] = W
     return Region(corners, kind, arrays["imagenet"], arrays["coco"], arrays["openimages"])
 
 
-def concept(name: str):  # type: ignore[no-untyped-def]
-    return next(known for known in CONCEPTS if known.name == name)
+def category(name: str):  # type: ignore[no-untyped-def]
+    return next(known for known in CATEGORIES if known.name == name)
 
 
 @pytest.mark.parametrize(
@@ -51,39 +52,39 @@ def concept(name: str):  # type: ignore[no-untyped-def]
     ],
 )
 def test_words_that_are_known(phrase: str, name: str) -> None:
-    found = concept_of(phrase)
+    found = category_of(phrase)
     assert found is not None and found.name == name
 
 
 @pytest.mark.parametrize("phrase", ["scarf", "toy car", "carpet", "cart", "shoelace", "watchtower", "black", "q"])
 def test_words_that_resemble_but_mean_something_else(phrase: str) -> None:
-    assert concept_of(phrase) is None
+    assert category_of(phrase) is None
 
 
 def test_no_word_stands_for_two_products() -> None:
-    names = [name for known in CONCEPTS for name in {name.replace(" ", "") for name in known.names}]
+    names = [name for known in CATEGORIES for name in {name.replace(" ", "") for name in known.names}]
     assert len(names) == len(set(names))
-    assert all(concept_of(name).name == name for name in known_names())  # type: ignore[union-attr]
+    assert all(category_of(name).name == name for name in known_names())  # type: ignore[union-attr]
 
 
 def test_a_confident_guess_at_something_else_speaks_against_a_thing_imagenet_has_no_name_for() -> None:
     flat = region(coco_suitcase=0.95, imagenet_vacuum=0.05)
     bag = region(coco_suitcase=0.95, imagenet_mailbag=0.6)
-    score, doubted = score_fusion.calibrated([flat, bag], [concept("suitcase")])[:, 0]
+    score, doubted = score_fusion.calibrated_scores([flat, bag], [category("suitcase")])[:, 0]
     assert score >= 0.3 > doubted
 
 
 def test_an_unknown_product_is_named_with_its_neighbours_and_the_finder_to_use() -> None:
     (product,) = parse_products("handbagg")
     with pytest.raises(UnknownProduct, match="'handbagg'.*handbag.*langsam") as caught:
-        concepts_of(product)
+        categories_of(product)
     assert caught.value.problems[0].field == "products"
 
 
 def test_an_unknown_synonym_is_said_and_the_others_are_used() -> None:
     (product,) = parse_products("shoe: brogan")
-    concepts, notes = concepts_of(product)
-    assert [found.name for found in concepts] == ["shoe"]
+    categories, notes = categories_of(product)
+    assert [found.name for found in categories] == ["shoe"]
     assert "brogan" in notes[0]
 
 
@@ -91,14 +92,14 @@ def test_agreeing_models_score_higher_than_one_alone() -> None:
     both = region(imagenet_purse=0.5, coco_handbag=0.6)
     one = region(imagenet_purse=0.5)
     nothing = region()
-    scores = score_fusion.calibrated([both, one, nothing], [concept("handbag")])[:, 0]
+    scores = score_fusion.calibrated_scores([both, one, nothing], [category("handbag")])[:, 0]
     assert scores[0] > scores[1] > 0.3 > scores[2]
 
 
 def test_a_clear_rival_marks_a_region_down() -> None:
     alone = region(imagenet_purse=0.2)
     rivalled = region(imagenet_purse=0.2, imagenet_teapot=0.79)
-    scores = score_fusion.calibrated([alone, rivalled], [concept("handbag")])[:, 0]
+    scores = score_fusion.calibrated_scores([alone, rivalled], [category("handbag")])[:, 0]
     assert scores[1] < scores[0]
 
 
@@ -107,7 +108,7 @@ def test_what_resembles_a_phone_and_a_little_a_digital_watch_is_a_watch() -> Non
     smartwatch.coco[COCO["cell phone"]] = 0.6
     phone = region(imagenet_cellular_telephone=0.7, imagenet_iPod=0.15, imagenet_digital_watch=0.02)
     phone.coco[COCO["cell phone"]] = 0.6
-    scores = score_fusion.calibrated([smartwatch, phone], [concept("watch"), concept("cell phone")])
+    scores = score_fusion.calibrated_scores([smartwatch, phone], [category("watch"), category("cell phone")])
     assert scores[0, 0] >= 0.3 and scores[0, 0] > scores[0, 1]
     assert scores[1, 1] > 0.5 and scores[1, 0] < 0.3
 
@@ -115,42 +116,42 @@ def test_what_resembles_a_phone_and_a_little_a_digital_watch_is_a_watch() -> Non
 def test_a_ring_vase_is_no_cup_and_a_cup_is() -> None:
     vase = region(imagenet_cup=0.09, imagenet_vase=0.05, imagenet_coffee_mug=0.06, coco_cup=0.3)
     cup = region(imagenet_cup=0.5, imagenet_coffee_mug=0.3, imagenet_vase=0.05, coco_cup=0.6)
-    scores = score_fusion.calibrated([vase, cup], [concept("cup"), concept("vase")])
+    scores = score_fusion.calibrated_scores([vase, cup], [category("cup"), category("vase")])
     assert scores[0, 0] < 0.3 and scores[0, 1] > scores[0, 0]
     assert scores[1, 0] > 0.7 and scores[1, 1] < 0.3
 
 
 def test_scores_grow_with_the_odds_and_stay_within_0_and_1() -> None:
     regions = [region(imagenet_purse=odds) for odds in np.linspace(0, 1, 30)]
-    scores = score_fusion.calibrated(regions, [concept("handbag")])[:, 0]
+    scores = score_fusion.calibrated_scores(regions, [category("handbag")])[:, 0]
     assert (np.diff(scores) >= 0).all() and scores.min() >= 0 and scores.max() <= 1
 
 
-def choose(*regions: Region, products: str = "shoe", salience: float = 1.0, **boxed: list[Fused]) -> list[Box]:
+def choose(*regions: Region, products: str = "shoe", saliency: float = 1.0, **boxed: list[FusedDetection]) -> list[Box]:
     """The chosen boxes; `boxed` are detections of OpenImages' classes by name."""
     detections = Detections({}, {OPENIMAGES[name]: found for name, found in boxed.items()})
-    features = Features(regions, detections, np.full((100, 200), salience, np.float32), 1.0)
+    features = Features(regions, detections, np.full((100, 200), saliency, np.float32), 1.0)
     return choose_in(features, products)
 
 
 def choose_in(features: Features, products: str) -> list[Box]:
     classes = parse_products(products)
-    concepts = [concepts_of(item)[0] for item in classes]
-    scores = np.stack([detector._class_scores(features, found) for found in concepts], axis=1)
-    detections = [score_fusion.detections_of(features.detections, found) for found in concepts]
-    return detector._choose(features, scores, detections, [item.threshold for item in classes])
+    categories = [categories_of(item)[0] for item in classes]
+    scores = np.stack([detector.class_scores(features, found) for found in categories], axis=1)
+    detections = [score_fusion.detections_of(features.detections, found) for found in categories]
+    return instance_selection.select_instances(features, scores, detections, [item.threshold for item in classes])
 
 
 def test_a_region_inside_another_of_its_class_is_part_of_it() -> None:
-    dial = region("boxed", (30, 30, 60, 60), imagenet_digital_watch=0.9)
+    dial = region("detected", (30, 30, 60, 60), imagenet_digital_watch=0.9)
     watch = region("salient", WHOLE, imagenet_digital_watch=0.8)
     assert [box.corners for box in choose(dial, watch, products="watch")] == [WHOLE]
 
 
 def test_two_separate_instances_are_not_their_sum() -> None:
     both = region("salient", (0, 0, 200, 100), openimages_Footwear=0.9, imagenet_Loafer=0.9)
-    left = region("piece", (0, 0, 90, 100), openimages_Footwear=0.9, imagenet_Loafer=0.8)
-    right = region("piece", (110, 0, 200, 100), openimages_Footwear=0.9, imagenet_Loafer=0.8)
+    left = region("component", (0, 0, 90, 100), openimages_Footwear=0.9, imagenet_Loafer=0.8)
+    right = region("component", (110, 0, 200, 100), openimages_Footwear=0.9, imagenet_Loafer=0.8)
     assert {box.corners for box in choose(both, left, right)} == {left.corners, right.corners}
 
 
@@ -158,16 +159,16 @@ SHADOW = (90.0, 60.0, 180.0, 95.0)
 
 
 @pytest.mark.parametrize(
-    ("salience", "support", "kept"), [(0.0, 0.0, False), (0.9, 0.0, True), (0.0, 0.6, True), (0.2, 0.1, False)]
+    ("saliency", "support", "kept"), [(0.0, 0.0, False), (0.9, 0.0, True), (0.0, 0.6, True), (0.2, 0.1, False)]
 )
 def test_a_further_instance_needs_detector_support_or_salience_of_its_own(
-    salience: float, support: float, kept: bool
+    saliency: float, support: float, kept: bool
 ) -> None:
     ball = region("salient", (10, 10, 80, 80), coco_sports_ball=0.9, imagenet_tennis_ball=0.9)
-    second = region("boxed", SHADOW, imagenet_tennis_ball=0.8)
-    table = {COCO["sports ball"]: [Fused(ball.corners, 0.9), Fused(SHADOW, support)]}
+    second = region("detected", SHADOW, imagenet_tennis_ball=0.8)
+    table = {COCO["sports ball"]: [FusedDetection(ball.corners, 0.9), FusedDetection(SHADOW, support)]}
     shown = np.zeros((100, 200), np.float32)
-    shown[60:95, 90:180] = salience
+    shown[60:95, 90:180] = saliency
     boxes = choose_in(Features((ball, second), Detections(table, {}), shown, 1.0), "ball")
     assert (SHADOW in {box.corners for box in boxes}) == kept
     assert ball.corners in {box.corners for box in boxes}
@@ -178,16 +179,20 @@ def test_the_support_and_salience_of_a_better_box_are_not_a_further_one_s_own() 
     beside = (10.0, 45.0, 80.0, 120.0)
     shown = np.zeros((150, 200), np.float32)
     shown[10:80, 10:80] = 1
-    assert detector._own_support(beside, [chair], [Fused(chair, 0.9)]) == 0
-    assert detector._own_salience(beside, [chair], shown) == 0
-    assert detector._own_salience(beside, [], shown) > 0.4
+    assert instance_selection._exclusive_detector_score(beside, [chair], [FusedDetection(chair, 0.9)]) == 0
+    assert instance_selection._exclusive_saliency(beside, [chair], shown) == 0
+    assert instance_selection._exclusive_saliency(beside, [], shown) > 0.4
 
 
 def test_pieces_that_a_detector_sees_as_one_thing_are_one() -> None:
     whole, lid, keys = (0.0, 0.0, 100.0, 100.0), (0.0, 0.0, 100.0, 48.0), (0.0, 52.0, 100.0, 100.0)
     scores = {"imagenet_laptop": 0.9, "coco_laptop": 0.9}
-    regions = (region("salient", whole, **scores), region("piece", lid, **scores), region("piece", keys, **scores))
-    table = {COCO["laptop"]: [Fused((2, 1, 99, 98), 0.95), Fused(keys, 0.4)]}
+    regions = (
+        region("salient", whole, **scores),
+        region("component", lid, **scores),
+        region("component", keys, **scores),
+    )
+    table = {COCO["laptop"]: [FusedDetection((2, 1, 99, 98), 0.95), FusedDetection(keys, 0.4)]}
     features = Features(regions, Detections(table, {}), np.ones((100, 200), np.float32), 1.0)
     assert [box.corners for box in choose_in(features, "laptop")] == [whole]
 
@@ -195,10 +200,10 @@ def test_pieces_that_a_detector_sees_as_one_thing_are_one() -> None:
 @pytest.mark.parametrize("support", [0.0, 0.6])
 def test_a_box_around_a_part_grows_to_the_whole_unless_a_detector_knows_the_part(support: float) -> None:
     bag, clasp = (20.0, 10.0, 180.0, 90.0), (80.0, 40.0, 110.0, 60.0)
-    regions = (region("salient", bag), region("boxed", clasp, imagenet_purse=0.8))
+    regions = (region("salient", bag), region("detected", clasp, imagenet_purse=0.8))
     shown = np.zeros((100, 200), np.float32)
     shown[10:90, 20:180] = 1
-    table = {COCO["handbag"]: [Fused(clasp, support)]}
+    table = {COCO["handbag"]: [FusedDetection(clasp, support)]}
     features = Features(regions, Detections(table, {}), shown, 1.0)
     assert [box.corners for box in choose_in(features, "handbag")] == [clasp if support else bag]
 
@@ -209,7 +214,7 @@ def test_an_arm_ends_near_the_box_and_a_strap_does_not() -> None:
     watch[40:80, 40:80] = 1
     watch[55:65, 80:120] = 1  # the arm
     watch[37:40, 55:65] = 1  # the strap
-    limited = segmenter._within_reach(watch, frame)
+    limited = segmenter._clipped_to_object(watch, frame)
     assert not limited[:, 84:].any()
     assert np.array_equal(limited[:, :80], watch[:, :80])
 
@@ -219,7 +224,7 @@ def test_a_thing_beside_the_box_is_not_in_its_mask() -> None:
     shoe_and_fruit[20:80, 20:80] = 1
     shoe_and_fruit[50:70, 78:81] = 0
     shoe_and_fruit[40:60, 84:88] = 1
-    limited = segmenter._within_reach(shoe_and_fruit, (20, 20, 80, 80))
+    limited = segmenter._clipped_to_object(shoe_and_fruit, (20, 20, 80, 80))
     assert limited[20:45, 20:78].all() and not limited[:, 82:].any()
 
 
@@ -274,11 +279,11 @@ def test_a_damaged_model_file_is_a_plain_failure(tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"not a model")
     with pytest.raises(FinderError, match="weights verify"):
-        Model(broken)(np.zeros((1, 3, 8, 8), np.float32))
+        OnnxModel(broken)(np.zeros((1, 3, 8, 8), np.float32))
 
 
 def test_numbers_that_are_not_finite_are_a_failure_never_absent(models_dir: Path) -> None:
-    model = Model(models_dir / "u2netp.onnx")
+    model = OnnxModel(models_dir / "u2netp.onnx")
     with pytest.raises(FinderError, match="not finite"):
         model(np.full((1, 3, 320, 320), np.nan, np.float32))
 

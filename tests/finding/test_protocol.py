@@ -112,10 +112,10 @@ def _spoil_lite(model_name: str) -> Callable[[Any, pytest.MonkeyPatch, Spoil], N
     """Spoil one of the lite finder's models, also when it is loaded again."""
 
     def spoil_model(half: Any, patch: pytest.MonkeyPatch, spoil: Spoil) -> None:
-        model = getattr(half._models, model_name)
+        model = getattr(half._extractor, model_name)
         good = model._load
         model.unload()
-        half._models._last = None
+        half._extractor._cached_saliency = None
 
         def load() -> Any:
             run = good()

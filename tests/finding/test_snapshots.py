@@ -16,10 +16,10 @@ import pytest
 
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Box
-from lib_prodshot.finding.lite.cropping import crop, whole
+from lib_prodshot.finding.lite.cropping import crop, full_box
 from lib_prodshot.finding.lite.networks import classifier, ssd
-from lib_prodshot.finding.lite.networks.onnx_model import Model
-from lib_prodshot.finding.lite.networks.saliency import saliency
+from lib_prodshot.finding.lite.networks.onnx_model import OnnxModel
+from lib_prodshot.finding.lite.networks.saliency import saliency_map
 from lib_prodshot.pictures import read
 from lib_prodshot.request import parse_products
 from tests import snapshots
@@ -50,7 +50,7 @@ def test_lite_finder(lite_finder: Finder, name: str) -> None:
 @pytest.mark.parametrize("weights", ["ssdlite_mobilenetv2_coco", "ssd_mobilenetv2_openimages"])
 def test_lite_ssd(models_dir: Path, weights: str) -> None:
     picture = photograph("coffee.png")
-    (raw,) = ssd.detect(Model(models_dir / f"{weights}.onnx"), [crop(picture, whole(picture), ssd.SIDE)])
+    (raw,) = ssd.detect(OnnxModel(models_dir / f"{weights}.onnx"), [crop(picture, full_box(picture), ssd.SIDE)])
     row, column = np.unravel_index(raw.scores.argmax(), raw.scores.shape)
     best = {"anchor": int(row), "class": int(column), "score": float(raw.scores.max())}
     values = {**best, "corners": raw.corners[row].tolist(), "all corners": snapshots.cells(raw.corners)}
@@ -59,15 +59,15 @@ def test_lite_ssd(models_dir: Path, weights: str) -> None:
 
 def test_lite_classifier(models_dir: Path) -> None:
     picture = photograph("coffee.png")
-    model = Model(models_dir / "efficientnet_lite2.onnx")
-    (probabilities,) = classifier.classify(model, [crop(picture, whole(picture), classifier.SIDE)])
+    model = OnnxModel(models_dir / "efficientnet_lite2.onnx")
+    (probabilities,) = classifier.classify(model, [crop(picture, full_box(picture), classifier.SIDE)])
     best = probabilities.argsort()[::-1][:3]
     values = {"classes": best.tolist(), "probabilities": probabilities[best].tolist()}
     snapshots.check("efficientnet_lite2", values)
 
 
 def test_lite_saliency(models_dir: Path) -> None:
-    found = saliency(Model(models_dir / "u2netp.onnx"), photograph("coffee.png"))
+    found = saliency_map(OnnxModel(models_dir / "u2netp.onnx"), photograph("coffee.png"))
     snapshots.check("u2netp", {"saliency": snapshots.cells(found)}, EXACT)
 
 

@@ -1,7 +1,7 @@
-"""Geometry of boxes, and the fusion of what several views of a picture say.
+"""Geometry of boxes, and weighted boxes fusion of the detections of several views.
 
-Fusion follows weighted boxes fusion (Solovyev et al., 2021), with agreement counted by views: a box seen in one view
-only keeps half of its score. It is written here because the kept library (ensemble-boxes) brings numba and pandas.
+Fusion follows weighted boxes fusion (Solovyev et al., 2021), with agreement counted by views: a box detected in one
+view only keeps half of its score. Not by the library ensemble-boxes, which brings numba and pandas.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 Corners = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in pixels."""
 
-SAME_OBJECT = 0.55
+FUSION_IOU = 0.55
+"""Detections of one class in different views that overlap more are of one object."""
 
 
 @dataclass(frozen=True)
-class Seen:
+class ViewDetection:
     """One detection in one view; `corners` are already those of the whole picture."""
 
     view: int
@@ -24,8 +26,8 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Fused:
-    """Detections of one class that mean the same object."""
+class FusedDetection:
+    """Detections of one class in several views, fused into one."""
 
     corners: Corners
     score: float
@@ -36,7 +38,7 @@ def area(corners: Corners) -> float:
     return max(0.0, corners[2] - corners[0]) * max(0.0, corners[3] - corners[1])
 
 
-def overlap(one: Corners, other: Corners) -> float:
+def intersection(one: Corners, other: Corners) -> float:
     """Square pixels that both boxes cover."""
     across = min(one[2], other[2]) - max(one[0], other[0])
     if across <= 0:
@@ -46,39 +48,48 @@ def overlap(one: Corners, other: Corners) -> float:
 
 def iou(one: Corners, other: Corners) -> float:
     """Intersection over union, 0 for empty boxes."""
-    shared = overlap(one, other)
+    shared = intersection(one, other)
     # most pairs lie apart, and there are thousands of pairs in a picture
     return shared / (area(one) + area(other) - shared) if shared > 0 else 0.0
 
 
-def inside(one: Corners, other: Corners) -> float:
-    """The share of `one` that lies in `other`."""
-    return overlap(one, other) / area(one) if area(one) > 0 else 0.0
+def containment(one: Corners, other: Corners) -> float:
+    """The share of `one` that lies in `other` (intersection over its own area), 0 if it is empty."""
+    return intersection(one, other) / area(one) if area(one) > 0 else 0.0
 
 
-def union(boxes: Iterable[Corners]) -> Corners:
-    """The smallest box around all."""
+def enclosing_box(boxes: Iterable[Corners]) -> Corners:
+    """The smallest box that contains all."""
     x0, y0, x1, y1 = zip(*boxes, strict=True)
     return (min(x0), min(y0), max(x1), max(y1))
 
 
-def fuse(seen: Sequence[Seen]) -> list[Fused]:
-    """Join the detections of one class: corners weighted by score, score the mean of the two best views."""
-    groups: list[list[Seen]] = []
+def weighted_boxes_fusion(detections: Sequence[ViewDetection]) -> list[FusedDetection]:
+    """Fuse the detections of one class: corners weighted by score, the score the mean of the two best views'."""
+    groups: list[list[ViewDetection]] = []
     means: list[Corners] = []
-    for one in sorted(seen, key=lambda item: -item.score):
-        place = next((place for place, mean in enumerate(means) if iou(mean, one.corners) > SAME_OBJECT), None)
-        if place is None:
+    for one in sorted(detections, key=lambda item: -item.score):
+        index = next((index for index, mean in enumerate(means) if iou(mean, one.corners) > FUSION_IOU), None)
+        if index is None:
             groups.append([one])
             means.append(_mean([one]))
-        elif all(one.view != other.view for other in groups[place]):
-            groups[place].append(one)
-            means[place] = _mean(groups[place])
-    fused = [Fused(mean, sum(item.score for item in group[:2]) / 2) for group, mean in zip(groups, means, strict=True)]
+        elif all(one.view != other.view for other in groups[index]):
+            groups[index].append(one)
+            means[index] = _mean(groups[index])
+    fused = [
+        FusedDetection(mean, sum(item.score for item in group[:2]) / 2)
+        for group, mean in zip(groups, means, strict=True)
+    ]
     return sorted(fused, key=lambda item: -item.score)
 
 
-def _mean(group: Sequence[Seen]) -> Corners:
+def pixel_slices(corners: Corners) -> tuple[slice, slice]:
+    """Rows and columns that a box covers, at least one of each."""
+    left, top = max(0, int(corners[0])), max(0, int(corners[1]))
+    return slice(top, max(top + 1, round(corners[3]))), slice(left, max(left + 1, round(corners[2])))
+
+
+def _mean(group: Sequence[ViewDetection]) -> Corners:
     total = sum(item.score for item in group)
     x0, y0, x1, y1 = (sum(item.corners[side] * item.score for item in group) / total for side in range(4))
     return (x0, y0, x1, y1)

@@ -1,4 +1,4 @@
-"""Views of a picture: the working copy, and crops scaled to a model's side.
+"""The working copy of a picture, and crops scaled to a model's input size.
 
 Corners are x0, y0, x1, y1 in pixels of the picture a crop is taken from, and may reach beyond it.
 """
@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Picture = npt.NDArray[np.uint8]
-Corners = tuple[float, float, float, float]
+from lib_prodshot.finding.interface import Picture
+from lib_prodshot.finding.lite.boxes import Corners
 
 WORK_SIDE = 1024
 
@@ -25,26 +24,26 @@ def working_copy(picture: Picture) -> tuple[Picture, float]:
     return _resize(picture, size), factor
 
 
-def whole(picture: Picture) -> Corners:
+def full_box(picture: Picture) -> Corners:
     """The corners of the whole picture."""
     height, width = picture.shape[:2]
     return (0.0, 0.0, float(width), float(height))
 
 
-def square(corners: Corners, factor: float) -> Corners:
+def square_around(corners: Corners, factor: float) -> Corners:
     """A square around the middle of `corners`, its side their longer side times `factor`."""
     x0, y0, x1, y1 = corners
     half = max(x1 - x0, y1 - y0) * factor / 2
     return ((x0 + x1) / 2 - half, (y0 + y1) / 2 - half, (x0 + x1) / 2 + half, (y0 + y1) / 2 + half)
 
 
-def mirrored(picture: Picture) -> Picture:
-    """Left and right exchanged, in memory of its own."""
+def flipped(picture: Picture) -> Picture:
+    """Copy of the picture flipped horizontally."""
     return np.asarray(cv2.flip(picture, 1), np.uint8)
 
 
-def window(picture: Picture, corners: Corners) -> tuple[int, int, int, int]:
-    """The whole pixels of the picture that `corners` touch (left, top, right, bottom), at least one."""
+def pixel_window(picture: Picture, corners: Corners) -> tuple[int, int, int, int]:
+    """The picture's pixels that `corners` touch (left, top, right, bottom), at least one."""
     height, width = picture.shape[:2]
     x0, y0, x1, y1 = corners
     left, top = int(np.floor(np.clip(x0, 0, width - 1))), int(np.floor(np.clip(y0, 0, height - 1)))
@@ -53,9 +52,9 @@ def window(picture: Picture, corners: Corners) -> tuple[int, int, int, int]:
 
 
 def crop(picture: Picture, corners: Corners, side: int, fill: int | None = None) -> Picture:
-    """Scale the region to side×side×3; outside the picture it gets the grey value `fill`, or the edge's colours."""
+    """Crop and scale to side×side×3; padded with the grey value `fill`, or by replicating the edge."""
     x0, y0, x1, y1 = corners
-    left, top, right, bottom = window(picture, corners)
+    left, top, right, bottom = pixel_window(picture, corners)
     across, down = side / max(x1 - x0, 1.0), side / max(y1 - y0, 1.0)
     before_x, before_y = (min(max(round(gap), 0), side - 1) for gap in ((left - x0) * across, (top - y0) * down))
     inner = (

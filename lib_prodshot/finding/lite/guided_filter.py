@@ -1,4 +1,4 @@
-"""Edge-aware upsampling: a coarse soft mask follows the edges of the full-size picture.
+"""Fast guided filter: edge-aware upsampling of a soft mask to the full-size picture.
 
 Source: He and Sun, "Fast Guided Filter" (2015): the coefficients are computed on a small copy and applied to the
 full-size grey picture, in bands of rows so that memory stays bounded.
@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from lib_prodshot.finding.lite.cropping import Picture
-
-Floats = npt.NDArray[np.float32]
+from lib_prodshot.finding.interface import Picture, SoftMask
+from lib_prodshot.finding.lite.networks.onnx_model import Floats
 
 _SIDE = 768  # coefficients are computed on a copy at most this wide or high
-_REACH = 0.008  # of that copy's longer side
-_SMOOTHNESS = 1e-4
+_RADIUS = 0.008  # of that copy's longer side
+_EPSILON = 1e-4
 _ROWS = 512
 
 
-def follow_edges(soft: Floats, picture: Picture) -> npt.NDArray[np.uint8]:
+def guided_upsample(soft: Floats, picture: Picture) -> SoftMask:
     """Upsample a soft mask of any size (0..1) to a picture (H×W×3 uint8 RGB): H×W uint8, 0..255."""
     height, width = picture.shape[:2]
     factor = min(1.0, _SIDE / max(height, width))
@@ -42,15 +40,15 @@ def _grey(picture: Picture) -> Floats:
 
 
 def _coefficients(guide: Floats, soft: Floats) -> tuple[Floats, Floats]:
-    reach = max(1, round(_REACH * max(guide.shape)))
+    radius = max(1, round(_RADIUS * max(guide.shape)))
 
     def mean(values: Floats) -> Floats:
-        return np.asarray(cv2.boxFilter(values, -1, (2 * reach + 1,) * 2, borderType=cv2.BORDER_REFLECT), np.float32)
+        return np.asarray(cv2.boxFilter(values, -1, (2 * radius + 1,) * 2, borderType=cv2.BORDER_REFLECT), np.float32)
 
-    middle, level = mean(guide), mean(soft)
-    spread = mean(guide * guide) - middle * middle + _SMOOTHNESS
-    slope = np.asarray((mean(guide * soft) - middle * level) / spread, np.float32)
-    return mean(slope), mean(np.asarray(level - slope * middle, np.float32))
+    guide_mean, soft_mean = mean(guide), mean(soft)
+    variance = mean(guide * guide) - guide_mean * guide_mean + _EPSILON
+    slope = np.asarray((mean(guide * soft) - guide_mean * soft_mean) / variance, np.float32)
+    return mean(slope), mean(np.asarray(soft_mean - slope * guide_mean, np.float32))
 
 
 def _rows(values: Floats, top: int, bottom: int, height: int, width: int) -> Floats:

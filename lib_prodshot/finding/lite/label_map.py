@@ -1,7 +1,8 @@
-"""What the lite finder knows: each product, its synonyms, and the classes of the three models that stand for it.
+"""Label map of the lite finder: categories with their synonyms, and the classes of the three models that mean each.
 
-The names on the right are the models' own: COCO (by position of its 90 ids), OpenImages v4 as packed with MediaPipe
-Objectron, ImageNet-1k (by position in the order of WordNet ids). `CLASSES` maps them to output columns.
+Class names are the models' own: COCO (by position of its 90 ids), OpenImages v4 as packed with MediaPipe
+Objectron, ImageNet-1k (by position in the order of WordNet ids). `COCO`, `OPENIMAGES` and `IMAGENET` map them to
+output columns.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ IMAGENET = {
 
 
 @dataclass(frozen=True)
-class Concept:
-    """One product: its name first, then its synonyms; the models' class names that stand for it."""
+class Category:
+    """One category: its name first, then its synonyms; the models' class names that mean it."""
 
     names: tuple[str, ...]
     coco: tuple[str, ...] = ()
@@ -78,8 +79,8 @@ class Concept:
         return self.names[0]
 
 
-def _concept(names: str, coco: str = "", openimages: str = "", imagenet: str = "") -> Concept:
-    return Concept(*(tuple(filter(None, text.split(", "))) for text in (names, coco, openimages, imagenet)))
+def _category(names: str, coco: str = "", openimages: str = "", imagenet: str = "") -> Category:
+    return Category(*(tuple(filter(None, text.split(", "))) for text in (names, coco, openimages, imagenet)))
 
 
 _CARS = "sports car, convertible, minivan, beach wagon, cab, limousine, jeep, racer, grille, car wheel, Model T"
@@ -89,155 +90,155 @@ _BOTTLES = (
     "soap dispenser, whiskey jug, water jug"
 )
 
-CONCEPTS: tuple[Concept, ...] = (
-    _concept(
+CATEGORIES: tuple[Category, ...] = (
+    _category(
         "handbag, hand bag, purse, ladies purse, bag, tote, tote bag, clutch, clutch bag, shoulder bag, crossbody bag, "
         "messenger bag, satchel, evening bag, leather bag, designer bag, pocketbook",
         "handbag", "", "purse, mailbag",
     ),
-    _concept("backpack, rucksack, knapsack, schoolbag, school bag, daypack", "backpack", "", "backpack"),
-    _concept("suitcase, luggage, trolley case, carry on, travel case, baggage", "suitcase"),
-    _concept("wallet, billfold, card holder, coin purse", "", "", "wallet"),
-    _concept("umbrella, parasol, brolly", "umbrella", "", "umbrella"),
-    _concept("tie, necktie, bow tie, bowtie", "tie", "", "Windsor tie, bow tie"),
-    _concept(
+    _category("backpack, rucksack, knapsack, schoolbag, school bag, daypack", "backpack", "", "backpack"),
+    _category("suitcase, luggage, trolley case, carry on, travel case, baggage", "suitcase"),
+    _category("wallet, billfold, card holder, coin purse", "", "", "wallet"),
+    _category("umbrella, parasol, brolly", "umbrella", "", "umbrella"),
+    _category("tie, necktie, bow tie, bowtie", "tie", "", "Windsor tie, bow tie"),
+    _category(
         "shoe, footwear, footgear, pair of shoes, leather shoe, dress shoe, oxford shoe, sport shoe, brogue",
         "", "Footwear, Boot, High heels", _SHOES,
     ),
-    _concept(
+    _category(
         "sneaker, trainer, running shoe, sports shoe, athletic shoe, gym shoe, tennis shoe",
         "", "Footwear", "running shoe",
     ),
-    _concept("boot, cowboy boot, ankle boot, chelsea boot, hiking boot, leather boot", "", "Boot", "cowboy boot"),
-    _concept("high heel, heel, pump, stiletto, high heeled shoe", "", "High heels"),
-    _concept("sandal, flip flop", "", "Footwear", "sandal"),
-    _concept("loafer, moccasin, slip on", "", "Footwear", "Loafer"),
-    _concept("clog", "", "Footwear", "clog"),
-    _concept(
+    _category("boot, cowboy boot, ankle boot, chelsea boot, hiking boot, leather boot", "", "Boot", "cowboy boot"),
+    _category("high heel, heel, pump, stiletto, high heeled shoe", "", "High heels"),
+    _category("sandal, flip flop", "", "Footwear", "sandal"),
+    _category("loafer, moccasin, slip on", "", "Footwear", "Loafer"),
+    _category("clog", "", "Footwear", "clog"),
+    _category(
         "watch, wristwatch, wrist watch, watch dial, watch face, timepiece, pocket watch, smartwatch, smart watch, "
         "digital watch, chronograph, stopwatch",
         "clock", "", "digital watch, stopwatch",
     ),
-    _concept("clock, wall clock, alarm clock, table clock, analog clock, digital clock", "clock", "",
+    _category("clock, wall clock, alarm clock, table clock, analog clock, digital clock", "clock", "",
              "analog clock, wall clock, digital clock"),
-    _concept("sunglasses, sun glasses, shades", "", "", "sunglass, sunglasses"),
-    _concept("necklace, pendant", "", "", "necklace"),
-    _concept("hat, cowboy hat, sombrero, sun hat", "", "", "cowboy hat, sombrero"),
-    _concept(
+    _category("sunglasses, sun glasses, shades", "", "", "sunglass, sunglasses"),
+    _category("necklace, pendant", "", "", "necklace"),
+    _category("hat, cowboy hat, sombrero, sun hat", "", "", "cowboy hat, sombrero"),
+    _category(
         "car, automobile, motor car, motorcar, sports car, sportscar, sedan, suv, hatchback, coupe, convertible, "
         "minivan, limousine, estate car, station wagon, taxi, jeep, auto",
         "car", "Car", _CARS,
     ),
-    _concept("truck, lorry, pickup, pickup truck", "truck", "",
+    _category("truck, lorry, pickup, pickup truck", "truck", "",
              "pickup, moving van, trailer truck, tow truck, garbage truck"),
-    _concept("bus, coach, minibus", "bus", "", "minibus, school bus, trolleybus"),
-    _concept("motorcycle, motorbike, motor bike, motor cycle, scooter, moped", "motorcycle", "",
+    _category("bus, coach, minibus", "bus", "", "minibus, school bus, trolleybus"),
+    _category("motorcycle, motorbike, motor bike, motor cycle, scooter, moped", "motorcycle", "",
              "moped, motor scooter"),
-    _concept("bicycle, bike, cycle, mountain bike, road bike, push bike", "bicycle", "Bicycle",
+    _category("bicycle, bike, cycle, mountain bike, road bike, push bike", "bicycle", "Bicycle",
              "mountain bike, tandem"),
-    _concept("boat", "boat"),
-    _concept("airplane, aeroplane, plane, aircraft", "airplane", "", "airliner"),
-    _concept("train", "train"),
-    _concept("bottle, flask, flacon", "bottle", "Bottle", _BOTTLES),
-    _concept("wine bottle, champagne bottle", "bottle", "Bottle", "wine bottle, red wine"),
-    _concept("beer bottle", "bottle", "Bottle", "beer bottle"),
-    _concept("water bottle, drinking bottle, drinks bottle", "bottle", "Bottle", "water bottle, pop bottle"),
-    _concept("perfume, perfume bottle, fragrance, cologne, eau de toilette", "", "", "perfume"),
-    _concept("lotion, lotion bottle, sunscreen, skincare, skin care, body lotion", "", "", "lotion, sunscreen"),
-    _concept("pill bottle, medicine bottle", "bottle", "Bottle", "pill bottle"),
-    _concept("hair spray, hairspray", "", "", "hair spray"),
-    _concept("lipstick, lip stick", "", "", "lipstick"),
-    _concept("face powder, compact powder, make up powder", "", "", "face powder"),
-    _concept(
+    _category("boat", "boat"),
+    _category("airplane, aeroplane, plane, aircraft", "airplane", "", "airliner"),
+    _category("train", "train"),
+    _category("bottle, flask, flacon", "bottle", "Bottle", _BOTTLES),
+    _category("wine bottle, champagne bottle", "bottle", "Bottle", "wine bottle, red wine"),
+    _category("beer bottle", "bottle", "Bottle", "beer bottle"),
+    _category("water bottle, drinking bottle, drinks bottle", "bottle", "Bottle", "water bottle, pop bottle"),
+    _category("perfume, perfume bottle, fragrance, cologne, eau de toilette", "", "", "perfume"),
+    _category("lotion, lotion bottle, sunscreen, skincare, skin care, body lotion", "", "", "lotion, sunscreen"),
+    _category("pill bottle, medicine bottle", "bottle", "Bottle", "pill bottle"),
+    _category("hair spray, hairspray", "", "", "hair spray"),
+    _category("lipstick, lip stick", "", "", "lipstick"),
+    _category("face powder, compact powder, make up powder", "", "", "face powder"),
+    _category(
         "cup, coffee cup, tea cup, teacup, mug, coffee mug, cup of coffee, cup of tea, espresso cup",
         "cup", "Mug, Coffee cup", "coffee mug, cup, espresso",
     ),
-    _concept("wine glass, wineglass, goblet, champagne glass", "wine glass", "", "goblet, red wine"),
-    _concept("beer glass, pint glass", "", "", "beer glass"),
-    _concept("teapot, tea pot", "", "", "teapot"),
-    _concept("coffee pot, coffeepot", "", "", "coffeepot"),
-    _concept("pitcher, jug, ewer", "", "", "pitcher, water jug"),
-    _concept("vase, flower vase", "vase", "", "vase"),
-    _concept("bowl, mixing bowl, soup bowl", "bowl", "", "mixing bowl, soup bowl"),
-    _concept("frying pan, skillet, pan", "", "", "frying pan"),
-    _concept("bucket, pail", "", "", "bucket"),
-    _concept("candle", "", "", "candle"),
-    _concept("fork", "fork"),
-    _concept("knife", "knife"),
-    _concept("spoon", "spoon"),
-    _concept("scissors", "scissors"),
-    _concept("toothbrush", "toothbrush"),
-    _concept("hair dryer, hair drier, hairdryer, blow dryer", "hair drier", "", "hand blower"),
-    _concept("chair, armchair, office chair, dining chair, rocking chair, folding chair", "chair", "Chair",
+    _category("wine glass, wineglass, goblet, champagne glass", "wine glass", "", "goblet, red wine"),
+    _category("beer glass, pint glass", "", "", "beer glass"),
+    _category("teapot, tea pot", "", "", "teapot"),
+    _category("coffee pot, coffeepot", "", "", "coffeepot"),
+    _category("pitcher, jug, ewer", "", "", "pitcher, water jug"),
+    _category("vase, flower vase", "vase", "", "vase"),
+    _category("bowl, mixing bowl, soup bowl", "bowl", "", "mixing bowl, soup bowl"),
+    _category("frying pan, skillet, pan", "", "", "frying pan"),
+    _category("bucket, pail", "", "", "bucket"),
+    _category("candle", "", "", "candle"),
+    _category("fork", "fork"),
+    _category("knife", "knife"),
+    _category("spoon", "spoon"),
+    _category("scissors", "scissors"),
+    _category("toothbrush", "toothbrush"),
+    _category("hair dryer, hair drier, hairdryer, blow dryer", "hair drier", "", "hand blower"),
+    _category("chair, armchair, office chair, dining chair, rocking chair, folding chair", "chair", "Chair",
              "folding chair, rocking chair, barber chair, throne"),
-    _concept("couch, sofa, settee, studio couch", "couch", "", "studio couch"),
-    _concept("bench, park bench", "bench", "", "park bench"),
-    _concept("bed, four poster", "bed", "", "four-poster"),
-    _concept("table, dining table, kitchen table", "dining table", "Table", "dining table"),
-    _concept("desk, writing desk", "", "Desk", "desk"),
-    _concept("bookcase, bookshelf", "", "", "bookcase"),
-    _concept("lamp, table lamp, lampshade, lamp shade, desk lamp", "", "", "table lamp, lampshade"),
-    _concept("pillow, cushion", "", "", "pillow"),
-    _concept("potted plant, house plant, houseplant, plant pot, flower pot", "potted plant", "", "pot"),
-    _concept("toilet", "toilet"),
-    _concept("sink, wash basin", "sink"),
-    _concept("laptop, laptop computer, notebook computer, macbook", "laptop", "Laptop", "laptop, notebook"),
-    _concept("monitor, computer monitor, computer screen", "", "Computer monitor", "monitor, screen"),
-    _concept("television, tv, tv set, television set", "tv", "", "television, screen"),
-    _concept("computer mouse, mouse", "mouse", "Computer mouse", "mouse"),
-    _concept("keyboard, computer keyboard", "keyboard", "", "computer keyboard"),
-    _concept("remote control, remote", "remote", "", "remote control"),
-    _concept("cell phone, cellphone, mobile phone, smartphone, smart phone, phone, mobile, iphone, cellular telephone",
+    _category("couch, sofa, settee, studio couch", "couch", "", "studio couch"),
+    _category("bench, park bench", "bench", "", "park bench"),
+    _category("bed, four poster", "bed", "", "four-poster"),
+    _category("table, dining table, kitchen table", "dining table", "Table", "dining table"),
+    _category("desk, writing desk", "", "Desk", "desk"),
+    _category("bookcase, bookshelf", "", "", "bookcase"),
+    _category("lamp, table lamp, lampshade, lamp shade, desk lamp", "", "", "table lamp, lampshade"),
+    _category("pillow, cushion", "", "", "pillow"),
+    _category("potted plant, house plant, houseplant, plant pot, flower pot", "potted plant", "", "pot"),
+    _category("toilet", "toilet"),
+    _category("sink, wash basin", "sink"),
+    _category("laptop, laptop computer, notebook computer, macbook", "laptop", "Laptop", "laptop, notebook"),
+    _category("monitor, computer monitor, computer screen", "", "Computer monitor", "monitor, screen"),
+    _category("television, tv, tv set, television set", "tv", "", "television, screen"),
+    _category("computer mouse, mouse", "mouse", "Computer mouse", "mouse"),
+    _category("keyboard, computer keyboard", "keyboard", "", "computer keyboard"),
+    _category("remote control, remote", "remote", "", "remote control"),
+    _category("cell phone, cellphone, mobile phone, smartphone, smart phone, phone, mobile, iphone, cellular telephone",
              "cell phone", "", "cellular telephone, iPod, hand-held computer"),
-    _concept("camera, digital camera, reflex camera, dslr, photo camera, polaroid camera", "", "Camera",
+    _category("camera, digital camera, reflex camera, dslr, photo camera, polaroid camera", "", "Camera",
              "reflex camera, Polaroid camera, lens cap"),
-    _concept("loudspeaker, speaker", "", "", "loudspeaker"),
-    _concept("microphone, mic", "", "", "microphone"),
-    _concept("microwave, microwave oven", "microwave", "", "microwave"),
-    _concept("oven", "oven"),
-    _concept("toaster", "toaster", "", "toaster"),
-    _concept("refrigerator, fridge", "refrigerator", "", "refrigerator"),
-    _concept("washing machine, washer", "", "", "washer"),
-    _concept("vacuum cleaner, hoover, vacuum", "", "", "vacuum"),
-    _concept("iron, clothes iron, steam iron", "", "", "iron"),
-    _concept("fan, electric fan", "", "", "electric fan"),
-    _concept("pen, fountain pen, ballpoint pen, ballpoint", "", "", "fountain pen, ballpoint"),
-    _concept("book", "book", "Book", "book jacket"),
-    _concept("box, cardboard box, carton", "", "Box"),
-    _concept("guitar, acoustic guitar, electric guitar", "", "", "acoustic guitar, electric guitar"),
-    _concept("violin, fiddle", "", "", "violin"),
-    _concept("piano, grand piano", "", "", "grand piano, upright"),
-    _concept("drum", "", "", "drum"),
-    _concept("saxophone, sax", "", "", "sax"),
-    _concept("teddy bear, teddy, stuffed bear", "teddy bear", "", "teddy"),
-    _concept("ball, sports ball, soccer ball, football, basketball, tennis ball", "sports ball", "",
+    _category("loudspeaker, speaker", "", "", "loudspeaker"),
+    _category("microphone, mic", "", "", "microphone"),
+    _category("microwave, microwave oven", "microwave", "", "microwave"),
+    _category("oven", "oven"),
+    _category("toaster", "toaster", "", "toaster"),
+    _category("refrigerator, fridge", "refrigerator", "", "refrigerator"),
+    _category("washing machine, washer", "", "", "washer"),
+    _category("vacuum cleaner, hoover, vacuum", "", "", "vacuum"),
+    _category("iron, clothes iron, steam iron", "", "", "iron"),
+    _category("fan, electric fan", "", "", "electric fan"),
+    _category("pen, fountain pen, ballpoint pen, ballpoint", "", "", "fountain pen, ballpoint"),
+    _category("book", "book", "Book", "book jacket"),
+    _category("box, cardboard box, carton", "", "Box"),
+    _category("guitar, acoustic guitar, electric guitar", "", "", "acoustic guitar, electric guitar"),
+    _category("violin, fiddle", "", "", "violin"),
+    _category("piano, grand piano", "", "", "grand piano, upright"),
+    _category("drum", "", "", "drum"),
+    _category("saxophone, sax", "", "", "sax"),
+    _category("teddy bear, teddy, stuffed bear", "teddy bear", "", "teddy"),
+    _category("ball, sports ball, soccer ball, football, basketball, tennis ball", "sports ball", "",
              "soccer ball, basketball, tennis ball"),
-    _concept("tennis racket, racket, racquet", "tennis racket", "", "racket"),
-    _concept("skateboard", "skateboard"),
-    _concept("surfboard", "surfboard"),
-    _concept("snowboard", "snowboard"),
-    _concept("ski, pair of skis", "skis"),
-    _concept("baseball bat", "baseball bat"),
-    _concept("baseball glove", "baseball glove"),
-    _concept("frisbee", "frisbee"),
-    _concept("kite", "kite"),
-    _concept("banana", "banana"),
-    _concept("apple", "apple"),
-    _concept("orange", "orange"),
-    _concept("sandwich", "sandwich"),
-    _concept("broccoli", "broccoli"),
-    _concept("carrot", "carrot"),
-    _concept("hot dog", "hot dog"),
-    _concept("pizza", "pizza"),
-    _concept("donut, doughnut", "donut"),
-    _concept("cake", "cake"),
+    _category("tennis racket, racket, racquet", "tennis racket", "", "racket"),
+    _category("skateboard", "skateboard"),
+    _category("surfboard", "surfboard"),
+    _category("snowboard", "snowboard"),
+    _category("ski, pair of skis", "skis"),
+    _category("baseball bat", "baseball bat"),
+    _category("baseball glove", "baseball glove"),
+    _category("frisbee", "frisbee"),
+    _category("kite", "kite"),
+    _category("banana", "banana"),
+    _category("apple", "apple"),
+    _category("orange", "orange"),
+    _category("sandwich", "sandwich"),
+    _category("broccoli", "broccoli"),
+    _category("carrot", "carrot"),
+    _category("hot dog", "hot dog"),
+    _category("pizza", "pizza"),
+    _category("donut, doughnut", "donut"),
+    _category("cake", "cake"),
 )  # fmt: skip
 
-_ALIVE = frozenset({"person", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"})
-_ALIVE_OPENIMAGES = frozenset({"Person", "Cattle", "Cat", "Dog"})
+_LIVING = frozenset({"person", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"})
+_LIVING_OPENIMAGES = frozenset({"Person", "Cattle", "Cat", "Dog"})
 
 PRODUCT_COLUMNS = (
-    tuple(column for name, column in COCO.items() if name not in _ALIVE),
-    tuple(column for name, column in OPENIMAGES.items() if name not in _ALIVE_OPENIMAGES),
+    tuple(column for name, column in COCO.items() if name not in _LIVING),
+    tuple(column for name, column in OPENIMAGES.items() if name not in _LIVING_OPENIMAGES),
 )
 """Output columns of the two detectors (COCO, OpenImages) whose boxes may hold a product."""

@@ -1,6 +1,6 @@
-"""Masks from boxes: U²-Net-p run again on each box, grown to the salient thing it belongs to, but not beyond.
+"""Masks from boxes: salient-object segmentation by U²-Net-p on each box, extended to the salient object it belongs to.
 
-Source: saliency as in Qin et al. (2020), there stretched to its largest value as is done here where it is faint.
+Source: saliency as in Qin et al. (2020), there divided by its peak, as is done here where it is faint.
 """
 
 from __future__ import annotations
@@ -9,31 +9,29 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from lib_prodshot.finding.interface import Box, Picture, SoftMask
 from lib_prodshot.finding.lite import boxes, cropping
 from lib_prodshot.finding.lite.boxes import Corners
-from lib_prodshot.finding.lite.features import Models, salient_pieces
-from lib_prodshot.finding.lite.guided_filter import follow_edges
+from lib_prodshot.finding.lite.features import FeatureExtractor, salient_components
+from lib_prodshot.finding.lite.guided_filter import guided_upsample
+from lib_prodshot.finding.lite.networks.onnx_model import Floats
 from lib_prodshot.finding.models.preprocessing import as_rgb
 
-Floats = npt.NDArray[np.float32]
-
-_PASSES = ((0.15, False), (0.25, True))  # margin around the box, mirrored: the mean of two passes is steadier than one
-_EDGE = 0.6
+_PASSES = ((0.15, False), (0.25, True))  # margin around the box, flipped: the mean of two passes is steadier than one
+_MASK_THRESHOLD = 0.6
 """The network's edge is a little wide: its 0.6 lies where the seed author's masks have theirs (IoU of his four
 pictures rises by .003 to .008 against 0.5), so it becomes the soft mask's middle."""
 
-_MOST_GROWTH = 2.5  # times the box's area
-_LEAST_COVER = 0.1  # of the box; below, nothing in it is salient
-_FAINTEST = 0.1
-"""A salience whose peak is lower is noise: the mask is then the box itself, which is wrong by its corners only."""
+_MAX_GROWTH = 2.5  # times the box's area
+_MIN_COVERAGE = 0.1  # of the box; below, nothing in it is salient
+_MIN_PEAK = 0.1
+"""A saliency whose peak is lower is noise: the mask is then the box itself, which is wrong by its corners only."""
 
-_REACH, _MARGIN = 0.12, 0.04
-"""What goes on beyond a side of the box by more than `_REACH` of its width or height is another thing (an arm, the box
-a shoe came in) and ends at `_MARGIN`; what ends before is the product's own (a strap, a heel that the box cut). Chosen
-without a search: less than the passes' quarter around the box, more than a detector's box is usually off."""
+_MAX_OVERHANG, _MARGIN = 0.12, 0.04
+"""What extends beyond a side of the box by more than `_MAX_OVERHANG` of its width or height is another object (an arm,
+the box a shoe came in) and is cut at `_MARGIN`; what ends before is the product's own (a strap, a heel that the box
+cut). Chosen without a search: less than the passes' quarter around the box, more than a detector's box is usually off."""
 
 
 class LiteSegmenter:
@@ -41,8 +39,8 @@ class LiteSegmenter:
 
     name = "u2netp"
 
-    def __init__(self, models: Models) -> None:
-        self._models = models
+    def __init__(self, extractor: FeatureExtractor) -> None:
+        self._extractor = extractor
 
     def segment(self, picture: Picture, boxes: Sequence[Box]) -> list[SoftMask]:
         """One H×W soft mask for each box, in their order; never empty.
@@ -51,98 +49,96 @@ class LiteSegmenter:
         """
         picture = as_rgb(picture)
         work, factor = cropping.working_copy(picture)
-        pieces = [_scaled(piece, 1 / factor) for piece in salient_pieces(self._models.saliency(work))]
+        components = [_scaled(piece, 1 / factor) for piece in salient_components(self._extractor.saliency(work))]
         corners = [_clamped(box.corners, picture) for box in boxes]
-        return [self._one(picture, box, pieces, [other for other in corners if other is not box]) for box in corners]
+        return [
+            self._mask_of(picture, box, components, [other for other in corners if other is not box]) for box in corners
+        ]
 
     def unload(self) -> None:
-        """Give back the memory of all the lite finder's models."""
-        self._models.unload()
+        """Free the memory of all the lite finder's models."""
+        self._extractor.unload()
 
-    def _one(self, picture: Picture, box: Corners, pieces: Sequence[Corners], others: Sequence[Corners]) -> SoftMask:
-        frame = _grown(box, pieces)
-        soft, window = self._salience(picture, frame)
-        soft = _within_reach(soft, _relative(frame, window, soft))
-        inside = _slices(_relative(box, window, soft))
-        if (soft[inside] > _EDGE).mean() < _LEAST_COVER:
-            soft = _stretched(soft, inside)
+    def _mask_of(
+        self, picture: Picture, box: Corners, components: Sequence[Corners], others: Sequence[Corners]
+    ) -> SoftMask:
+        frame = _grown(box, components)
+        soft, window = self._saliency(picture, frame)
+        soft = _clipped_to_object(soft, _relative(frame, window, soft))
+        inside = boxes.pixel_slices(_relative(box, window, soft))
+        if (soft[inside] > _MASK_THRESHOLD).mean() < _MIN_COVERAGE:
+            soft = _normalised(soft, inside)
         mask = np.zeros(picture.shape[:2], np.uint8)
         left, top, right, bottom = window
-        mask[top:bottom, left:right] = follow_edges(_edge_to_middle(soft), picture[top:bottom, left:right])
-        _leave_to_others(mask, frame, others)
+        mask[top:bottom, left:right] = guided_upsample(_centred_on_threshold(soft), picture[top:bottom, left:right])
+        _exclude_other_detections(mask, frame, others)
         x0, y0, x1, y1 = map(int, box)
-        if (mask[y0:y1, x0:x1] > 127).mean() < _LEAST_COVER:
+        if (mask[y0:y1, x0:x1] > 127).mean() < _MIN_COVERAGE:
             mask[y0:y1, x0:x1] = 255
         return mask
 
-    def _salience(self, picture: Picture, frame: Corners) -> tuple[Floats, tuple[int, int, int, int]]:
+    def _saliency(self, picture: Picture, frame: Corners) -> tuple[Floats, tuple[int, int, int, int]]:
         """The mean saliency of the passes over `frame`, over the widest one's window (pixels inside the picture)."""
         windows = [_window(picture, frame, margin) for margin, _ in _PASSES]
         widest = windows[-1]
         height, width = widest[3] - widest[1], widest[2] - widest[0]
         factor = min(1.0, cropping.WORK_SIDE / max(height, width))
         total = np.zeros((max(1, round(height * factor)), max(1, round(width * factor))), np.float32)
-        for (_, mirrored), (left, top, right, bottom) in zip(_PASSES, windows, strict=True):
+        for (_, flipped), (left, top, right, bottom) in zip(_PASSES, windows, strict=True):
             part = picture[top:bottom, left:right]
-            salience = self._models.saliency_within(cropping.mirrored(part) if mirrored else part)
-            salience = salience[:, ::-1] if mirrored else salience
+            saliency = self._extractor.saliency_within(cropping.flipped(part) if flipped else part)
+            saliency = saliency[:, ::-1] if flipped else saliency
             x0, x1 = (round((side - widest[0]) * factor) for side in (left, right))
             y0, y1 = (round((side - widest[1]) * factor) for side in (top, bottom))
             x0, y0 = min(x0, total.shape[1] - 1), min(y0, total.shape[0] - 1)
             x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
             place = total[y0:y1, x0:x1]
             size = (place.shape[1], place.shape[0])
-            place += np.asarray(cv2.resize(salience, size, interpolation=cv2.INTER_LINEAR), np.float32)
+            place += np.asarray(cv2.resize(saliency, size, interpolation=cv2.INTER_LINEAR), np.float32)
         return np.asarray(total / len(_PASSES), np.float32), widest
 
 
-def _edge_to_middle(salience: Floats) -> Floats:
+def _centred_on_threshold(saliency: Floats) -> Floats:
     """Move the network's edge to 0.5, both sides linear."""
-    low, high = salience / _EDGE / 2, 0.5 + (salience - _EDGE) / (1 - _EDGE) / 2
-    return np.where(salience < _EDGE, low, high).astype(np.float32)
+    low, high = saliency / _MASK_THRESHOLD / 2, 0.5 + (saliency - _MASK_THRESHOLD) / (1 - _MASK_THRESHOLD) / 2
+    return np.where(saliency < _MASK_THRESHOLD, low, high).astype(np.float32)
 
 
 def _relative(corners: Corners, window: tuple[int, int, int, int], soft: Floats) -> Corners:
-    """Corners in pixels of the salience that covers the window."""
+    """Corners in pixels of the saliency that covers the window."""
     across, down = soft.shape[1] / (window[2] - window[0]), soft.shape[0] / (window[3] - window[1])
     x0, y0, x1, y1 = corners
     return (x0 - window[0]) * across, (y0 - window[1]) * down, (x1 - window[0]) * across, (y1 - window[1]) * down
 
 
-def _slices(corners: Corners) -> tuple[slice, slice]:
-    """Rows and columns of a box, at least one of each."""
-    left, top = max(0, int(corners[0])), max(0, int(corners[1]))
-    return slice(top, max(top + 1, round(corners[3]))), slice(left, max(left + 1, round(corners[2])))
-
-
-def _within_reach(soft: Floats, frame: Corners) -> Floats:
-    """The salience without things beside the frame, and cut at each side beyond which something reaches far."""
+def _clipped_to_object(soft: Floats, frame: Corners) -> Floats:
+    """The saliency without things beside the frame, and cut at each side beyond which something reaches far."""
     limited = soft.copy()
-    count, labels = cv2.connectedComponents((soft > _EDGE).astype(np.uint8))
-    within = np.bincount(labels[_slices(frame)].ravel(), minlength=count)
+    count, labels = cv2.connectedComponents((soft > _MASK_THRESHOLD).astype(np.uint8))
+    within = np.bincount(labels[boxes.pixel_slices(frame)].ravel(), minlength=count)
     beside = within < np.bincount(labels.ravel(), minlength=count) / 2
     beside[0] = False
     limited[beside[labels]] = 0
-    rows, columns = (np.flatnonzero((limited > _EDGE).any(axis=axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero((limited > _MASK_THRESHOLD).any(axis=axis)) for axis in (1, 0))
     if not rows.size:
         return limited
     across, down = frame[2] - frame[0], frame[3] - frame[1]
-    if frame[0] - columns[0] > _REACH * across:
+    if frame[0] - columns[0] > _MAX_OVERHANG * across:
         limited[:, : round(max(frame[0] - _MARGIN * across, 0))] = 0
-    if columns[-1] - frame[2] > _REACH * across:
+    if columns[-1] - frame[2] > _MAX_OVERHANG * across:
         limited[:, round(frame[2] + _MARGIN * across) :] = 0
-    if frame[1] - rows[0] > _REACH * down:
+    if frame[1] - rows[0] > _MAX_OVERHANG * down:
         limited[: round(max(frame[1] - _MARGIN * down, 0))] = 0
-    if rows[-1] - frame[3] > _REACH * down:
+    if rows[-1] - frame[3] > _MAX_OVERHANG * down:
         limited[round(frame[3] + _MARGIN * down) :] = 0
     return limited
 
 
-def _stretched(soft: Floats, inside: tuple[slice, slice]) -> Floats:
-    """A faint salience with its peak in the box brought to 1 and nothing outside the box."""
+def _normalised(soft: Floats, inside: tuple[slice, slice]) -> Floats:
+    """A faint saliency with its peak in the box brought to 1 and nothing outside the box."""
     faint = np.zeros_like(soft)
     peak = float(soft[inside].max())
-    if peak >= _FAINTEST:
+    if peak >= _MIN_PEAK:
         faint[inside] = soft[inside] / peak
     return faint
 
@@ -154,14 +150,14 @@ def _scaled(corners: Corners, factor: float) -> Corners:
 
 def _clamped(corners: Corners, picture: Picture) -> Corners:
     """Whole pixels inside the picture, at least one of them."""
-    left, top, right, bottom = cropping.window(picture, corners)
+    left, top, right, bottom = cropping.pixel_window(picture, corners)
     return (float(left), float(top), float(right), float(bottom))
 
 
-def _grown(box: Corners, pieces: Sequence[Corners]) -> Corners:
-    """The box together with the salient pieces that lie mostly in it: a detector's box often cuts a strap."""
-    joined = boxes.union([box, *(piece for piece in pieces if boxes.inside(piece, box) > 0.5)])
-    return joined if boxes.area(joined) <= _MOST_GROWTH * boxes.area(box) else box
+def _grown(box: Corners, components: Sequence[Corners]) -> Corners:
+    """The box together with the salient components that lie mostly in it: a detector's box often cuts a strap."""
+    joined = boxes.enclosing_box([box, *(piece for piece in components if boxes.containment(piece, box) > 0.5)])
+    return joined if boxes.area(joined) <= _MAX_GROWTH * boxes.area(box) else box
 
 
 def _window(picture: Picture, frame: Corners, margin: float) -> tuple[int, int, int, int]:
@@ -172,7 +168,7 @@ def _window(picture: Picture, frame: Corners, margin: float) -> tuple[int, int, 
     return left, top, max(left + 1, min(width, int(x1 + across))), max(top + 1, min(height, int(y1 + down)))
 
 
-def _leave_to_others(mask: SoftMask, frame: Corners, others: Sequence[Corners]) -> None:
+def _exclude_other_detections(mask: SoftMask, frame: Corners, others: Sequence[Corners]) -> None:
     """Clear what lies in another detection's box and not in this one's."""
     x0, y0, x1, y1 = (round(side) for side in frame)
     for other in others:

@@ -1,6 +1,6 @@
-"""From a user's words to what the lite finder knows, and a plain error for what it does not.
+"""Closed vocabulary: maps a user's phrases to categories, and reports those that it does not contain.
 
-A phrase is known when it is a concept's name, whatever its case, plural, hyphens or spaces ("Hand bags",
+A phrase is known when it is a category's name, whatever its case, plural, hyphens or spaces ("Hand bags",
 "wrist-watch"), also behind words that change nothing ("a pair of red leather shoes"). Nothing else matches: "toy car"
 and "scarf" are not "car".
 """
@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from functools import cache
 
 from lib_prodshot.errors import UnknownProduct
-from lib_prodshot.finding.lite.label_map import CONCEPTS, Concept
+from lib_prodshot.finding.lite.label_map import CATEGORIES, Category
 from lib_prodshot.products import ProductClass
 
 FINDER = "lite"
@@ -22,7 +22,7 @@ _ADVICE = (
     "--finder langsam)"
 )
 
-_OPENINGS = re.compile(r"^(?:(?:a|an|the|some|my|your|our|one|two|three|single)\s+|(?:pairs?|sets?|piece) of\s+)+")
+_DETERMINERS = re.compile(r"^(?:(?:a|an|the|some|my|your|our|one|two|three|single)\s+|(?:pairs?|sets?|piece) of\s+)+")
 _MODIFIERS = frozenset(
     """black white grey gray red green blue yellow orange purple violet pink brown beige cream tan navy turquoise teal
     gold golden silver bronze copper rose ivory khaki burgundy maroon olive dark light bright pale colourful colorful
@@ -34,14 +34,14 @@ _MODIFIERS = frozenset(
 )
 
 
-def concepts_of(product: ProductClass) -> tuple[tuple[Concept, ...], tuple[str, ...]]:
-    """What to look for, and a note for every phrase that was left out because it is not known.
+def categories_of(product: ProductClass) -> tuple[tuple[Category, ...], tuple[str, ...]]:
+    """The categories of a product, and a note for every phrase that is in none.
 
     Raises `UnknownProduct` when none of the product's phrases is known.
     """
-    known = {phrase: concept_of(phrase) for phrase in product.phrases}
-    found = dict.fromkeys(concept for concept in known.values() if concept is not None)
-    unknown = [phrase for phrase, concept in known.items() if concept is None]
+    known = {phrase: category_of(phrase) for phrase in product.phrases}
+    found = dict.fromkeys(category for category in known.values() if category is not None)
+    unknown = [phrase for phrase, category in known.items() if category is None]
     if not found:
         raise UnknownProduct(product.name, FINDER, nearest(unknown[0]), _ADVICE)
     notes = (f"the {FINDER} finder does not know {phrase!r} and looked for {product.name!r} by its other names"
@@ -49,9 +49,9 @@ def concepts_of(product: ProductClass) -> tuple[tuple[Concept, ...], tuple[str, 
     return tuple(found), tuple(notes)
 
 
-def concept_of(phrase: str) -> Concept | None:
-    """The concept that a phrase names, or None."""
-    words = _OPENINGS.sub("", " ".join(re.sub(r"['’]", "", phrase.lower()).replace("-", " ").split())).split()
+def category_of(phrase: str) -> Category | None:
+    """The category that a phrase names, or None."""
+    words = _DETERMINERS.sub("", " ".join(re.sub(r"['’]", "", phrase.lower()).replace("-", " ").split())).split()
     while words:
         for form in _singulars("".join(words)):
             if form in _index():
@@ -64,20 +64,20 @@ def concept_of(phrase: str) -> Concept | None:
 
 def nearest(phrase: str) -> tuple[str, ...]:
     """Up to three known names that resemble a phrase, or that it ends in."""
-    names = [name for concept in CONCEPTS for name in concept.names]
+    names = [name for category in CATEGORIES for name in category.names]
     close = get_close_matches(phrase.lower(), names, n=3, cutoff=0.6)
-    head = concept_of(phrase.split()[-1]) if phrase.split() else None
+    head = category_of(phrase.split()[-1]) if phrase.split() else None
     return tuple(dict.fromkeys([*([head.name] if head else []), *close]))[:3]
 
 
 def known_names() -> tuple[str, ...]:
-    """All concepts by their names, for lists and help."""
-    return tuple(concept.name for concept in CONCEPTS)
+    """Names of all categories, for lists and help."""
+    return tuple(category.name for category in CATEGORIES)
 
 
 @cache
-def _index() -> dict[str, Concept]:
-    return {name.replace(" ", ""): concept for concept in CONCEPTS for name in concept.names}
+def _index() -> dict[str, Category]:
+    return {name.replace(" ", ""): category for category in CATEGORIES for name in category.names}
 
 
 def _singulars(word: str) -> Iterator[str]:

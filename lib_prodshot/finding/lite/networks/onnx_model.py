@@ -1,4 +1,4 @@
-"""onnxruntime, loaded late and kept: one session for each model, on the CPU, the same result every time."""
+"""onnxruntime sessions: loaded lazily, on the CPU, deterministic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import numpy.typing as npt
 from lib_prodshot.errors import FinderError, FinderUnavailable, ProdshotError
 from lib_prodshot.finding.models.runtime import is_out_of_memory
 
-Batch = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float32]
+
+Batch = Floats
 """N×3×H×W, scaled as the model was trained."""
 
 
@@ -26,7 +28,7 @@ def default_threads() -> int:
     return min(os.cpu_count() or 1, 8)
 
 
-class Model:
+class OnnxModel:
     """One ONNX file; loaded at the first call, kept until `unload`."""
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
@@ -34,10 +36,10 @@ class Model:
         self._threads = threads or default_threads()
         self._run: Callable[[Batch], list[Any]] | None = None
 
-    def __call__(self, batch: Batch) -> list[npt.NDArray[np.float32]]:
-        """The model's outputs for a batch.
+    def __call__(self, batch: Batch) -> list[Floats]:
+        """Run the model on a batch and return its outputs.
 
-        When memory runs out the model gives back all it holds, is loaded again and tried once more. Raises
+        On out-of-memory the model is unloaded, loaded again and run once more. Raises
         `FinderUnavailable` without onnxruntime, `FinderError` when the file is damaged, the model fails, memory runs
         out twice, or an output is not finite.
         """
@@ -54,7 +56,7 @@ class Model:
             raise FinderError(f"the model {self._path.name} gave numbers that are not finite")
         return outputs
 
-    def _infer(self, batch: Batch) -> list[npt.NDArray[np.float32]] | None:
+    def _infer(self, batch: Batch) -> list[Floats] | None:
         """The outputs, or None when memory ran out."""
         try:
             if self._run is None:
@@ -68,7 +70,7 @@ class Model:
             raise FinderError(f"the model {self._path.name} failed: {error}") from error
 
     def unload(self) -> None:
-        """Give the memory back; the next call loads the model again."""
+        """Free the model's memory; the next call loads it again."""
         self._run = None
 
     def _load(self) -> Callable[[Batch], list[Any]]:
