@@ -66,6 +66,9 @@ def write_segmenter(shape: SegmenterShape, path: Path, seed: int = 0) -> Path:
     with building():
         module = segment_anything.build(shape)
     redraw(module, seed)
+    # the random projection of prompt positions is a buffer, no parameter
+    projection = module.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
+    projection.normal_(generator=torch.Generator().manual_seed(seed))
     torch.save(module.state_dict(), path)
     return path
 
