@@ -54,7 +54,7 @@ def select_instances(
         best = int(margins.argmax())
         if margins[best] >= 0:
             rank = float(row[best]) + (0.0 if region.kind == "detected" else _SALIENT_BONUS)
-            corners = _extended_to_whole(region, detections[best], features)
+            corners = _extended_to_object(region, detections[best], features)
             candidates.append((rank, Box(best, float(row[best]), corners)))
     ranked = [box for _, box in sorted(candidates, key=lambda pair: -pair[0])]
     kept: list[Box] = []
@@ -67,7 +67,7 @@ def select_instances(
     return sorted(kept, key=lambda box: -box.score)
 
 
-def _extended_to_whole(region: Region, detections: Sequence[FusedDetection], features: Features) -> Corners:
+def _extended_to_object(region: Region, detections: Sequence[FusedDetection], features: Features) -> Corners:
     """The region's corners, or those of the object of which it is a part (a laptop's lid, a bag's clasp).
 
     The object is a confident detection around it, else the salient region around a box that no detector supports.

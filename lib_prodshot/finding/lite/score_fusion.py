@@ -50,7 +50,7 @@ _DETECTORS_ONLY = (1.2, -1.6)
 
 NOT_IN_IMAGENET = frozenset({"suitcase"})
 PENALTY_FROM, PENALTY_SLOPE = 0.15, 2.5
-"""Of a thing that ImageNet has no name for the classifier is never sure: where its best guess passes this share
+"""On an object that ImageNet has no class for the classifier is never confident: where its best probability is higher
 (a belt's buckle .94, a handbag's purse .61; suitcases stay below .1), the detectors' logit falls with this slope."""
 
 OPERATING_POINT = -1.25
@@ -96,12 +96,11 @@ def category_logits(regions: Sequence[Region]) -> Scores:
 def _correct_confusions(probabilities: Scores, detected: Sequence[Scores]) -> None:
     """Move probability within `CONFUSIONS`, and the same share of the detectors' scores, which are confused alike."""
     columns = {category.name: column for column, category in enumerate(CATEGORIES)}
-    for name, resembled in CONFUSIONS:
-        to, source = columns[name], columns[resembled]
+    for name, confused_with in CONFUSIONS:
+        to, source = columns[name], columns[confused_with]
         taken = probabilities[:, source]
-        share = np.minimum(CONFUSION_FACTOR * probabilities[:, to] / np.maximum(taken, 1e-6), 1) * (1 - taken**2).clip(
-            0
-        )
+        ratio = CONFUSION_FACTOR * probabilities[:, to] / np.maximum(taken, 1e-6)
+        share = np.minimum(ratio, 1) * (1 - taken**2).clip(0)
         probabilities[:, to] += share * taken
         probabilities[:, source] -= share * taken
         for scores in detected:
@@ -110,7 +109,7 @@ def _correct_confusions(probabilities: Scores, detected: Sequence[Scores]) -> No
 
 
 def _classifier_penalty(regions: Sequence[Region]) -> Scores:
-    """How much the classifier's certainty about something else speaks against a thing it has no name for."""
+    """Penalty in logits, for categories that ImageNet lacks, by the classifier's confidence in some other class."""
     surest = np.array([float(region.probabilities.max()) for region in regions])
     return np.asarray(PENALTY_SLOPE * np.maximum(_logit(surest, 0.002) - np.log(PENALTY_FROM / (1 - PENALTY_FROM)), 0))
 

@@ -31,7 +31,7 @@ _MIN_PEAK = 0.1
 _MAX_OVERHANG, _MARGIN = 0.12, 0.04
 """What extends beyond a side of the box by more than `_MAX_OVERHANG` of its width or height is another object (an arm,
 the box a shoe came in) and is cut at `_MARGIN`; what ends before is the product's own (a strap, a heel that the box
-cut). Chosen without a search: less than the passes' quarter around the box, more than a detector's box is usually off."""
+cut). Chosen without a search: less than the passes' quarter around the box, more than a detector's usual error."""
 
 
 class LiteSegmenter:
@@ -49,7 +49,9 @@ class LiteSegmenter:
         """
         picture = as_rgb(picture)
         work, factor = cropping.working_copy(picture)
-        components = [_scaled(piece, 1 / factor) for piece in salient_components(self._extractor.saliency(work))]
+        components = [
+            _scaled(component, 1 / factor) for component in salient_components(self._extractor.saliency(work))
+        ]
         corners = [_clamped(box.corners, picture) for box in boxes]
         return [
             self._mask_of(picture, box, components, [other for other in corners if other is not box]) for box in corners
@@ -99,7 +101,7 @@ class LiteSegmenter:
 
 
 def _centred_on_threshold(saliency: Floats) -> Floats:
-    """Move the network's edge to 0.5, both sides linear."""
+    """Map the mask threshold to 0.5, linearly on both sides."""
     low, high = saliency / _MASK_THRESHOLD / 2, 0.5 + (saliency - _MASK_THRESHOLD) / (1 - _MASK_THRESHOLD) / 2
     return np.where(saliency < _MASK_THRESHOLD, low, high).astype(np.float32)
 
@@ -112,7 +114,7 @@ def _relative(corners: Corners, window: tuple[int, int, int, int], soft: Floats)
 
 
 def _clipped_to_object(soft: Floats, frame: Corners) -> Floats:
-    """The saliency without things beside the frame, and cut at each side beyond which something reaches far."""
+    """The saliency without other objects beside the frame, cut at each side beyond which something extends far."""
     limited = soft.copy()
     count, labels = cv2.connectedComponents((soft > _MASK_THRESHOLD).astype(np.uint8))
     within = np.bincount(labels[boxes.pixel_slices(frame)].ravel(), minlength=count)
@@ -135,7 +137,7 @@ def _clipped_to_object(soft: Floats, frame: Corners) -> Floats:
 
 
 def _normalised(soft: Floats, inside: tuple[slice, slice]) -> Floats:
-    """A faint saliency with its peak in the box brought to 1 and nothing outside the box."""
+    """The saliency inside the box divided by its peak, 0 outside; all 0 where even the peak is noise."""
     faint = np.zeros_like(soft)
     peak = float(soft[inside].max())
     if peak >= _MIN_PEAK:
@@ -156,7 +158,7 @@ def _clamped(corners: Corners, picture: Picture) -> Corners:
 
 def _grown(box: Corners, components: Sequence[Corners]) -> Corners:
     """The box together with the salient components that lie mostly in it: a detector's box often cuts a strap."""
-    joined = boxes.enclosing_box([box, *(piece for piece in components if boxes.containment(piece, box) > 0.5)])
+    joined = boxes.enclosing_box([box, *(other for other in components if boxes.containment(other, box) > 0.5)])
     return joined if boxes.area(joined) <= _MAX_GROWTH * boxes.area(box) else box
 
 
