@@ -37,7 +37,7 @@ ROOMS = {
     "finding.langsam.weights": "model_files",
     "finding.lite": "errors finding finding.lite.networks finding.models products weights",
     "finding.lite.conversion": "model_files",
-    "finding.lite.networks": "errors finding.models",
+    "finding.lite.networks": "errors finding finding.models",
     "finding.models": "errors finding products",
     "hosts": "errors finding hosts.compatibility hosts.nested_pass inpainting pictures products",
     "hosts.compatibility": "hosts inpainting request",
@@ -49,8 +49,8 @@ ROOMS = {
     "interpreter": "",
     "jobs": "enhancing errors finding jobs.files outcome pictures pipeline request schema",
     "jobs.files": "errors locks",
-    "jobs.folder": "'' errors jobs jobs.files jobs.report jobs.workers outcome request steps",
-    "jobs.report": "errors jobs jobs.files outcome overlay",
+    "jobs.folder": "'' errors jobs jobs.files jobs.report jobs.workers request steps",
+    "jobs.report": "errors jobs.files outcome overlay",
     "jobs.workers": "'' enhancing errors finding hosts.remote jobs jobs.files outcome request",
     "locks": "",
     "masks": "bounds errors finding",
@@ -67,7 +67,7 @@ ROOMS = {
     "steps": "enhancing errors masks outcome pictures preserve products schema",
     "training": "errors",
     "training.captioning": "errors jobs.files pictures training.dataset",
-    "training.dataset": "downloads errors jobs.files jobs.folder pictures preserve training.recipe",
+    "training.dataset": "downloads errors jobs.files pictures preserve training.recipe",
     "training.publishing": "'' downloads errors training training.recipe training.trainer",
     "training.recipe": "errors jobs.files schema",
     "training.trainer": "bootstrap downloads errors jobs.files training training.dataset training.recipe weights",
@@ -76,7 +76,7 @@ ROOMS = {
     "webui.api": "'' errors finding hosts overlay pictures request steps webui webui.jobs weights",
     "webui.folder": "enhancing errors finding hosts jobs jobs.folder jobs.report jobs.workers request schema webui "
     "webui.api webui.jobs webui.panel",
-    "webui.jobs": "errors jobs.folder webui",
+    "webui.jobs": "errors jobs.files webui",
     "webui.panel": "downloads errors finding hosts hosts.compatibility hosts.generation model_files outcome pictures "
     "products request training.publishing webui weights",
     "webui.training": "errors hosts schema training training.captioning training.dataset training.publishing "
