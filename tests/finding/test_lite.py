@@ -11,11 +11,11 @@ from lib_prodshot.errors import FinderError, UnknownProduct, WeightsError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Box
 from lib_prodshot.finding.lite import detector, instance_selection, score_fusion, segmenter
+from lib_prodshot.finding.lite.augmentation import Detections
 from lib_prodshot.finding.lite.boxes import FusedDetection
 from lib_prodshot.finding.lite.features import Features, Region
 from lib_prodshot.finding.lite.label_map import CATEGORIES, COCO, IMAGENET, OPENIMAGES
 from lib_prodshot.finding.lite.networks.onnx_model import OnnxModel
-from lib_prodshot.finding.lite.test_time_augmentation import Detections
 from lib_prodshot.finding.lite.vocabulary import categories_of, category_of, known_names
 from lib_prodshot.request import parse_products
 

@@ -17,12 +17,12 @@ import numpy as np
 
 from lib_prodshot.finding.interface import Picture
 from lib_prodshot.finding.lite import boxes, cropping
+from lib_prodshot.finding.lite.augmentation import Detections, detect
 from lib_prodshot.finding.lite.boxes import Corners, FusedDetection
 from lib_prodshot.finding.lite.label_map import PRODUCT_COLUMNS
 from lib_prodshot.finding.lite.networks import classifier
 from lib_prodshot.finding.lite.networks.onnx_model import Floats, OnnxModel
 from lib_prodshot.finding.lite.networks.saliency import resized_to, saliency_map
-from lib_prodshot.finding.lite.test_time_augmentation import Detections, detect
 
 Kind = Literal["salient", "component", "detected"]
 
