@@ -26,10 +26,11 @@ import numpy as np
 from benchmarks.overhead import timed_models
 from lib_prodshot.enhancing import load_enhancer
 from lib_prodshot.finding.registry import load_finder
+from lib_prodshot.jobs.files.staging import make_folder
 from lib_prodshot.jobs.folder.runner import FolderJob, Runner
-from lib_prodshot.jobs.processor import Worker, make_folder
+from lib_prodshot.jobs.processor import PictureProcessor
 from lib_prodshot.jobs.report.report import Report
-from lib_prodshot.jobs.workers.local_pool import LocalCrew, engines_for, local_crew
+from lib_prodshot.jobs.workers.local_pool import LocalPool, engines_for, local_pool
 from lib_prodshot.request import Request
 from tests.jobs import photographs
 from tests.jobs.tools import finder as fixed_finder
@@ -47,7 +48,7 @@ def retouch(folder: Path, pictures: int, side: int) -> None:
         serial = perf_counter() - start
     with timed_models() as models:
         start = perf_counter()
-        runner = Runner(FolderJob(folder / "photos", folder / "job", REQUEST, recursive=True), local_crew(REQUEST))
+        runner = Runner(FolderJob(folder / "photos", folder / "job", REQUEST, recursive=True), local_pool(REQUEST))
         runner.start()
         summary = runner.result()
         spent = perf_counter() - start
@@ -61,7 +62,7 @@ def retouch(folder: Path, pictures: int, side: int) -> None:
 
 def one_after_another(folder: Path, names: list[str]) -> None:
     make_folder(folder / "loop")
-    worker = Worker(REQUEST, load_finder("lite"), load_enhancer("retouch"))
+    worker = PictureProcessor(REQUEST, load_finder("lite"), load_enhancer("retouch"))
     with Report(folder / "loop") as report:
         for number, name in enumerate(names):
             report.add(worker.process(folder / "photos" / name, folder / "loop", str(number)))
@@ -75,7 +76,7 @@ def webui(folder: Path, pictures: int, side: int) -> None:
         doubles = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(number)]
         try:
             addresses = [str(double.stdout and double.stdout.readline()).strip() for double in doubles]
-            crew = LocalCrew(
+            crew = LocalPool(
                 request,
                 "fixed",
                 lambda: fixed_finder(0.3),

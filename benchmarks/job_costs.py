@@ -16,10 +16,10 @@ from benchmarks.measure import Ratio, compare
 from benchmarks.overhead import make_pictures, timed_models
 from lib_prodshot.enhancing import load_enhancer
 from lib_prodshot.jobs.folder.runner import FolderJob, Runner
-from lib_prodshot.jobs.processor import Worker
+from lib_prodshot.jobs.processor import PictureProcessor
 from lib_prodshot.jobs.report import contact_sheet
 from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME, Report
-from lib_prodshot.jobs.workers.local_pool import local_crew
+from lib_prodshot.jobs.workers.local_pool import local_pool
 from lib_prodshot.outcome import Audit, Detection, Outcome, Verdict, csv_cells
 from lib_prodshot.request import Request
 from tests.finders import fixed_finder
@@ -40,7 +40,7 @@ def throughput(rounds: int) -> Iterator[Ratio]:
             with timed_models() as models:
                 start = perf_counter()
                 job = FolderJob(Path(made) / "photos", Path(made) / f"out{number}", request, recursive=True)
-                runner = Runner(job, local_crew(request))
+                runner = Runner(job, local_pool(request))
                 runner.start()
                 runner.result()
                 values.append((perf_counter() - start) / models.seconds)
@@ -56,7 +56,7 @@ def memory(rounds: int) -> Iterator[Ratio]:
         out.mkdir()
         source = make_pictures(Path(made), 512)[0]
         Image.open(source).resize((256, 256)).save(source)
-        worker = Worker(Request(products="mug"), fixed_finder(), load_enhancer("retouch"))
+        worker = PictureProcessor(Request(products="mug"), fixed_finder(), load_enhancer("retouch"))
         held = []
         for number in range(MANY + 1):
             if worker.process(source, out, "again").status != "found":

@@ -24,7 +24,7 @@ from PIL import Image
 
 from lib_prodshot.enhancing import load_enhancer
 from lib_prodshot.finding.registry import load_finder
-from lib_prodshot.jobs.processor import Worker
+from lib_prodshot.jobs.processor import PictureProcessor
 from lib_prodshot.jobs.report.report import Report
 from lib_prodshot.pictures.png import COMPRESSION
 from lib_prodshot.request import Request
@@ -113,7 +113,7 @@ class Measure:
         return (self.total - self.models - self.files) / (self.models + self.files)
 
 
-def measure(worker: Worker, report: Report, source: Path, out: Path, clock: ModelClock) -> Measure:
+def measure(worker: PictureProcessor, report: Report, source: Path, out: Path, clock: ModelClock) -> Measure:
     """One picture through `enhance`, then its bare floor; the picture must be found and left intact outside."""
     clock.seconds = 0.0
     start = perf_counter()
@@ -149,7 +149,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, timed_models() as clock:
         inputs, out = Path(folder), Path(folder) / "out"
         out.mkdir()
-        worker = Worker(REQUEST, load_finder("lite"), load_enhancer("retouch"))
+        worker = PictureProcessor(REQUEST, load_finder("lite"), load_enhancer("retouch"))
         with Report(out) as report:
             for side, limit in LIMITS.items():
                 sources = make_pictures(inputs, side)

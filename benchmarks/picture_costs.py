@@ -19,7 +19,7 @@ from lib_prodshot import masks, pictures, preserve
 from lib_prodshot.enhancing import load_enhancer
 from lib_prodshot.finding.interface import Box, Find
 from lib_prodshot.finding.registry import load_finder
-from lib_prodshot.jobs.processor import Worker
+from lib_prodshot.jobs.processor import PictureProcessor
 from lib_prodshot.jobs.report.report import Report
 from lib_prodshot.pictures import LoadedPicture
 from lib_prodshot.request import Request
@@ -35,7 +35,7 @@ def overhead(rounds: int) -> Iterator[Ratio]:
     with tempfile.TemporaryDirectory() as folder, timed_models() as clock:
         out = Path(folder) / "out"
         out.mkdir()
-        worker = Worker(REQUEST, load_finder("lite"), load_enhancer("retouch"))
+        worker = PictureProcessor(REQUEST, load_finder("lite"), load_enhancer("retouch"))
         with Report(out) as report:
             for side, limit in LIMITS.items():
                 sources = make_pictures(Path(folder), side)
@@ -70,7 +70,7 @@ def skip(rounds: int) -> Iterator[Ratio]:
         source = make_pictures(Path(folder), 512)[0]
         finder, request = load_finder("lite"), Request(products="coffee cup", finder="lite")
         picture = pictures.read(source).seen()
-        worker = Worker(request, finder, load_enhancer("retouch"))
+        worker = PictureProcessor(request, finder, load_enhancer("retouch"))
         with Report(out) as report:
 
             def whole() -> None:

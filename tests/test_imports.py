@@ -36,7 +36,7 @@ def test_the_package_costs_under_50_ms() -> None:
 
 
 @pytest.mark.parametrize(
-    "room", ["request", "outcome", "pipeline", "finding.registry", "weights", "control", "jobs.one_file", "cli"]
+    "room", ["request", "outcome", "pipeline", "finding.registry", "weights", "control", "jobs.processor", "cli"]
 )
 def test_no_core_room_loads_torch_or_a_web_framework(room: str) -> None:
     code = f"import sys, json, lib_prodshot.{room}; print(json.dumps([n.split('.')[0] for n in sys.modules]))"

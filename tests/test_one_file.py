@@ -14,7 +14,8 @@ from PIL import Image
 
 from lib_prodshot import pictures
 from lib_prodshot.enhancing.interface import Enhanced, Task
-from lib_prodshot.jobs.processor import Worker, output_stems
+from lib_prodshot.jobs.files.names import output_stems
+from lib_prodshot.jobs.processor import PictureProcessor
 from lib_prodshot.request import Request
 from tests.finders import fixed_finder
 
@@ -40,8 +41,8 @@ def save(path: Path, level: int = 100, **options: object) -> Path:
 
 
 @pytest.fixture
-def worker() -> Worker:
-    return Worker(REQUEST, fixed_finder(darkest=50), Brighter())
+def worker() -> PictureProcessor:
+    return PictureProcessor(REQUEST, fixed_finder(darkest=50), Brighter())
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def out(tmp_path: Path) -> Path:
     return folder
 
 
-def test_found_writes_picture_mask_and_alpha(worker: Worker, tmp_path: Path, out: Path) -> None:
+def test_found_writes_picture_mask_and_alpha(worker: PictureProcessor, tmp_path: Path, out: Path) -> None:
     source = save(tmp_path / "car.jpg")
     before = digest(source)
     outcome = worker.process(source, out, "car")
@@ -65,7 +66,7 @@ def test_found_writes_picture_mask_and_alpha(worker: Worker, tmp_path: Path, out
     assert set(np.unique(np.asarray(Image.open(out / "car.mask.png")))) == {0, 255}
 
 
-def test_skipped_is_a_byte_copy(worker: Worker, tmp_path: Path, out: Path) -> None:
+def test_skipped_is_a_byte_copy(worker: PictureProcessor, tmp_path: Path, out: Path) -> None:
     source = save(tmp_path / "dark.jpg", level=5, quality=31, comment=b"kept")
     outcome = worker.process(source, out, "dark")
     assert outcome.status == "skipped" and outcome.output_file == str(out / "dark.jpg")
@@ -75,7 +76,7 @@ def test_skipped_is_a_byte_copy(worker: Worker, tmp_path: Path, out: Path) -> No
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", None])
 def test_bad_input_fails_with_its_reason_and_leaves_nothing(
-    worker: Worker, tmp_path: Path, out: Path, content: bytes | None
+    worker: PictureProcessor, tmp_path: Path, out: Path, content: bytes | None
 ) -> None:
     source = tmp_path / "bad.png"
     if content is None:
@@ -87,7 +88,7 @@ def test_bad_input_fails_with_its_reason_and_leaves_nothing(
     assert not list(out.iterdir())
 
 
-def test_a_folder_equal_to_the_input_s_is_refused(worker: Worker, tmp_path: Path) -> None:
+def test_a_folder_equal_to_the_input_s_is_refused(worker: PictureProcessor, tmp_path: Path) -> None:
     source = save(tmp_path / "car.png")
     before = digest(source)
     outcome = worker.process(source, tmp_path, "car")
@@ -98,14 +99,14 @@ def test_a_folder_equal_to_the_input_s_is_refused(worker: Worker, tmp_path: Path
 def test_no_result_is_written_over_another_input(tmp_path: Path, out: Path) -> None:
     source, other = save(tmp_path / "car.png"), save(out / "car.png", level=90)
     before = digest(other)
-    worker = Worker(REQUEST, fixed_finder(), Brighter(), frozenset({source.resolve(), other.resolve()}))
+    worker = PictureProcessor(REQUEST, fixed_finder(), Brighter(), frozenset({source.resolve(), other.resolve()}))
     outcome = worker.process(source, out, "car")
     assert outcome.status == "failed" and "one of the pictures given" in outcome.verdict.reason
     assert digest(other) == before and len(list(out.iterdir())) == 1
 
 
 def test_a_full_disk_leaves_nothing_half_written(
-    worker: Worker, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+    worker: PictureProcessor, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = save(tmp_path / "car.png")
 
@@ -127,7 +128,7 @@ def test_a_bug_in_a_library_fails_the_picture_only(tmp_path: Path, out: Path) ->
             raise ZeroDivisionError("division by zero")
 
     source = save(tmp_path / "car.png")
-    outcome = Worker(REQUEST, fixed_finder(), Broken()).process(source, out, "car")
+    outcome = PictureProcessor(REQUEST, fixed_finder(), Broken()).process(source, out, "car")
     assert outcome.status == "failed" and "ZeroDivisionError" in outcome.verdict.reason
     assert not list(out.iterdir())
 
@@ -140,7 +141,7 @@ def test_stems_never_clash() -> None:
     assert len(written) == len(set(written))
 
 
-def test_the_outcome_is_one_json_line_without_arrays(worker: Worker, tmp_path: Path, out: Path) -> None:
+def test_the_outcome_is_one_json_line_without_arrays(worker: PictureProcessor, tmp_path: Path, out: Path) -> None:
     outcome = worker.process(save(tmp_path / "car.png"), out, "car")
     line = json.loads(json.dumps(outcome.to_json()))
     assert line["status"] == "found" and line["audit"]["changed_outside"] == 0

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from lib_prodshot.jobs.settings import job_setting
 from lib_prodshot.request import Request
 
 if TYPE_CHECKING:
-    from lib_prodshot.jobs.folder.runner import Crew, Progress, Runner
+    from lib_prodshot.jobs.folder.runner import Progress, Runner
+    from lib_prodshot.jobs.workers.interface import WorkerPool
 
 LOCAL_CLUSTER = "local"
 
@@ -54,7 +56,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do the job; exit code 1 when any picture failed, 130 when it was interrupted."""
+    """Run the job; exit code 1 when any picture failed, 130 when it was interrupted."""
     from lib_prodshot.jobs.folder.runner import FolderJob, Runner
 
     request = request_from(arguments)
@@ -69,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         dry_run=arguments.dry_run,
         keep_times=arguments.keep_times,
     )
-    runner = Runner(job, _crew(arguments, request))
+    runner = Runner(job, _pool(arguments, request))
     runner.start()
     with _interruptible(runner):
         _watch(runner)
@@ -90,7 +92,7 @@ def _positive(text: str) -> int:
 
 
 def _check(arguments: argparse.Namespace, request: Request) -> None:
-    """What goes together. Raises `RequestError`."""
+    """Check options that belong together. Raises `RequestError`."""
     if request.engine == "inpaint" and not arguments.webui and not arguments.dry_run:
         raise RequestError([FieldProblem("webui", "the engine 'inpaint' needs a WebUI: add --webui http://host:port")])
     if request.engine != "inpaint" and arguments.webui:
@@ -99,20 +101,20 @@ def _check(arguments: argparse.Namespace, request: Request) -> None:
         raise RequestError([FieldProblem("workers", "workers are those of a Ray cluster: add --ray")])
 
 
-def _crew(arguments: argparse.Namespace, request: Request) -> Crew:
+def _pool(arguments: argparse.Namespace, request: Request) -> WorkerPool:
     if arguments.ray is None:
-        from lib_prodshot.jobs.workers.local_pool import local_crew
+        from lib_prodshot.jobs.workers.local_pool import local_pool
 
-        return local_crew(
+        return local_pool(
             request, models_dir=arguments.models_dir, webuis=arguments.webui, dry_run=arguments.dry_run, say=say
         )
-    from lib_prodshot.jobs.workers.ray_pool import ray_crew
+    from lib_prodshot.jobs.workers.ray_pool import RayPool, chosen_finder
 
-    return ray_crew(
+    return RayPool(
         request,
+        partial(chosen_finder, request.finder, arguments.models_dir),
         address=None if arguments.ray == LOCAL_CLUSTER else arguments.ray,
-        workers=arguments.workers,
-        models_dir=arguments.models_dir,
+        worker_count=arguments.workers,
         webuis=arguments.webui,
         dry_run=arguments.dry_run,
         say=say,
@@ -120,7 +122,7 @@ def _crew(arguments: argparse.Namespace, request: Request) -> Crew:
 
 
 def _watch(runner: Runner) -> None:
-    """A progress line until the job is over."""
+    """Show a progress line until the job has ended."""
     with tqdm(unit="picture", disable=None, file=sys.stderr) as bar:
         while not runner.wait(0.2):
             _show(bar, runner.progress)
@@ -137,7 +139,7 @@ def _show(bar: tqdm[Any], progress: Progress) -> None:
 
 
 def _interruptible(runner: Runner) -> AbstractContextManager[None]:
-    """Ctrl-C (or SIGTERM) finishes the pictures at hand; a second one ends the process now."""
+    """Make Ctrl-C (or SIGTERM) finish the pictures in progress; a second one ends the process at once."""
 
     def interrupt(_which: int) -> None:
         if runner.progress.state == "stopping":

@@ -1,4 +1,4 @@
-"""What goes to a terminal, and what comes from it: sentences, and Ctrl-C."""
+"""Terminal output (one sentence a line) and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from types import FrameType
 
 
 def shown(text: str) -> str:
-    """Text for one line of a terminal: letters that would move its cursor, colour it or break the line (file names may
-    hold any) stand there as escapes."""
+    """Escape all unprintable letters, so that no file name moves a terminal's cursor, colours it or breaks the line."""
     if text.isprintable():
         return text
     return "".join(
@@ -20,7 +19,7 @@ def shown(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """One sentence on standard error, above a progress bar that is being drawn."""
+    """Print one sentence to standard error, above a progress bar that is being drawn."""
     from tqdm import tqdm
 
     tqdm.write(shown(f"prodshot: {text}"), file=sys.stderr)
@@ -28,7 +27,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def on_interrupt(interrupt: Callable[[int], None]) -> Iterator[None]:
-    """Inside, Ctrl-C and SIGTERM call `interrupt` with the signal instead of ending the process."""
+    """Call `interrupt` with the signal at Ctrl-C and SIGTERM while the block runs, instead of ending the process."""
 
     def handle(which: int, _frame: FrameType | None) -> None:
         interrupt(which)

@@ -28,14 +28,14 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Look at every picture; exit code 1 when any failed."""
     from lib_prodshot.finding.registry import load_finder
-    from lib_prodshot.jobs.processor import Worker
+    from lib_prodshot.jobs.processor import PictureProcessor
 
     request = request_from(arguments)
     paths = picture_files(arguments.paths, "prodshot batch FOLDER --dry-run --out DIR --products …")
-    worker = Worker(request, load_finder(request.finder, arguments.models_dir))
+    processor = PictureProcessor(request, load_finder(request.finder, arguments.models_dir))
     failed = 0
     for path in tqdm(paths, unit="picture", disable=None, file=sys.stderr):
-        outcome = worker.look(path)
+        outcome = processor.detect(path)
         failed += outcome.status == "failed"
         tqdm.write(json.dumps(outcome.to_json()) if arguments.json else shown(one_line(outcome)), file=sys.stdout)
         sys.stdout.flush()

@@ -78,14 +78,14 @@ def _selftest(finder: str, models_dir: Path | None) -> int:
     """
     from lib_prodshot.commands.demo import PHOTOGRAPHS, PRODUCTS, find_photographs
     from lib_prodshot.finding.registry import load_finder
-    from lib_prodshot.jobs.processor import Worker
+    from lib_prodshot.jobs.processor import PictureProcessor
     from lib_prodshot.request import Request
 
-    worker = Worker(Request(products=PRODUCTS), load_finder(finder, models_dir))
-    print(f"self-test of the finder {worker.finder.name}: {PRODUCTS}")
+    processor = PictureProcessor(Request(products=PRODUCTS), load_finder(finder, models_dir))
+    print(f"self-test of the finder {processor.finder.name}: {PRODUCTS}")
     wrong = 0
     for photograph in find_photographs():
-        outcome = worker.look(photograph)
+        outcome = processor.detect(photograph)
         expected = PHOTOGRAPHS[photograph.name]
         right = outcome.status == expected
         wrong += not right

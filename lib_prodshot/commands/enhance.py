@@ -34,10 +34,12 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Take every picture through the house; exit code 1 when any failed."""
+    """Process every picture; exit code 1 when any failed."""
     from lib_prodshot.finding.registry import load_finder
-    from lib_prodshot.jobs.files.staging import sole_writer
-    from lib_prodshot.jobs.processor import Worker, make_folder, name_limit, output_stems, real_path
+    from lib_prodshot.jobs.files.names import name_limit, output_stems
+    from lib_prodshot.jobs.files.reading import real_path
+    from lib_prodshot.jobs.files.staging import make_folder, sole_writer
+    from lib_prodshot.jobs.processor import PictureProcessor
 
     request = request_from(arguments)
     paths = picture_files(arguments.paths, "prodshot batch FOLDER --out DIR --products …")
@@ -46,14 +48,14 @@ def run(arguments: argparse.Namespace) -> int:
     make_folder(arguments.out)
     inputs = frozenset(map(real_path, paths))
     finder = load_finder(request.finder, arguments.models_dir)
-    worker = Worker(request, finder, enhancer, inputs, keep_times=arguments.keep_times)
+    processor = PictureProcessor(request, finder, enhancer, inputs, keep_times=arguments.keep_times)
     statuses: Counter[str] = Counter()
     stems = output_stems(paths, name_limit(arguments.out))
     with sole_writer(arguments.out), Report(arguments.out, redone=[str(path) for path in paths]) as report:
         for note in report.notes:
             say(note)
         for path, stem in tqdm(list(zip(paths, stems)), unit="picture", disable=None, file=sys.stderr):
-            outcome = worker.process(path, arguments.out, stem)
+            outcome = processor.process(path, arguments.out, stem)
             report.add(outcome)
             statuses[outcome.status] += 1
             if outcome.status == "failed":
@@ -64,10 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _enhancer(request: Request, webui: str | None) -> Enhancer:
-    """The engine that the request names, in this process or on a WebUI.
+    """Return the enhancer of the request's engine, in this process or on a WebUI.
 
     Raises `RequestError` when the two options do not go together, `ProdshotError` for a WebUI that does not answer
-    or lacks what is asked for.
+    or does not have what is requested.
     """
     if request.engine != "inpaint":
         from lib_prodshot.enhancing import load_enhancer

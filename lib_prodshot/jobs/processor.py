@@ -1,16 +1,12 @@
-"""One file through the house: read it, run the pipeline, put its results in a folder, say what happened."""
+"""One picture file: read it, run the pipeline, write its results into a folder."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
-import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
 from pathlib import Path
 from time import perf_counter
 
@@ -18,30 +14,16 @@ from lib_prodshot import pictures, pipeline
 from lib_prodshot.enhancing.interface import Enhancer
 from lib_prodshot.errors import OutputError, PictureError, ProdshotError, RequestError
 from lib_prodshot.finding.finder import Finder
-from lib_prodshot.jobs.files.reading import within
-from lib_prodshot.jobs.files.staging import Staging, short_suffix
+from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, is_shortened, short_suffix
+from lib_prodshot.jobs.files.reading import READ_TIMEOUT, Stamp, is_unchanged, real_path, stamp_of, with_timeout
+from lib_prodshot.jobs.files.staging import Staging
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.request import Request
 
-Stamp = tuple[int, int]
-
-READ_PATIENCE = 600.0
-"""Seconds after which a picture whose file is still being read and decoded has failed. The largest pictures take some
-seconds; more than that is a disk that does not answer, or a file made to keep a decoder busy."""
-
-NAME_LIMIT = 255
-"""Bytes of a file name in UTF-8: the limit of Linux' file systems and of APFS. NTFS has room for more, but results are
-called alike wherever they are made."""
-
-_KINDS = (".mask.png", ".alpha.png")
-"""What follows the stem in the names of the results beside the picture."""
-
-_HASH_LETTERS = 10
-
 
 @dataclass(frozen=True)
-class Worker:
-    """What stays loaded from picture to picture. Without an enhancer nothing but the report is made (a dry run).
+class PictureProcessor:
+    """Runs the pipeline on picture files, with one loaded finder and enhancer; without an enhancer it writes nothing.
 
     `inputs` are the resolved paths of all pictures of the run: no result is ever written over one of them.
     `keep_times`: results get the input's modification time; the copy of a skipped picture always does.
@@ -54,14 +36,16 @@ class Worker:
     progress: Callable[[str], None] = field(default=lambda stage: None)
     keep_times: bool = False
 
-    def look(self, source: Path) -> Outcome:
+    def detect(self, source: Path) -> Outcome:
         """Run the pipeline on the file `source` and write nothing. Raises `RequestError` only."""
         outcome, _ = self._run(source)
         return outcome
 
     def process(self, source: Path, folder: Path, stem: str) -> Outcome:
-        """Run the pipeline on `source` and put `stem`.png (or the input's own lossless format), `stem`.mask.png and
-        `stem`.alpha.png into `folder`; of a skipped picture a byte copy. A failure leaves no file behind.
+        """Run the pipeline on `source` and write its results into `folder`.
+
+        Those are `stem`.png (or the input's own lossless format), `stem`.mask.png and `stem`.alpha.png; of a skipped
+        picture a byte copy. A failure leaves no file behind.
 
         Raises `RequestError` only: everything else is the outcome 'failed' with its reason.
         """
@@ -77,9 +61,9 @@ class Worker:
                 self._write_skipped(outcome, source, folder, stem, stamp)
         except (OutputError, PictureError) as error:
             return self._failed(source, str(error), outcome)
-        except Exception as error:  # an encoder's bug is this picture's trouble alone
+        except Exception as error:  # an encoder's bug fails this picture alone
             return self._failed(source, pipeline.unforeseen(error), outcome)
-        if outcome.output_file and _is_shortened(source, stem):
+        if outcome.output_file and is_shortened(source, stem):
             outcome.notes = (*outcome.notes, f"the name is too long for the results, which are called {stem}")
         outcome.seconds["write"] = perf_counter() - start
         return outcome
@@ -92,7 +76,7 @@ class Worker:
             outcome = pipeline.run(loaded, self.request, self.finder, self.enhancer, self.progress)
         except RequestError:
             raise
-        except _NoAnswer as error:
+        except _ReadTimeout as error:
             failed = self._failed(source, str(error))
             failed.seconds = {"read": perf_counter() - start}
             return failed, None
@@ -105,8 +89,7 @@ class Worker:
         return outcome, loaded
 
     def _failed(self, source: Path, reason: str, outcome: Outcome | None = None) -> Outcome:
-        names = tuple(item.name for item in self.request.classes)
-        failed = outcome or Outcome(Verdict("failed", reason), names, self.finder.name, file=str(source))
+        failed = outcome or failed_outcome(self.request, self.finder.name, reason, source)
         failed.fail(reason)
         return failed
 
@@ -115,131 +98,56 @@ class Worker:
     ) -> None:
         assert outcome.result is not None and outcome.mask is not None and outcome.alpha is not None
         name = stem + pictures.output_suffix(loaded)
-        mask, alpha = (stem + kind for kind in _KINDS)
-        self._refuse_inputs(folder, name, mask, alpha)
-        with Staging(folder, modified=stamp[1] if stamp and self.keep_times else None) as staging:
-            pictures.write(outcome.result, staging.path(name))
-            pictures.write_grey(outcome.mask, staging.path(mask), loaded)
-            pictures.write_grey(outcome.alpha, staging.path(alpha), loaded)
+        mask, alpha = stem + MASK_SUFFIX, stem + ALPHA_SUFFIX
+        kept = stamp if self.keep_times else None
+        with staged_results(outcome, folder, (name, mask, alpha), self.inputs, kept) as to:
+            pictures.write(outcome.result, to(name))
+            pictures.write_grey(outcome.mask, to(mask), loaded)
+            pictures.write_grey(outcome.alpha, to(alpha), loaded)
         outcome.output_file, outcome.mask_file = str(folder / name), str(folder / mask)
-        _note_time(outcome, staging)
 
     def _write_skipped(self, outcome: Outcome, source: Path, folder: Path, stem: str, stamp: Stamp | None) -> None:
         if self.enhancer is None:
             return
         name = stem + short_suffix(source)
-        self._refuse_inputs(folder, name)
-        with Staging(folder, modified=stamp[1] if stamp else None) as staging:
-            copy = staging.path(name)
+        with staged_results(outcome, folder, (name,), self.inputs, stamp) as to:
             with suppress(FileNotFoundError):
-                shutil.copyfile(source, copy)
-            if not is_as_then(source, stamp):
+                shutil.copyfile(source, to(name))
+            if not is_unchanged(source, stamp):
                 raise PictureError(f"{source} changed while it was worked on")
         outcome.output_file = str(folder / name)
-        _note_time(outcome, staging)
-
-    def _refuse_inputs(self, folder: Path, *names: str) -> None:
-        for name in names:
-            if real_path(folder / name) in self.inputs:
-                raise OutputError(f"{folder / name} is itself one of the pictures given; choose another output folder")
 
 
-class _NoAnswer(PictureError):
-    """The file is still being read when nobody waits any more; another time it may go better."""
+def failed_outcome(request: Request, finder: str, reason: str, source: Path | None = None) -> Outcome:
+    """Return the outcome of a picture that failed before the pipeline ran."""
+    names = tuple(product.name for product in request.classes)
+    return Outcome(Verdict("failed", reason), names, finder, file="" if source is None else str(source))
 
 
-def _read(source: Path) -> pictures.LoadedPicture:
-    try:
-        return within(READ_PATIENCE, partial(pictures.read, source))
-    except TimeoutError as error:
-        raise _NoAnswer(f"{source} could not be read within {READ_PATIENCE:g} s") from error
+@contextmanager
+def staged_results(
+    outcome: Outcome, folder: Path, names: tuple[str, ...], inputs: frozenset[Path], stamp: Stamp | None
+) -> Iterator[Callable[[str], Path]]:
+    """Stage the results `names` of one picture; yields the function that gives each its temporary path.
 
-
-def stamp_of(path: Path) -> Stamp | None:
-    """Size and time of a file, by which a change is seen; None when it is gone."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
-
-
-def is_as_then(path: Path, stamp: Stamp | None) -> bool:
-    """Whether a file is the one that had this stamp. One that gave none, then or now, is not."""
-    return stamp is not None and stamp_of(path) == stamp
-
-
-def real_path(path: Path) -> Path:
-    """The path without links, which may lead nowhere or in circles (`Path.resolve` raises for those)."""
-    return Path(os.path.realpath(path))
-
-
-def _note_time(outcome: Outcome, staging: Staging) -> None:
+    The files get the modification time of `stamp`, where there is one; that this did not work is noted in the outcome.
+    Raises `OutputError` for a name in `folder` that is one of `inputs` (resolved paths), and as `Staging`.
+    """
+    for name in names:
+        if real_path(folder / name) in inputs:
+            raise OutputError(f"{folder / name} is itself one of the pictures given; choose another output folder")
+    with Staging(folder, modified=stamp[1] if stamp else None) as staging:
+        yield staging.path
     if staging.time_note:
         outcome.notes = (*outcome.notes, staging.time_note)
 
 
-def make_folder(folder: Path) -> None:
-    """Make the output folder. Raises `OutputError` when it cannot be made or written into."""
+class _ReadTimeout(PictureError):
+    """The file could not be read in time; another run may succeed."""
+
+
+def _read(source: Path) -> pictures.LoadedPicture:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
-    if not os.access(folder, os.W_OK):
-        raise OutputError(f"cannot write into {folder}: permission denied")
-
-
-def name_limit(folder: Path) -> int:
-    """Bytes that a file name may have in a folder, which need not exist yet; at most `NAME_LIMIT`."""
-    if not hasattr(os, "pathconf"):
-        return NAME_LIMIT
-    for place in (folder, *folder.parents):
-        with suppress(OSError, ValueError):
-            # fewer where names are encrypted (eCryptfs: 143); negative where nobody knows
-            own = os.pathconf(place, "PC_NAME_MAX")
-            return min(NAME_LIMIT, own) if own > 0 else NAME_LIMIT
-    return NAME_LIMIT
-
-
-def output_stems(sources: Sequence[Path], limit: int = NAME_LIMIT) -> list[str]:
-    """A stem for each file's results so that none overwrites another's: its own name without the suffix; with the
-    suffix, then with a number, where an earlier file has taken that ('a.jpg' and 'a.png'; 'a.png' and 'a.mask.png').
-
-    A stem that leaves no room for the results' endings within `limit` bytes is cut, and ends in '~' and a hash of
-    what it would have been: the same in every run, whatever else is in the folder.
-    """
-    taken: set[str] = set()
-    stems: list[str] = []
-    for source in sources:
-        stem = next(fitting for fitting in _candidates(source, limit) if not taken & _claims(fitting))
-        taken |= _claims(stem)
-        stems.append(stem)
-    return stems
-
-
-def _candidates(source: Path, limit: int) -> Iterator[str]:
-    suffix = short_suffix(source)
-    room = limit - max(len(os.fsencode(ending)) for ending in (*_KINDS, suffix))
-    yield _fitted(source.name.removesuffix(suffix), room)
-    yield _fitted(source.name, room)
-    yield from (_fitted(f"{source.name}-{number}", room) for number in count(2))
-
-
-def _fitted(stem: str, room: int) -> str:
-    """The stem in at most `room` bytes, never cut within a letter."""
-    if len(os.fsencode(stem)) <= room:
-        return stem
-    end = "~" + hashlib.sha256(os.fsencode(stem)).hexdigest()[:_HASH_LETTERS]
-    head = stem[: room - len(end)]
-    while len(os.fsencode(head)) + len(end) > room:
-        head = head[:-1]
-    return head + end
-
-
-def _is_shortened(source: Path, stem: str) -> bool:
-    return stem != source.name.removesuffix(short_suffix(source)) and not stem.startswith(source.name)
-
-
-def _claims(stem: str) -> set[str]:
-    # folded, for file systems that take A.png and a.png, or é in one letter and in two, for one file
-    return {unicodedata.normalize("NFC", stem + kind).casefold() for kind in ("", *(Path(k).stem for k in _KINDS))}
+        return with_timeout(READ_TIMEOUT, partial(pictures.read, source))
+    except TimeoutError as error:
+        raise _ReadTimeout(f"{source} could not be read within {READ_TIMEOUT:g} s") from error

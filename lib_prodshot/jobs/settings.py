@@ -1,4 +1,4 @@
-"""What a folder job takes beside the request: the same names, defaults, ranges and words at every door."""
+"""The settings of a folder job beside the request's, with the same names, defaults, ranges and help everywhere."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ SETTINGS = (
         infotext="",
     ),
 )
-"""In the order in which they are asked for."""
+"""In the order in which forms show them."""
 
 
 def job_setting(name: str) -> Setting:
-    """One of them. Raises KeyError for an unknown name."""
+    """Return one of them. Raises KeyError for an unknown name."""
     return {known.name: known for known in SETTINGS}[name]

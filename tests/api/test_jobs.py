@@ -165,7 +165,7 @@ def test_jobs_are_started_by_json_only(client: Any, counting: Counting) -> None:
 
 def test_the_queue_and_the_memory_have_an_end(table: JobTable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_table, "MAX_QUEUED", 3)
-    monkeypatch.setattr(job_table, "KEPT", 2)
+    monkeypatch.setattr(job_table, "MAX_FINISHED", 2)
     gate = threading.Event()
 
     def work(control: Control) -> Mapping[str, Any]:

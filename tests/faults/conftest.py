@@ -1,4 +1,4 @@
-"""The WebUI doubles of the other suites, for the same faults at their doors."""
+"""The WebUI doubles of the other suites, for the same faults at their entry points."""
 
 from __future__ import annotations
 

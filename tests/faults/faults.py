@@ -42,7 +42,7 @@ class Fault:
         return f"{self.arrow}: {self.name}"
 
     def arm(self, patch: pytest.MonkeyPatch, engine: type) -> None:
-        """Let it strike the next call. `engine` is the enhancer's class at the door."""
+        """Let it strike the next call. `engine` is the enhancer's class at the entry."""
         owner, name = {
             "detect": (FixedDetector, "detect"),
             "segment": (BoxSegmenter, "segment"),

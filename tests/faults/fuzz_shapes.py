@@ -1,5 +1,5 @@
-"""Masks, boxes and whole pictures of every size and kind: the mask kit and the pipeline keep their promises for each,
-or fail the picture in words."""
+"""Masks, boxes and whole pictures of every size and kind: the mask post-processing and the pipeline keep their promises
+for each, or fail the picture in words."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _request(chance: random.Random, classes: int) -> Request:
 
 
 def soft_masks(chance: random.Random, count: int, keep: Path) -> Counter[str]:
-    """The mask kit on masks of every kind: binary, and its feather never beyond its reach."""
+    """The mask post-processing on masks of every kind: binary, and its feather never beyond its reach."""
     ends: Counter[str] = Counter()
     for _ in range(count):
         size, classes = _size(chance), chance.randrange(1, 4)

@@ -1,5 +1,6 @@
-"""Faults of files and disks under the command line's two doors: inputs that change under its hands, and output that
-cannot be written. In every case the inputs stay, the reason is told, nothing half-written remains, and life goes on."""
+"""Faults of files and disks under the command line's two commands: inputs that change while it works, and output that
+cannot be written. In every case the inputs stay, the reason is shown, nothing half-written remains, and the next run
+works."""
 
 from __future__ import annotations
 
@@ -20,9 +21,9 @@ from lib_prodshot import pictures
 from lib_prodshot.jobs import processor
 from lib_prodshot.jobs.files import staging
 from lib_prodshot.jobs.folder import runner
-from lib_prodshot.jobs.report import lines
+from lib_prodshot.jobs.report.append_only import AppendOnlyFile
 from lib_prodshot.outcome import CSV_COLUMNS
-from tests.faults.doors import CommandLine, give_finder
+from tests.faults.entry_points import CommandLine, give_finder
 from tests.faults.faults import strike_once
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -31,7 +32,7 @@ READ_ONLY = OSError(errno.EROFS, "Read-only file system")
 
 
 @pytest.fixture(params=["enhance", "batch"])
-def door(
+def entry(
     request: pytest.FixtureRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -78,7 +79,7 @@ CHANGES: dict[Callable[[Path], None], str] = {
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_a_file_that_changes_between_listing_and_reading(
-    door: CommandLine, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+    entry: CommandLine, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
 ) -> None:
     changed: list[tuple[Path, bytes]] = []
 
@@ -88,18 +89,18 @@ def test_a_file_that_changes_between_listing_and_reading(
         return real(source)
 
     with monkeypatch.context() as patch:
-        strike_once(patch, runner if door.name == "batch" else pictures, READERS[door.name], change_first)
-        told = door.walk()
-    assert sorted(told.statuses) == ["failed", "found"], told
-    assert not told.left
-    for surface, text in told.surfaces.items():
+        strike_once(patch, runner if entry.name == "batch" else pictures, READERS[entry.name], change_first)
+        observed = entry.run()
+    assert sorted(observed.statuses) == ["failed", "found"], observed
+    assert not observed.left
+    for surface, text in observed.surfaces.items():
         assert any(words in " ".join(text.split()) for words in CHANGES[change].split("|")), (surface, text[-300:])
     ((source, before),) = changed
     if source.is_dir():
         source.rmdir()
     source.unlink(missing_ok=True)
     source.write_bytes(before)
-    assert door.walk().statuses == ["found", "found"]
+    assert entry.run().statuses == ["found", "found"]
 
 
 READERS = {"enhance": "read", "batch": "content_of"}
@@ -108,21 +109,21 @@ READERS = {"enhance": "read", "batch": "content_of"}
 
 @pytest.mark.parametrize("change", [vanish, be_cut_short], ids=lambda change: change.__name__)
 def test_a_skipped_file_that_changes_before_it_is_copied(
-    door: CommandLine, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+    entry: CommandLine, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
 ) -> None:
     """Its copy would not be the picture that was looked at."""
     from tests.finders import FixedDetector
 
     def absent_and_gone(real: Any, *arguments: Any) -> Any:
-        change(next(iter(sorted(door.inputs.iterdir()))))
+        change(next(iter(sorted(entry.inputs.iterdir()))))
         return real(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(FixedDetector, "detect", _absent)
         strike_once(patch, processor.shutil, "copyfile", absent_and_gone)
-        told = door.walk()
-    assert sorted(told.statuses) == ["failed", "skipped"], told
-    assert not told.left
+        observed = entry.run()
+    assert sorted(observed.statuses) == ["failed", "skipped"], observed
+    assert not observed.left
 
 
 def _absent(self: Any, picture: Any, classes: Any, text_threshold: float) -> Any:
@@ -160,19 +161,19 @@ TROUBLES = [
 
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=str)
-def test_results_that_cannot_be_written(door: CommandLine, monkeypatch: pytest.MonkeyPatch, trouble: Trouble) -> None:
-    door.call()
-    for path in door.out.rglob("*.png"):
+def test_results_that_cannot_be_written(entry: CommandLine, monkeypatch: pytest.MonkeyPatch, trouble: Trouble) -> None:
+    entry.call()
+    for path in entry.out.rglob("*.png"):
         path.unlink()
     with monkeypatch.context() as patch:
         struck = _strike_writing(patch, trouble)
-        told = door.walk()
+        observed = entry.run()
     assert struck
-    assert sorted(told.statuses) == ["failed", "found"], told
-    assert told.untouched and not told.left, told.left
-    for surface, text in told.surfaces.items():
+    assert sorted(observed.statuses) == ["failed", "found"], observed
+    assert observed.untouched and not observed.left, observed.left
+    for surface, text in observed.surfaces.items():
         assert str(trouble.error.strerror) in " ".join(text.split()), (surface, text[-300:])
-    assert door.walk().statuses == ["found", "found"]
+    assert entry.run().statuses == ["found", "found"]
 
 
 def _strike_writing(patch: pytest.MonkeyPatch, trouble: Trouble) -> list[str]:
@@ -196,18 +197,19 @@ def _strike_writing(patch: pytest.MonkeyPatch, trouble: Trouble) -> list[str]:
 
 @pytest.mark.parametrize("file", ["report.jsonl", "report.csv"])
 def test_a_disk_that_fills_up_within_a_report_line(
-    door: CommandLine, monkeypatch: pytest.MonkeyPatch, file: str
+    entry: CommandLine, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(lines.Lines, "_write", partialmethod(_filling_up, real=lines.Lines._write, file=file))
-        said = door.call()
-    assert door.code == 1
-    assert f"cannot write into {door.out}: No space left on device" in said
-    for text in (door.out / "report.jsonl").read_text().splitlines():
+        filling_up = partialmethod(_filling_up, real=AppendOnlyFile._write, file=file)
+        patch.setattr(AppendOnlyFile, "_write", filling_up)
+        said = entry.call()
+    assert entry.code == 1
+    assert f"cannot write into {entry.out}: No space left on device" in said
+    for text in (entry.out / "report.jsonl").read_text().splitlines():
         json.loads(text)
-    assert (door.out / "report.jsonl").read_text().endswith(("\n", "")) and _rows_are_whole(door.out / "report.csv")
-    assert door.walk().statuses == ["found", "found"]
-    assert len((door.out / "report.csv").read_text().splitlines()) == 3
+    assert (entry.out / "report.jsonl").read_text().endswith(("\n", "")) and _rows_are_whole(entry.out / "report.csv")
+    assert entry.run().statuses == ["found", "found"]
+    assert len((entry.out / "report.csv").read_text().splitlines()) == 3
 
 
 def _rows_are_whole(path: Path) -> bool:
@@ -223,34 +225,34 @@ def _filling_up(self: Any, data: bytes, real: Any, file: str) -> None:
     raise FULL
 
 
-def test_an_output_folder_that_may_not_be_written(door: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_folder_that_may_not_be_written(entry: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         # mode bits mean nothing to some users
-        patch.setattr(processor.os, "access", lambda path, mode: False)
-        said = door.call()
-    assert door.code == 1 and said.count("\n") == 1
-    assert f"cannot write into {door.out}: permission denied" in said
-    assert not list(door.out.rglob("*.png"))
-    assert door.walk().statuses == ["found", "found"]
+        patch.setattr(staging.os, "access", lambda path, mode: False)
+        said = entry.call()
+    assert entry.code == 1 and said.count("\n") == 1
+    assert f"cannot write into {entry.out}: permission denied" in said
+    assert not list(entry.out.rglob("*.png"))
+    assert entry.run().statuses == ["found", "found"]
 
 
 def test_a_job_stops_before_the_disk_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     give_finder(monkeypatch)
-    door = CommandLine("batch", tmp_path, capsys, count=4)
+    entry = CommandLine("batch", tmp_path, capsys, count=4)
     with monkeypatch.context() as patch:
         patch.setattr(runner.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 2**20}))
-        said = door.call()
-    assert door.code == 1 and f"the disk of {door.out} is full: free some space" in said
-    assert not list(door.out.rglob("*.png"))
-    assert door.walk().statuses == ["found"] * 4
+        said = entry.call()
+    assert entry.code == 1 and f"the disk of {entry.out} is full: free some space" in said
+    assert not list(entry.out.rglob("*.png"))
+    assert entry.run().statuses == ["found"] * 4
 
 
 # --- clocks ---------------------------------------------------------------------------------------------------------
 
 
-def test_clocks_that_jump_change_nothing(door: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clocks_that_jump_change_nothing(entry: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wall clock goes back a day at every look; files come from 1970 and from the future."""
     real, looks = time.time, []
 
@@ -259,38 +261,38 @@ def test_clocks_that_jump_change_nothing(door: CommandLine, monkeypatch: pytest.
         return real() - 86_400 * len(looks)
 
     monkeypatch.setattr(time, "time", jumping)
-    os.utime(door.inputs / "0.png", (0, 0))
-    os.utime(door.inputs / "1.png", (4e9, 4e9))
-    told = door.walk()
-    assert told.statuses == ["found", "found"] and told.untouched and not told.left
-    lines = [json.loads(line) for line in (door.out / "report.jsonl").read_text().splitlines()]
+    os.utime(entry.inputs / "0.png", (0, 0))
+    os.utime(entry.inputs / "1.png", (4e9, 4e9))
+    observed = entry.run()
+    assert observed.statuses == ["found", "found"] and observed.untouched and not observed.left
+    lines = [json.loads(line) for line in (entry.out / "report.jsonl").read_text().splitlines()]
     assert all(spent >= 0 for line in lines for spent in line["seconds"].values())
-    os.utime(door.inputs / "0.png", (4e9, 4e9))
-    before = (door.out / "report.jsonl").read_bytes()
-    assert door.walk().statuses == ["found", "found"]
-    if door.name == "batch":
-        assert (door.out / "report.jsonl").read_bytes() == before, "a file's time alone is no reason to do it again"
+    os.utime(entry.inputs / "0.png", (4e9, 4e9))
+    before = (entry.out / "report.jsonl").read_bytes()
+    assert entry.run().statuses == ["found", "found"]
+    if entry.name == "batch":
+        assert (entry.out / "report.jsonl").read_bytes() == before, "a file's time alone is no reason to do it again"
 
 
 # --- two processes on one folder ------------------------------------------------------------------------------------
 
 
-def test_a_second_process_on_the_same_output_is_told_so(door: CommandLine) -> None:
+def test_a_second_process_on_the_same_output_is_told_so(entry: CommandLine) -> None:
     """One of them would write over the other's lines."""
-    door.out.mkdir()
+    entry.out.mkdir()
     spawning = multiprocessing.get_context("spawn")
     ready, done = spawning.Event(), spawning.Event()
-    other = spawning.Process(target=_hold, args=(str(door.out), ready, done))
+    other = spawning.Process(target=_hold, args=(str(entry.out), ready, done))
     other.start()
     try:
         assert ready.wait(60)
-        said = door.call()
-        assert door.code == 1 and f"another run is working on {door.out}" in said and said.count("\n") == 1
-        assert not list(door.out.rglob("*.png"))
+        said = entry.call()
+        assert entry.code == 1 and f"another run is working on {entry.out}" in said and said.count("\n") == 1
+        assert not list(entry.out.rglob("*.png"))
     finally:
         done.set()
         other.join(60)
-    assert door.walk().statuses == ["found", "found"]
+    assert entry.run().statuses == ["found", "found"]
 
 
 def _hold(folder: str, ready: Any, done: Any) -> None:

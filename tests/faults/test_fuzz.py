@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.fuzz import TARGETS, run
 
-CASES = int(os.environ.get("PRODSHOT_WEATHER_FUZZ", "3000"))
+CASES = int(os.environ.get("PRODSHOT_FUZZ_CASES", "3000"))
 
 
 @pytest.mark.parametrize("name", TARGETS)

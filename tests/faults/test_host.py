@@ -14,7 +14,7 @@ import pytest
 from lib_prodshot.hosts import webui as real_host
 from lib_prodshot.hosts.generation import session
 from lib_prodshot.hosts.nested_pass import backend as nested_pass
-from tests.faults.doors import Accordion, Door, Script
+from tests.faults.entry_points import Accordion, EntryPoint, Script
 from tests.faults.faults import raises, strike_once
 from tests.hosts.conftest import noise_picture, outcomes, parameters
 
@@ -22,55 +22,57 @@ ODD = RuntimeError("the host is not itself")
 
 
 @pytest.fixture(params=[Script, Accordion], ids=["script", "accordion"])
-def door(request: pytest.FixtureRequest, webui: Any, capsys: pytest.CaptureFixture[str]) -> Door:
+def entry(request: pytest.FixtureRequest, webui: Any, capsys: pytest.CaptureFixture[str]) -> EntryPoint:
     return request.param(webui, capsys)  # type: ignore[no-any-return]
 
 
-def failed_once(door: Door, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, error: BaseException) -> None:
+def failed_once(
+    entry: EntryPoint, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, error: BaseException
+) -> None:
     """The call fails for the first picture: the four things hold."""
     reason = str(error)
     with monkeypatch.context() as patch:
         struck = strike_once(patch, owner, name, raises(error))
-        told = door.walk()
+        observed = entry.run()
     assert struck, f"nobody called {name}"
-    assert told.statuses == ["failed", "found"], (name, told)
-    assert told.untouched and not told.left
-    for surface, text in told.surfaces.items():
+    assert observed.statuses == ["failed", "found"], (name, observed)
+    assert observed.untouched and not observed.left
+    for surface, text in observed.surfaces.items():
         assert reason in " ".join(text.split()), (name, surface, text)
-    assert door.walk().statuses == ["found", "found"]
+    assert entry.run().statuses == ["found", "found"]
 
 
 @pytest.mark.parametrize("name", ["interrupted", "use_finder", "inpainting_backend", "lossy_format"])
-def test_each_call_of_the_host(door: Door, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    failed_once(door, monkeypatch, real_host.WebUI, name, ODD)
+def test_each_call_of_the_host(entry: EntryPoint, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    failed_once(entry, monkeypatch, real_host.WebUI, name, ODD)
 
 
 @pytest.mark.parametrize("name", ["family", "missing_loras", "check", "inpaint"])
-def test_each_call_of_the_inpainting_backend(door: Door, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    failed_once(door, monkeypatch, nested_pass.NestedPassBackend, name, ODD)
+def test_each_call_of_the_inpainting_backend(entry: EntryPoint, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    failed_once(entry, monkeypatch, nested_pass.NestedPassBackend, name, ODD)
 
 
-def test_a_pass_that_cannot_even_be_made(door: Door, webui: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    failed_once(door, monkeypatch, nested_pass.NestedPassBackend, "_processing", ODD)
+def test_a_pass_that_cannot_even_be_made(entry: EntryPoint, webui: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed_once(entry, monkeypatch, nested_pass.NestedPassBackend, "_processing", ODD)
 
 
-def test_sampling_that_dies(door: Door, webui: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    failed_once(door, monkeypatch, nested_pass, "_run", ODD)
+def test_sampling_that_dies(entry: EntryPoint, webui: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed_once(entry, monkeypatch, nested_pass, "_run", ODD)
 
 
-def test_a_finder_that_cannot_be_loaded(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finder_that_cannot_be_loaded(entry: EntryPoint, monkeypatch: pytest.MonkeyPatch) -> None:
     from lib_prodshot.errors import FinderUnavailable
     from lib_prodshot.hosts import finder_cache
 
     failed_once(
-        door, monkeypatch, finder_cache, "choose", FinderUnavailable("no finder can run here: put dino.pth there")
+        entry, monkeypatch, finder_cache, "choose", FinderUnavailable("no finder can run here: put dino.pth there")
     )
 
 
 def test_a_checkpoint_that_does_not_come_back_to_the_gpu(
-    door: Door, webui: Any, monkeypatch: pytest.MonkeyPatch
+    entry: EntryPoint, webui: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failed_once(door, monkeypatch, session, "enhancer_for", RuntimeError("CUDA error: device-side assert triggered"))
+    failed_once(entry, monkeypatch, session, "enhancer_for", RuntimeError("CUDA error: device-side assert triggered"))
 
 
 # --- ControlNet, loaded by half -------------------------------------------------------------------------------------

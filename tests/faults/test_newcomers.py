@@ -10,7 +10,7 @@ from PIL import Image
 
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.cli import EXTRAS, main
-from tests.faults.doors import digests, give_finder, picture
+from tests.faults.entry_points import digests, give_finder, picture
 
 MISSING = {
     "imagehash": (["train", "check", "{photos}", "--tag", "mug"], "train"),

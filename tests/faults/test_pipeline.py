@@ -1,4 +1,4 @@
-"""Every fault at every arrow, at every door: the picture is untouched, the reason is told on every surface, nothing
+"""Every fault at every step, at every entry point: the picture is unchanged, every surface shows the reason, nothing
 half-written remains, the next picture works."""
 
 from __future__ import annotations
@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from tests.faults.doors import Accordion, Api, CommandLine, Door, Script, give_finder
+from tests.faults.entry_points import Accordion, Api, CommandLine, EntryPoint, Script, give_finder
 from tests.faults.faults import FAULTS, Fault
 
-DOORS = ("enhance", "batch", "script", "accordion", "API")
+ENTRY_POINTS = ("enhance", "batch", "script", "accordion", "API")
 
 
-@pytest.fixture(params=DOORS)
-def door(
+@pytest.fixture(params=ENTRY_POINTS)
+def entry(
     request: pytest.FixtureRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> Door:
+) -> EntryPoint:
     name: str = request.param
     if name in ("enhance", "batch"):
         give_finder(monkeypatch)
@@ -32,19 +32,19 @@ def door(
     return kind(request.getfixturevalue("webui"), capsys)  # type: ignore[no-any-return]
 
 
-def test_every_fault_at_this_door(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_fault_at_this_entry_point(entry: EntryPoint, monkeypatch: pytest.MonkeyPatch) -> None:
     for fault in FAULTS:
         with monkeypatch.context() as patch:
-            fault.arm(patch, door.engine)
-            told = door.walk()
-        assert sorted(told.statuses) == ["failed", "found"], (str(fault), told)
-        assert told.untouched, str(fault)
-        assert not told.left, (str(fault), told.left)
-        for surface, text in told.surfaces.items():
+            fault.arm(patch, entry.engine)
+            observed = entry.run()
+        assert sorted(observed.statuses) == ["failed", "found"], (str(fault), observed)
+        assert observed.untouched, str(fault)
+        assert not observed.left, (str(fault), observed.left)
+        for surface, text in observed.surfaces.items():
             assert _says(text, fault), (str(fault), surface, text[-300:])
-    told = door.walk()
-    assert told.statuses == ["found", "found"], told
-    print(f"{door.name}: {len(FAULTS)} faults, each on {len(told.surfaces)} surfaces")
+    observed = entry.run()
+    assert observed.statuses == ["found", "found"], observed
+    print(f"{entry.name}: {len(FAULTS)} faults, each on {len(observed.surfaces)} surfaces")
 
 
 def _says(text: str, fault: Fault) -> bool:

@@ -1,4 +1,4 @@
-"""A WebUI at the other end of a wire, in every kind of weather: it dies in the middle of a request, answers nonsense,
+"""Faults of a remote WebUI: it dies in the middle of a request, answers nonsense,
 comes back late. `prodshot enhance --webui` keeps the pictures, tells why, leaves nothing, and goes on."""
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lib_prodshot.cli import main
 from lib_prodshot.errors import ProdshotError
 from lib_prodshot.hosts.remote import RemoteError, RemoteWebUI
 from lib_prodshot.hosts.remote import client as remote
-from tests.faults.doors import CommandLine, Told, digests, give_finder, strays
+from tests.faults.entry_points import CommandLine, Observed, digests, give_finder, strays
 from tests.faults.faults import strike_once
 from tests.jobs import webui_double
 from tests.jobs.webui_double import Double
@@ -54,7 +54,7 @@ def server() -> Iterator[ThreadingHTTPServer]:
 
 
 @pytest.fixture
-def door(
+def entry(
     server: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> OverTheWire:
     give_finder(monkeypatch)
@@ -81,10 +81,10 @@ def dies_in_the_middle(handler: Double) -> None:
     handler.connection.close()
 
 
-def answers(told: Any, status: int = 200) -> Callable[[Double], None]:
+def answers(content: Any, status: int = 200) -> Callable[[Double], None]:
     def answer(handler: Double) -> None:
         handler.rfile.read(int(handler.headers["Content-Length"]))
-        data = told if isinstance(told, bytes) else json.dumps(told).encode()
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
         handler.send_response(status)
         handler.send_header("Content-Length", str(len(data)))
         handler.end_headers()
@@ -146,7 +146,7 @@ ANSWERS: dict[str, tuple[Callable[[Double], None], str]] = {
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_one_answer_goes_wrong(
-    door: OverTheWire, server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, name: str
+    entry: OverTheWire, server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     answer, reason = ANSWERS[name]
     handler: Any = server.RequestHandlerClass
@@ -158,62 +158,62 @@ def test_one_answer_goes_wrong(
 
     with monkeypatch.context() as patch:
         struck = strike_once(patch, handler, "do_POST", wrong)
-        told = door.walk()
+        observed = entry.run()
     assert struck
-    _stood(door, told, reason)
+    _stood(entry, observed, reason)
 
 
-def _stood(door: OverTheWire, told: Told, reason: str) -> None:
-    assert told.statuses == ["failed", "found"], told
-    assert told.untouched and not told.left
-    for surface, text in told.surfaces.items():
+def _stood(entry: OverTheWire, observed: Observed, reason: str) -> None:
+    assert observed.statuses == ["failed", "found"], observed
+    assert observed.untouched and not observed.left
+    for surface, text in observed.surfaces.items():
         assert reason in " ".join(text.split()), (surface, text[-300:])
-    assert door.walk().statuses == ["found", "found"]
+    assert entry.run().statuses == ["found", "found"]
 
 
-def test_a_webui_that_dies_and_comes_back(door: OverTheWire, server: ThreadingHTTPServer) -> None:
+def test_a_webui_that_dies_and_comes_back(entry: OverTheWire, server: ThreadingHTTPServer) -> None:
     """While it is gone each picture says so; nothing was written, and then it works."""
     address = server.server_address
     server.shutdown()
     server.server_close()
-    said = door.call()
-    assert door.code == 1 and said.count("\n") == 3 and said.count("cannot be reached") == 2
-    assert not list(door.out.rglob("*.png"))
+    said = entry.call()
+    assert entry.code == 1 and said.count("\n") == 3 and said.count("cannot be reached") == 2
+    assert not list(entry.out.rglob("*.png"))
     kind = type("Again", (ThreadingHTTPServer,), {"allow_reuse_address": True})
     again = kind(address, server.RequestHandlerClass)
     threading.Thread(target=again.serve_forever, daemon=True).start()
     try:
-        assert door.walk().statuses == ["found", "found"]
+        assert entry.run().statuses == ["found", "found"]
     finally:
         again.shutdown()
         again.server_close()
 
 
 @pytest.mark.parametrize("path", ["/sdapi/v1/samplers", "/sdapi/v1/schedulers", "/sdapi/v1/options"])
-@pytest.mark.parametrize("told", [None, 7, [7], {"name": 7}, "hello", [{"label": None}]], ids=json.dumps)
-def test_lists_that_are_nonsense(door: OverTheWire, monkeypatch: pytest.MonkeyPatch, path: str, told: Any) -> None:
+@pytest.mark.parametrize("answer", [None, 7, [7], {"name": 7}, "hello", [{"label": None}]], ids=json.dumps)
+def test_lists_that_are_nonsense(entry: OverTheWire, monkeypatch: pytest.MonkeyPatch, path: str, answer: Any) -> None:
     """What the WebUI offers is asked for before any pass, or within the first; no traceback either way."""
     with monkeypatch.context() as patch:
-        patch.setitem(webui_double.LISTS, path, told)
+        patch.setitem(webui_double.LISTS, path, answer)
         if path.endswith("options"):
-            patch.setattr(Double, "_answer", _instead(Double._answer, path, told))
-        door.more = ("--sampler", "Euler")
-        said = door.call()
-    assert door.code in (0, 1)
-    assert ("prodshot: " in said) == (door.code == 1)
-    lines = [json.loads(line) for line in _report(door)]
-    assert not strays(door.out, lines) and digests(door.inputs) == door._before
-    door.more = ()
-    assert door.walk().statuses == ["found", "found"]
+            patch.setattr(Double, "_answer", _instead(Double._answer, path, answer))
+        entry.more = ("--sampler", "Euler")
+        said = entry.call()
+    assert entry.code in (0, 1)
+    assert ("prodshot: " in said) == (entry.code == 1)
+    lines = [json.loads(line) for line in _report(entry)]
+    assert not strays(entry.out, lines) and digests(entry.inputs) == entry._before
+    entry.more = ()
+    assert entry.run().statuses == ["found", "found"]
 
 
-def _report(door: OverTheWire) -> list[str]:
-    path = door.out / "report.jsonl"
+def _report(entry: OverTheWire) -> list[str]:
+    path = entry.out / "report.jsonl"
     return path.read_text().splitlines() if path.exists() else []
 
 
-def _instead(real: Any, path: str, told: Any) -> Any:
-    return lambda self, status, body: real(self, status, told if self.path == path else body)
+def _instead(real: Any, path: str, answer: Any) -> Any:
+    return lambda self, status, body: real(self, status, answer if self.path == path else body)
 
 
 # --- our own routes, answered by something else -----------------------------------------------------------------------
@@ -231,17 +231,17 @@ CALLS: dict[str, Callable[[RemoteWebUI], Any]] = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("told", NONSENSE, ids=json.dumps)
-def test_nonsense_from_our_own_routes(call: str, told: Any) -> None:
+@pytest.mark.parametrize("answer", NONSENSE, ids=json.dumps)
+def test_nonsense_from_our_own_routes(call: str, answer: Any) -> None:
     """A proxy, another program, another version: a sentence, never a KeyError."""
-    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=told))
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=answer))
     with RemoteWebUI("http://shop:7860", transport=transport, sleep=lambda seconds: None) as webui:
         try:
             CALLS[call](webui)
         except ProdshotError as error:
             assert "http://shop:7860" in str(error)
         else:
-            assert call == "status" and isinstance(told, dict)
+            assert call == "status" and isinstance(answer, dict)
 
 
 def test_an_answer_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

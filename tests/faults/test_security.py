@@ -16,7 +16,7 @@ from PIL import Image
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.cli import main
 from lib_prodshot.jobs.folder.resume import remove_results
-from tests.faults.doors import give_finder, picture
+from tests.faults.entry_points import give_finder, picture
 from tests.faults.fuzz_reading import RUNS, Tags, _is_number
 
 PAGE = ROOT / "docs" / "security.md"
@@ -122,7 +122,7 @@ def test_a_redirect_does_not_get_the_password() -> None:
 
     with (
         RemoteWebUI("http://seller:secret@shop:7860", transport=httpx.MockTransport(answer)) as webui,
-        pytest.raises(ProdshotError) as told,
+        pytest.raises(ProdshotError) as observed,
     ):
         webui.status()
-    assert asked == ["http://shop:7860/prodshot/v1/status"] and "secret" not in str(told.value)
+    assert asked == ["http://shop:7860/prodshot/v1/status"] and "secret" not in str(observed.value)

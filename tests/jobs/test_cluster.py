@@ -16,11 +16,10 @@ from PIL import Image
 
 from lib_prodshot.errors import FinderUnavailable, ProdshotError, RequestError, UnknownProduct
 from lib_prodshot.jobs.folder.runner import Runner
-from lib_prodshot.jobs.workers.local_pool import LocalCrew, engines_for
-from lib_prodshot.jobs.workers.local_worker import HandGone
-from lib_prodshot.jobs.workers.ray_actor import Bench, Kit, Parcel, Trouble
-from lib_prodshot.jobs.workers.ray_pool import RayCrew, _share
-from lib_prodshot.jobs.workers.resources import Dismissed
+from lib_prodshot.jobs.workers.interface import TaskCancelled, WorkerLost
+from lib_prodshot.jobs.workers.local_pool import LocalPool, engines_for
+from lib_prodshot.jobs.workers.ray_actor import ActorError, ActorResult, ActorSettings, PictureActor
+from lib_prodshot.jobs.workers.ray_pool import RayPool, _share
 from tests.jobs.tools import REQUEST, SlowDetector, all_of, choose_finder, finder, job, lines_of
 
 ray = pytest.importorskip("ray", reason="the folder job on a cluster needs Ray (extra 'cluster')")
@@ -37,8 +36,8 @@ def cluster() -> Iterator[object]:
 
 
 def run(photos: Path, out: Path, workers: int, choose: object = choose_finder, **options: object) -> Runner:
-    crew = RayCrew(REQUEST, choose, workers=workers, **options)  # type: ignore[arg-type]
-    runner = Runner(job(photos, out), crew)
+    pool = RayPool(REQUEST, choose, worker_count=workers, **options)  # type: ignore[arg-type]
+    runner = Runner(job(photos, out), pool)
     runner.start()
     runner.wait()
     return runner
@@ -48,8 +47,8 @@ def run(photos: Path, out: Path, workers: int, choose: object = choose_finder, *
 def without(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same job without a cluster, with the retouch that its workers have."""
     out = tmp_path_factory.mktemp("without") / "done"
-    crew = LocalCrew(REQUEST, "fixed", finder, lambda: engines_for(REQUEST, (), False, lambda text: None))
-    runner = Runner(job(photos, out), crew)
+    pool = LocalPool(REQUEST, "fixed", finder, lambda: engines_for(REQUEST, (), False, lambda text: None))
+    runner = Runner(job(photos, out), pool)
     runner.start()
     runner.result()
     return out
@@ -120,11 +119,11 @@ def test_a_request_that_fits_no_picture_ends_the_job(cluster: object, photos: Pa
     assert refused.value.problems[0].field == "products"
 
 
-def test_stop_ends_a_cluster_job_and_another_crew_goes_on(
+def test_stop_ends_a_cluster_job_and_another_pool_goes_on(
     cluster: object, photos: Path, without: Path, tmp_path: Path
 ) -> None:
-    crew = RayCrew(REQUEST, slow_choice, workers=2)
-    runner = Runner(job(photos, tmp_path / "out"), crew)
+    pool = RayPool(REQUEST, slow_choice, worker_count=2)
+    runner = Runner(job(photos, tmp_path / "out"), pool)
     runner.start()
     while not runner.progress.done:
         assert not runner.wait(0.02)
@@ -146,8 +145,8 @@ def test_two_webuis_are_dealt_out_among_the_workers(cluster: object, photos: Pat
     from tests.jobs.test_webuis import run as run_here
 
     with double(0.02) as first, double(0.02) as second:
-        crew = RayCrew(INPAINT, choose_finder, webuis=[first, second])
-        runner = Runner(job(photos, tmp_path / "out", INPAINT), crew)
+        pool = RayPool(INPAINT, choose_finder, webuis=[first, second])
+        runner = Runner(job(photos, tmp_path / "out", INPAINT), pool)
         runner.start()
         assert runner.result().is_complete
         lines = lines_of(tmp_path / "out")
@@ -164,24 +163,25 @@ def test_shares() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "raised"),
+    ("error", "raised"),
     [
-        (Trouble("no weights"), ProdshotError),
-        (Trouble("away", gone=True), HandGone),
-        (Trouble(dismissed=True), Dismissed),
-        (Trouble("x", (("products", "unknown", "shoe"),)), RequestError),
+        (ActorError("no weights"), ProdshotError),
+        (ActorError("away", lost=True), WorkerLost),
+        (ActorError(cancelled=True), TaskCancelled),
+        (ActorError("x", (("products", "unknown", "shoe"),)), RequestError),
     ],
 )
-def test_errors_survive_the_way_home(trouble: Trouble, raised: type[BaseException]) -> None:
+def test_errors_survive_pickling(error: ActorError, raised: type[BaseException]) -> None:
     with pytest.raises(raised):
-        pickle.loads(pickle.dumps(trouble)).raise_here()
+        pickle.loads(pickle.dumps(error)).reraise()
 
 
-def test_a_bench_needs_no_file_of_its_customer(photos: Path) -> None:
-    bench = Bench(Kit(0, REQUEST.to_dict(), choose_finder))
+def test_an_actor_needs_no_file_of_the_sender(photos: Path) -> None:
+    actor = PictureActor(ActorSettings(0, REQUEST.to_dict(), choose_finder))
     name = next(line for line in sorted(photos.rglob("*.png")) if line.stat().st_size > 2000)
-    parcel = pickle.loads(pickle.dumps(bench.process("/nowhere/at all/shot.png", "shot", None, name.read_bytes())))
-    assert isinstance(parcel, Parcel) and parcel.outcome.status != "failed"
-    assert {Path(file).stem.split(".")[0] for file in parcel.files} == {"shot"}
-    broken = bench.process("/nowhere/bad.png", "bad", None, b"junk")
-    assert isinstance(broken, Parcel) and broken.outcome.verdict.reason.startswith("/nowhere/bad.png is not a picture")
+    result = pickle.loads(pickle.dumps(actor.process("/nowhere/at all/shot.png", "shot", None, name.read_bytes())))
+    assert isinstance(result, ActorResult) and result.outcome.status != "failed"
+    assert {Path(file).stem.split(".")[0] for file in result.files} == {"shot"}
+    broken = actor.process("/nowhere/bad.png", "bad", None, b"junk")
+    assert isinstance(broken, ActorResult)
+    assert broken.outcome.verdict.reason.startswith("/nowhere/bad.png is not a picture")

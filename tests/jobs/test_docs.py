@@ -16,7 +16,7 @@ def test_the_python_example_runs(
     models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (ROOT / "docs" / "batch.md").read_text(encoding="utf-8")
-    (example,) = [block for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S) if "local_crew" in block]
+    (example,) = [block for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S) if "local_pool" in block]
     (tmp_path / "photos").mkdir()
     for number in range(3):
         make_picture(number, 320).save(tmp_path / "photos" / f"{number}.png")

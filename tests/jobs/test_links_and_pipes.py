@@ -13,7 +13,7 @@ from PIL import Image
 from lib_prodshot.jobs.folder import work_list
 from lib_prodshot.jobs.folder.seeds import content_of
 from lib_prodshot.jobs.folder.work_list import list_pictures
-from tests.faults.doors import CommandLine, give_finder
+from tests.faults.entry_points import CommandLine, give_finder
 from tests.jobs.photographs import make_picture
 from tests.jobs.tools import digests, lines_of, run
 
@@ -161,11 +161,11 @@ def test_enhance_never_opens_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     give_finder(monkeypatch)
-    door = CommandLine("enhance", tmp_path, capsys, count=1)
-    os.mkfifo(door.inputs / "pipe.png")
-    said = door.call()
-    assert door.code == 1 and "pipe.png is not a regular file" in said
-    assert [line["status"] for line in lines_of(door.out)] == ["found", "failed"]
+    entry = CommandLine("enhance", tmp_path, capsys, count=1)
+    os.mkfifo(entry.inputs / "pipe.png")
+    said = entry.call()
+    assert entry.code == 1 and "pipe.png is not a regular file" in said
+    assert [line["status"] for line in lines_of(entry.out)] == ["found", "failed"]
 
 
 def test_a_picture_that_became_a_pipe_keeps_its_results(photos: Path, tmp_path: Path) -> None:

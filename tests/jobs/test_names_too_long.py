@@ -1,4 +1,4 @@
-"""Names that leave no room for the results' endings: cut, told, unique, and the same in every run."""
+"""Names that leave no room for the results' endings: cut, noted, unique, and the same in every run."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from lib_prodshot.cli import main
+from lib_prodshot.jobs.files.names import NAME_LIMIT, name_limit, output_stems
 from lib_prodshot.jobs.folder.work_list import list_pictures
-from lib_prodshot.jobs.processor import NAME_LIMIT, name_limit, output_stems
-from tests.faults.doors import give_finder
+from tests.faults.entry_points import give_finder
 from tests.jobs.photographs import make_picture
 from tests.jobs.tools import all_of, digests, lines_of, run
 
@@ -79,8 +79,8 @@ def test_a_job_does_them_all_tells_it_and_goes_on(photos: Path, tmp_path: Path) 
     assert summary.statuses["failed"] == 0 and summary.statuses["skipped"] >= 1
     for line in lines_of(tmp_path / "whole"):
         assert (tmp_path / "whole" / line["output"]).is_file()
-        told = f"the name is too long for the results, which are called {Path(line['output']).stem}"
-        assert line["notes"][-1] == told
+        note = f"the name is too long for the results, which are called {Path(line['output']).stem}"
+        assert line["notes"][-1] == note
     run(photos, tmp_path / "half", limit=4)
     assert run(photos, tmp_path / "half").before == 4
     assert run(photos, tmp_path / "half").before == len(before)

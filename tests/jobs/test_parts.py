@@ -1,4 +1,4 @@
-"""The folder job's parts: work list, seeds, pools, ledger, thumbnails kept."""
+"""The folder job's parts: work list, seeds, resource pools, ledger, thumbnails kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from lib_prodshot.jobs.folder.work_list import list_pictures
 from lib_prodshot.jobs.report.ledger import Ledger
 from lib_prodshot.jobs.report.thumbnail_store import ThumbnailStore
 from lib_prodshot.jobs.report.thumbnails import Encoded
-from lib_prodshot.jobs.workers.resources import Dismissed, NobodyLeft, Pool, Room
+from lib_prodshot.jobs.workers.interface import TaskCancelled
+from lib_prodshot.jobs.workers.resources import PoolExhausted, ResourcePool, WeightedSemaphore
 from lib_prodshot.outcome import CSV_COLUMNS
 from lib_prodshot.request import Request
 from tests.jobs.photographs import BROKEN, make_picture
@@ -61,7 +62,7 @@ def test_folders_that_cannot_be(tmp_path: Path) -> None:
         list_pictures(tmp_path, tmp_path / "sub" / "..")
 
 
-def test_a_link_in_a_circle_ends(tmp_path: Path) -> None:
+def test_a_link_in_a_cycle_ends(tmp_path: Path) -> None:
     touch(tmp_path, "sub/a.png")
     (tmp_path / "sub" / "again").symlink_to(tmp_path, target_is_directory=True)
     listed = list_pictures(tmp_path, tmp_path / "out", recursive=True)
@@ -116,16 +117,16 @@ def test_inpaint_settings_finder_and_dry_run_matter() -> None:
 
 
 def test_a_member_works_for_one_at_a_time() -> None:
-    pool = Pool(["only"])
+    pool = ResourcePool(["only"])
     busy, most = [], []
 
     def work() -> None:
-        member = pool.take()
+        member = pool.acquire()
         busy.append(1)
         most.append(len(busy))
         time.sleep(0.005)
         busy.pop()
-        pool.give_back(member)
+        pool.release(member)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
@@ -135,59 +136,59 @@ def test_a_member_works_for_one_at_a_time() -> None:
     assert most == [1] * 8
 
 
-def test_a_member_that_rests_is_passed_over_and_comes_back() -> None:
+def test_a_member_in_backoff_is_passed_over_and_comes_back() -> None:
     now = [0.0]
-    pool = Pool(["a", "b"], clock=lambda: now[0])
-    assert pool.take() == "a"
-    pool.give_back("a", rest=60)
-    assert pool.take() == "b"
-    pool.give_back("b")
-    assert pool.take(without=["a"]) == "b"
+    pool = ResourcePool(["a", "b"], clock=lambda: now[0])
+    assert pool.acquire() == "a"
+    pool.release("a", backoff=60)
+    assert pool.acquire() == "b"
+    pool.release("b")
+    assert pool.acquire(without=["a"]) == "b"
     now[0] = 61
-    assert pool.take() == "a"
+    assert pool.acquire() == "a"
 
 
-def test_nobody_left() -> None:
-    pool = Pool(["a", "b"])
-    pool.drop(pool.take())
+def test_an_exhausted_pool() -> None:
+    pool = ResourcePool(["a", "b"])
+    pool.remove(pool.acquire())
     assert pool.members == ["b"]
-    with pytest.raises(NobodyLeft):
-        pool.take(without=["b"])
-    pool.drop(pool.take())
-    with pytest.raises(NobodyLeft):
-        pool.take()
+    with pytest.raises(PoolExhausted):
+        pool.acquire(without=["b"])
+    pool.remove(pool.acquire())
+    with pytest.raises(PoolExhausted):
+        pool.acquire()
 
 
-def test_those_who_wait_are_dismissed_and_later_ones_only_if_asked() -> None:
-    pool = Pool(["a"])
-    pool.take()
+def test_those_who_wait_are_cancelled_and_later_ones_only_if_asked() -> None:
+    pool = ResourcePool(["a"])
+    pool.acquire()
     ended: list[BaseException] = []
 
     def wait() -> None:
         try:
-            pool.take()
-        except Dismissed as dismissed:
-            ended.append(dismissed)
+            pool.acquire()
+        except TaskCancelled as cancelled:
+            ended.append(cancelled)
 
     thread = threading.Thread(target=wait)
     thread.start()
     time.sleep(0.05)
-    pool.dismiss(later_too=False)
+    pool.cancel_waiting(close=False)
     thread.join(10)
     assert len(ended) == 1
-    pool.give_back("a")
-    assert pool.take() == "a"
-    pool.give_back("a")
-    pool.dismiss(later_too=True)
-    with pytest.raises(Dismissed):
-        pool.take()
+    pool.release("a")
+    assert pool.acquire() == "a"
+    pool.release("a")
+    pool.cancel_waiting(close=True)
+    with pytest.raises(TaskCancelled):
+        pool.acquire()
 
 
-def test_room_bounds_the_pixels_in_flight_and_lets_a_giant_pass_alone() -> None:
-    room, inside, most = Room(100), [], []
+def test_a_semaphore_bounds_the_pixels_in_progress_and_lets_a_giant_pass_alone() -> None:
+    semaphore, inside, most = WeightedSemaphore(100), [], []
 
     def hold(pixels: int) -> None:
-        with room.of(pixels):
+        with semaphore.held(pixels):
             inside.append(pixels)
             most.append(sum(min(each, 100) for each in inside))
             time.sleep(0.005)
@@ -199,8 +200,8 @@ def test_room_bounds_the_pixels_in_flight_and_lets_a_giant_pass_alone() -> None:
     for thread in threads:
         thread.join(10)
     assert len(most) == 8 and max(most) <= 100
-    room.close()
-    with pytest.raises(Dismissed), room.of(1):
+    semaphore.close()
+    with pytest.raises(TaskCancelled), semaphore.held(1):
         pass
 
 

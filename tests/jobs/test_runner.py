@@ -23,7 +23,7 @@ from lib_prodshot.jobs.folder import runner as runner_module
 from lib_prodshot.jobs.folder.runner import Progress, Runner
 from lib_prodshot.jobs.workers.engines import LocalEngine
 from tests.jobs.photographs import make_folder, make_picture
-from tests.jobs.tools import REQUEST, Shade, all_of, crew, digests, finder, job, lines_of, run
+from tests.jobs.tools import REQUEST, Shade, all_of, digests, finder, job, lines_of, pool, run
 
 
 @pytest.fixture(scope="module")
@@ -290,10 +290,10 @@ def test_a_picture_that_changes_meanwhile_is_not_taken_for_done(photos: Path, tm
 
 
 def test_two_runs_exclude_each_other(photos: Path, tmp_path: Path) -> None:
-    first = Runner(job(photos, tmp_path / "out"), crew(load_finder=lambda: finder(0.05)))
+    first = Runner(job(photos, tmp_path / "out"), pool(load_finder=lambda: finder(0.05)))
     first.start()
     with pytest.raises(OutputError, match="another run is working on"):
-        Runner(job(photos, tmp_path / "out"), crew()).start()
+        Runner(job(photos, tmp_path / "out"), pool()).start()
     assert first.result().statuses["failed"] == 4
     assert run(photos, tmp_path / "out").before == 24
 
@@ -422,9 +422,9 @@ def test_models_are_loaded_once_and_never_asked_twice_at_a_time(photos: Path, tm
 
 def test_few_pictures_are_in_flight_however_many_there_are(tmp_path: Path) -> None:
     make_folder(tmp_path / "photos", 60, side=32)
-    runner = Runner(job(tmp_path / "photos", tmp_path / "out"), crew(engines=[LocalEngine(Shade(0.01))]))
+    runner = Runner(job(tmp_path / "photos", tmp_path / "out"), pool(engines=[LocalEngine(Shade(0.01))]))
     begun: list[int] = []
-    original = runner._take_through
+    original = runner._process
 
     def watched(*arguments: object) -> object:
         begun.append(1)
@@ -434,7 +434,7 @@ def test_few_pictures_are_in_flight_however_many_there_are(tmp_path: Path) -> No
             begun.pop()
 
     most: list[int] = []
-    runner._take_through = lambda *a: (most.append(len(begun) + 1), watched(*a))[1]  # type: ignore[method-assign]
+    runner._process = lambda *a: (most.append(len(begun) + 1), watched(*a))[1]  # type: ignore[method-assign]
     runner.start()
     runner.result()
     assert len(most) == 60 and max(most) <= 3
@@ -444,7 +444,7 @@ def test_few_pictures_are_in_flight_however_many_there_are(tmp_path: Path) -> No
 
 
 def test_progress_tells_counts_and_time_to_go(photos: Path, tmp_path: Path) -> None:
-    runner = Runner(job(photos, tmp_path / "out"), crew(load_finder=lambda: finder(0.02)))
+    runner = Runner(job(photos, tmp_path / "out"), pool(load_finder=lambda: finder(0.02)))
     assert runner.progress == Progress()
     runner.start()
     seen = []
@@ -469,7 +469,7 @@ def test_stop_finishes_the_pictures_at_hand(photos: Path, tmp_path: Path, finish
             return super().enhance(task)
 
     held = Held()
-    runner = Runner(job(photos, tmp_path / "out"), crew(engines=[LocalEngine(held)]))
+    runner = Runner(job(photos, tmp_path / "out"), pool(engines=[LocalEngine(held)]))
     runner.start()
     assert entered.wait(10)
     runner.stop()
@@ -493,7 +493,7 @@ def test_stop_now_lets_go_and_writes_no_line_any_more(photos: Path, tmp_path: Pa
             return super().enhance(task)
 
     engine = LocalEngine(Held(), on_interrupt=interrupted.set)
-    runner = Runner(job(photos, tmp_path / "out"), crew(engines=[engine]))
+    runner = Runner(job(photos, tmp_path / "out"), pool(engines=[engine]))
     runner.start()
     assert entered.wait(10)
     runner.stop(now=True)
@@ -511,8 +511,8 @@ def test_stop_now_lets_go_and_writes_no_line_any_more(photos: Path, tmp_path: Pa
 
 
 def test_stop_before_anything_began(photos: Path, tmp_path: Path) -> None:
-    runner = Runner(job(photos, tmp_path / "out"), crew())
-    runner._crew.finder = lambda: (runner.stop(), "fixed")[1]  # type: ignore[method-assign]
+    runner = Runner(job(photos, tmp_path / "out"), pool())
+    runner._pool.finder_name = lambda: (runner.stop(), "fixed")[1]  # type: ignore[method-assign]
     runner.start()
     runner.wait(10)
     assert runner.progress.state == "stopped" and lines_of(tmp_path / "out") == []

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lib_prodshot.jobs.files import staging
-from tests.faults.doors import CommandLine, give_finder, picture
+from tests.faults.entry_points import CommandLine, give_finder, picture
 from tests.jobs.tools import all_of, lines_of, run
 
 LONG_AGO = 981_173_106_123_456_789
@@ -58,10 +58,10 @@ def test_the_command_line(
     options: tuple[str, ...],
 ) -> None:
     give_finder(monkeypatch)
-    door = CommandLine(command, tmp_path, capsys, count=1)
-    os.utime(door.inputs / "0.png", ns=(LONG_AGO, LONG_AGO))
-    door.call(*options)
-    assert door.code == 0 and kept(door.out) == ({"0.png", "0.mask.png", "0.alpha.png"} if options else set())
+    entry = CommandLine(command, tmp_path, capsys, count=1)
+    os.utime(entry.inputs / "0.png", ns=(LONG_AGO, LONG_AGO))
+    entry.call(*options)
+    assert entry.code == 0 and kept(entry.out) == ({"0.png", "0.mask.png", "0.alpha.png"} if options else set())
 
 
 def test_a_disk_that_takes_no_time_takes_the_picture(
@@ -72,5 +72,5 @@ def test_a_disk_that_takes_no_time_takes_the_picture(
 
     monkeypatch.setattr(staging.os, "utime", refuse)
     assert run(photos, tmp_path / "out", keep_times=True).statuses == {"found": 1, "skipped": 1}
-    told = "the file's modification time could not be kept (Operation not permitted)"
-    assert [line["notes"] for line in lines_of(tmp_path / "out")] == [[told], [told]]
+    note = "the file's modification time could not be kept (Operation not permitted)"
+    assert [line["notes"] for line in lines_of(tmp_path / "out")] == [[note], [note]]

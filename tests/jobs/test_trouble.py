@@ -12,7 +12,7 @@ import pytest
 from lib_prodshot import pictures
 from lib_prodshot.jobs import processor
 from lib_prodshot.jobs.folder import seeds
-from lib_prodshot.jobs.processor import Worker
+from lib_prodshot.jobs.processor import PictureProcessor
 from lib_prodshot.jobs.report import thumbnail_store
 from tests.finders import fixed_finder
 from tests.jobs.photographs import make_picture
@@ -55,7 +55,7 @@ def test_a_file_that_gives_nothing_fails_alone(
 
     with monkeypatch.context() as patch:
         patch.setattr(seeds, "open_regular", hang)
-        patch.setattr(seeds, "STALL", 0.3)
+        patch.setattr(seeds, "BLOCK_TIMEOUT", 0.3)
         run(photos, tmp_path / "out")
         assert reasons(tmp_path / "out") == {"b.png": "b.png cannot be read: no answer within 0.3 s"}
         run(photos, tmp_path / "out")
@@ -88,7 +88,7 @@ def test_a_file_that_comes_slowly_is_waited_for(
             return self.file.read(min(most, 500))
 
     monkeypatch.setattr(seeds, "open_regular", Slow)
-    monkeypatch.setattr(seeds, "STALL", 0.5)
+    monkeypatch.setattr(seeds, "BLOCK_TIMEOUT", 0.5)
     assert seeds.content_of(photos / "a.png") == whole and len(pieces) > 3
 
 
@@ -104,10 +104,10 @@ def test_a_file_that_keeps_the_decoder_busy_fails_alone(
         return real(path)
 
     monkeypatch.setattr(processor.pictures, "read", hang)
-    monkeypatch.setattr(processor, "READ_PATIENCE", 0.5)
+    monkeypatch.setattr(processor, "READ_TIMEOUT", 0.5)
     if through == "one file":
         (tmp_path / "out").mkdir()
-        outcome = Worker(REQUEST, fixed_finder(), Shade()).process(photos / "b.png", tmp_path / "out", "b")
+        outcome = PictureProcessor(REQUEST, fixed_finder(), Shade()).process(photos / "b.png", tmp_path / "out", "b")
         assert outcome.verdict.reason == f"{photos / 'b.png'} could not be read within 0.5 s"
         return
     run(photos, tmp_path / "out")
@@ -120,7 +120,7 @@ def test_a_thumbnail_that_hangs_leaves_its_place_empty(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, released: threading.Event
 ) -> None:
     monkeypatch.setattr(thumbnail_store, "thumbnails_of", lambda *_: released.wait(60))
-    monkeypatch.setattr(thumbnail_store, "READ_PATIENCE", 0.1)
+    monkeypatch.setattr(thumbnail_store, "READ_TIMEOUT", 0.1)
     assert run(photos, tmp_path / "out").statuses == {"found": 3}
     assert (tmp_path / "out" / "index.html").read_text().count("cannot be shown") == 3
 
@@ -186,8 +186,8 @@ def test_a_path_that_grows_too_long(tmp_path: Path) -> None:
     for _ in range(2):
         summary = run(tmp_path / "photos", out)
         assert summary.listed == 2 and summary.statuses == {"found": 1, "failed": 1}
-    (told,) = reasons(out).values()
-    assert told.endswith("File name too long")
+    (reason,) = reasons(out).values()
+    assert reason.endswith("File name too long")
 
 
 # --- what cannot be removed -----------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def test_an_old_result_that_stays_is_told_in_its_line(photos: Path, tmp_path: Pa
 
 def test_what_stood_under_a_name_before_may_stay(photos: Path, tmp_path: Path, stuck: set[str]) -> None:
     """The results are in place; the second names of the old ones are left for the next run."""
-    worker, out = Worker(REQUEST, fixed_finder(), Shade()), tmp_path / "out"
+    worker, out = PictureProcessor(REQUEST, fixed_finder(), Shade()), tmp_path / "out"
     out.mkdir()
     worker.process(photos / "a.png", out, "a")
     stuck |= {f".prodshot-{os.getpid()}-{number}.former" for number in range(100_000)}

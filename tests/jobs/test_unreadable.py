@@ -12,9 +12,9 @@ import pytest
 
 from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.folder import runner
-from tests.faults.doors import CommandLine, give_finder
+from tests.faults.entry_points import CommandLine, give_finder
 from tests.jobs.photographs import make_picture
-from tests.jobs.tools import all_of, crew, digests, job, lines_of, run
+from tests.jobs.tools import all_of, digests, job, lines_of, pool, run
 
 
 @pytest.fixture
@@ -77,18 +77,18 @@ def test_a_report_that_cannot_be_read_is_named_and_kept(
     damage: Callable[[Path], None],
 ) -> None:
     give_finder(monkeypatch)
-    door = CommandLine(command, tmp_path, capsys)
-    door.call()
-    whole = (door.out / "report.jsonl").read_bytes()
-    damage(door.out / "report.jsonl")
-    before = digests(door.out)
-    said = door.call()
-    assert door.code == 1 and said.count("\n") == 1 and f"report.jsonl in {door.out} cannot be read (" in said
-    assert digests(door.out) == before
-    shutil.move(door.out / "report.jsonl", tmp_path / "away")
-    (door.out / "report.jsonl").write_bytes(whole)
-    door.call()
-    assert door.code == 0 and (door.out / "report.jsonl").read_bytes().count(b"\n") == 2
+    entry = CommandLine(command, tmp_path, capsys)
+    entry.call()
+    whole = (entry.out / "report.jsonl").read_bytes()
+    damage(entry.out / "report.jsonl")
+    before = digests(entry.out)
+    said = entry.call()
+    assert entry.code == 1 and said.count("\n") == 1 and f"report.jsonl in {entry.out} cannot be read (" in said
+    assert digests(entry.out) == before
+    shutil.move(entry.out / "report.jsonl", tmp_path / "away")
+    (entry.out / "report.jsonl").write_bytes(whole)
+    entry.call()
+    assert entry.code == 0 and (entry.out / "report.jsonl").read_bytes().count(b"\n") == 2
 
 
 def with_a_column(table: Path) -> None:
@@ -119,18 +119,18 @@ def test_a_table_that_somebody_changed_is_put_aside(
     change: Callable[[Path], None],
 ) -> None:
     give_finder(monkeypatch)
-    door = CommandLine(command, tmp_path, capsys)
-    door.call()
+    entry = CommandLine(command, tmp_path, capsys)
+    entry.call()
     for number in (1, 2):
-        change(door.out / "report.csv")
-        changed = (door.out / "report.csv").read_bytes()
-        said = door.call()
-        assert door.code == 0
+        change(entry.out / "report.csv")
+        changed = (entry.out / "report.csv").read_bytes()
+        said = entry.call()
+        assert entry.code == 0
         assert f"report.csv had been changed by somebody else; it is kept as report.kept-{number}.csv" in said
-        assert (door.out / f"report.kept-{number}.csv").read_bytes() == changed
-        with (door.out / "report.csv").open(newline="") as file:
+        assert (entry.out / f"report.kept-{number}.csv").read_bytes() == changed
+        with (entry.out / "report.csv").open(newline="") as file:
             assert [row["status"] for row in csv.DictReader(file)] == ["found", "found"]
-    assert "report.kept" not in door.call()
+    assert "report.kept" not in entry.call()
 
 
 def test_a_table_torn_by_a_kill_or_a_power_cut_is_made_anew(photos: Path, done: Path) -> None:
@@ -178,7 +178,7 @@ def test_what_the_job_keeps_for_itself_may_be_damaged(photos: Path, done: Path) 
 
 def test_a_state_that_can_be_neither_read_nor_written_is_a_sentence(photos: Path, done: Path) -> None:
     (done / ".prodshot" / "begun.jsonl").mkdir()
-    started = runner.Runner(job(photos, done), crew())
+    started = runner.Runner(job(photos, done), pool())
     started.start()
     with pytest.raises(OutputError, match="cannot write into .*: Is a directory"):
         started.result()

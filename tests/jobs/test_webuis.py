@@ -23,7 +23,7 @@ from lib_prodshot.hosts.remote import RemoteError
 from lib_prodshot.hosts.remote import client as remote
 from lib_prodshot.jobs.folder.runner import Runner
 from lib_prodshot.jobs.report.summary import Summary
-from lib_prodshot.jobs.workers.local_pool import LocalCrew, engines_for
+from lib_prodshot.jobs.workers.local_pool import LocalPool, engines_for
 from lib_prodshot.request import Request
 from tests.jobs.tools import all_of, finder, job, lines_of
 from tests.jobs.webui_double import serve
@@ -72,8 +72,9 @@ def begin(
     photos: Path, out: Path, *addresses: str, said: list[str] | None = None, request: Request = REQUEST
 ) -> Runner:
     say = said.append if said is not None else lambda text: None
-    crew = LocalCrew(request, "fixed", finder, lambda: engines_for(request, addresses, False, say), rests=(0.05, 0.05))
-    runner = Runner(job(photos, out, request), crew)
+    backoff = (0.05, 0.05)
+    pool = LocalPool(request, "fixed", finder, lambda: engines_for(request, addresses, False, say), backoff)
+    runner = Runner(job(photos, out, request), pool)
     runner.start()
     return runner
 

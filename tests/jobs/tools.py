@@ -19,7 +19,7 @@ from lib_prodshot.finding.finder import Finder
 from lib_prodshot.jobs.folder.runner import FolderJob, Runner
 from lib_prodshot.jobs.report.summary import Summary
 from lib_prodshot.jobs.workers.engines import Engine, LocalEngine
-from lib_prodshot.jobs.workers.local_pool import LocalCrew
+from lib_prodshot.jobs.workers.local_pool import LocalPool
 from lib_prodshot.request import Request
 from tests.finders import BoxSegmenter, FixedDetector
 
@@ -65,14 +65,14 @@ class Shade:
         return Enhanced(np.asarray(cv2.add(task.picture, np.full_like(task.picture, level))))
 
 
-def crew(
+def pool(
     request: Request = REQUEST,
     engines: Sequence[Engine] | None = (),
     load_finder: Callable[[], Finder] = finder,
-) -> LocalCrew:
-    """A crew with the finder of known answers and `Shade`, or these engines (None: a dry run)."""
+) -> LocalPool:
+    """A pool with the finder of known answers and `Shade`, or these engines (None: a dry run)."""
     chosen = [LocalEngine(Shade())] if engines is not None and not engines else engines
-    return LocalCrew(request, "fixed", load_finder, partial(_given, chosen), rests=(0.1, 0.1))
+    return LocalPool(request, "fixed", load_finder, partial(_given, chosen), backoff=(0.1, 0.1))
 
 
 def _given(engines: Sequence[Engine] | None) -> Sequence[Engine] | None:
@@ -87,7 +87,7 @@ def run(inputs: Path, out: Path, request: Request = REQUEST, **changes: Any) -> 
     """The whole job, here and now."""
     engines = changes.pop("engines", () if not changes.get("dry_run") else None)
     load_finder = changes.pop("load_finder", finder)
-    runner = Runner(job(inputs, out, request, **changes), crew(request, engines, load_finder))
+    runner = Runner(job(inputs, out, request, **changes), pool(request, engines, load_finder))
     runner.start()
     return runner.result()
 

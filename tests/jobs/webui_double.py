@@ -67,8 +67,8 @@ class Double(BaseHTTPRequestHandler):
             self.seen.append(body["seed"])
         return self._answer(200, {"images": [base64.b64encode(file.getvalue()).decode()], "info": "{}"})
 
-    def _answer(self, status: int, told: Any) -> None:
-        data = json.dumps(told).encode()
+    def _answer(self, status: int, answer: Any) -> None:
+        data = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))

@@ -1,4 +1,4 @@
-"""Input files as they are met: links, pipes and devices under a picture's name, disks that do not answer."""
+"""Safe access to input files: links, pipes and devices under a picture's name, disks that do not answer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from threading import Thread
 from typing import BinaryIO, TypeVar
 
 _T = TypeVar("_T")
+
+Stamp = tuple[int, int]
+"""Size in bytes and modification time in nanoseconds since 1970."""
+
+READ_TIMEOUT = 600.0
+"""Seconds after which a picture whose file is still being read and decoded has failed. The largest pictures take some
+seconds; more than that is a disk that does not answer, or a file made to keep a decoder busy."""
 
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a folder"),
@@ -45,40 +52,62 @@ def _refuse_special(mode: int) -> None:
         raise OSError(errno.EINVAL, f"it is {kind}, not a file")
 
 
-def within(seconds: float, work: Callable[[], _T]) -> _T:
-    """What `work` returns; it runs in a thread of its own. Raises what `work` raises, and TimeoutError when it takes
-    longer than that. Nothing can end a read that hangs, so its thread is left behind and ends with the process."""
-    answer: Future[_T] = Future()
+def with_timeout(seconds: float, work: Callable[[], _T]) -> _T:
+    """Run `work` in a thread of its own and return its result.
+
+    Raises what `work` raises, and TimeoutError when it takes longer. Nothing can end a read that hangs, so its thread
+    is left behind and ends with the process (the interpreter would wait for an executor's threads).
+    """
+    future: Future[_T] = Future()
 
     def run() -> None:
         try:
-            answer.set_result(work())
+            future.set_result(work())
         except BaseException as error:  # whatever it is, it is the caller's
-            answer.set_exception(error)
+            future.set_exception(error)
 
     thread = Thread(target=run, name="prodshot-reading", daemon=True)
     thread.start()
     thread.join(seconds)
-    if not answer.done():
+    if not future.done():
         raise TimeoutError(errno.ETIMEDOUT, f"no answer within {seconds:g} s")
-    return answer.result()
+    return future.result()
 
 
 def identity(folder: Path) -> tuple[int, int] | str:
-    """The same for every name of a folder: device and inode, or the path without links where there are no inodes."""
+    """Return a key that all names of a folder share: device and inode, else the resolved path."""
     found = status(folder)
     return (found.st_dev, found.st_ino) if found is not None and found.st_ino else os.path.realpath(folder)
 
 
 def is_file(path: Path) -> bool:
-    """Whether a regular file is there; no, too, for a name longer than names can be (`Path.is_file` raises)."""
+    """Return whether this is a regular file; False also for a name that is too long (`Path.is_file` raises)."""
     found = status(path)
     return found is not None and stat.S_ISREG(found.st_mode)
 
 
 def status(path: Path) -> os.stat_result | None:
-    """What stands there, links followed; None for nothing that can be reached."""
+    """Return the status of a path, links followed; None where nothing can be reached."""
     try:
         return path.stat()
     except (OSError, ValueError):
         return None
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """Return size and modification time of a file, by which a change is detected; None when it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def is_unchanged(path: Path, stamp: Stamp | None) -> bool:
+    """Return whether the file still has this stamp. One that has none, then or now, counts as changed."""
+    return stamp is not None and stamp_of(path) == stamp
+
+
+def real_path(path: Path) -> Path:
+    """Resolve all links of a path, also broken and cyclic ones (`Path.resolve` raises for those)."""
+    return Path(os.path.realpath(path))

@@ -1,17 +1,18 @@
-"""Files that appear all together or not at all, and one writer in a folder at a time."""
+"""Atomic output: files that appear all together or not at all, and one writer in a folder at a time."""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 
 from lib_prodshot.errors import OutputError
+from lib_prodshot.jobs.files.names import short_suffix
 from lib_prodshot.locks import exclusive
 
 STATE_FOLDER = ".prodshot"
@@ -19,13 +20,11 @@ STATE_FOLDER = ".prodshot"
 
 _NUMBERS = count()
 
-_LONGEST_SUFFIX = 16
-
-
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
-    """Keep every other run out of the output folder while the block runs, for each would drop the other's report
-    lines. Raises `OutputError` when another run is there, or when the folder cannot be written."""
+    """Lock the output folder while the block runs, for two runs would drop each other's report lines.
+
+    Raises `OutputError` when another run is there, or when the folder cannot be written."""
 
     def refuse() -> None:
         raise OutputError(f"another run is working on {folder}; wait for it or choose another output folder")
@@ -41,7 +40,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
 
 
 class Staging:
-    """Collects the files of one picture under temporary names and puts all of them in place at the end.
+    """Writes several files under temporary names and renames all of them at the end.
 
     Use as a context manager: write each file to the path that `path(name)` gives. Leaving the block puts every file
     on disk (fsync), then gives it its name (atomic rename on every platform); leaving by an exception removes them,
@@ -59,8 +58,8 @@ class Staging:
         self._staged: dict[Path, Path] = {}
 
     def path(self, name: str) -> Path:
-        """A temporary path in the same folder for the file `name`; its suffix is the same."""
-        # process and running number keep other runs and threads apart, and a long name from growing too long
+        """Return a temporary path in the same folder for the file `name`; its suffix is the same."""
+        # process id and counter keep other runs and threads apart, and a long name from growing too long
         suffix = short_suffix(Path(name))
         temporary = self.folder / f".prodshot-{os.getpid()}-{next(_NUMBERS)}{suffix}"
         self._staged[temporary] = self.folder / name
@@ -74,7 +73,7 @@ class Staging:
     ) -> None:
         try:
             if kind is None:
-                self._put_in_place()
+                self._commit()
         except OSError as problem:
             raise output_error(self.folder, problem) from problem
         finally:
@@ -83,11 +82,11 @@ class Staging:
         if isinstance(error, OSError):
             raise output_error(self.folder, error) from error
 
-    def _put_in_place(self) -> None:
+    def _commit(self) -> None:
         for temporary in self._staged:
             self._set_time(temporary)
             _flush(temporary)
-        self._give_names()
+        self._rename_all()
         _flush_folder(self.folder)
 
     def _set_time(self, temporary: Path) -> None:
@@ -99,12 +98,12 @@ class Staging:
             reason = problem.strerror if isinstance(problem, OSError) else str(problem)
             self.time_note = f"the file's modification time could not be kept ({reason})"
 
-    def _give_names(self) -> None:
+    def _rename_all(self) -> None:
         """Rename all, or none: what stood under a name before is kept until the last file has its own."""
         former: dict[Path, Path | None] = {}
         try:
             for temporary, final in self._staged.items():
-                former[final] = self._kept(final)
+                former[final] = self._second_name(final)
                 temporary.replace(final)
         except OSError:
             for final, kept in former.items():
@@ -118,8 +117,8 @@ class Staging:
                 if kept is not None:
                     _remove_if_possible(kept)
 
-    def _kept(self, final: Path) -> Path | None:
-        """A second name for the file that has the name `final`; None when there is none."""
+    def _second_name(self, final: Path) -> Path | None:
+        """Link the file `final` under a second name and return that; None when there is no such file."""
         if final.is_dir():
             raise IsADirectoryError(errno.EISDIR, f"a folder has the name {final.name}")
         second = self.folder / f".prodshot-{os.getpid()}-{next(_NUMBERS)}.former"
@@ -127,20 +126,63 @@ class Staging:
             os.link(final, second)
         except FileNotFoundError:
             return None
-        except OSError:
-            # a file system without links: a copy does as well
+        except OSError:  # a file system without hard links
             shutil.copyfile(final, second)
         return second
 
 
 def output_error(folder: Path, problem: OSError) -> OutputError:
-    """An operating system's complaint about writing into `folder`, in one sentence."""
+    """Return the error for an operating system's failure to write into `folder`, in one sentence."""
     return OutputError(f"cannot write into {folder}: {problem.strerror or problem}")
 
 
-def short_suffix(path: Path) -> str:
-    """The name's ending with its dot; '' for one so long that it is none."""
-    return path.suffix if len(os.fsencode(path.suffix)) <= _LONGEST_SUFFIX else ""
+def make_folder(folder: Path) -> None:
+    """Create the output folder. Raises `OutputError` when it cannot be made or written into."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"cannot write into {folder}: permission denied")
+
+
+def remove_leftovers(folders: Iterable[Path], out: Path) -> list[str]:
+    """Remove the temporary files of processes that were killed. Only under the folder's lock, before any work.
+
+    Returns what cannot be removed, relative to `out`, as 'NAME (reason)'.
+    """
+    stuck = []
+    for folder in folders:
+        for leftover in _leftovers(folder):
+            try:
+                leftover.unlink(missing_ok=True)
+            except OSError as problem:
+                stuck.append(f"{leftover.relative_to(out).as_posix()} ({problem.strerror})")
+    return sorted(stuck)
+
+
+def _leftovers(folder: Path) -> Iterator[Path]:
+    try:
+        paths = list(folder.iterdir())
+    except OSError:
+        return  # nothing is made there before the picture's turn, and what is wrong is said then
+    for path in paths:
+        prefix, _, rest = path.name.partition("-")
+        process = rest.partition("-")[0]
+        if prefix == ".prodshot" and process.isdecimal() and not _is_another_running(int(process)):
+            yield path
+
+
+def _is_another_running(process: int) -> bool:
+    if process == os.getpid() or os.name == "nt":  # Windows has no signal 0
+        return process != os.getpid()
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _remove_if_possible(temporary: Path) -> None:

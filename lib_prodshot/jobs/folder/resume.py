@@ -1,4 +1,4 @@
-"""What a folder job finds of an earlier run: which pictures are done, and what has to go before they are done again."""
+"""Resuming a folder job: which pictures are done, and which files of an earlier run to remove."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lib_prodshot.jobs.files.reading import is_file
+from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, READABLE
+from lib_prodshot.jobs.files.reading import Stamp, is_file, real_path
 from lib_prodshot.jobs.files.staging import output_error
-from lib_prodshot.jobs.folder.work_list import READABLE, Entry
-from lib_prodshot.jobs.processor import Stamp, real_path
+from lib_prodshot.jobs.folder.work_list import Entry
 from lib_prodshot.jobs.report.ledger import Line
 from lib_prodshot.request import Request
 from lib_prodshot.steps import registry
 
 
 def fingerprint(request: Request, finder: str, dry_run: bool) -> str:
-    """A short text that changes when, and only when, a setting that matters does, or the version of a step that runs.
+    """Return a hash that changes when, and only when, a setting that matters does, or the version of a step that runs.
 
-    `finder` is the one that runs.
+    `finder` is the name of the one that runs.
     """
     engines = ("", request.retouch.engine)
     steps = [step for step in registry.STEPS if (step.in_dry_run if dry_run else step.engine in engines)]
@@ -39,13 +39,17 @@ def fingerprint(request: Request, finder: str, dry_run: bool) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def is_done(line: Line, entry: Entry, content: str, known_settings: str, out: Path) -> bool:
-    """Whether the picture needs no more work: the same file (SHA-256 `content`), the same settings, and all that its
-    line speaks of is still there, under the names that it would get today."""
-    if (line.get("sha256"), line.get("settings")) != (content, known_settings) or line.get("retry"):
+def is_done(line: Line, entry: Entry, content: str, settings: str, out: Path) -> bool:
+    """Return whether the picture needs no more work.
+
+    That is: the same file (SHA-256 `content`), the same settings (fingerprint), and all files that its line names still
+    exist, under the names that they would get now.
+    """
+    if (line.get("sha256"), line.get("settings")) != (content, settings) or line.get("retry"):
         return False
+    mask = _beside(entry, entry.stem + MASK_SUFFIX)
     named = {key: str(line[key]) for key in ("output", "mask") if line.get(key)}
-    if named.get("mask", _beside(entry, f"{entry.stem}.mask.png")) != _beside(entry, f"{entry.stem}.mask.png"):
+    if named.get("mask", mask) != mask:
         return False
     if "output" in named and PurePosixPath(named["output"]).stem != entry.stem:
         return False
@@ -53,7 +57,7 @@ def is_done(line: Line, entry: Entry, content: str, known_settings: str, out: Pa
 
 
 def set_times(line: Line, out: Path, stamp: Stamp) -> None:
-    """Give the files that a line speaks of the input's modification time, where the file system lets us."""
+    """Give the files that a line names the input's modification time, where the file system allows it."""
     for name in _files_of(line):
         with suppress(OSError):
             if (out / name).stat().st_mtime_ns != stamp[1]:
@@ -61,7 +65,7 @@ def set_times(line: Line, out: Path, stamp: Stamp) -> None:
 
 
 def remove_results(line: Line, out: Path, inputs: Collection[Path]) -> list[str]:
-    """Delete the files that a line speaks of, so that a new verdict leaves nothing of the old one behind.
+    """Delete the files that a line names, so that a new verdict leaves nothing of the old one behind.
 
     Only files inside `out`, and none of `inputs` (resolved paths). Returns what cannot be removed, as 'NAME (reason)'.
     """
@@ -69,7 +73,7 @@ def remove_results(line: Line, out: Path, inputs: Collection[Path]) -> list[str]
     stuck = []
     for name in _files_of(line):
         path = real_path(root / name)
-        # a folder of that name is nothing that we made
+        # a folder of that name is not ours
         if root not in path.parents or path in inputs or not os.path.lexists(path) or path.is_dir():
             continue
         try:
@@ -79,87 +83,50 @@ def remove_results(line: Line, out: Path, inputs: Collection[Path]) -> list[str]
     return stuck
 
 
-class Begun:
-    """Remembers which pictures are being worked on, so that what a killed run wrote without a report line is found.
+class Journal:
+    """Records which pictures are in progress, so that results of a killed run without a report line are found.
 
-    The file is gone when a run begins, and when one has come to its end.
+    The file is deleted when a run starts, and when one has completed.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def note(self, entry: Entry) -> None:
-        """Results of this picture may be on disk from now on. Raises `OutputError`."""
+    def record(self, entry: Entry) -> None:
+        """Record that results of this picture may be on disk from now on. Raises `OutputError`."""
         try:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry.name) + "\n")
         except OSError as problem:
             raise output_error(self._path.parent, problem) from problem
 
-    def clear(self, entries: Iterable[Entry], done: Collection[str], out: Path, inputs: Collection[Path]) -> list[str]:
-        """Remove what killed runs may have left of pictures that are not `done`. Returns what cannot be removed.
+    def remove_partial(
+        self, entries: Iterable[Entry], done: Collection[str], out: Path, inputs: Collection[Path]
+    ) -> list[str]:
+        """Remove what killed runs may have written of pictures that are not `done`. Returns what cannot be removed.
 
         Raises `OutputError` when our own file cannot be read.
         """
         try:
-            # a line torn by a power cut names nothing
-            begun = set(self._path.read_text(encoding="utf-8", errors="replace").splitlines())
+            # a line cut short by a power failure matches no name
+            recorded = set(self._path.read_text(encoding="utf-8", errors="replace").splitlines())
         except FileNotFoundError:
             return []
         except OSError as problem:
             raise output_error(self._path.parent, problem) from problem
         stuck: dict[str, None] = {}
         for entry in entries:
-            if json.dumps(entry.name) in begun and entry.name not in done:
+            if json.dumps(entry.name) in recorded and entry.name not in done:
                 for suffix in READABLE | {PurePosixPath(entry.name).suffix}:
-                    output, mask = (_beside(entry, entry.stem + end) for end in (suffix, ".mask.png"))
+                    output, mask = (_beside(entry, entry.stem + end) for end in (suffix, MASK_SUFFIX))
                     stuck.update(dict.fromkeys(remove_results({"output": output, "mask": mask}, out, inputs)))
-        self.forget()
+        self.delete()
         return sorted(stuck)
 
-    def forget(self) -> None:
-        """Every picture that was begun has its line. A file that stays costs the next run a second look."""
+    def delete(self) -> None:
+        """Delete the journal, for every picture has its line; if that fails, the next run checks once more."""
         with suppress(OSError):
             self._path.unlink()
-
-
-def sweep(folders: Iterable[Path], out: Path) -> list[str]:
-    """Remove the temporary files of processes that were killed. Only under the job's lock, before any work.
-
-    Returns what cannot be removed, relative to `out`, as 'NAME (reason)'.
-    """
-    stuck = []
-    for folder in folders:
-        for leftover in _leftovers(folder):
-            try:
-                leftover.unlink(missing_ok=True)
-            except OSError as problem:
-                stuck.append(f"{leftover.relative_to(out).as_posix()} ({problem.strerror})")
-    return sorted(stuck)
-
-
-def _leftovers(folder: Path) -> Iterator[Path]:
-    try:
-        paths = list(folder.iterdir())
-    except OSError:
-        return  # nothing is made there before the picture's turn, and what is wrong is said then
-    for path in paths:
-        prefix, _, rest = path.name.partition("-")
-        process = rest.partition("-")[0]
-        if prefix == ".prodshot" and process.isdecimal() and not _is_another_running(int(process)):
-            yield path
-
-
-def _is_another_running(process: int) -> bool:
-    if process == os.getpid() or os.name == "nt":  # Windows has no signal 0
-        return process != os.getpid()
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _beside(entry: Entry, name: str) -> str:
@@ -167,10 +134,10 @@ def _beside(entry: Entry, name: str) -> str:
 
 
 def _files_of(line: Line) -> Iterator[str]:
-    """Everything that a line says is on disk; the feathered mask stands beside the mask."""
+    """Yield the files that a line names; the feathered mask is beside the mask."""
     for key in ("output", "mask"):
         if line.get(key):
             yield str(line[key])
     mask = str(line.get("mask") or "")
-    if mask.endswith(".mask.png"):
-        yield mask.removesuffix(".mask.png") + ".alpha.png"
+    if mask.endswith(MASK_SUFFIX):
+        yield mask.removesuffix(MASK_SUFFIX) + ALPHA_SUFFIX

@@ -1,7 +1,7 @@
-"""Which pictures a folder job works on, in which order, and what their results are called.
+"""The work list of a folder job: its pictures in order, and the stems of their results.
 
 Links to folders are followed, each folder once: whatever a link leads to, the folders that stand beneath the input
-folder keep the names they have there. A link that is not followed is named.
+folder keep the names they have there. A link that is not followed is listed.
 """
 
 from __future__ import annotations
@@ -14,18 +14,9 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 from lib_prodshot.errors import OutputError, PictureError
-from lib_prodshot.jobs.files.reading import identity, status
-from lib_prodshot.jobs.processor import name_limit, output_stems, real_path
+from lib_prodshot.jobs.files.names import NOT_READABLE, READABLE, name_limit, output_stems
+from lib_prodshot.jobs.files.reading import identity, real_path, status
 from lib_prodshot.jobs.report.summary import counted
-
-READABLE = frozenset(
-    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".icb", ".vda", ".vst", ".jp2", ".j2k", ".jpx", ".avif"}
-)
-NOT_READABLE = frozenset(
-    {".heic", ".heif", ".jxl", ".psd", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf"}
-)
-"""Pictures all the same: they fail with a reason, so that nobody takes them for done. Other files are no pictures."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +35,14 @@ class Entry:
         return "" if parent == PurePosixPath(".") else str(parent)
 
 
-CLOSED = "not allowed to look into"
-NOWHERE = "links that lead nowhere"
-AGAIN = "links to folders that are looked through already"
-RESULTS = "links into the output folder"
-FORBIDDEN = "links that lead where this job may not look"
-"""Why something was left out."""
+NOT_ALLOWED = "not allowed to look into"
+BROKEN_LINK = "links that lead nowhere"
+SEEN_LINK = "links to folders that are looked through already"
+OUTPUT_LINK = "links into the output folder"
+FORBIDDEN_LINK = "links that lead where this job may not look"
+"""Why something was left out; these are parts of sentences that the user reads."""
 
-MOST_NAMED = 10
+MAX_LISTED = 10
 """Names in one note; the others are counted."""
 
 MayOpen = Callable[[Path], bool]
@@ -69,19 +60,19 @@ class WorkList:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of everything that is not in the list."""
+        """Sentences about everything that is not in the list."""
         others = (f"{counted(self.others, 'other file')} left alone",) if self.others else ()
         return (*others, *(f"{reason}: {in_a_row(names)}" for reason, names in self.left_out))
 
 
 def in_a_row(names: Sequence[str]) -> str:
-    """'a, b, c', or the first `MOST_NAMED` of them 'and 90 more'."""
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    """Join names: 'a, b, c', or the first `MAX_LISTED` of them 'and 90 more'."""
+    more = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def list_pictures(inputs: Path, out: Path, recursive: bool = False, may_open: MayOpen = lambda place: True) -> WorkList:
-    """Look through the folder `inputs`; hidden files, hidden folders and the output folder are left out.
+    """List the pictures in the folder `inputs`, without hidden files, hidden folders and the output folder.
 
     The names of results depend on what is in the folder only. Raises `PictureError` when there is no such folder,
     `OutputError` when `out` is the same.
@@ -91,19 +82,19 @@ def list_pictures(inputs: Path, out: Path, recursive: bool = False, may_open: Ma
         raise PictureError(f"the folder {inputs} {what}")
     if real_path(out) == real_path(inputs):
         raise OutputError(f"the output folder {out} is the input folder itself; choose another")
-    walk = _Walk(inputs, real_path(out), recursive, may_open)
-    names = [name for name in walk.files() if _is_picture(name)]
+    traversal = _Traversal(inputs, real_path(out), recursive, may_open)
+    names = [name for name in traversal.files() if _is_picture(name)]
     entries = _entries(inputs, sorted(names), name_limit(out))
-    left_out = {reason: tuple(sorted(names)) for reason, names in sorted(walk.left_out.items())}
-    return WorkList(tuple(entries), walk.others, tuple(left_out.items()))
+    left_out = {reason: tuple(sorted(names)) for reason, names in sorted(traversal.left_out.items())}
+    return WorkList(tuple(entries), traversal.others, tuple(left_out.items()))
 
 
 def _is_picture(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in READABLE | NOT_READABLE
 
 
-class _Walk:
-    """One look through a folder. `others` and `left_out` are known when `files` has ended."""
+class _Traversal:
+    """One traversal of a folder. `others` and `left_out` are complete when `files` has ended."""
 
     def __init__(self, inputs: Path, out: Path, recursive: bool, may_open: MayOpen) -> None:
         self.others = 0
@@ -116,25 +107,25 @@ class _Walk:
         self._links: deque[Path] = deque()
 
     def files(self) -> Iterator[str]:
-        """The names of all pictures. Folders that stand there go first, then those that links lead to."""
+        """Yield the names of all pictures: real folders first, then those that links lead to."""
         yield from self._pictures_in(self._inputs)
         while self._links:
             link = self._links.popleft()
-            reason = self._why_not_followed(link)
+            reason = self._reason_not_followed(link)
             if reason:
                 self._leave_out(link, reason)
             else:
                 yield from self._pictures_in(link)
 
     def _pictures_in(self, top: Path) -> Iterator[str]:
-        for place, folders, files in os.walk(top, onerror=self._refused):
+        for place, folders, files in os.walk(top, onerror=self._on_error):
             here = Path(place)
             self._seen.add(identity(here))
-            folders[:] = self._to_go_on_with(here, sorted(folders)) if self._recursive else []
+            folders[:] = self._subfolders(here, sorted(folders)) if self._recursive else []
             yield from self._pictures_among(here, sorted(name for name in files if name[0] != "."))
 
-    def _to_go_on_with(self, here: Path, folders: Iterable[str]) -> Iterator[str]:
-        """The sub-folders that stand here; links are put off."""
+    def _subfolders(self, here: Path, folders: Iterable[str]) -> Iterator[str]:
+        """Yield the real sub-folders; links are visited later."""
         for name in folders:
             folder = here / name
             if name[0] == ".":
@@ -144,7 +135,7 @@ class _Walk:
             elif real_path(folder) == self._out:
                 continue
             elif identity(folder) in self._seen:
-                self._leave_out(folder, AGAIN)
+                self._leave_out(folder, SEEN_LINK)
             else:
                 yield name
 
@@ -153,28 +144,28 @@ class _Walk:
             path = here / file
             is_link = path.is_symlink()
             if is_link and not self._may_open(real_path(path)):
-                self._leave_out(path, FORBIDDEN)
+                self._leave_out(path, FORBIDDEN_LINK)
             elif _is_picture(file):
                 yield self._name(path)
             elif is_link and status(path) is None:
-                self._leave_out(path, NOWHERE)
+                self._leave_out(path, BROKEN_LINK)
             else:
                 self.others += 1
 
-    def _why_not_followed(self, link: Path) -> str:
+    def _reason_not_followed(self, link: Path) -> str:
         target = real_path(link)
         if not self._may_open(target):
-            return FORBIDDEN
+            return FORBIDDEN_LINK
         if self._out == target or self._out in target.parents:
-            return RESULTS
+            return OUTPUT_LINK
         if identity(link) in self._seen or target in real_path(self._inputs).parents:
-            return AGAIN
+            return SEEN_LINK
         return ""
 
-    def _refused(self, error: OSError) -> None:
+    def _on_error(self, error: OSError) -> None:
         if Path(error.filename) == self._inputs:
             raise PictureError(f"the folder {self._inputs} cannot be read: {error.strerror}") from error
-        self._leave_out(Path(error.filename), CLOSED)
+        self._leave_out(Path(error.filename), NOT_ALLOWED)
 
     def _leave_out(self, path: Path, reason: str) -> None:
         self.left_out.setdefault(reason, []).append(self._name(path))

@@ -18,8 +18,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.files.staging import Staging
-from lib_prodshot.jobs.report.report import read_report
-from lib_prodshot.jobs.report.thumbnails import PAPER, Encoded, EncodedThumbnails, Thumbnails, encode, thumbnails_of
+from lib_prodshot.jobs.report.report import latest, read_report
+from lib_prodshot.jobs.report.thumbnails import (
+    BACKGROUND,
+    Encoded,
+    EncodedThumbnails,
+    Thumbnails,
+    encode,
+    thumbnails_of,
+)
 
 PNG_NAME = "contact-sheet.png"
 HTML_NAME = "contact-sheet.html"
@@ -45,11 +52,11 @@ class _Row:
 
 
 def write_contact_sheet(folder: Path, title: str = "Prodshot") -> tuple[Path, Path]:
-    """Draw both sheets from `folder`'s report and the files it names; returns the PNG and the page.
+    """Draw both contact sheets from `folder`'s report and the files it names; returns the PNG and the page.
 
     Raises `OutputError` when there is no report or the folder cannot be written.
     """
-    lines = _latest(read_report(folder))
+    lines = latest(read_report(folder))
     if not lines:
         raise OutputError(f"the report in {folder} has no line yet")
     side = side_for(len(lines))
@@ -61,7 +68,7 @@ def write_contact_sheet(folder: Path, title: str = "Prodshot") -> tuple[Path, Pa
 
 
 def side_for(rows: int) -> int:
-    """The longer side of the thumbnails of a sheet with so many rows, in pixels."""
+    """Return the longer side of the thumbnails of a sheet with so many rows, in pixels."""
     return SIDE if rows <= MANY_ROWS else SMALL_SIDE
 
 
@@ -86,13 +93,8 @@ def _write_page(path: Path, texts: Iterable[str]) -> None:
             page.write(text)
 
 
-def _latest(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The last line of each file, in the order in which the files first came."""
-    return list({str(line.get("file")): line for line in lines}.values())
-
-
 def _rows(lines: Iterable[Mapping[str, Any]], folder: Path, side: int, first: list[_Row]) -> Iterator[str]:
-    """All rows of the page, one at a time; those that fit on the PNG are also kept in `first`."""
+    """Yield all rows of the page one at a time; those that fit on the PNG are also appended to `first`."""
     for index, line in enumerate(lines):
         row = _Row(line, thumbnails_of(line, folder, side))
         if len(first) < PNG_ROWS:
@@ -101,7 +103,7 @@ def _rows(lines: Iterable[Mapping[str, Any]], folder: Path, side: int, first: li
 
 
 class _Names:
-    """What a row is called and where its thumbnails lead: the file's own name, and nowhere."""
+    """The title of a row and the links of its thumbnails: the file's own name, and none."""
 
     def __init__(self, line: Mapping[str, Any]) -> None:
         self.line = line
@@ -127,7 +129,7 @@ class _JobNames(_Names):
 
 
 def _page(rows: Iterable[str], lines: Sequence[Mapping[str, Any]], title: str) -> Iterator[str]:
-    """The page's text in pieces. Everything that comes from outside is escaped here and nowhere else."""
+    """Yield the page's text in pieces. Everything that comes from outside is escaped here and nowhere else."""
     template = files("lib_prodshot.jobs.report").joinpath("contact_sheet.html").read_text(encoding="utf-8")
     head, _, tail = template.partition("<!-- rows -->")
     counts = {status: sum(line.get("status") == status for line in lines) for status in _STATUS_COLOURS}
@@ -160,7 +162,7 @@ def _article(index: int, line: Mapping[str, Any], pictures: EncodedThumbnails, n
 
 
 def _figure(picture: Encoded | None, words: str, instead: str, names: _Names, key: str = "") -> str:
-    """One thumbnail; `key` is the line's entry that names the file it leads to."""
+    """Return one thumbnail; `key` is the line's entry that names the file it links to."""
     if picture is None:
         return f'<figure class="none">{instead}</figure>'
     link = names.link(key)
@@ -172,12 +174,12 @@ def _figure(picture: Encoded | None, words: str, instead: str, names: _Names, ke
 
 
 def _score(line: Mapping[str, Any]) -> float:
-    """The best detection's score; -1 when there is none, so that such rows stand at the end."""
+    """Return the best detection's score; -1 when there is none, so that such rows are sorted last."""
     return max((float(found["score"]) for found in line.get("detections") or []), default=-1.0)
 
 
 def _facts(line: Mapping[str, Any]) -> list[str]:
-    """What the sheets say of one picture, one fact a line, as plain text."""
+    """Return the facts about one picture, one a line, as plain text."""
     facts = [f"looked for: {', '.join(map(str, line.get('products') or []))}", str(line.get("reason") or "")]
     audit = line.get("audit")
     if audit:
@@ -193,7 +195,7 @@ def _facts(line: Mapping[str, Any]) -> list[str]:
 
 
 def _sheet(rows: Sequence[_Row], total: int, title: str, side: int) -> Image.Image:
-    """The PNG: a heading and one band for each row, as high as its pictures and its facts need."""
+    """Draw the PNG: a heading and one band for each row, as high as its pictures and its facts need."""
     margin, text_width = 16, 420
     bands = [_Band(row, side) for row in rows]
     width = 3 * (side + margin) + margin + text_width
@@ -224,7 +226,7 @@ class _Band:
         self.height = max(highest, self._HEAD + self._LINE * len(self.facts))
 
     def draw(self, sheet: Image.Image, draw: ImageDraw.ImageDraw, top: int, margin: int) -> None:
-        """Put the row on the sheet, its upper edge at `top`."""
+        """Draw the row on the sheet, its upper edge at `top`."""
         status = str(self.row.line.get("status"))
         instead = ("cannot be shown", "no product", "untouched") if status == "skipped" else ("cannot be shown", "", "")
         for column, picture in enumerate(self.pictures):
@@ -232,7 +234,7 @@ class _Band:
             if picture is not None:
                 sheet.paste(picture, (left + (self.side - picture.width) // 2, top))
                 continue
-            draw.rectangle((left, top, left + self.side - 1, top + self.height - 1), fill=PAPER)
+            draw.rectangle((left, top, left + self.side - 1, top + self.height - 1), fill=BACKGROUND)
             _write(draw, (left + 12, top + 12), instead[column], _font(14), (120, 120, 120))
         left = margin + 3 * (self.side + margin)
         _write(draw, (left, top), Path(str(self.row.line.get("file"))).name[:48], _font(16), (0, 0, 0))
@@ -242,7 +244,7 @@ class _Band:
 
 
 def _wrapped(facts: Sequence[str], font: _Font, width: int = 400, most: int = 12) -> list[str]:
-    """Facts broken into lines that fit `width` pixels; `most` lines at most, the page has them all."""
+    """Break facts into lines that fit `width` pixels; at most `most` lines, the page has them all."""
     lines: list[str] = []
     for fact in facts:
         line = ""
@@ -257,7 +259,7 @@ def _wrapped(facts: Sequence[str], font: _Font, width: int = 400, most: int = 12
 
 
 def _font(size: int) -> _Font:
-    """Pillow's own font; Pillow before 10.1, or without FreeType, has it in one size only."""
+    """Load Pillow's own font; Pillow before 10.1, or without FreeType, has it in one size only."""
     try:
         return ImageFont.load_default(size)
     except (TypeError, OSError):
@@ -272,7 +274,7 @@ def _write(
 
 
 def _writable(text: str, font: _Font) -> str:
-    """The text with escapes for letters that Pillow's old font refuses."""
+    """Escape letters that Pillow's old font refuses."""
     if isinstance(font, ImageFont.FreeTypeFont):
         return text
     return text.encode("latin-1", "backslashreplace").decode("latin-1")

@@ -1,8 +1,8 @@
-"""The report of a job, written as it goes: `report.jsonl` (one JSON object a line) and `report.csv`.
+"""The report of a job, written while it runs: `report.jsonl` (one JSON object a line) and `report.csv`.
 
-`report.jsonl` decides. `report.csv` is drawn from it, and made anew from it where a crash left the two apart. Neither
-is ever written over while it holds what we cannot read: a damaged `report.jsonl` ends the job, a `report.csv` that
-somebody changed is put aside.
+`report.jsonl` is the source. `report.csv` is derived from it, and written again where a crash left the two different.
+Neither is ever overwritten while it holds what we cannot read: a damaged `report.jsonl` ends the job, a `report.csv`
+that somebody changed is moved aside.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.files.reading import open_regular
 from lib_prodshot.jobs.files.staging import Staging, output_error
-from lib_prodshot.jobs.report.lines import Lines
+from lib_prodshot.jobs.report.append_only import AppendOnlyFile
 from lib_prodshot.outcome import CSV_COLUMNS, Outcome, csv_cells
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 JSONL_NAME = "report.jsonl"
 CSV_NAME = "report.csv"
@@ -29,60 +33,99 @@ CSV_NAME = "report.csv"
 Line = Mapping[str, Any]
 """One line of `report.jsonl`: what `Outcome.to_json` gives; for a folder job's see `ledger`."""
 
+Choose = Callable[[Sequence[Line]], Sequence[Line]]
+"""Chooses the lines that stay, in their order."""
 
-class Report:
-    """Adds one line for each outcome to both files and flushes it at once; use as a context manager.
 
-    Lines already in the folder's report stay, without those of `redone` (files, as written in the report) and
-    without a last line that a killed run left half-written. Raises `OutputError` when the folder cannot be written,
-    or when its report cannot be read. `notes`: what was put aside.
+class ReportFiles:
+    """Both files of a folder's report, opened for appending; closed when the context ends.
+
+    `notes`: sentences about what was moved aside.
     """
 
-    def __init__(self, folder: Path, redone: Collection[str] = ()) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.notes: tuple[str, ...] = ()
-        self._redone = frozenset(redone)
+        self._files: tuple[AppendOnlyFile, AppendOnlyFile] | None = None
 
-    def __enter__(self) -> Report:
-        try:
-            self.notes = rewrite(self.folder, self._others)
-            self._jsonl, self._csv = Lines(self.folder / JSONL_NAME), Lines(self.folder / CSV_NAME)
-        except OSError as problem:
-            raise output_error(self.folder, problem) from problem
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._jsonl.close()
-        self._csv.close()
+        self.close()
+
+    def close(self) -> None:
+        """Close both files; every line is already on disk."""
+        for file in self._files or ():
+            file.close()
+        self._files = None
+
+    def _open(self, choose: Choose) -> None:
+        """Rewrite both files as `rewrite` does, and open them. Raises `OutputError`."""
+        self._rewrite(choose)
+        with _output_errors(self.folder):
+            self._files = AppendOnlyFile(self.folder / JSONL_NAME), AppendOnlyFile(self.folder / CSV_NAME)
+
+    def _rewrite(self, choose: Choose) -> None:
+        with _output_errors(self.folder):
+            self.notes += rewrite(self.folder, choose)
+
+    def _append(self, line: Line, sync: bool = False) -> None:
+        """Append one line to both files or to none; `sync`: it is on disk when this returns. Raises `OutputError`."""
+        assert self._files is not None
+        jsonl, table = self._files
+        text, row = json.dumps(line) + "\n", csv_row(csv_cells(line))
+        with _output_errors(self.folder):
+            offset = jsonl.append(text, sync)
+            try:
+                table.append(row)
+            except OSError:
+                jsonl.truncate(offset)
+                raise
+
+
+class Report(ReportFiles):
+    """Appends one line for each outcome to both files at once; use as a context manager.
+
+    Lines already in the folder's report stay, without those of `redone` (files, as written in the report) and
+    without a last line that a killed run left half-written. Raises `OutputError` when the folder cannot be written,
+    or when its report cannot be read.
+    """
+
+    def __init__(self, folder: Path, redone: Collection[str] = ()) -> None:
+        super().__init__(folder)
+        self._redone = frozenset(redone)
+
+    def __enter__(self) -> Self:
+        self._open(lambda lines: [line for line in lines if line["file"] not in self._redone])
+        return self
 
     def add(self, outcome: Outcome) -> None:
-        """Write the lines of one outcome, into both files or into none. Raises `OutputError`."""
-        line = outcome.to_json()
-        text, row = json.dumps(line) + "\n", csv_row(csv_cells(line))
-        try:
-            begin = self._jsonl.add(text)
-            try:
-                self._csv.add(row)
-            except OSError:
-                self._jsonl.take_back(begin)
-                raise
-        except OSError as problem:
-            raise output_error(self.folder, problem) from problem
-
-    def _others(self, lines: Sequence[Line]) -> list[Line]:
-        return [line for line in lines if line["file"] not in self._redone]
+        """Append one outcome. Raises `OutputError`."""
+        self._append(outcome.to_json())
 
 
-def rewrite(folder: Path, choose: Callable[[Sequence[Line]], Sequence[Line]]) -> tuple[str, ...]:
-    """Put the lines that `choose` makes of a report's whole lines into both files; a file that holds them is left as
-    it is. Returns what was put aside, in sentences. Raises `OutputError` and OSError."""
+@contextmanager
+def _output_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        raise output_error(folder, problem) from problem
+
+
+def rewrite(folder: Path, choose: Choose) -> tuple[str, ...]:
+    """Rewrite both files with the lines that `choose` returns for the report's whole lines.
+
+    A file that already holds them is not touched. Returns sentences about what was moved aside. Raises `OutputError`
+    and OSError.
+    """
     lines = whole_lines(folder / JSONL_NAME)
-    notes = _put_foreign_table_aside(folder / CSV_NAME, lines)
+    notes = _move_foreign_table_aside(folder / CSV_NAME, lines)
     chosen = choose(lines)
     texts = {
-        # first, for a row without a line would pass for somebody else's
+        # the table first: a row without a line would look like a foreign one
         CSV_NAME: "".join([csv_row(list(CSV_COLUMNS)), *(csv_row(csv_cells(line)) for line in chosen)]),
         JSONL_NAME: "".join(json.dumps(line) + "\n" for line in chosen),
     }
@@ -94,8 +137,13 @@ def rewrite(folder: Path, choose: Callable[[Sequence[Line]], Sequence[Line]]) ->
     return notes
 
 
+def latest(lines: Sequence[Line]) -> list[Line]:
+    """Return the last line of each file, in the order in which the files first came."""
+    return list({line["file"]: line for line in lines}.values())
+
+
 def read_report(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a folder's `report.jsonl`, oldest first; a line that a killed run left half-written is left out.
+    """Read the lines of a folder's `report.jsonl`, oldest first, without a half-written last one.
 
     Raises `OutputError` when there is no report or it cannot be read.
     """
@@ -106,16 +154,18 @@ def read_report(folder: Path) -> list[dict[str, Any]]:
 
 
 def whole_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a report, without a last one that was cut short. Raises `OutputError` for any other line that is
-    none of a report, for what cannot be read is not absent."""
+    """Read the lines of a report, none where there is no file, without a last one that was cut short.
+
+    Raises `OutputError` for any other line that is none of a report: what cannot be read is not absent.
+    """
     *ended, last = (_bytes_of(path) or b"").split(b"\n")
     lines = []
     for number, data in enumerate(ended, 1):
-        line = _line(data)
+        line = _parsed(data)
         if line is None:
             raise _unreadable(path, f"line {number} is not one of a report")
         lines.append(line)
-    line = _line(last)
+    line = _parsed(last)
     if line is not None:
         lines.append(line)
     elif last.strip(b"\0") and not last.startswith(b"{"):
@@ -123,8 +173,8 @@ def whole_lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def _line(data: bytes) -> dict[str, Any] | None:
-    """A line that stands for a picture, and that a row can be made of."""
+def _parsed(data: bytes) -> dict[str, Any] | None:
+    """Parse the line of a picture; None for what is none, or gives no row."""
     try:
         line = json.loads(data)
         csv_cells(line)
@@ -134,7 +184,7 @@ def _line(data: bytes) -> dict[str, Any] | None:
 
 
 def _bytes_of(path: Path) -> bytes | None:
-    """None when there is no such file. Raises `OutputError` when there is one and it cannot be read."""
+    """Read a file; None when there is none. Raises `OutputError` when there is one and it cannot be read."""
     try:
         with open_regular(path) as file:
             return file.read()
@@ -149,10 +199,10 @@ def _unreadable(path: Path, reason: str) -> OutputError:
     return OutputError(f"{path.name} in {path.parent} cannot be read ({reason}): {advice}")
 
 
-def _put_foreign_table_aside(path: Path, lines: Sequence[Line]) -> tuple[str, ...]:
-    """Give a table another name when it holds more than rows of these lines: it was edited, or is somebody else's."""
+def _move_foreign_table_aside(path: Path, lines: Sequence[Line]) -> tuple[str, ...]:
+    """Rename a table that holds more than rows of these lines: it was edited, or is somebody else's."""
     data = _bytes_of(path)
-    if data is None or _is_drawn_from(data, lines):
+    if data is None or _is_derived_from(data, lines):
         return ()
     names = (path.with_name(f"{path.stem}.kept-{number}{path.suffix}") for number in count(1))
     aside = next(name for name in names if not os.path.lexists(name))
@@ -160,7 +210,7 @@ def _put_foreign_table_aside(path: Path, lines: Sequence[Line]) -> tuple[str, ..
     return (f"{path.name} had been changed by somebody else; it is kept as {aside.name}",)
 
 
-def _is_drawn_from(table: bytes, lines: Sequence[Line]) -> bool:
+def _is_derived_from(table: bytes, lines: Sequence[Line]) -> bool:
     ours = {tuple(map(_as_written, csv_cells(line))) for line in lines} | {CSV_COLUMNS}
     try:
         text = table.rstrip(b"\0").decode("utf-8")
@@ -173,12 +223,12 @@ def _is_drawn_from(table: bytes, lines: Sequence[Line]) -> bool:
 
 
 def _as_written(cell: str) -> str:
-    """A cell as it reads after a file name that is not UTF-8 was written with escapes."""
+    """Return a cell as it reads back after a file name that is not UTF-8 was written with escapes."""
     return cell.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def csv_row(cells: list[str]) -> str:
-    """One row with its line end, quoted where that is needed."""
+    """Return one row with its line end, quoted where that is needed."""
     row = io.StringIO(newline="")
     csv.writer(row).writerow(cells)
     return row.getvalue()

@@ -1,4 +1,4 @@
-"""What a folder job came to: counts, classes, time per stage, who did what."""
+"""The summary of a folder job: counts, classes, time per stage, pictures per worker."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Summary:
     notes: tuple[str, ...] = ()
 
     def add(self, lines: Iterable[Line]) -> Summary:
-        """Count these lines in; returns itself."""
+        """Add these lines to the totals; returns itself."""
         for line in lines:
             self.statuses[str(line["status"])] += 1
             self.workers[str(line.get("worker"))] += 1
@@ -48,7 +48,7 @@ class Summary:
         return sum(self.statuses.values()) == self.listed
 
     def to_json(self) -> dict[str, Any]:
-        """As `summary.json` and a job's result hold it."""
+        """Return the content of `summary.json` and of a job's result."""
         return {
             "pictures": self.listed,
             "done": sum(self.statuses.values()),
@@ -64,7 +64,7 @@ class Summary:
         }
 
     def to_text(self) -> str:
-        """Some lines for the console."""
+        """Return some lines for the console."""
         done = sum(self.statuses.values())
         counts = ", ".join(f"{self.statuses[status]} {status}" for status in ("found", "skipped", "failed"))
         lines = [f"{done} of {self.listed} pictures: {counts}" + (f" ({self.before} before)" if self.before else "")]
@@ -80,5 +80,5 @@ class Summary:
 
 
 def counted(number: int, noun: str) -> str:
-    """'1 picture', '2 pictures'."""
+    """Return number and noun: '1 picture', '2 pictures'."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

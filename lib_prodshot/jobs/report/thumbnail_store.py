@@ -1,7 +1,7 @@
-"""Thumbnails kept from when each picture was done, so that the contact sheet of a long job is written in seconds.
+"""The cache of a job's thumbnails, made when each picture is done, so that a long contact sheet is written in seconds.
 
-One JSON line for each picture, appended as the job goes. Nothing here is needed: what is missing, torn or out of date
-is drawn again from the pictures.
+One JSON line for each picture, appended while the job runs. What is missing, torn or out of date is drawn again from
+the pictures.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lib_prodshot.errors import OutputError
-from lib_prodshot.jobs.files.reading import within
+from lib_prodshot.jobs.files.reading import READ_TIMEOUT, with_timeout
 from lib_prodshot.jobs.files.staging import Staging, output_error
-from lib_prodshot.jobs.processor import READ_PATIENCE
 from lib_prodshot.jobs.report.ledger import Line
 from lib_prodshot.jobs.report.thumbnails import Encoded, EncodedThumbnails, encode, thumbnails_of
 
@@ -23,9 +22,9 @@ FILE_NAME = "thumbnails.jsonl"
 
 
 class ThumbnailStore:
-    """The thumbnails of the job in `out`, at most `side` pixels high and wide; for any number of threads.
+    """The cached thumbnails of the job in `out`, at most `side` pixels high and wide; thread-safe.
 
-    Where they cannot be kept they are drawn whenever they are asked for.
+    Where they cannot be stored they are drawn at each request.
     """
 
     def __init__(self, folder: Path, out: Path, inputs: Path, side: int) -> None:
@@ -33,46 +32,46 @@ class ThumbnailStore:
         self._out = out
         self._inputs = inputs
         self._side = side
-        self._places: dict[str, tuple[str, int]] = {}
-        self._guard = threading.Lock()
+        self._offsets: dict[str, tuple[str, int]] = {}
+        self._lock = threading.Lock()
         self._file: BinaryIO | None = None
         try:
-            self._find_places()
+            self._index()
             self._file = self._path.open("ab")
         except (OSError, OutputError):
-            self._places.clear()
+            self._offsets.clear()
 
     def draw(self, line: Line) -> EncodedThumbnails:
-        """Thumbnails of a picture that is done, from its files; none of a file that could not be read."""
+        """Draw the thumbnails of a finished picture from its files; none of a file that could not be read."""
         if not line.get("sha256"):
             return None, None, None
         try:
-            return within(READ_PATIENCE, lambda: encode(thumbnails_of(line, self._out, self._side, self._inputs)))
+            return with_timeout(READ_TIMEOUT, lambda: encode(thumbnails_of(line, self._out, self._side, self._inputs)))
         except TimeoutError:
             return None, None, None
 
     def add(self, line: Line, pictures: EncodedThumbnails) -> None:
-        """Keep them."""
+        """Store the thumbnails of a line."""
         name, state = str(line.get("file")), _state_of(line, self._side)
         kept = {"file": name, "of": state, "pictures": [_plain(one) for one in pictures]}
-        with self._guard:
+        with self._lock:
             if self._file is None:
                 return
             try:
-                place = self._file.tell()
+                offset = self._file.tell()
                 self._file.write(json.dumps(kept).encode() + b"\n")
                 self._file.flush()
             except OSError as problem:
                 raise output_error(self._path.parent, problem) from problem
-            self._places[name] = (state, place)
+            self._offsets[name] = (state, offset)
 
     def get(self, line: Line) -> EncodedThumbnails:
-        """Those kept, else drawn now."""
-        with self._guard:
-            state, place = self._places.get(str(line.get("file")), ("", 0))
+        """Return the stored thumbnails, else draw and store them."""
+        with self._lock:
+            state, offset = self._offsets.get(str(line.get("file")), ("", 0))
         if state == _state_of(line, self._side):
             with self._path.open("rb") as file:
-                file.seek(place)
+                file.seek(offset)
                 kept = _read(file.readline())
             if kept is not None:
                 first, second, third = kept["pictures"]
@@ -82,39 +81,39 @@ class ThumbnailStore:
         return pictures
 
     def close(self) -> None:
-        """Nothing more will be added."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
 
-    def _find_places(self) -> None:
-        """Where each picture's last line begins; a file that is mostly out of date is written anew."""
-        lines, place = 0, 0
+    def _index(self) -> None:
+        """Index each picture's last line by its offset; rewrite a file that is mostly out of date."""
+        lines, offset = 0, 0
         if self._path.exists():
             with self._path.open("rb") as file:
                 for data in file:
                     lines += 1
                     kept = _read(data)
                     if kept is not None:
-                        self._places[kept["file"]] = (kept["of"], place)
-                    place += len(data)
-        if lines <= 2 * len(self._places) and _ends_well(self._path):
+                        self._offsets[kept["file"]] = (kept["of"], offset)
+                    offset += len(data)
+        if lines <= 2 * len(self._offsets) and _ends_well(self._path):
             return
         with Staging(self._path.parent) as staging, staging.path(FILE_NAME).open("wb") as fresh:
             self._copy_kept(fresh)
 
     def _copy_kept(self, fresh: Any) -> None:
         moved: dict[str, tuple[str, int]] = {}
-        if self._places:
+        if self._offsets:
             with self._path.open("rb") as file:
-                for name, (state, place) in self._places.items():
-                    file.seek(place)
+                for name, (state, offset) in self._offsets.items():
+                    file.seek(offset)
                     moved[name] = (state, fresh.tell())
                     fresh.write(file.readline())
-        self._places = moved
+        self._offsets = moved
 
 
 def _read(data: bytes) -> dict[str, Any] | None:
-    """A line that is whole."""
+    """Parse a line; None for one that is not whole."""
     try:
         kept = json.loads(data)
         for plain in kept["pictures"]:
@@ -134,7 +133,7 @@ def _ends_well(path: Path) -> bool:
 
 
 def _state_of(line: Line, side: int) -> str:
-    """Changes whenever the thumbnails do."""
+    """Return a key that changes whenever the thumbnails do."""
     return f"{line.get('sha256')} {line.get('settings')} {line.get('status')} {side}"
 
 

@@ -17,8 +17,8 @@ from lib_prodshot.jobs.files.reading import is_file, open_regular
 from lib_prodshot.outcome import Detection
 from lib_prodshot.overlay import draw_overlay
 
-PAPER = (238, 238, 238)
-"""What shows through transparent pixels."""
+BACKGROUND = (238, 238, 238)
+"""RGB behind transparent pixels."""
 
 _WEBP_QUALITY = 72
 
@@ -46,7 +46,7 @@ EncodedThumbnails = tuple[Encoded | None, Encoded | None, Encoded | None]
 
 
 def encode(pictures: Thumbnails) -> EncodedThumbnails:
-    """The pictures as a page holds them, some 3 kB each."""
+    """Encode the pictures for a page, some 3 kB each."""
     return _encode(pictures.before), _encode(pictures.overlay), _encode(pictures.after)
 
 
@@ -59,10 +59,10 @@ def _encode(picture: Image.Image | None) -> Encoded | None:
 
 
 def thumbnails_of(line: Mapping[str, Any], folder: Path, side: int, inputs: Path = Path()) -> Thumbnails:
-    """The three small pictures of one report line; its results are looked for in `folder`, else as written.
+    """Draw the three thumbnails of one report line; its results are looked up in `folder`, else as written.
 
     `inputs` is the folder that the line's file is relative to. A file that is gone or unreadable gives None: the
-    sheet tells the verdict all the same.
+    contact sheet shows the verdict all the same.
     """
     source = _path(line, "file")
     opened = _open_small(source and inputs / source, side)
@@ -90,7 +90,7 @@ def _result(line: Mapping[str, Any], key: str, folder: Path) -> Path | None:
 
 
 def _open_small(path: Path | None, side: int) -> tuple[Image.Image, tuple[float, float]] | None:
-    """The picture as RGB with its longer side at most `side`, and small pixels per pixel in x and y."""
+    """Open a picture as RGB with its longer side at most `side`; also returns the scale in x and y."""
     if path is None:
         return None
     try:
@@ -100,13 +100,13 @@ def _open_small(path: Path | None, side: int) -> tuple[Image.Image, tuple[float,
             # flattened first: the scaling must mix neither a palette's numbers nor what transparent pixels hide
             small = _flatten(_eight_bit(ImageOps.exif_transpose(opened)))
             small.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=None)
-    except Exception:  # decoders meet hostile bytes: without a thumbnail the row tells as much
+    except Exception:  # decoders meet hostile bytes; the row has no thumbnail then
         return None
     return small, (small.width / full[0], small.height / full[1])
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
-    """Wide greys (I;16, I, F) scaled to 8 bits, which Pillow's own conversion would clip."""
+    """Scale wide greys (I;16, I, F) to 8 bits, which Pillow's own conversion would clip."""
     if not picture.mode.startswith(("I", "F")):
         return picture
     values = np.asarray(picture, np.float32)
@@ -118,7 +118,7 @@ def _flatten(picture: Image.Image) -> Image.Image:
     if "A" not in picture.getbands() and "transparency" not in picture.info:
         return picture.convert("RGB")
     clear = picture.convert("RGBA")
-    paper = Image.new("RGB", clear.size, PAPER)
+    paper = Image.new("RGB", clear.size, BACKGROUND)
     paper.paste(clear, mask=clear.getchannel("A"))
     return paper
 

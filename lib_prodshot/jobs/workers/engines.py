@@ -1,4 +1,4 @@
-"""The engines of a folder job: an enhancer in this process, or one in a WebUI somewhere, which may go away."""
+"""Engines of a folder job: an enhancer in this process, or one in a WebUI, which may become unavailable."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Protocol
 
 from lib_prodshot.enhancing.interface import Enhanced, Enhancer, Task
 
-RESTS = (5.0, 10.0, 20.0, 40.0)
-"""Seconds before an engine that did not answer is tried again, the first time, the second …; then it is given up."""
+BACKOFF = (5.0, 10.0, 20.0, 40.0)
+"""Seconds before an engine that did not answer is tried again, the first time, the second …; then it is removed."""
 
 
-class EngineGone(Exception):
-    """The engine did not answer; the picture is as it was and may go to another one."""
+class EngineUnavailable(Exception):
+    """The engine did not answer; the picture is unchanged and can go to another engine."""
 
 
 class Engine(Protocol):
-    """Enhances one picture at a time. `address` is where it is, '' for this process."""
+    """Enhances one picture at a time. `address` is its URL, '' for this process."""
 
     address: str
 
@@ -26,10 +26,10 @@ class Engine(Protocol):
         """The enhancer's name."""
 
     def enhance(self, task: Task) -> Enhanced:
-        """As `Enhancer.enhance`. Raises `EngineGone` as well."""
+        """As `Enhancer.enhance`. Raises `EngineUnavailable` as well."""
 
     def interrupt(self) -> None:
-        """Ask it to give up what it is doing; it may take no notice."""
+        """Request that it abandons the current picture; it may take no notice."""
 
 
 @dataclass(eq=False)

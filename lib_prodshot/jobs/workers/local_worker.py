@@ -1,15 +1,13 @@
-"""Whoever takes pictures of a folder job through the house, and this process's own: several pictures in flight, each
-model on one of them at a time. So decoding, finding and writing go on while the engine works on another picture.
+"""The worker in this process: several pictures in progress, each model on one of them at a time, so that decoding,
+finding and writing go on while the engine enhances another picture.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Protocol
 
 from PIL import Image
 
@@ -18,67 +16,24 @@ from lib_prodshot.errors import EnhanceError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Findings, Picture
 from lib_prodshot.jobs.files.reading import open_regular
-from lib_prodshot.jobs.processor import Worker
-from lib_prodshot.jobs.workers.engines import RESTS, Engine, EngineGone
-from lib_prodshot.jobs.workers.resources import NobodyLeft, Pool, Room
+from lib_prodshot.jobs.processor import PictureProcessor
+from lib_prodshot.jobs.workers.engines import BACKOFF, Engine, EngineUnavailable
+from lib_prodshot.jobs.workers.interface import FileResult, FileTask, WorkerLost
+from lib_prodshot.jobs.workers.resources import PoolExhausted, ResourcePool, WeightedSemaphore
 from lib_prodshot.outcome import Outcome
 from lib_prodshot.request import ProductClass, Request
 
-ROOM = 96_000_000
-"""Pixels of all pictures in flight together."""
+MAX_PIXELS = 96_000_000
+"""Pixels of all pictures in progress together, so that this bounds the memory."""
 
-AHEAD = 2
-"""Pictures in flight beyond one for each engine: one being found, one being read or written."""
-
-
-class HandGone(BaseException):
-    """Whoever worked on a picture cannot go on (its WebUIs, its process or its machine went away); others can.
-
-    No `Exception`, for it must never pass for a picture's own trouble.
-    """
+EXTRA_SLOTS = 2
+"""Pictures in progress beyond one for each engine: one being found, one being read or written."""
 
 
-@dataclass(frozen=True)
-class Order:
-    """One picture to be worked on: its file, where its results go and what they are called, its own seed, and whether
-    the results get its modification time."""
+class LocalWorker:
+    """Processes pictures in this process with one finder and one or several engines (None: a dry run).
 
-    source: Path
-    folder: Path
-    stem: str
-    seed: int | None = None
-    keep_times: bool = False
-
-
-@dataclass(frozen=True)
-class Done:
-    """What came of an order. `worker`: who did it; `retry`: it failed, and another try may go better."""
-
-    outcome: Outcome
-    worker: str
-    retry: bool = False
-
-
-class Hand(Protocol):
-    """Takes pictures through the house, `places` at a time, each from a thread of the job's."""
-
-    places: int
-
-    def process(self, order: Order) -> Done:
-        """Work on one picture and write its results. Its own trouble is a failed outcome.
-
-        Raises `HandGone` when it can work no more, `Dismissed` when it was stopped before the picture's turn, and
-        `RequestError` for a request that fits no picture.
-        """
-
-    def stop(self, now: bool) -> None:
-        """Begin no picture any more; `now`: and let go of those at hand."""
-
-
-class LocalHand:
-    """Works in this process: one finder, and one or several engines (None: a dry run).
-
-    `inputs` are the resolved paths of all pictures of the job, which are never written over.
+    `inputs` are the resolved paths of all pictures of the job, which are never written over; `backoff` as `BACKOFF`.
     """
 
     def __init__(
@@ -88,42 +43,42 @@ class LocalHand:
         engines: Sequence[Engine] | None,
         inputs: frozenset[Path] = frozenset(),
         name: str = "local",
-        rests: Sequence[float] = RESTS,
+        backoff: Sequence[float] = BACKOFF,
     ) -> None:
-        self.places = len(engines or ()) + AHEAD
+        self.slots = len(engines or ()) + EXTRA_SLOTS
         self._request = request
         self._load_finder = load_finder
         self._finder: Finder | None = None
         self._loading = threading.Lock()
-        self._turns: Pool[str] = Pool(["the finder"])
-        self._crew = None if engines is None else _Crew(engines, rests)
+        self._finder_turn = WeightedSemaphore(1)
+        self._engines = None if engines is None else _Engines(engines, backoff)
         self._inputs = inputs
         self._name = name
-        self._room = Room(ROOM)
+        self._pixels = WeightedSemaphore(MAX_PIXELS)
 
-    def process(self, order: Order) -> Done:
-        """See `Hand`."""
-        request = self._request if order.seed is None else self._request.replace(seed=order.seed)
-        with self._room.of(_pixels_of(order.source)):
+    def process(self, task: FileTask) -> FileResult:
+        """See `Worker`."""
+        request = self._request if task.seed is None else self._request.replace(seed=task.seed)
+        with self._pixels.held(_pixels_of(task.source)):
             waited = [0.0]
-            finder = _queued(self._loaded_finder(), self._turns, waited)
-            if self._crew is None:
-                outcome = Worker(request, finder).look(order.source)
-                _leave_out(outcome, "find", waited[0])
-                return Done(outcome, self._name, _may_be_cured(outcome))
-            engine = _QueuedEnhancer(self._crew)
-            worker = Worker(request, finder, engine, self._inputs, keep_times=order.keep_times)
-            outcome = worker.process(order.source, order.folder, order.stem)
-        _leave_out(outcome, "find", waited[0])
-        _leave_out(outcome, "enhance", engine.waited)
-        return Done(outcome, engine.worker or self._name, _may_be_cured(outcome) and not engine.has_settled)
+            finder = _queued(self._loaded_finder(), self._finder_turn, waited)
+            if self._engines is None:
+                outcome = PictureProcessor(request, finder).detect(task.source)
+                _subtract_waiting(outcome, "find", waited[0])
+                return FileResult(outcome, self._name, _is_retryable(outcome))
+            engine = _FailoverEnhancer(self._engines)
+            processor = PictureProcessor(request, finder, engine, self._inputs, keep_times=task.keep_times)
+            outcome = processor.process(task.source, task.folder, task.stem)
+        _subtract_waiting(outcome, "find", waited[0])
+        _subtract_waiting(outcome, "enhance", engine.waited)
+        return FileResult(outcome, engine.address or self._name, _is_retryable(outcome) and not engine.has_refused)
 
     def stop(self, now: bool) -> None:
-        """See `Hand`. What is with the finder while stopping still gets its turn with an engine."""
-        self._room.close()
-        self._turns.dismiss(later_too=True)
-        if self._crew is not None:
-            self._crew.stop(now)
+        """See `Worker`. A picture that the finder works on still gets its turn with an engine, unless `now`."""
+        self._pixels.close()
+        self._finder_turn.close()
+        if self._engines is not None:
+            self._engines.stop(now)
 
     def _loaded_finder(self) -> Finder:
         with self._loading:
@@ -132,104 +87,101 @@ class LocalHand:
             return self._finder
 
 
-def _queued(finder: Finder, turns: Pool[str], waited: list[float]) -> Finder:
-    """`finder`, waiting for its turn; the seconds waited are put into `waited`. Raises `Dismissed` as well."""
+def _queued(finder: Finder, turn: WeightedSemaphore, waited: list[float]) -> Finder:
+    """Wrap `finder` so that each call waits for its turn, and its seconds go into `waited`. Raises `TaskCancelled`."""
 
     def find(call: Callable[[], Findings], _picture: Picture, _classes: Sequence[ProductClass]) -> Findings:
         start = perf_counter()
-        turn = turns.take()
-        waited[:] = [perf_counter() - start]
-        try:
+        with turn.held():
+            waited[:] = [perf_counter() - start]
             return call()
-        finally:
-            turns.give_back(turn)
 
     return finder.wrapped(find)
 
 
-class _Crew:
-    """The engines of one hand and how often each was away lately."""
+class _Engines:
+    """The engines of one worker, with a backoff for those that do not answer."""
 
-    def __init__(self, engines: Sequence[Engine], rests: Sequence[float]) -> None:
+    def __init__(self, engines: Sequence[Engine], backoff: Sequence[float]) -> None:
         self.name = engines[0].name
-        self.pool: Pool[Engine] = Pool(engines)
-        self._rests = rests
-        self._away: dict[str, int] = {}
-        self._gone: list[str] = []
+        self.pool: ResourcePool[Engine] = ResourcePool(engines)
+        self._backoff = backoff
+        self._failures: dict[str, int] = {}
+        self._removed: list[str] = []
 
-    def answered(self, engine: Engine) -> None:
-        """The engine is free again."""
-        self._away.pop(engine.address, None)
-        self.pool.give_back(engine)
+    def release(self, engine: Engine) -> None:
+        """Make an engine that answered free again."""
+        self._failures.pop(engine.address, None)
+        self.pool.release(engine)
 
-    def missed(self, engine: Engine, reason: EngineGone) -> None:
-        """The engine did not answer: it rests, each time longer, and in the end is given up."""
-        times = self._away.get(engine.address, 0)
-        self._away[engine.address] = times + 1
-        if times < len(self._rests):
-            self.pool.give_back(engine, self._rests[times])
+    def retry_later(self, engine: Engine, reason: EngineUnavailable) -> None:
+        """Hold an engine that did not answer back, each time longer; remove it in the end."""
+        failures = self._failures.get(engine.address, 0)
+        self._failures[engine.address] = failures + 1
+        if failures < len(self._backoff):
+            self.pool.release(engine, self._backoff[failures])
             return
-        self._gone.append(str(reason))
-        self.pool.drop(engine)
+        self._removed.append(str(reason))
+        self.pool.remove(engine)
 
-    def why_gone(self) -> str:
-        """The last words of those given up."""
-        return "; ".join(self._gone)
+    def reasons(self) -> str:
+        """Why engines were removed."""
+        return "; ".join(self._removed)
 
     def stop(self, now: bool) -> None:
-        self.pool.dismiss(later_too=now)
+        self.pool.cancel_waiting(close=now)
         for engine in self.pool.members if now else ():
             # one that hangs must not keep the others waiting
             threading.Thread(target=engine.interrupt, daemon=True).start()
 
 
-class _QueuedEnhancer:
-    """For one picture: waits for a free engine; where a WebUI dies or fails, another one does it.
+class _FailoverEnhancer:
+    """Enhances one picture on the first free engine; where a WebUI fails, on another one.
 
-    `worker` is who did it, `waited` the seconds until then; `has_settled`: the engine here refused the picture, and
-    always will.
+    `address` is the engine that did it, `waited` the seconds until then; `has_refused`: the engine in this process
+    refused the picture, and always will.
     """
 
-    def __init__(self, crew: _Crew) -> None:
-        self.name = crew.name
-        self.worker = ""
+    def __init__(self, engines: _Engines) -> None:
+        self.name = engines.name
+        self.address = ""
         self.waited = 0.0
-        self.has_settled = False
-        self._crew = crew
+        self.has_refused = False
+        self._engines = engines
         self._failed: dict[Engine, EnhanceError] = {}
 
     def enhance(self, task: Task) -> Enhanced:
-        """As `Enhancer.enhance`. Raises `Dismissed` and `HandGone` as well."""
+        """As `Enhancer.enhance`. Raises `TaskCancelled` and `WorkerLost` as well."""
         start = perf_counter()
         while True:
-            engine = self._take()
+            engine = self._acquire()
             self.waited = perf_counter() - start
             try:
                 enhanced = engine.enhance(task)
-            except EngineGone as reason:
-                self._crew.missed(engine, reason)
+            except EngineUnavailable as reason:
+                self._engines.retry_later(engine, reason)
                 continue
             except EnhanceError as error:
-                self._crew.answered(engine)
+                self._engines.release(engine)
                 if not engine.address:
-                    self.has_settled = True
+                    self.has_refused = True
                     raise
                 self._failed[engine] = error
                 continue
             except BaseException:
-                self._crew.answered(engine)
+                self._engines.release(engine)
                 raise
-            self._crew.answered(engine)
-            self.worker = engine.address
+            self._engines.release(engine)
+            self.address = engine.address
             return enhanced
 
-    def _take(self) -> Engine:
+    def _acquire(self) -> Engine:
         try:
-            return self._crew.pool.take(without=self._failed)
-        except NobodyLeft:
+            return self._engines.pool.acquire(without=self._failed)
+        except PoolExhausted:
             if self._failed:
                 raise list(self._failed.values())[-1] from None
-            raise HandGone(self._crew.why_gone()) from None
+            raise WorkerLost(self._engines.reasons()) from None
 
 
 def _pixels_of(source: Path) -> int:
@@ -241,13 +193,13 @@ def _pixels_of(source: Path) -> int:
         return 0
 
 
-def _leave_out(outcome: Outcome, stage: str, seconds: float) -> None:
-    """Waiting for one's turn is not part of a stage."""
+def _subtract_waiting(outcome: Outcome, stage: str, seconds: float) -> None:
+    """Take the time spent waiting out of a stage's time."""
     if stage in outcome.seconds:
         outcome.seconds[stage] = max(0.0, outcome.seconds[stage] - seconds)
 
 
-def _may_be_cured(outcome: Outcome) -> bool:
+def _is_retryable(outcome: Outcome) -> bool:
     """Whether a failure may not come again: anything but a file that cannot be read."""
     unforeseen = outcome.verdict.reason.startswith("unexpected ")
     return outcome.status == "failed" and ("read" in outcome.seconds or unforeseen)

@@ -1,8 +1,8 @@
-"""The folder job on a Ray cluster: actors with a finder each, and WebUIs of their own where the engine needs them.
+"""The worker pool on a Ray cluster: actors with a finder each, and WebUIs of their own where the engine needs them.
 
 Ray places the actors and restarts those that die. The pictures stay with the process that runs the job: it sends each
-to an actor that is free, and writes results and report itself. So the machines share no file system, and the report is
-the same whatever their number.
+to a free actor, and writes results and report itself. So the machines share no file system, and the report is the same
+whatever their number.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter, sleep
@@ -18,88 +19,65 @@ from typing import Any, cast
 from lib_prodshot import __version__
 from lib_prodshot.errors import OutputError, ProdshotError
 from lib_prodshot.finding.finder import Finder
-from lib_prodshot.jobs.files.reading import open_regular
-from lib_prodshot.jobs.files.staging import Staging
-from lib_prodshot.jobs.processor import Stamp, real_path, stamp_of
-from lib_prodshot.jobs.workers.local_worker import AHEAD, Done, HandGone, Order
-from lib_prodshot.jobs.workers.ray_actor import Bench, Kit, Parcel, Ready, Trouble
-from lib_prodshot.jobs.workers.resources import Dismissed, Room
-from lib_prodshot.outcome import Outcome, Verdict
+from lib_prodshot.jobs.files.reading import Stamp, open_regular, stamp_of
+from lib_prodshot.jobs.processor import failed_outcome, staged_results
+from lib_prodshot.jobs.workers.interface import FileResult, FileTask, TaskCancelled, WorkerLost
+from lib_prodshot.jobs.workers.local_worker import EXTRA_SLOTS
+from lib_prodshot.jobs.workers.ray_actor import ActorError, ActorInfo, ActorResult, ActorSettings, PictureActor
+from lib_prodshot.jobs.workers.resources import WeightedSemaphore
 from lib_prodshot.request import Request
 
-CPUS_EACH = 4
+CPUS_PER_WORKER = 4
 """Without a number of workers: one for so many processors of the cluster."""
 
-OPEN_PATIENCE = 600.0
+START_TIMEOUT = 600.0
 """Seconds until every actor must have been placed and be ready."""
 
-PATIENCE = 3600.0
-"""Seconds after which an actor that says nothing of its picture is given up."""
+TASK_TIMEOUT = 3600.0
+"""Seconds after which an actor that does not return its picture is given up."""
 
-RESTART_PATIENCE = 180.0
-"""Seconds that Ray has to bring an actor back that died."""
+RESTART_TIMEOUT = 180.0
+"""Seconds that Ray has to restart an actor that died."""
 
 ChooseFinder = Callable[[], tuple[str, Callable[[], Finder]]]
 """Gives the finder's name and how to load it. Runs on the actor's machine. Raises `FinderUnavailable`."""
 
 
 def chosen_finder(name: str, models_dir: Path | None) -> tuple[str, Callable[[], Finder]]:
-    """The finder that this machine picks. Raises `FinderUnavailable`."""
+    """Return the finder that this machine chooses for a setting. Raises `FinderUnavailable`."""
     from lib_prodshot.finding import registry
 
     backend = registry.choose(name, models_dir).backend
     return backend.name, partial(backend.load, models_dir)
 
 
-def ray_crew(
-    request: Request,
-    *,
-    address: str | None = None,
-    workers: int | None = None,
-    models_dir: Path | None = None,
-    webuis: Sequence[str] = (),
-    dry_run: bool = False,
-    say: Callable[[str], None] = lambda text: None,
-) -> RayCrew:
-    """The crew that a command line asks for; `say` is told what the user should know. Connects later."""
-    choose = partial(chosen_finder, request.finder, models_dir)
-    return RayCrew(request, choose, address=address, workers=workers, webuis=webuis, dry_run=dry_run, say=say)
+@dataclass
+class RayPool:
+    """One worker for each actor; connects when it is used.
 
+    `address` is the cluster's ('auto', 'host:6379', 'ray://…'); None makes one on this machine, reachable from nowhere
+    else, for as long as the job runs. `say` gets what the user should know.
+    """
 
-class RayCrew:
-    """One hand for each actor. `address` is the cluster's ('auto', 'host:6379', 'ray://…'); None makes one on this
-    machine, reachable from nowhere else, for as long as the job runs."""
+    request: Request
+    choose_finder: ChooseFinder
+    address: str | None = None
+    worker_count: int | None = None
+    webuis: Sequence[str] = ()
+    dry_run: bool = False
+    say: Callable[[str], None] = lambda text: None
+    workers: tuple[RayWorker, ...] = ()
+    _actors: list[Any] = field(default_factory=list)
+    _has_joined: bool = False
+    _finder: str = ""
 
-    def __init__(
-        self,
-        request: Request,
-        choose_finder: ChooseFinder,
-        *,
-        address: str | None = None,
-        workers: int | None = None,
-        webuis: Sequence[str] = (),
-        dry_run: bool = False,
-        say: Callable[[str], None] = lambda text: None,
-    ) -> None:
-        self.hands: tuple[RayHand, ...] = ()
-        self._request = request
-        self._choose_finder = choose_finder
-        self._address = address
-        self._workers = workers
-        self._webuis = tuple(webuis)
-        self._dry_run = dry_run
-        self._say = say
-        self._actors: list[Any] = []
-        self._began_ray = False
-        self._finder = ""
-
-    def finder(self) -> str:
-        """See `Crew`. Only the actors know, so they are started here."""
+    def finder_name(self) -> str:
+        """See `WorkerPool`. Only the actors know, so they are started here."""
         ray = _import_ray()
         self._join(ray)
-        self._actors = [self._actor(ray, kit) for kit in self._kits(ray)]
+        self._actors = [self._actor(ray, settings) for settings in self._actor_settings(ray)]
         try:
-            answers = ray.get([actor.open.remote() for actor in self._actors], timeout=OPEN_PATIENCE)
+            answers = ray.get([actor.open.remote() for actor in self._actors], timeout=START_TIMEOUT)
         except ray.exceptions.GetTimeoutError as error:
             message = f"the cluster has no room for {len(self._actors)} workers; ask for fewer (--workers)"
             raise ProdshotError(message) from error
@@ -108,190 +86,187 @@ class RayCrew:
         return self._agree(answers)
 
     def open(self, inputs: frozenset[Path]) -> None:
-        """See `Crew`."""
-        engines = max(1, -(-len(self._webuis) // max(1, len(self._actors))))
-        self.hands = tuple(
-            RayHand(actor, self._request, self._finder, inputs, engines + AHEAD) for actor in self._actors
+        """See `WorkerPool`."""
+        engines = max(1, -(-len(self.webuis) // max(1, len(self._actors))))
+        self.workers = tuple(
+            RayWorker(actor, self.request, self._finder, inputs, engines + EXTRA_SLOTS) for actor in self._actors
         )
 
     def close(self) -> None:
-        """See `Crew`."""
-        if self._actors or self._began_ray:
+        """See `WorkerPool`."""
+        if self._actors or self._has_joined:
             ray = _import_ray()
             for actor in self._actors:
                 ray.kill(actor)
-            if self._began_ray:
+            if self._has_joined:
                 ray.shutdown()
-        self._actors, self._began_ray = [], False
+        self._actors, self._has_joined = [], False
 
     def _join(self, ray: Any) -> None:
         if ray.is_initialized():
             return
         quiet = {"log_to_driver": False, "logging_level": "ERROR"}
         try:
-            if self._address is not None:
-                ray.init(address=self._address, **quiet)
+            if self.address is not None:
+                ray.init(address=self.address, **quiet)
             else:
-                # a cluster of our own tells nobody about itself
+                # a cluster of our own sends no usage statistics
                 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-                cpus = max(os.cpu_count() or 1, self._workers or 1)
+                cpus = max(os.cpu_count() or 1, self.worker_count or 1)
                 ray.init(num_cpus=cpus, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-            where = self._address or "on this machine"
+            where = self.address or "on this machine"
             raise ProdshotError(f"the Ray cluster {where} cannot be reached: {_in_a_line(error)}") from error
-        self._began_ray = True
+        self._has_joined = True
 
-    def _kits(self, ray: Any) -> list[Kit]:
+    def _actor_settings(self, ray: Any) -> list[ActorSettings]:
         cpus = int(ray.cluster_resources().get("CPU", 1))
-        number = self._workers or len(self._webuis) or max(1, cpus // CPUS_EACH)
-        settings = self._request.to_dict()
+        number = self.worker_count or len(self.webuis) or max(1, cpus // CPUS_PER_WORKER)
+        request = self.request.to_dict()
         return [
-            Kit(place, settings, self._choose_finder, _share(self._webuis, place, number), self._dry_run)
-            for place in range(number)
+            ActorSettings(index, request, self.choose_finder, _share(self.webuis, index, number), self.dry_run)
+            for index in range(number)
         ]
 
-    def _actor(self, ray: Any, kit: Kit) -> Any:
-        # more threads than places, so that one is left to say stop
+    def _actor(self, ray: Any, settings: ActorSettings) -> Any:
+        # more threads than slots, so that one is left for `stop`
         options = {"num_cpus": 1, "max_concurrency": 64, "max_restarts": -1, "max_task_retries": 0}
-        return ray.remote(**options)(Bench).remote(kit)
+        return ray.remote(**options)(PictureActor).remote(settings)
 
-    def _agree(self, answers: Sequence[Ready | Trouble]) -> str:
-        """All actors must give the same results. Drops those whose WebUIs are away; returns the finder's name."""
-        ready = [answer for answer in answers if isinstance(answer, Ready)]
+    def _agree(self, answers: Sequence[ActorInfo | ActorError]) -> str:
+        """Check that all actors give the same results, drop those whose WebUIs are unavailable, return the finder's
+        name."""
+        ready = [answer for answer in answers if isinstance(answer, ActorInfo)]
         for answer in answers:
-            if not isinstance(answer, Trouble):
+            if not isinstance(answer, ActorError):
                 continue
-            if not ready or not self._webuis or answer.problems:
-                answer.raise_here()
-            self._say(f"{answer.text}; going on without it")
-        self._actors = [actor for actor, answer in zip(self._actors, answers) if isinstance(answer, Ready)]
-        _refuse_two("version", {one.version for one in ready} | {__version__})
-        _refuse_two("finder", {one.finder for one in ready})
-        for sentence in dict.fromkeys(sentence for one in ready for sentence in one.absent):
-            self._say(f"{sentence}; going on without it")
-        if self._webuis:
-            from lib_prodshot.jobs.workers.webuis import refuse_different
+            if not ready or not self.webuis or answer.problems:
+                answer.reraise()
+            self.say(f"{answer.text}; going on without it")
+        self._actors = [actor for actor, answer in zip(self._actors, answers) if isinstance(answer, ActorInfo)]
+        _check_equal("version", {one.version for one in ready} | {__version__})
+        _check_equal("finder", {one.finder for one in ready})
+        for sentence in dict.fromkeys(sentence for one in ready for sentence in one.unreachable):
+            self.say(f"{sentence}; going on without it")
+        if self.webuis:
+            from lib_prodshot.jobs.workers.webuis import check_same_checkpoint
 
-            refuse_different({address: checkpoint for one in ready for address, checkpoint in one.checkpoints.items()})
+            check_same_checkpoint({address: name for one in ready for address, name in one.checkpoints.items()})
         self._finder = ready[0].finder
         return self._finder
 
 
-class RayHand:
-    """Sends pictures to one actor and writes what comes back. See `Hand`."""
+class RayWorker:
+    """Sends pictures to one actor and writes their results. See `Worker`."""
 
-    def __init__(self, actor: Any, request: Request, finder: str, inputs: frozenset[Path], places: int) -> None:
-        self.places = places
+    def __init__(self, actor: Any, request: Request, finder: str, inputs: frozenset[Path], slots: int) -> None:
+        self.slots = slots
         self._actor = actor
         self._request = request
         self._finder = finder
         self._inputs = inputs
-        self._places = Room(places)
-        self._let_go = threading.Event()
+        self._free_slots = WeightedSemaphore(slots)
+        self._cancelled = threading.Event()
 
-    def process(self, order: Order) -> Done:
-        """See `Hand`."""
+    def process(self, task: FileTask) -> FileResult:
+        """See `Worker`."""
         try:
-            with open_regular(order.source) as file:
-                stamp, data = stamp_of(order.source), file.read()
-            answer = self._ask_again(order, data)
-        except (OSError, _Crash) as error:
-            return self._failed(order, str(error))
-        if isinstance(answer, Trouble):
-            answer.raise_here()
-        assert isinstance(answer, Parcel)
+            with open_regular(task.source) as file:
+                stamp, data = stamp_of(task.source), file.read()
+            answer = self._call_with_retry(task, data)
+        except (OSError, _ActorDied) as error:
+            return self._failed(task, str(error))
+        if isinstance(answer, ActorError):
+            answer.reraise()
+        assert isinstance(answer, ActorResult)
         outcome = answer.outcome
         start = perf_counter()
         try:
-            self._write(order, answer, stamp)
+            self._write(task, answer, stamp)
         except OutputError as error:
             outcome.fail(str(error))
-            return Done(outcome, answer.worker, retry=True)
+            return FileResult(outcome, answer.worker, retry=True)
         outcome.seconds["write"] = outcome.seconds.get("write", 0.0) + perf_counter() - start
-        return Done(outcome, answer.worker, answer.retry)
+        return FileResult(outcome, answer.worker, answer.retry)
 
     def stop(self, now: bool) -> None:
-        """See `Hand`."""
-        self._places.close()
+        """See `Worker`."""
+        self._free_slots.close()
         self._actor.stop.remote(now)
         if now:
-            self._let_go.set()
+            self._cancelled.set()
 
-    def _ask_again(self, order: Order, data: bytes) -> Parcel | Trouble:
-        """The actor's answer; when it dies over several pictures, each of them gets a second try alone, so that only
-        the guilty one fails. Raises `_Crash` for that one, and what `_ask` raises."""
+    def _call_with_retry(self, task: FileTask, data: bytes) -> ActorResult | ActorError:
+        """Return the actor's answer; when it dies over several pictures, retry each of them alone, so that only the one
+        that kills it fails. Raises `_ActorDied` for that one, and what `_call` raises."""
         try:
-            with self._places.of(1):
-                return self._ask(order, data)
-        except _Crash:
-            with self._places.of(self.places):
-                return self._ask(order, data)
+            with self._free_slots.held():
+                return self._call(task, data)
+        except _ActorDied:
+            with self._free_slots.held(self.slots):
+                return self._call(task, data)
 
-    def _ask(self, order: Order, data: bytes) -> Parcel | Trouble:
-        """The actor's answer. Raises `_Crash` when it died over the picture and works again, `HandGone` when not."""
+    def _call(self, task: FileTask, data: bytes) -> ActorResult | ActorError:
+        """Return the actor's answer. Raises `_ActorDied` when it died over the picture and was restarted, `WorkerLost`
+        when it was not."""
         ray = _import_ray()
-        pending = self._actor.process.remote(str(order.source), order.stem, order.seed, data)
-        begun = monotonic()
+        pending = self._actor.process.remote(str(task.source), task.stem, task.seed, data)
+        start = monotonic()
         while not ray.wait([pending], timeout=0.5)[0]:
-            if self._let_go.is_set():
-                raise Dismissed
-            if monotonic() - begun > PATIENCE:
-                raise HandGone("a worker of the cluster does not answer any more")
+            if self._cancelled.is_set():
+                raise TaskCancelled
+            if monotonic() - start > TASK_TIMEOUT:
+                raise WorkerLost("a worker of the cluster does not answer any more")
         try:
-            return cast("Parcel | Trouble", ray.get(pending))
+            return cast("ActorResult | ActorError", ray.get(pending))
         except ray.exceptions.RayError as error:
             reason = _in_a_line(error)
         self._await_restart(ray)
-        raise _Crash(f"the worker died over this picture: {reason}")
+        raise _ActorDied(f"the worker died over this picture: {reason}")
 
     def _await_restart(self, ray: Any) -> None:
-        """Until Ray has brought the actor back. Raises `HandGone` when it cannot."""
-        begun = monotonic()
-        while not self._let_go.is_set():
+        """Wait until Ray has restarted the actor. Raises `WorkerLost` when it cannot."""
+        start = monotonic()
+        while not self._cancelled.is_set():
             try:
-                ray.get(self._actor.open.remote(), timeout=RESTART_PATIENCE)
+                ray.get(self._actor.open.remote(), timeout=RESTART_TIMEOUT)
                 return
             except ray.exceptions.RayError as error:
-                if monotonic() - begun > RESTART_PATIENCE:
-                    raise HandGone(f"a worker of the cluster is gone: {_in_a_line(error)}") from error
+                if monotonic() - start > RESTART_TIMEOUT:
+                    raise WorkerLost(f"a worker of the cluster is gone: {_in_a_line(error)}") from error
             sleep(0.5)
-        raise Dismissed
+        raise TaskCancelled
 
-    def _write(self, order: Order, parcel: Parcel, stamp: Stamp | None) -> None:
-        """Put the results in place. Raises `OutputError`."""
-        outcome = parcel.outcome
-        keeps_time = order.keep_times or outcome.status == "skipped"
-        for name in parcel.files:
-            if real_path(order.folder / name) in self._inputs:
-                raise OutputError(f"{order.folder / name} is itself one of the pictures; choose another output folder")
-        with Staging(order.folder, modified=stamp[1] if stamp and keeps_time else None) as staging:
-            for name, data in parcel.files.items():
-                staging.path(name).write_bytes(data)
+    def _write(self, task: FileTask, result: ActorResult, stamp: Stamp | None) -> None:
+        """Write the results into the output folder. Raises `OutputError`."""
+        outcome = result.outcome
+        keeps_time = task.keep_times or outcome.status == "skipped"
+        names = tuple(result.files)
+        with staged_results(outcome, task.folder, names, self._inputs, stamp if keeps_time else None) as to:
+            for name, data in result.files.items():
+                to(name).write_bytes(data)
         for kind in ("output_file", "mask_file"):
             if getattr(outcome, kind):
-                setattr(outcome, kind, str(order.folder / Path(getattr(outcome, kind)).name))
-        if staging.time_note:
-            outcome.notes = (*outcome.notes, staging.time_note)
+                setattr(outcome, kind, str(task.folder / Path(getattr(outcome, kind)).name))
 
-    def _failed(self, order: Order, reason: str) -> Done:
-        names = tuple(product.name for product in self._request.classes)
-        return Done(Outcome(Verdict("failed", reason), names, self._finder, file=str(order.source)), "", retry=True)
+    def _failed(self, task: FileTask, reason: str) -> FileResult:
+        return FileResult(failed_outcome(self._request, self._finder, reason, task.source), "", retry=True)
 
 
-class _Crash(Exception):
-    """A worker died over a picture."""
+class _ActorDied(Exception):
+    """An actor died over a picture and was restarted."""
 
 
-def _share(webuis: tuple[str, ...], place: int, number: int) -> tuple[str, ...]:
-    """The WebUIs of one worker: dealt out; where there are more workers than WebUIs some share one."""
+def _share(webuis: Sequence[str], index: int, number: int) -> tuple[str, ...]:
+    """Return the WebUIs of one worker of `number`; where there are more workers than WebUIs some share one."""
     if not webuis:
         return ()
-    return webuis[place::number] or (webuis[place % len(webuis)],)
+    return tuple(webuis[index::number]) or (webuis[index % len(webuis)],)
 
 
-def _refuse_two(what: str, told: set[str]) -> None:
-    if len(told) > 1:
-        raise ProdshotError(f"the workers differ in their {what} ({', '.join(sorted(told))}): make them the same")
+def _check_equal(what: str, values: set[str]) -> None:
+    if len(values) > 1:
+        raise ProdshotError(f"the workers differ in their {what} ({', '.join(sorted(values))}): make them the same")
 
 
 def _in_a_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""WebUIs as the engines of a folder job: looked at before the job begins, so that all of them give the same results."""
+"""WebUIs as the engines of a folder job: checked before the job starts, so that all of them give the same results."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
 from lib_prodshot.hosts.remote import RemoteError, RemoteWebUI
 from lib_prodshot.hosts.remote.inpainting import RemoteInpaintingBackend
-from lib_prodshot.jobs.workers.engines import EngineGone
+from lib_prodshot.jobs.workers.engines import EngineUnavailable
 from lib_prodshot.request import Request
 
-_NO_ANSWER = (0, 502, 503, 504)
-"""Statuses of a WebUI that is away: no connection, or only its proxy answers."""
+_UNAVAILABLE = (0, 502, 503, 504)
+"""HTTP statuses of a WebUI that is unavailable: no connection (0), or only its proxy answers."""
 
 
 class WebUIEngine:
-    """The engine 'inpaint', its passes run by a WebUI. Asking what it offers happens once."""
+    """The engine 'inpaint', its passes run by a WebUI, whose features are asked for once."""
 
     def __init__(self, webui: RemoteWebUI) -> None:
         self.address = webui.address
@@ -37,8 +37,8 @@ class WebUIEngine:
             return self._enhancer.enhance(task)
         except (EnhanceError, RemoteError) as error:
             cause = error if isinstance(error, RemoteError) else error.__cause__
-            if isinstance(cause, RemoteError) and cause.status in _NO_ANSWER:
-                raise EngineGone(str(cause)) from error
+            if isinstance(cause, RemoteError) and cause.status in _UNAVAILABLE:
+                raise EngineUnavailable(str(cause)) from error
             if isinstance(error, RemoteError):
                 raise EnhanceError(str(error)) from error
             raise
@@ -47,56 +47,56 @@ class WebUIEngine:
         """See `Engine`."""
         self._webui.interrupt()
 
-    def look(self, request: Request) -> str:
-        """The checkpoint that passes will use. Raises `EnhanceError` for what is asked for and not there, and
-        `RemoteError`."""
+    def check(self, request: Request) -> str:
+        """Return the checkpoint that passes will use. Raises `RemoteError`, and `EnhanceError` for what the WebUI does
+        not have."""
         self._backend.check(request.sampler, request.scheduler, request.checkpoint)
         loaded = request.checkpoint or str(self._webui.get("/sdapi/v1/options").get("sd_model_checkpoint", ""))
         return loaded.rsplit(" [", 1)[0]
 
 
 @dataclass(frozen=True)
-class Survey:
-    """One engine for each WebUI that answers, and the checkpoint it will use, by address; a sentence on each other."""
+class Connected:
+    """The WebUIs of a job: an engine for each that answers, its checkpoint by address, and why others do not."""
 
     engines: list[WebUIEngine]
     checkpoints: dict[str, str]
-    absent: tuple[str, ...]
+    unreachable: tuple[str, ...]
 
 
-def survey(addresses: Sequence[str], request: Request) -> Survey:
-    """Look at every WebUI before the job begins.
+def connect(addresses: Sequence[str], request: Request) -> Connected:
+    """Connect to every WebUI and check it.
 
-    Raises `RemoteError` when none answers, `EnhanceError` when one lacks what the request asks for.
+    Raises `RemoteError` when none answers, `EnhanceError` when one misses what the request needs.
     """
     engines: list[WebUIEngine] = []
     checkpoints: dict[str, str] = {}
-    absent: list[RemoteError] = []
+    unreachable: list[RemoteError] = []
     for address in addresses:
         engine = WebUIEngine(RemoteWebUI(address))
         try:
-            checkpoints[engine.address] = engine.look(request)
+            checkpoints[engine.address] = engine.check(request)
         except RemoteError as error:
-            absent.append(error)
+            unreachable.append(error)
         except EnhanceError as error:
             raise EnhanceError(f"{engine.address}: {error}") from error
         else:
             engines.append(engine)
     if not engines:
-        raise RemoteError("; ".join(map(str, absent)))
-    return Survey(engines, checkpoints, tuple(map(str, absent)))
+        raise RemoteError("; ".join(map(str, unreachable)))
+    return Connected(engines, checkpoints, tuple(map(str, unreachable)))
 
 
-def refuse_repeated(addresses: Sequence[str]) -> None:
+def check_unique(addresses: Sequence[str]) -> None:
     """Raise `RequestError` for an address given twice: a WebUI makes one picture at a time."""
-    for place, address in enumerate(addresses):
-        if address.rstrip("/") in [other.rstrip("/") for other in addresses[:place]]:
+    for index, address in enumerate(addresses):
+        if address.rstrip("/") in [other.rstrip("/") for other in addresses[:index]]:
             raise RequestError([FieldProblem("webui", f"{address} is given twice")])
 
 
-def refuse_different(checkpoints: Mapping[str, str]) -> None:
+def check_same_checkpoint(checkpoints: Mapping[str, str]) -> None:
     """Raise `RequestError` when results would depend on which WebUI makes them."""
     if len(set(checkpoints.values())) > 1:
-        told = ", ".join(f"{address}: {checkpoint}" for address, checkpoint in checkpoints.items())
-        message = f"the WebUIs have different checkpoints loaded ({told}), so results would differ; name one"
+        listed = ", ".join(f"{address}: {checkpoint}" for address, checkpoint in checkpoints.items())
+        message = f"the WebUIs have different checkpoints loaded ({listed}), so results would differ; name one"
         raise RequestError([FieldProblem("checkpoint", message)])

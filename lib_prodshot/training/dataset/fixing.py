@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.errors import FieldProblem, OutputError, PictureError, RequestError
-from lib_prodshot.jobs.files.staging import Staging
-from lib_prodshot.jobs.folder.resume import sweep
+from lib_prodshot.jobs.files.staging import Staging, remove_leftovers
 from lib_prodshot.training.dataset import kohya
 from lib_prodshot.training.dataset.folder import SD_SCRIPTS_SUFFIXES, Listing, caption_file, list_folder
 from lib_prodshot.training.dataset.photographs import Photograph, read_photograph
@@ -94,7 +93,7 @@ class FixJob:
                 target.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise OutputError(f"cannot make the folder {target}: {error.strerror}") from error
-            sweep([target], self.out)
+            remove_leftovers([target], self.out)
             yield from self._fix_folder(subset, target)
 
     def _subsets(self) -> tuple[Subset, ...]:

@@ -254,7 +254,7 @@ async def delete_job(request: HttpRequest) -> Response:
 
 async def get_job_file(request: HttpRequest) -> Response:
     """A file of one job."""
-    return job_files.answer(JOBS.get(request.path_params["job_id"]), request.path_params["name"])
+    return job_files.respond(JOBS.get(request.path_params["job_id"]), request.path_params["name"])
 
 
 def _known(job: Job | None) -> Job:

@@ -19,14 +19,14 @@ from lib_prodshot.request import WEBUI_BASE, Request
 from lib_prodshot.schema import check_value
 from lib_prodshot.webui import service
 from lib_prodshot.webui.api import bodies
-from lib_prodshot.webui.folder.workers import HostCrew
+from lib_prodshot.webui.folder.workers import host_pool
 from lib_prodshot.webui.jobs.table import Control, JobCancelled, Work
 from lib_prodshot.webui.server_paths import check_folder
 
 FILES = {"report": PAGE_NAME, "lines": JSONL_NAME, "table": CSV_NAME, "summary": SUMMARY_NAME}
 
-TELL_EVERY = 0.3
-"""Seconds between two looks at a job's progress."""
+PROGRESS_INTERVAL = 0.3
+"""Seconds between two updates of a job's progress."""
 
 
 OpenFolder = Callable[[str, object], Path]
@@ -34,7 +34,7 @@ OpenFolder = Callable[[str, object], Path]
 
 
 def work_from(settings: Mapping[str, Any], open_folder: OpenFolder = check_folder) -> Work:
-    """The work that these settings describe: those of `job_settings`, and the request's own. Raises `RequestError`."""
+    """Return the work that these settings describe: the folder job's and the request's. Raises `RequestError`."""
     job = _job(settings, open_folder)
     return _FolderWork(job)
 
@@ -66,7 +66,7 @@ def _job(settings: Mapping[str, Any], open_folder: OpenFolder) -> FolderJob:
 
 
 def _own(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldProblem]]:
-    """The job's own settings in their types, and what is wrong with them."""
+    """Return the job's own settings in their types, and the problems with them."""
     values, problems = {}, []
     for known in SETTINGS:
         value = settings.get(known.name, known.default)
@@ -85,7 +85,7 @@ def _opened(name: str, text: str, open_folder: OpenFolder) -> Path:
 
 
 def _may_open(open_folder: OpenFolder, place: Path) -> bool:
-    """Whether a link in the folder may lead to this place: where the caller could have named it himself."""
+    """Return whether a link in the folder may lead to this place: only where the caller may name it as a folder."""
     try:
         open_folder("folder", str(place))
     except RequestError:
@@ -95,31 +95,31 @@ def _may_open(open_folder: OpenFolder, place: Path) -> bool:
 
 @dataclass(frozen=True)
 class _FolderWork:
-    """A job whose settings are right; called when its turn comes."""
+    """The work of a validated job; called by the job queue."""
 
     job: FolderJob
 
     def __call__(self, control: Control) -> Mapping[str, Any]:
-        """Run it. Raises `JobCancelled` and whatever ends the job."""
+        """Run the job. Raises `JobCancelled` and whatever ends the job."""
         control.offer(self.job.out, **FILES)
-        runner = Runner(self.job, HostCrew(host(), self.job.request, self.job.dry_run))
+        runner = Runner(self.job, host_pool(host(), self.job.request, self.job.dry_run))
         runner.start()
         stops = 0
-        while not runner.wait(TELL_EVERY):
-            _tell(control, runner.progress)
-            wanted = control.cancelled + control.aborted
-            while stops < wanted:
+        while not runner.wait(PROGRESS_INTERVAL):
+            _show_progress(control, runner.progress)
+            requested = control.cancelled + control.aborted
+            while stops < requested:
                 stops += 1
                 runner.stop(now=stops > 1)
-        _tell(control, runner.progress)
+        _show_progress(control, runner.progress)
         if runner.progress.state == "stopped":
             raise JobCancelled
         summary = runner.result()
-        _tell(control, runner.progress, _classes(summary))
+        _show_progress(control, runner.progress, _classes(summary))
         return summary.to_json()
 
 
-def _tell(control: Control, progress: Progress, more: str = "") -> None:
+def _show_progress(control: Control, progress: Progress, more: str = "") -> None:
     words = "looking what is done" if progress.state == "preparing" else _words(progress) + more
     figures: dict[str, Any] = {"found": progress.found, "skipped": progress.skipped, "failed": progress.failed}
     figures["done_before"] = progress.before
@@ -139,8 +139,8 @@ def _words(progress: Progress) -> str:
 
 def _classes(summary: Summary) -> str:
     """'; shoe in 4 pictures, watch in 1 picture'."""
-    told = ", ".join(f"{name} in {counted(count, 'picture')}" for name, count in sorted(summary.pictures.items()))
-    return f"; {told}" if told else ""
+    classes = ", ".join(f"{name} in {counted(count, 'picture')}" for name, count in sorted(summary.pictures.items()))
+    return f"; {classes}" if classes else ""
 
 
 def _time(seconds: float) -> str:

@@ -21,7 +21,7 @@ _LINKS = (("report", "Contact sheet"), ("table", "report.csv"), ("lines", "repor
 
 
 def elem_id(item: str) -> str:
-    """The ids of the tab's components."""
+    """Return the id of one of the tab's components."""
     return f"prodshot_folder_{item}"
 
 
@@ -42,7 +42,7 @@ def draw() -> None:
                 form.draw_tab(title)
         with gr.Tab("Presets", elem_id=elem_id("tab_presets")):
             presets = preset_box.draw(elem_id)
-    # unseen, but there: presets hold all settings
+    # hidden, because presets hold all settings
     with gr.Column(visible=False):
         for title in layout.tabs():
             if not _is_used(title):
@@ -65,12 +65,12 @@ def _draw_own() -> list[Any]:
 
 
 def _is_used(title: str) -> bool:
-    """Whether a folder job has a use for any setting of this tab of the panel."""
+    """Return whether a folder job uses any setting of this tab of the panel."""
     return any(not known.webui_only for known in layout.on_tab(title))
 
 
 def begin(*values: Any) -> Job:
-    """Put the job in the queue that the tab's fields describe: those of `job_settings`, then those of the request.
+    """Queue the job that the tab's fields describe: the folder job's settings, then the request's.
 
     Raises `RequestError`.
     """

@@ -1,4 +1,4 @@
-"""A job on a tab: its start, its progress line, its Stop."""
+"""The controls of one kind of job on a tab: Start, Stop and the progress line."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from lib_prodshot.webui.messages import failed
 
 @dataclass
 class JobBox:
-    """Start and Stop of one kind of job, and the line that shows how its latest one stands.
+    """Start and Stop of one kind of job, and the progress line of its latest one.
 
-    The line is asked for by our script while the tab is seen: it presses the hidden Refresh (see prodshot.js). It
-    shows any job of the kind, so that a page that is loaded again, or a second one, shows what is going on.
+    Our script updates the line while the tab is visible: it presses the hidden Refresh (see prodshot.js). The line
+    shows any job of the kind, so that a page that is loaded again, or a second page, shows it too.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class JobBox:
         self.line = unsaved(gr.HTML("", elem_id=f"{named}_line", elem_classes=["prodshot-job"]))
 
     def connect(self, begin: Callable[..., Job], inputs: list[Any]) -> None:
-        """`begin` puts the job in the queue, given the values of `inputs`; it may raise `ProdshotError`."""
+        """Connect the buttons; `begin` queues the job, given the values of `inputs`; it may raise `ProdshotError`."""
 
         def start(*values: Any) -> tuple[str, Any]:
             try:
@@ -54,21 +54,21 @@ class JobBox:
 
         quiet = {"show_progress": False, "queue": False}
         self.start.click(start, inputs, [self.message, self.line], **quiet)
-        self.stop.click(self.ask_to_stop, [], [self.line], **quiet)
+        self.stop.click(self.request_cancel, [], [self.line], **quiet)
         self.refresh.click(self.show, [], [self.line], **quiet)
 
     def latest(self) -> Job | None:
-        """The job to be shown: the one that runs, else the newest."""
+        """Return the job to show: the one that runs, else the newest."""
         jobs = [job for job in JOBS.list() if job.kind == self.kind]
         unfinished = [job for job in jobs if not job.is_over]
         return next(iter([*unfinished, *reversed(jobs)]), None)
 
     def show(self) -> Any:
-        """The line as it stands; what is shown stays where there was no job yet."""
+        """Return the current line; no update where there was no job yet."""
         job = self.latest()
         return gr.update() if job is None else self.html_of(job)
 
-    def ask_to_stop(self) -> Any:
+    def request_cancel(self) -> Any:
         """Cancel the job; pressed again it is aborted in the middle of the current item."""
         job = self.latest()
         if job is not None and not job.is_over:
@@ -76,7 +76,7 @@ class JobBox:
         return self.show()
 
     def html_of(self, job: Job) -> str:
-        """The line of one job: state, bar, words, links to its files."""
+        """Return the line of one job: state, bar, text, links to its files."""
         share = job.done / job.total if job.total else 0.0
         bar = "" if job.is_over else f"<progress max='1' value='{share:.4f}'></progress>"
         words = job.error if job.state == "failed" else job.text

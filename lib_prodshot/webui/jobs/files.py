@@ -1,4 +1,4 @@
-"""What a job wrote, to be read in a browser: its report, its results; by the API's route and by the page's own.
+"""Serving the files of a job to a browser, its report and results, by the API's route and by the page's own.
 
 Pages are shown in a sandbox: a folder of pictures may hold anybody's files, and none of them is to act for the user.
 """
@@ -19,7 +19,7 @@ PAGE_ROUTE = "/prodshot/jobs"
 """Where the WebUI's page reads files of the jobs it started, with or without `--api`; each job has a key of its own,
 that only the page is told."""
 
-_SHOWN = {
+_MEDIA_TYPES = {
     ".html": "text/html",
     ".csv": "text/csv",
     ".json": "application/json",
@@ -33,23 +33,22 @@ _HEADERS = {
 }
 
 
-def answer(job: Job | None, name: str) -> Response:
-    """A file of the job. Raises `Refusal` (404) where there is none to be read."""
+def respond(job: Job | None, name: str) -> Response:
+    """Return the response with a file of the job. Raises `Refusal` (404) where there is none to be read."""
     path = job.file(name) if job else None
     if path is None:
         raise Refusal(404, "there is no such job, or no such file of it")
-    kind = _SHOWN.get(path.suffix.lower()) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    kind = _MEDIA_TYPES.get(path.suffix.lower()) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     return FileResponse(path, media_type=kind, headers=_HEADERS)
 
 
 def page_link(job: Job, what: str) -> str:
-    """As `page_address`, of one of the files that the job names (`Control.offer`)."""
+    """Return `page_address` of one of the files that the job names (`Control.offer`)."""
     return page_address(job, job.files.get(what, ""))
 
 
 def page_address(job: Job, name: str) -> str:
-    """The address, relative to the WebUI's own, of the file of this name in the job's folder; empty where there is
-    none."""
+    """Return the address of a file in the job's folder, relative to the WebUI's; '' where there is none."""
     return f"{PAGE_ROUTE.lstrip('/')}/{job.key}/{name}" if job.file(name) else ""
 
 
@@ -61,7 +60,7 @@ def add_page_route(app: Any) -> None:
 
     async def endpoint(request: HttpRequest) -> Response:
         try:
-            return answer(JOBS.with_key(request.path_params["key"]), request.path_params["name"])
+            return respond(JOBS.with_key(request.path_params["key"]), request.path_params["name"])
         except Exception as error:
             return answers.of_error(error)
 

@@ -16,30 +16,24 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from lib_prodshot.errors import FieldProblem, ProdshotError, RequestError
+from lib_prodshot.jobs.files.names import READABLE
 from lib_prodshot.webui.answers import without_paths
 
 _LOG = logging.getLogger("prodshot")
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
-KEPT = 100
+MAX_FINISHED = 100
 """Finished jobs that can still be asked for."""
 
 MAX_QUEUED = 20
 
-REPORTS = frozenset({".html", ".json", ".jsonl", ".csv", ".txt", ".toml", ".log"})
-"""Endings of files that may be read out of a job's folder, besides those of pictures."""
-
-
-def _is_served(ending: str) -> bool:
-    # the pipeline comes with it, and is not to be loaded while the WebUI starts
-    from lib_prodshot.jobs.folder.work_list import READABLE
-
-    return ending in READABLE or ending in REPORTS
+SERVED = READABLE | {".html", ".json", ".jsonl", ".csv", ".txt", ".toml", ".log"}
+"""Suffixes of files that may be read out of a job's folder."""
 
 
 class JobCancelled(Exception):
-    """Raised out of `Control.report` when the job is to end; whatever it wrote so far stays."""
+    """Cancelling was requested; whatever the job wrote so far stays."""
 
 
 @dataclass
@@ -76,7 +70,7 @@ class Control:
 
 
 Work = Callable[[Control], Mapping[str, Any]]
-"""The work itself; returns what the job's `result` will be (JSON)."""
+"""The work of a job; returns the job's `result` (JSON)."""
 
 Kind = Callable[[Mapping[str, Any]], Work]
 """Checks a job's settings and returns its work. Raises `RequestError` naming the fields."""
@@ -113,17 +107,17 @@ class Job:
         return self.state in ("done", "failed", "cancelled")
 
     def file(self, name: str) -> Path | None:
-        """The file of this name (with '/') in the job's folder; None where none may be read."""
+        """Return the file of this name (with '/') in the job's folder; None where none may be read."""
         parts = PurePosixPath(name).parts
         if self.folder is None or "\0" in name or any(part.startswith((".", "/")) for part in parts):
             return None
         root = self.folder.resolve()
         path = root.joinpath(*parts).resolve()
-        is_ours = root in path.parents and _is_served(path.suffix.lower())
+        is_ours = root in path.parents and path.suffix.lower() in SERVED
         return path if is_ours and path.is_file() else None
 
     def to_json(self) -> dict[str, Any]:
-        """The job as our routes show it."""
+        """Return the job as our routes show it."""
         shown: dict[str, Any] = {
             "id": self.id,
             "kind": self.kind,
@@ -156,7 +150,7 @@ class JobTable:
         self._worker: threading.Thread | None = None
 
     def register(self, name: str, kind: Kind) -> None:
-        """Make a kind of job known; a second registration (a reload of the UI) takes the first one's place."""
+        """Register a kind of job; a second registration (a reload of the UI) replaces the first."""
         self._kinds[name] = kind
 
     @property
@@ -186,16 +180,16 @@ class JobTable:
         return job
 
     def get(self, job_id: str) -> Job | None:
-        """One job; None when there is none of that id."""
+        """Return one job; None when there is none of that id."""
         return self._jobs.get(job_id)
 
     def with_key(self, key: str) -> Job | None:
-        """The job that this key opens; None when there is none."""
+        """Return the job that this key opens; None when there is none."""
         found = (job for job in self.list() if secrets.compare_digest(job.key.encode(), key.encode()))
         return next(found, None)
 
     def list(self) -> list[Job]:
-        """All jobs, the oldest first."""
+        """Return all jobs, the oldest first."""
         with self._lock:
             return list(self._jobs.values())
 
@@ -214,7 +208,7 @@ class JobTable:
 
     def _forget_old(self) -> None:
         over = [job.id for job in self._jobs.values() if job.is_over]
-        for job_id in over[: max(0, len(over) - KEPT)]:
+        for job_id in over[: max(0, len(over) - MAX_FINISHED)]:
             del self._jobs[job_id]
 
     def _run_queue(self) -> None:

@@ -1,6 +1,6 @@
-"""The doors of Prodshot as the faults see them: each is walked through with pictures, and tells what came of them.
+"""The entry points of Prodshot under faults: each runs the pipeline on pictures and returns what was observed.
 
-`Told` is the same for all: which pictures stayed as they were, every surface that must tell a reason, what lies about.
+`Observed` is the same for all: which pictures are unchanged, every surface that must show a reason, stray files.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ PRODUCTS = "mug"
 
 
 @dataclass
-class Told:
-    """What came of the pictures of one walk.
+class Observed:
+    """What was observed of the pictures of one run.
 
     `statuses` are the pictures' verdicts in their order, `untouched` whether each failed picture is still what it was;
-    `surfaces` are the texts of all that tell a reason, by name; `left` the files that nobody should have left.
+    `surfaces` are the texts of all that show a reason, by name; `left` the files that should not be there.
     """
 
     statuses: list[str]
@@ -46,14 +46,14 @@ class Told:
     left: list[str] = field(default_factory=list)
 
 
-class Door(Protocol):
-    """One way in."""
+class EntryPoint(Protocol):
+    """One entry point."""
 
     name: str
     engine: type
 
-    def walk(self) -> Told:
-        """Take two pictures or more through, in one go, both with a product."""
+    def run(self) -> Observed:
+        """Process two pictures or more at once, each with a product."""
 
 
 def picture(seed: int = 3) -> np.ndarray:
@@ -76,11 +76,11 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def strays(out: Path, lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Files in the output folder that no report line speaks of, and temporary ones."""
-    spoken = {f"{Path(str(line['output'])).stem}{kind}" for line in lines if line["output"] for kind in KINDS}
+    """Files in the output folder that no report line names, and temporary ones."""
+    named = {f"{Path(str(line['output'])).stem}{kind}" for line in lines if line["output"] for kind in KINDS}
     own = {"report.jsonl", "report.csv", "index.html", "summary.json"}
     files = [path.relative_to(out) for path in out.rglob("*") if path.is_file() and ".prodshot" not in path.parts]
-    return [name.as_posix() for name in files if name.name not in spoken | own or name.name.startswith(".prodshot-")]
+    return [name.as_posix() for name in files if name.name not in named | own or name.name.startswith(".prodshot-")]
 
 
 KINDS = (".png", ".mask.png", ".alpha.png")
@@ -109,7 +109,7 @@ class CommandLine:
         assert "Traceback" not in said.out + said.err
         return said.out + said.err
 
-    def walk(self) -> Told:
+    def run(self) -> Observed:
         said = self.call()
         lines = [json.loads(line) for line in (self.out / "report.jsonl").read_text().splitlines()]
         with (self.out / "report.csv").open(newline="", encoding="utf-8") as file:
@@ -128,7 +128,7 @@ class CommandLine:
         else:
             surfaces["index.html"] = html.unescape((self.out / "index.html").read_text())
             assert not failed or f"{len(failed)} failed" in said
-        return Told(statuses, digests(self.inputs) == self._before, surfaces, strays(self.out, lines))
+        return Observed(statuses, digests(self.inputs) == self._before, surfaces, strays(self.out, lines))
 
 
 class Api:
@@ -145,7 +145,7 @@ class Api:
         self._folder.mkdir()
         monkeypatch.setattr(tempfile, "tempdir", str(self._folder))
 
-    def walk(self) -> Told:
+    def run(self) -> Observed:
         from tests.api.tools import ENHANCE, as_code, as_file
 
         sent = [as_file(picture(seed)) for seed in (0, 1)]
@@ -162,16 +162,16 @@ class Api:
         }
         untouched = all(base64.b64decode(line["output"]) == data for line, data in failed)
         left = [path.name for path in self._folder.iterdir()]
-        return Told([line["status"] for line in lines], untouched, surfaces, left)
+        return Observed([line["status"] for line in lines], untouched, surfaces, left)
 
-    def _with_console(self, told: str) -> str:
-        """Of what nobody foresaw a client is told a number only, under which the server's console has the rest."""
-        number = re.search(r"under the number (\w+)", told)
+    def _with_console(self, observed: str) -> str:
+        """Of what nobody foresaw a client is observed a number only, under which the server's console has the rest."""
+        number = re.search(r"under the number (\w+)", observed)
         if number is None:
-            return told
+            return observed
         (record,) = (one for one in self._caplog.records if number[1] in one.getMessage())
         assert record.exc_info is not None
-        return f"{told} {type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
+        return f"{observed} {type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
 
 
 class Script:
@@ -183,10 +183,10 @@ class Script:
     def __init__(self, webui: Any, capsys: pytest.CaptureFixture[str]) -> None:
         self._webui, self._capsys = webui, capsys
 
-    def walk(self) -> Told:
+    def run(self) -> Observed:
         given = [noise_picture(seed=seed) for seed in (0, 1)]
-        looked = self._webui.run_script({"products": PRODUCTS}, init_images=list(given), batch_size=2)
-        return _told(self._webui, self._capsys, looked, [np.asarray(image) for image in given])
+        processed = self._webui.run_script({"products": PRODUCTS}, init_images=list(given), batch_size=2)
+        return _observed(self._webui, self._capsys, processed, [np.asarray(image) for image in given])
 
 
 class Accordion:
@@ -198,22 +198,22 @@ class Accordion:
     def __init__(self, webui: Any, capsys: pytest.CaptureFixture[str]) -> None:
         self._webui, self._capsys = webui, capsys
 
-    def walk(self) -> Told:
+    def run(self) -> Observed:
         plain = self._webui.generate(width=96, height=64, n_iter=2, do_not_save_grid=True)
         accordion = [True, {"products": PRODUCTS}]
-        looked = self._webui.generate(width=96, height=64, n_iter=2, do_not_save_grid=True, accordion=accordion)
-        return _told(self._webui, self._capsys, looked, [np.asarray(image) for image in plain.images])
+        processed = self._webui.generate(width=96, height=64, n_iter=2, do_not_save_grid=True, accordion=accordion)
+        return _observed(self._webui, self._capsys, processed, [np.asarray(image) for image in plain.images])
 
 
-def _told(webui: Any, capsys: pytest.CaptureFixture[str], looked: Any, before: Sequence[np.ndarray]) -> Told:
-    lines = outcomes(looked)
+def _observed(webui: Any, capsys: pytest.CaptureFixture[str], processed: Any, before: Sequence[np.ndarray]) -> Observed:
+    lines = outcomes(processed)
     failed = [number for number, line in enumerate(lines) if line["status"] == "failed"]
     surfaces = {
         "outcome": " ".join(lines[number]["reason"] for number in failed),
-        "infotext": " ".join(parameters(webui, looked, number)["Prodshot"] for number in failed),
-        "page": looked.comments,
+        "infotext": " ".join(parameters(webui, processed, number)["Prodshot"] for number in failed),
+        "page": processed.comments,
         "console": capsys.readouterr().out,
     }
-    untouched = all(np.array_equal(np.asarray(looked.images[number]), before[number]) for number in failed)
+    untouched = all(np.array_equal(np.asarray(processed.images[number]), before[number]) for number in failed)
     left = [path.name for path in webui.folder.rglob(".prodshot-*")]
-    return Told([line["status"] for line in lines], untouched, surfaces, left)
+    return Observed([line["status"] for line in lines], untouched, surfaces, left)

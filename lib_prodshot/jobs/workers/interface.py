@@ -1,0 +1,78 @@
+"""Workers and worker pools, as the folder job's runner uses them: tasks in, results out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lib_prodshot.outcome import Outcome
+
+
+class WorkerLost(BaseException):
+    """A worker cannot go on (its WebUIs, its process or its machine went away); others can.
+
+    No `Exception`, so that it never passes for an error of the picture.
+    """
+
+
+class TaskCancelled(BaseException):
+    """The task was cancelled, for the job ends.
+
+    No `Exception`, so that it never passes for an error of the picture.
+    """
+
+
+@dataclass(frozen=True)
+class FileTask:
+    """One picture to process: its file, the folder and the stem of its results, its seed (None: the request's), and
+    whether the results get its modification time."""
+
+    source: Path
+    folder: Path
+    stem: str
+    seed: int | None = None
+    keep_times: bool = False
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """The result of a task. `worker`: who enhanced the picture; `retry`: it failed, and another run may succeed."""
+
+    outcome: Outcome
+    worker: str
+    retry: bool = False
+
+
+class Worker(Protocol):
+    """Processes up to `slots` tasks at a time, each called from a thread of the runner's."""
+
+    slots: int
+
+    def process(self, task: FileTask) -> FileResult:
+        """Process one picture and write its results. An error of the picture is a failed outcome.
+
+        Raises `WorkerLost` when the worker cannot go on, `TaskCancelled` when it was stopped before the picture's turn,
+        and `RequestError` for a request that fits no picture.
+        """
+
+    def stop(self, now: bool) -> None:
+        """Start no more pictures; `now`: also cancel those in progress."""
+
+
+class WorkerPool(Protocol):
+    """The workers of one folder job."""
+
+    @property
+    def workers(self) -> Sequence[Worker]:
+        """Empty until `open`."""
+
+    def finder_name(self) -> str:
+        """Return the name of the finder that will run. Raises `ProdshotError` when none can."""
+
+    def open(self, inputs: frozenset[Path]) -> None:
+        """Start the workers. `inputs`: resolved paths that no result may be written to. Raises `ProdshotError`."""
+
+    def close(self) -> None:
+        """Release everything."""
