@@ -8,7 +8,7 @@ it in an environment with torch, transformers below 5, groundingdino-py 0.4.0 an
 Every round runs all candidates one after the other, each round starting with another one. A ratio is the median over
 the rounds of (ours : theirs), in processor seconds of all threads, with the smallest and the largest: on a shared
 machine those move least. What a whole call adds to its forward is less than two equal forwards differ by, so there the
-forward is timed inside of the call. It prints the table that docs/performance.md shows, then how far the outputs are from the
+forward is timed inside of the call. It prints docs/performance.md's table, then how far the outputs are from the
 packages'; `--check` exits with 1 above a limit. It needs 8 GB of memory and, on two quiet cores, about 8 minutes.
 """
 

@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors are one line on standard error, never a traceback."""
     argv = sys.argv[1:] if argv is None else argv
     arguments = build_parser(argv).parse_args(argv)
-    # what Pillow murmurs about a damaged tag is no news: a picture that cannot be read is told in a sentence
+    # warnings of Pillow about a damaged tag help nobody: a picture that cannot be read is told in a sentence
     warnings.filterwarnings("ignore", module="PIL")
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         # a terminal that lacks a letter is no reason to stop

@@ -1,4 +1,4 @@
-"""The WebUI's entry point: the accordion, the script of the same name, and the callbacks; all else is in `lib_prodshot`."""
+"""The WebUI's entry point: accordion, script of the same name, and callbacks; all else is in `lib_prodshot`."""
 
 from __future__ import annotations
 

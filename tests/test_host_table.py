@@ -1,4 +1,4 @@
-"""The table of hosts in docs/hosts.md says "tested" only where the end-to-end suite has a test that runs on that host."""
+"""docs/hosts.md says "tested" in its table only where the end-to-end suite has a test that runs on that host."""
 
 from __future__ import annotations
 
