@@ -13,7 +13,7 @@ from lib_prodshot.finding.interface import Box
 from lib_prodshot.finding.lite import detector, instance_selection, score_fusion, segmenter
 from lib_prodshot.finding.lite.augmentation import Detections
 from lib_prodshot.finding.lite.boxes import FusedDetection
-from lib_prodshot.finding.lite.features import Features, Region
+from lib_prodshot.finding.lite.features import Features, Kind, Region
 from lib_prodshot.finding.lite.label_map import CATEGORIES, COCO, IMAGENET, OPENIMAGES
 from lib_prodshot.finding.lite.networks.onnx_model import OnnxModel
 from lib_prodshot.finding.lite.vocabulary import categories_of, category_of, known_names
@@ -22,7 +22,7 @@ from lib_prodshot.request import parse_products
 WHOLE = (10.0, 10.0, 90.0, 90.0)
 
 
-def region(kind: str = "salient", corners: tuple[float, float, float, float] = WHOLE, **scores: float) -> Region:
+def region(kind: Kind = "salient", corners: tuple[float, float, float, float] = WHOLE, **scores: float) -> Region:
     """A region with the given scores: `imagenet_…`, `coco_…`, `openimages_…` by class name with underscores."""
     tables = {"imagenet": (IMAGENET, 1000), "coco": (COCO, 90), "openimages": (OPENIMAGES, 23)}
     arrays = {model: np.zeros(count, np.float32) for model, (_, count) in tables.items()}

@@ -13,8 +13,9 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from lib_prodshot.finding.lite.augmentation import Detections
 from lib_prodshot.finding.lite.boxes import FusedDetection
-from lib_prodshot.finding.lite.features import Detections, Region
+from lib_prodshot.finding.lite.features import Region
 from lib_prodshot.finding.lite.label_map import CATEGORIES, COCO, IMAGENET, OPENIMAGES, Category
 
 Scores = npt.NDArray[np.float64]
