@@ -74,12 +74,12 @@ ROOMS = {
     "webui": "enhancing errors finding hosts hosts.compatibility hosts.generation outcome pictures pipeline request "
     "webui.api webui.jobs webui.panel",
     "webui.api": "'' errors finding hosts overlay pictures request steps webui webui.jobs weights",
-    "webui.folder": "enhancing errors finding hosts jobs jobs.folder jobs.report jobs.workers request schema webui "
-    "webui.api webui.jobs webui.panel",
+    "webui.folder": "enhancing errors finding hosts jobs jobs.folder jobs.report jobs.workers request webui webui.api "
+    "webui.jobs webui.panel",
     "webui.jobs": "errors jobs.files webui",
     "webui.panel": "downloads errors finding hosts hosts.compatibility hosts.generation model_files outcome pictures "
     "products request training.publishing webui weights",
-    "webui.training": "errors hosts schema training training.captioning training.dataset training.publishing "
+    "webui.training": "errors hosts jobs schema training training.captioning training.dataset training.publishing "
     "training.recipe training.trainer webui webui.api webui.jobs webui.panel",
     "weights": "downloads errors finding.langsam.weights finding.lite.conversion locks model_files",
 }

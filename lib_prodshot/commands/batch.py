@@ -16,7 +16,7 @@ from lib_prodshot.commands.console import on_interrupt, say
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.commands.paths import input_folder, refuse_output
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.jobs.settings import job_setting
+from lib_prodshot.jobs.settings import folder_setting
 from lib_prodshot.request import Request
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results and the report")
     for name in ("recursive", "dry_run", "keep_times"):
         option = "--" + name.replace("_", "-")
-        parser.add_argument(option, action="store_true", help=job_setting(name).help)
+        parser.add_argument(option, action="store_true", help=folder_setting(name).help)
     parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N pictures of the folder")
     spread = parser.add_argument_group("spread")
     spread.add_argument(

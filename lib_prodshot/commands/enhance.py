@@ -15,7 +15,7 @@ from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.commands.paths import PATHS_HELP, folders_of, picture_files, refuse_output
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.jobs.report.report import JSONL_NAME, Report
-from lib_prodshot.jobs.settings import job_setting
+from lib_prodshot.jobs.settings import folder_setting
 from lib_prodshot.request import Request
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("enhance", help="enhance the products, skip pictures without them")
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=PATHS_HELP)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results and the report")
-    parser.add_argument("--keep-times", action="store_true", help=job_setting("keep_times").help)
+    parser.add_argument("--keep-times", action="store_true", help=folder_setting("keep_times").help)
     parser.add_argument("--webui", metavar="URL", help="the WebUI that runs the engine 'inpaint' (started with --api)")
     add_request_options(parser)
     parser.set_defaults(run=run)

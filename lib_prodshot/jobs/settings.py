@@ -1,71 +1,66 @@
-"""The settings of a folder job beside the request's, with the same names, defaults, ranges and help everywhere."""
+"""Settings of jobs beside those of their request: how they are declared and read, and the folder job's."""
 
 from __future__ import annotations
 
-from lib_prodshot.schema import Setting
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lib_prodshot.errors import FieldProblem
+from lib_prodshot.schema import Setting, check_value, kind_of
+
+
+def job_setting(name: str, label: str, help: str, default: Any = "", **bounds: Any) -> Setting:
+    """Declare one setting of a job; `bounds` are `choices`, or `minimum`, `maximum` and `step`."""
+    kind = kind_of(default, bounds.get("choices", ()))
+    return Setting(name, kind, default, label, help, section="job", infotext="", **bounds)
+
+
+def read_own(table: Sequence[Setting], settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldProblem]]:
+    """Return the values of a job's own settings, each in its type or at its default, and the problems with them."""
+    values, problems = {}, []
+    for known in table:
+        try:
+            values[known.name] = check_value(known, settings.get(known.name, known.default))
+        except ValueError as error:
+            values[known.name] = known.default
+            problems.append(FieldProblem(known.name, str(error), known.allowed))
+    return values, problems
+
 
 SETTINGS = (
-    Setting(
-        name="folder",
-        kind="text",
-        default="",
-        label="Folder",
-        help="Folder with pictures; they are only read.",
-        section="job",
-        infotext="",
+    job_setting("folder", "Folder", "Folder with pictures; they are only read."),
+    job_setting("out", "Output folder", "Folder for the results and the report; another one than the pictures' own."),
+    job_setting(
+        "recursive",
+        "Sub-folders",
+        "Also the pictures in sub-folders and in folders that links lead to; the sub-folders are kept.",
+        False,
     ),
-    Setting(
-        name="out",
-        kind="text",
-        default="",
-        label="Output folder",
-        help="Folder for the results and the report; another one than the pictures' own.",
-        section="job",
-        infotext="",
+    job_setting(
+        "dry_run",
+        "Only find",
+        "Only find: a report and a sheet, no results. Takes an output folder of its own.",
+        False,
     ),
-    Setting(
-        name="recursive",
-        kind="flag",
-        default=False,
-        label="Sub-folders",
-        help="Also the pictures in sub-folders and in folders that links lead to; the sub-folders are kept.",
-        section="job",
-        infotext="",
-    ),
-    Setting(
-        name="dry_run",
-        kind="flag",
-        default=False,
-        label="Only find",
-        help="Only find: a report and a sheet, no results. Takes an output folder of its own.",
-        section="job",
-        infotext="",
-    ),
-    Setting(
-        name="limit",
-        kind="integer",
-        default=0,
-        label="Limit",
-        help="Only the first so many pictures of the folder, in the order of their names; 0 takes all.",
-        section="job",
-        infotext="",
+    job_setting(
+        "limit",
+        "Limit",
+        "Only the first so many pictures of the folder, in the order of their names; 0 takes all.",
+        0,
         minimum=0,
         maximum=10_000_000,
         step=1,
     ),
-    Setting(
-        name="keep_times",
-        kind="flag",
-        default=False,
-        label="Keep times",
-        help="Results get their picture's modification time. The copy of a skipped picture always has it.",
-        section="job",
-        infotext="",
+    job_setting(
+        "keep_times",
+        "Keep times",
+        "Results get their picture's modification time. The copy of a skipped picture always has it.",
+        False,
     ),
 )
-"""In the order in which forms show them."""
+"""The folder job's, in the order in which forms show them."""
 
 
-def job_setting(name: str) -> Setting:
-    """Return one of them. Raises KeyError for an unknown name."""
+def folder_setting(name: str) -> Setting:
+    """Return one of the folder job's settings. Raises KeyError for an unknown name."""
     return {known.name: known for known in SETTINGS}[name]

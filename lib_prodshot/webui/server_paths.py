@@ -3,12 +3,16 @@ and those that the user in front of the WebUI's page may name."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
 
 FLAG = "prodshot_allow_dir"
+
+OpenPath = Callable[[str, object], Path]
+"""Gives the file or folder that a field names. Raises `RequestError` where the caller may not have it."""
 
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 

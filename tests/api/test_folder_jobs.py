@@ -47,7 +47,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> JobTable:
     fresh = JobTable()
     for module in (routes, job_kinds, job_files, job_table):
         monkeypatch.setattr(module, "JOBS", fresh)
-    monkeypatch.setattr(folder_jobs, "TELL_EVERY", 0.02)
+    monkeypatch.setattr(folder_jobs, "PROGRESS_INTERVAL", 0.02)
     job_kinds.register()
     return fresh
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,13 @@ from lib_prodshot.hosts.active import host
 from lib_prodshot.jobs.folder.runner import PAGE_NAME, SUMMARY_NAME, FolderJob, Progress, Runner
 from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME
 from lib_prodshot.jobs.report.summary import Summary, counted
-from lib_prodshot.jobs.settings import SETTINGS
+from lib_prodshot.jobs.settings import SETTINGS, read_own
 from lib_prodshot.request import WEBUI_BASE, Request
-from lib_prodshot.schema import check_value
 from lib_prodshot.webui import service
 from lib_prodshot.webui.api import bodies
 from lib_prodshot.webui.folder.workers import host_pool
 from lib_prodshot.webui.jobs.table import Control, JobCancelled, Work
-from lib_prodshot.webui.server_paths import check_folder
+from lib_prodshot.webui.server_paths import OpenPath, check_folder
 
 FILES = {"report": PAGE_NAME, "lines": JSONL_NAME, "table": CSV_NAME, "summary": SUMMARY_NAME}
 
@@ -29,23 +28,19 @@ PROGRESS_INTERVAL = 0.3
 """Seconds between two updates of a job's progress."""
 
 
-OpenFolder = Callable[[str, object], Path]
-"""Gives the folder that a field names. Raises `RequestError` where the caller may not have it."""
-
-
-def work_from(settings: Mapping[str, Any], open_folder: OpenFolder = check_folder) -> Work:
+def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -> Work:
     """Return the work that these settings describe: the folder job's and the request's. Raises `RequestError`."""
-    job = _job(settings, open_folder)
+    job = _job(settings, open_path)
     return _FolderWork(job)
 
 
-def _job(settings: Mapping[str, Any], open_folder: OpenFolder) -> FolderJob:
-    own, problems = _own(settings)
+def _job(settings: Mapping[str, Any], open_path: OpenPath) -> FolderJob:
+    own, problems = read_own(SETTINGS, settings)
     rest = {name: value for name, value in settings.items() if name not in own}
     bodies.refuse_long({**settings})
     if problems:
         raise RequestError(problems)
-    folder, out = (_opened(name, own[name], open_folder) for name in ("folder", "out"))
+    folder, out = (_opened(name, own[name], open_path) for name in ("folder", "out"))
     if not folder.is_dir():
         raise RequestError([FieldProblem("folder", "there is no such folder")])
     if folder == out:
@@ -61,33 +56,20 @@ def _job(settings: Mapping[str, Any], open_folder: OpenFolder) -> FolderJob:
         limit=own["limit"] or None,
         dry_run=own["dry_run"],
         keep_times=own["keep_times"],
-        may_open=partial(_may_open, open_folder),
+        may_open=partial(_may_open, open_path),
     )
 
 
-def _own(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldProblem]]:
-    """Return the job's own settings in their types, and the problems with them."""
-    values, problems = {}, []
-    for known in SETTINGS:
-        value = settings.get(known.name, known.default)
-        try:
-            values[known.name] = check_value(known, value)
-        except ValueError as error:
-            values[known.name] = known.default
-            problems.append(FieldProblem(known.name, str(error), known.allowed))
-    return values, problems
-
-
-def _opened(name: str, text: str, open_folder: OpenFolder) -> Path:
+def _opened(name: str, text: str, open_path: OpenPath) -> Path:
     if not text.strip():
         raise RequestError([FieldProblem(name, "a folder is needed")])
-    return open_folder(name, text)
+    return open_path(name, text)
 
 
-def _may_open(open_folder: OpenFolder, place: Path) -> bool:
+def _may_open(open_path: OpenPath, place: Path) -> bool:
     """Return whether a link in the folder may lead to this place: only where the caller may name it as a folder."""
     try:
-        open_folder("folder", str(place))
+        open_path("folder", str(place))
     except RequestError:
         return False
     return True

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from lib_prodshot.hosts.active import incompatibility
-from lib_prodshot.jobs.settings import SETTINGS, job_setting
+from lib_prodshot.jobs.settings import SETTINGS, folder_setting
 from lib_prodshot.request import setting_named, settings
 from lib_prodshot.webui.jobs.box import JobBox
 from lib_prodshot.webui.jobs.table import JOBS, Job
@@ -59,7 +59,7 @@ def _draw_own() -> list[Any]:
     drawn = []
     for row in (("folder", "out"), ("recursive", "dry_run", "keep_times", "limit")):
         with gr.Row(elem_classes=["prodshot-row"]):
-            for known in map(job_setting, row):
+            for known in map(folder_setting, row):
                 drawn.append(fields.draw(known, known.default, elem_id(known.name)))
     return drawn
 

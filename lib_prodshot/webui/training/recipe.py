@@ -3,25 +3,21 @@ the caller may have them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
-from lib_prodshot.schema import Setting, check_value, kind_of
 from lib_prodshot.training.dataset.kohya import dataset_folders
 from lib_prodshot.training.recipe.presets import preset
 from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe
 from lib_prodshot.webui.api.bodies import refuse_long
-from lib_prodshot.webui.server_paths import check_folder, page_is_trusted
+from lib_prodshot.webui.server_paths import OpenPath, check_folder, page_is_trusted
 
 CHECKPOINT = "pretrained_model_name_or_path"
 
 _PATHS = tuple(known.name for known in SETTINGS if known.path and known.name != CHECKPOINT)
-
-OpenPath = Callable[[str, object], Path]
-"""Gives the file or folder that a field names. Raises `RequestError` where the caller may not have it."""
 
 
 def runs_folder() -> Path:
@@ -53,24 +49,6 @@ def opened_folder(field: str, folder: str, open_path: OpenPath) -> Path:
     for inside in dataset_folders(opened):
         open_path(field, str(inside))
     return opened
-
-
-def job_setting(name: str, label: str, help: str, default: Any = "", **bounds: Any) -> Setting:
-    """Declare one setting of a job; `bounds` are `choices`, or `minimum`, `maximum` and `step`."""
-    kind = kind_of(default, bounds.get("choices", ()))
-    return Setting(name, kind, default, label, help, section="job", infotext="", **bounds)
-
-
-def read_own(table: Sequence[Setting], settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldProblem]]:
-    """The values of a job's own settings, each in its type or at its default, and what is wrong with them."""
-    values, problems = {}, []
-    for known in table:
-        try:
-            values[known.name] = check_value(known, settings.get(known.name, known.default))
-        except ValueError as error:
-            values[known.name] = known.default
-            problems.append(FieldProblem(known.name, str(error), known.allowed))
-    return values, problems
 
 
 def _refuse_programs(values: Mapping[str, Any]) -> None:
