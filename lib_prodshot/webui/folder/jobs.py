@@ -83,7 +83,7 @@ class _FolderWork:
 
     def __call__(self, control: Control) -> Mapping[str, Any]:
         """Run the job. Raises `JobCancelled` and whatever ends the job."""
-        control.offer(self.job.out, **FILES)
+        control.serve(self.job.out, **FILES)
         runner = Runner(self.job, host_pool(host(), self.job.request, self.job.dry_run))
         runner.start()
         stops = 0
@@ -110,7 +110,7 @@ def _show_progress(control: Control, progress: Progress, more: str = "") -> None
             "seconds_left": round(progress.eta, 1),
             "pictures_per_second": round(progress.pictures_per_second, 3),
         }
-    control.tell(progress.done, progress.total, words, figures)
+    control.set_progress(progress.done, progress.total, words, figures)
 
 
 def _words(progress: Progress) -> str:

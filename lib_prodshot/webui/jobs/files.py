@@ -17,7 +17,7 @@ from lib_prodshot.webui.jobs.table import JOBS, Job
 
 PAGE_ROUTE = "/prodshot/jobs"
 """Where the WebUI's page reads files of the jobs it started, with or without `--api`; each job has a key of its own,
-that only the page is told."""
+that only the page gets."""
 
 _MEDIA_TYPES = {
     ".html": "text/html",
@@ -43,7 +43,7 @@ def respond(job: Job | None, name: str) -> Response:
 
 
 def page_link(job: Job, what: str) -> str:
-    """Return `page_address` of one of the files that the job names (`Control.offer`)."""
+    """Return `page_address` of one of the files that the job names (`Control.serve`)."""
     return page_address(job, job.files.get(what, ""))
 
 

@@ -24,7 +24,7 @@ _LOG = logging.getLogger("prodshot")
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 MAX_FINISHED = 100
-"""Finished jobs that can still be asked for."""
+"""Finished jobs that stay in the table."""
 
 MAX_QUEUED = 20
 
@@ -38,7 +38,7 @@ class JobCancelled(Exception):
 
 @dataclass
 class Control:
-    """The work's access to its job: progress, cancelling, files."""
+    """The interface of a job's work to its job: progress, cancelling, files."""
 
     _job: Job
 
@@ -52,18 +52,18 @@ class Control:
         """Whether cancelling was requested twice: the item in progress is to be abandoned too."""
         return self._job.abort_requested.is_set()
 
-    def tell(self, done: int, total: int, text: str = "", figures: Mapping[str, Any] | None = None) -> None:
+    def set_progress(self, done: int, total: int, text: str = "", figures: Mapping[str, Any] | None = None) -> None:
         """Set the progress; `figures` are the kind's own (JSON), such as counts by verdict."""
         self._job.done, self._job.total, self._job.text = done, total, text
         self._job.figures = dict(figures or {})
 
     def report(self, done: int, total: int, text: str = "", figures: Mapping[str, Any] | None = None) -> None:
         """Set the progress. Raises `JobCancelled`."""
-        self.tell(done, total, text, figures)
+        self.set_progress(done, total, text, figures)
         if self.cancelled:
             raise JobCancelled
 
-    def offer(self, folder: Path, **files: str) -> None:
+    def serve(self, folder: Path, **files: str) -> None:
         """Serve the files in `folder` to whoever may see the job; `files` names the main ones (`report="index.html"`),
         relative to it. They need not exist yet."""
         self._job.folder, self._job.files = folder, files
@@ -80,7 +80,7 @@ Kind = Callable[[Mapping[str, Any]], Work]
 class Job:
     """One job; `done` of `total` are of the kind's own unit (pictures, steps).
 
-    `key` opens the job's files to the page that started it, where no API is (`files` of `Control.offer`).
+    `key` opens the job's files to the page that started it, where no API is (`files` of `Control.serve`).
     """
 
     kind: str
@@ -237,7 +237,7 @@ def _run(job: Job) -> None:
 
 
 def _end(job: Job, state: JobState) -> None:
-    # the time first: whoever sees the state may read it
+    # the time first: a reader of the state may read it at once
     job.finished = time.time()
     job.state = state
 

@@ -87,7 +87,7 @@ class _TrainingWork:
         if not self.while_generating:
             _wait_for_gpu(control)
         self.job.start()
-        control.offer(self.job.folder, **FILES)
+        control.serve(self.job.folder, **FILES)
         result = self._watch(control)
         _report_progress(control, self.job)
         if result.outcome == "stopped":
@@ -130,7 +130,7 @@ def _report_progress(control: Control, job: TrainingJob) -> None:
         "losses": [[step, epoch, round(loss, 6)] for step, epoch, loss in _subsampled(losses)],
         "samples": [path.relative_to(job.folder).as_posix() for path in job.samples()],
     }
-    control.tell(progress.step, progress.total_steps, progress.to_text(), figures)
+    control.set_progress(progress.step, progress.total_steps, progress.to_text(), figures)
 
 
 def _subsampled(points: list[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
