@@ -55,7 +55,7 @@ def test_a_linked_folder_is_looked_through_and_its_results_stand_beneath_its_nam
     assert run(photos, tmp_path / "flat", recursive=False).listed == 1
 
 
-def test_links_in_a_circle_end_and_each_folder_is_done_once(photos: Path, tmp_path: Path) -> None:
+def test_links_in_a_cycle_end_and_each_folder_is_done_once(photos: Path, tmp_path: Path) -> None:
     for folder in ("x", "y", "x/deep"):
         (tmp_path / folder).mkdir()
         make_picture(1, 32).save(tmp_path / folder / "b.png")
@@ -66,14 +66,14 @@ def test_links_in_a_circle_end_and_each_folder_is_done_once(photos: Path, tmp_pa
     linked(photos / "up", tmp_path)
     linked(photos / "here", photos)
     assert names(photos) == ["a.png", "first/b.png", "first/deep/b.png", "first/y/b.png"]
-    assert left_out(photos) == {work_list.AGAIN: ("first/y/x", "here", "second", "up")}
+    assert left_out(photos) == {work_list.SEEN_LINK: ("first/y/x", "here", "second", "up")}
 
 
 def test_a_folder_that_stands_there_keeps_its_name_whatever_links_to_it(photos: Path) -> None:
     (photos / "z").mkdir()
     make_picture(1, 32).save(photos / "z" / "b.png")
     linked(photos / "a link", photos / "z")
-    assert names(photos) == ["a.png", "z/b.png"] and left_out(photos) == {work_list.AGAIN: ("a link",)}
+    assert names(photos) == ["a.png", "z/b.png"] and left_out(photos) == {work_list.SEEN_LINK: ("a link",)}
 
 
 def test_links_to_results_and_to_nowhere_are_named(photos: Path, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_links_to_results_and_to_nowhere_are_named(photos: Path, tmp_path: Path)
     linked(photos / "away", tmp_path / "not mounted")
     linked(photos / "round", photos / "round")
     assert names(photos) == ["a.png"]
-    assert left_out(photos) == {work_list.RESULTS: ("results",), work_list.NOWHERE: ("away", "round")}
+    assert left_out(photos) == {work_list.OUTPUT_LINK: ("results",), work_list.BROKEN_LINK: ("away", "round")}
     summary = run(photos, tmp_path / "out")
     assert "  links that lead nowhere: away, round" in summary.to_text().splitlines()
     assert summary.to_json()["notes"] == list(summary.notes)
@@ -109,7 +109,7 @@ def test_links_are_followed_only_where_the_job_may_look(photos: Path, tmp_path: 
     (photos / "s.png").symlink_to(tmp_path / "secret" / "s.png")
     summary = run(photos, tmp_path / "out", may_open=lambda place: photos in place.parents)
     assert summary.listed == 1
-    assert f"{work_list.FORBIDDEN}: s.png, secret" in summary.notes
+    assert f"{work_list.FORBIDDEN_LINK}: s.png, secret" in summary.notes
 
 
 def test_many_names_are_not_all_told() -> None:
