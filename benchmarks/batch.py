@@ -76,14 +76,14 @@ def webui(folder: Path, pictures: int, side: int) -> None:
         doubles = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(number)]
         try:
             addresses = [str(double.stdout and double.stdout.readline()).strip() for double in doubles]
-            crew = LocalPool(
+            pool = LocalPool(
                 request,
                 "fixed",
                 lambda: fixed_finder(0.3),
                 lambda addresses=addresses: engines_for(request, addresses, False, print),  # type: ignore[misc]
             )
             start = perf_counter()
-            runner = Runner(FolderJob(folder / "photos", folder / f"out{number}", request, recursive=True), crew)
+            runner = Runner(FolderJob(folder / "photos", folder / f"out{number}", request, recursive=True), pool)
             runner.start()
             summary = runner.result()
             spent = perf_counter() - start
