@@ -30,7 +30,7 @@ _DOMAIN = re.compile(
 )
 """What may follow a full stop without a space and still be one name: 'booking.com cap'."""
 
-_LINE_ENDS = frozenset("\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029")
+_LINE_ENDS = frozenset("\0\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029")
 _BULLETS = frozenset("∙▪▫●○■□◆◇►▶")
 _SEPARATOR_NAMES = ("COMMA", "SEMICOLON", "FULL STOP", "DANDA", "ELLIPSIS")
 
@@ -38,15 +38,19 @@ _ITEM_MARK = re.compile(r"^(?:\[[ xX]?\]|[-*+–—·・](?!\d))\s*")
 _WRITTEN_LIST = re.compile(r"""\[\s*(?:["'][^\[\]]*|[^\[\]]*,[^\[\]]*)\]""")
 _OR = re.compile(r"\s+or\s+|\|", re.IGNORECASE)
 _NUMBERED = re.compile(
-    r"(?:^|(?<=[\s,;，；])|(?=（))[(（]?(?:(?P<number>\d{1,2})(?:[.．、)）\]]|:(?!\d))|(?P<letter>[a-z])[)）])"
+    r"(?:^|(?<=[\s,;，；])|(?=（))[(（]?(?:(?P<number>\d{1,2})(?:[.．、)）\]]|:(?!\d))|(?P<letter>[a-z])[)）]|(?P<numeral>[一二三四五六七八九十])、)"
     r"(?:\s+(?=\S)|(?=[^\s\d,;，；]))"
 )
+_NUMERALS = "一二三四五六七八九十"
 _CONJUNCTION = re.compile(r"^(?:(?:and|or|&)(?:\s+|$|(?=:)))+", re.IGNORECASE)
 _DOUBTFUL = re.compile(
     r"\s+[-/\\+–—―·・~*=>→]+\s+"  # signs that stand alone
     r"|(?<=[^\W\d_]{3})[/\\](?=[^\W\d_]{3})"  # 'cup/handbag', but not 'AC/DC shirt'
     r"|(?<=[\"”»」])\s+(?=[\"“«「])"  # one quotation after another
 )
+_IN_BRACKETS = re.compile(r"\[([^\[\]]+)\]|<([^<>]+)>|\{([^{}]+)\}|【([^【】]+)】")
+"""A name in brackets, of which a list can be made up: '[cup] [handbag]'; round ones also follow a name."""
+
 _TABS_AT_SIGNS = re.compile(r"[ \t]*\t[ \t]*(?=[:|])|(?<=[:|])[ \t]*\t[ \t]*")
 _STOPS = re.compile(r"[.?]+")
 _QUOTES = ('""', "''", "“”", "„“", "‘’", "«»", "「」", "``")
@@ -130,10 +134,16 @@ def _without_numbers(text: str) -> str:
     """A numbered list without its numbers. Numbered means from its first word on and counting up by one, for
     '1. FC Köln scarf' is a product."""
     marks = list(_NUMBERED.finditer(text.strip()))
-    places = [int(mark["number"] or ord(mark["letter"])) for mark in marks]
+    places = [_place_of(mark) for mark in marks]
     if len(marks) < 2 or marks[0].start() or places != list(range(places[0], places[0] + len(places))):
         return text
     return _NUMBERED.sub("\n", text.strip())
+
+
+def _place_of(mark: re.Match[str]) -> int:
+    if mark["numeral"]:
+        return _NUMERALS.index(mark["numeral"])
+    return int(mark["number"] or ord(mark["letter"]))
 
 
 def without_marks(text: str, before: re.Pattern[str] | None = None) -> str:
@@ -219,6 +229,9 @@ def _refuse_doubtful(text: str) -> None:
         raise problem(f"{text!r} may be several products or one: write {several!r}, or {one!r} for synonyms")
     if len(synonyms) > 1:
         raise problem(f"{text!r} has two colons: one stands before the synonyms, which '|' separates")
+    bracketed = ["".join(groups).strip() for groups in _IN_BRACKETS.findall(text)]
+    if len(bracketed) > 1 and not _IN_BRACKETS.sub("", text).strip():
+        raise _several_or_one(text, bracketed)
     for phrase in (phrase for part in (name, *synonyms) for phrase in split_or(part)):
         parts = [part for part in map(without_marks, _DOUBTFUL.split(phrase)) if part]
         if len(parts) > 1:
