@@ -12,13 +12,12 @@ from pathlib import Path
 
 READABLE = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".icb", ".vda", ".vst", ".jp2", ".j2k", ".jpx", ".avif"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".icb", ".vda", ".vst", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".avif"}
+    | {".heic", ".heif", ".hif"}
 )
-"""Suffixes of pictures that can be read."""
+"""Suffixes of pictures that can be read (HEIC where pillow-heif is installed)."""
 
-NOT_READABLE = frozenset(
-    {".heic", ".heif", ".jxl", ".psd", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf"}
-)
+NOT_READABLE = frozenset({".jxl", ".psd", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf"})
 """Suffixes of pictures that no decoder here reads: they fail with a reason. Other files are no pictures."""
 
 NAME_LIMIT = 255
