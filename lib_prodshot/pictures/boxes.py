@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from lib_prodshot.pictures.colour import Cicp
 
@@ -21,8 +22,18 @@ _AUXILIARY = {
     b"semanticskymatte": "segmentation mattes",
     b"portraiteffectsmatte": "segmentation mattes",
 }
+_PROPERTIES = frozenset(
+    (
+        *(b"av1C", b"hvcC", b"lhvC", b"colr", b"pixi", b"ispe", b"auxC", b"irot", b"imir", b"clap", b"mdcv", b"clli"),
+        *(b"pasp", b"a1op", b"a1lx", b"lsel", b"oinf", b"tols", b"rloc", b"free", b"skip"),
+    )
+)
+"""Properties of an item that its samples come from, or that are carried over."""
+
 JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 _J2K_SIGNATURE = b"\xff\x4f\xff\x51"
+_JP2_BOXES = frozenset((b"jP  ", b"ftyp", b"rreq", b"free", b"skip"))
+
 _UUID_EXIF = b"JpgTiffExif->JP2"
 _UUID_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _UUID_IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
@@ -31,7 +42,11 @@ _ENUMERATED = {16: "RGB", 17: "grey", 18: "YCC"}
 
 @dataclass(frozen=True)
 class Still:
-    """An AVIF or HEIF picture: bits of its primary item, whether that is grey, its colour, and what lies beside."""
+    """An AVIF or HEIF picture: bits of its primary item, whether that is grey, its colour, and what lies beside.
+
+    `light` are PNG's chunks of the mastering display and the light levels, `aspect` how many samples go into one and
+    the same length across and down.
+    """
 
     bits: int
     grey: bool = False
@@ -39,6 +54,8 @@ class Still:
     icc: bytes | None = None
     premultiplied: bool = False
     beside: tuple[str, ...] = ()
+    light: tuple[tuple[bytes, bytes], ...] = ()
+    aspect: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +72,8 @@ class Jpeg2000:
     exif: bytes | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
+    comments: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -119,15 +138,36 @@ def read_still(data: bytes) -> Still:
                     associations += data[begin:stop]
     own = [properties[index - 1] for index in _properties_of(primary, associations) if 0 < index <= len(properties)]
     described = data[meta[0] : meta[1]]
-    beside = tuple(dict.fromkeys(words for mark, words in _AUXILIARY.items() if mark in described))
+    beside = dict.fromkeys(words for mark, words in _AUXILIARY.items() if mark in described)
+    unknown = [kind.decode("ascii", "replace") for kind, _ in own if kind not in _PROPERTIES]
+    told = dict(own)
     return Still(
         _bits(own) or _bits(properties) or 8,
         any(kind == b"av1C" and body[2:3] and body[2] & 0x10 for kind, body in own),
         next((_nclx(body) for kind, body in own if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 11), None),
         next((body[4:] for kind, body in own if kind == b"colr" and body[:4] in (b"prof", b"rICC")), None),
         b"prem" in references,
-        beside,
+        (*beside, *(f"property '{kind}'" for kind in dict.fromkeys(unknown))),
+        _light(told.get(b"mdcv", b""), told.get(b"clli", b"")),
+        _aspect(told.get(b"pasp", b"")),
     )
+
+
+def _light(mastering: bytes, levels: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """As PNG says it: red before green and blue, and levels in 1/10000 cd/m² (PNG, third edition, 11.3.2.7 and 8)."""
+    chunks: list[tuple[bytes, bytes]] = []
+    if len(mastering) == 24:  # green, blue, red, white, as H.265 suggests (D.3.28)
+        chunks.append((b"mDCV", mastering[8:12] + mastering[:8] + mastering[12:]))
+    if len(levels) == 4:
+        chunks.append((b"cLLI", struct.pack(">2I", *(level * 10000 for level in struct.unpack(">2H", levels)))))
+    return tuple(chunks)
+
+
+def _aspect(body: bytes) -> tuple[int, int] | None:
+    if len(body) != 8:
+        return None
+    across, down = struct.unpack(">2I", body)
+    return (down, across) if across != down and across and down else None
 
 
 def _nclx(body: bytes) -> Cicp:
@@ -175,12 +215,21 @@ def is_jpeg2000(head: bytes) -> bool:
 def read_jpeg2000(data: bytes) -> Jpeg2000:
     """The facts of a JPEG 2000 file. Raises ValueError."""
     if data.startswith(_J2K_SIGNATURE):
-        return _size_of(data, 0)
+        texts, unread = _remarks(data, 0)
+        return replace(_size_of(data, 0), comments=texts, others=unread)
     facts: Jpeg2000 | None = None
-    palette, space, told = False, "", {}
+    palette, space, end = False, "", 0
+    told: dict[str, Any] = {}
+    texts: tuple[str, ...] = ()
+    others: list[str] = []
     for kind, first, last in boxes(data):
+        end = last
         if kind == b"jp2c" and facts is None:
             facts = _size_of(data, first)
+            texts, unread = _remarks(data, first)
+            others += unread
+        elif kind == b"jp2c":
+            others.append("a second picture")
         elif kind == b"jp2h":
             inside = [(name, data[low:high]) for name, low, high in boxes(data, first, last)]
             palette = any(name == b"pclr" for name, _ in inside)
@@ -190,11 +239,34 @@ def read_jpeg2000(data: bytes) -> Jpeg2000:
         elif kind == b"uuid":
             mark, body = data[first : first + 16], data[first + 16 : last]
             name = {_UUID_EXIF: "exif", _UUID_XMP: "xmp", _UUID_IPTC: "iptc"}.get(mark)
-            if name:
-                told[name] = body.removeprefix(b"Exif\0\0")
+            if name is None:
+                others.append(f"box 'uuid' ({mark.hex()})")
+            elif told.setdefault(name, body.removeprefix(b"Exif\0\0")) != body.removeprefix(b"Exif\0\0"):
+                others.append(f"a second {name.upper()} block")
+        elif kind not in _JP2_BOXES:
+            others.append(f"box '{kind.decode('ascii', 'replace').strip()}'")
     if facts is None:
         raise ValueError("it has no picture in it")
-    return Jpeg2000(facts.channels, facts.bits, facts.signed, facts.subsampled, palette, space, **told)
+    if any(data[end:]):
+        others.append(f"{len(data) - end} bytes behind its end")
+    listed = tuple(dict.fromkeys(others))
+    return replace(facts, palette=palette, space=space, comments=texts, others=listed, **told)
+
+
+def _remarks(data: bytes, start: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The texts of the comment marker segments in a codestream's main header, and a name for those that are none."""
+    texts: list[str] = []
+    others: list[str] = []
+    place = start + 2
+    while place + 6 <= len(data) and data[place] == 0xFF and data[place + 1] != 0x90:
+        length, coding = struct.unpack(">2H", data[place + 2 : place + 6])
+        body = data[place + 6 : place + 2 + length]
+        if data[place + 1] == 0x64 and coding == 1:
+            texts.append(body.decode("latin-1"))
+        elif data[place + 1] == 0x64:
+            others.append("a binary comment")
+        place += 2 + max(length, 2)
+    return tuple(texts), tuple(dict.fromkeys(others))
 
 
 def _space(colr: bytes) -> str:

@@ -49,7 +49,9 @@ def _tiff() -> Iterator[Row]:
             for alpha in (" + alpha", " + premultiplied alpha"):
                 yield from _kept("TIFF", OWN, f"{space} {bits}{alpha}", f"{space} {bits}{alpha} + channels")
             yield from _kept("TIFF", OWN, f"{space} {bits} + channels")
-    yield Row("TIFF", "JPEG", SAID, OWN, "its JPEG-compressed samples are written without loss, in RGB or grey")
+        for more in (" + alpha", " + alpha + channels", " + channels"):
+            yield from _kept("TIFF", OWN, f"grey {bits}, min-is-white{more}")
+    yield Row("TIFF", "JPEG", SAID, OWN, "its JPEG-compressed samples are written without loss, YCbCr as RGB")
     for bits in (2, 4):
         for white in ("", ", min-is-white"):
             yield Row("TIFF", f"grey {bits}{white}", SAID, OWN, _EIGHT.format(bits, "grey"))
@@ -68,6 +70,9 @@ def _tiff() -> Iterator[Row]:
             "CMYK 8 + premultiplied alpha": "has CMYK premultiplied with alpha, which cannot be kept; save it with "
             "plain (unassociated) alpha or as RGB",
             "palette 16": f"has a palette of 16-bit indices, which cannot be kept; {_SAVE}",
+            "palette + channels": f"has a palette with further channels, which cannot be kept; {_SAVE}",
+            "grey, min-is-white + premultiplied alpha": "has grey in which the least is white, premultiplied with "
+            "alpha, which cannot be kept; save it with plain (unassociated) alpha or with black as 0",
             "Lab": f"has Lab samples, which cannot be kept; {_SAVE}",
             "LogLuv": f"has LogLuv samples, which cannot be kept; {_SAVE}",
             "YCbCr": f"has YCbCr samples without JPEG compression, which cannot be kept; {_SAVE}",
@@ -210,7 +215,7 @@ BLOCKS = (
     Block("orientation", "all with EXIF", "kept; mask and alpha files are stored the same way with the same tag"),
     Block(
         "XMP",
-        "JPEG, TIFF, PNG, WebP, AVIF, HEIF, JPEG 2000",
+        "JPEG, TIFF, PNG, WebP, AVIF, HEIF, JPEG 2000, GIF",
         "kept byte by byte; a thumbnail in it is left out and said",
     ),
     Block("extended XMP", "JPEG", "joined with the main packet; said where that cannot be"),
@@ -219,17 +224,24 @@ BLOCKS = (
         "JPEG, TIFF, JPEG 2000",
         "kept (in a PNG as ImageMagick and ExifTool do it); their thumbnail is left out and said",
     ),
+    Block("a second EXIF or XMP block", "JPEG, WebP, JPEG 2000", "left out and said, unless it says the same"),
+    Block("data behind the end", "JPEG (motion photos among them), PNG, WebP, GIF, JPEG 2000", "left out and said"),
+    Block("unknown chunks, boxes, properties", "WebP, GIF, JPEG 2000, AVIF, HEIF", "left out and said"),
     Block(
         "comments",
-        "JPEG, GIF",
+        "JPEG, GIF, JPEG 2000",
         "kept as PNG text or TIFF ImageDescription; in a PPM or where there is one already: said",
     ),
     Block("PNG chunks", "PNG", "kept; those that only fit the old samples are left out and said"),
-    Block("ICC profile", "all that have one, BMP 5 and JPEG 2000 too", "kept byte by byte"),
+    Block(
+        "ICC profile",
+        "all that have one, BMP 5 and JPEG 2000 too",
+        "kept byte by byte; said where pieces of it are missing (JPEG)",
+    ),
     Block("colour by code points (CICP)", "PNG, AVIF, HEIF", "kept, as PNG's cICP chunk; finders are shown sRGB"),
-    Block("mastering display, light levels", "PNG", "kept (mDCV, cLLI)"),
+    Block("mastering display, light levels", "PNG, AVIF, HEIF", "kept (mDCV, cLLI)"),
     Block("colour by primaries", "BMP 4", "left out and said"),
-    Block("resolution", "all that have one", "kept"),
+    Block("resolution", "all that have one", "kept; without a unit, the shape of a sample alone"),
     Block("pages, frames", "TIFF, GIF, PNG, WebP, AVIF, HEIF, MPO", "the first; the others are left out and said"),
     Block("gain maps, depth maps, mattes", "JPEG (Ultra HDR), AVIF, HEIF", "left out and said"),
     Block("Photoshop layers, TIFF previews", "TIFF", "left out and said: they show the old picture"),

@@ -6,13 +6,17 @@ Adobe, "Photoshop File Formats", image resource blocks.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lib_prodshot.pictures.tiff_tags import is_tiff
+
 _EXIF, _XMP, _XMP_MORE = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP, _ICC = b"Photoshop 3.0\0", b"ICC_PROFILE\0"
-_OWN = (b"JFIF\0", b"Adobe", _EXIF, _XMP, _XMP_MORE, _PHOTOSHOP, _ICC)
+_JFIF = b"JFIF\0"
+_OWN = (_JFIF, b"Adobe", _EXIF, _XMP, _XMP_MORE, _PHOTOSHOP, _ICC)
 _NAMES = {
     b"JFXX\0": "JFIF thumbnail",
     b"MPF\0": "",
@@ -24,13 +28,27 @@ _NAMES = {
 """What a segment that is not carried over is called; nothing is said of those that hold no description of ours:
 the index of further pictures (they have a note of their own) and a quality setting."""
 
-_STANDALONE = (0x01, *range(0xD0, 0xDA))
+_STANDALONE = (0x01, *range(0xD0, 0xD9))
+_END, _SCAN = 0xD9, 0xDA
+_AFTER_SCAN = re.compile(rb"\xff+[^\0\xd0-\xd7\xff]")
+"""The next marker behind entropy-coded bytes, in which 0xFF is followed by 0 or a restart marker's number."""
+
+_MOST_PICTURES = 64
+"""In one file; what a hostile one holds behind so many counts as bytes."""
+
+_FILMS = (b"MotionPhoto", b"MicroVideo")
+"""What XMP, or Samsung's trailer, says where a film is appended to the picture (Android "Motion Photo format 1.0")."""
+
 _FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7)
 
 
 @dataclass(frozen=True)
 class Jpeg:
-    """Bits per sample, channels and coding process (SOF marker), and the blocks of the file."""
+    """Bits per sample, channels and coding process (SOF marker), and the blocks of the file.
+
+    `density` is JFIF's unit (0 none, 1 inch, 2 centimetre) and numbers across and down; `profiled` tells whether there
+    are pieces of an ICC profile, whole or not; `trailer` are the bytes behind the picture's end.
+    """
 
     bits: int = 8
     channels: int = 3
@@ -40,6 +58,10 @@ class Jpeg:
     photoshop: bytes | None = None
     comments: tuple[bytes, ...] = ()
     others: tuple[str, ...] = ()
+    exif: bytes | None = None
+    density: tuple[int, int, int] | None = None
+    profiled: bool = False
+    trailer: bytes = b""
 
     @property
     def kind(self) -> str:
@@ -54,18 +76,33 @@ class Jpeg:
 
 
 def read(data: bytes) -> Jpeg:
-    """The facts of a JPEG file, up to its first scan."""
+    """The facts of a JPEG file."""
     frame: tuple[int, int, int] | None = None
     xmp: bytes | None = None
     more: dict[int, bytes] = {}
     photoshop, comments, others = b"", [], []
+    exif: bytes | None = None
+    density: tuple[int, int, int] | None = None
+    profiled, trailer = False, b""
     for marker, body in _segments(data):
         if marker in _FRAMES and frame is None and len(body) >= 6:
             frame = (body[0], body[5], marker)
         elif marker == 0xFE:
             comments.append(body)
+        elif marker == _END:
+            trailer = body
+        elif marker == 0xE1 and body.startswith(_EXIF):
+            block = body[len(_EXIF) :]
+            if exif is not None and is_tiff(block) and block != exif:
+                others.append("a second EXIF block")
+            elif exif is None or not is_tiff(block):  # a block longer than a segment goes on in the next
+                exif = (exif or b"") + block
         elif marker == 0xE1 and body.startswith(_XMP):
+            if xmp is not None and xmp != body[len(_XMP) :]:
+                others.append("a second XMP block")
             xmp = xmp or body[len(_XMP) :]
+        elif marker == 0xE2 and body.startswith(_ICC):
+            profiled = True
         elif marker == 0xE1 and body.startswith(_XMP_MORE) and len(body) > len(_XMP_MORE) + 40:
             head = len(_XMP_MORE) + 40
             more[int.from_bytes(body[head - 4 : head], "big")] = body[head:]
@@ -73,12 +110,32 @@ def read(data: bytes) -> Jpeg:
             photoshop += body[len(_PHOTOSHOP) :]
         elif 0xE0 <= marker <= 0xEF and not body.startswith(_OWN):
             others.append(_name(marker, body))
-        elif marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) >= 14 and body[12] and body[13]:
-            others.append("JFIF thumbnail")
+        elif marker == 0xE0 and body.startswith(_JFIF) and len(body) >= 14:
+            density = density or struct.unpack(">B2H", body[7:12])
+            if body[12] and body[13]:
+                others.append("JFIF thumbnail")
     bits, channels, process = frame or (8, 3, 0xC0)
     extended = b"".join(more[place] for place in sorted(more)) or None
     listed = tuple(dict.fromkeys(name for name in others if name))
-    return Jpeg(bits, channels, process, xmp, extended, photoshop or None, tuple(comments), listed)
+    blocks = xmp, extended, photoshop or None, tuple(comments), listed, exif
+    return Jpeg(bits, channels, process, *blocks, density, profiled, trailer)
+
+
+def after_the_pictures(trailer: bytes) -> bytes:
+    """What lies behind the further JPEGs that follow a picture (multi-picture format), and behind zeros."""
+    rest = trailer.lstrip(b"\0")
+    for _ in range(_MOST_PICTURES):
+        if not rest.startswith(b"\xff\xd8\xff"):
+            break
+        rest = next((body for marker, body in _segments(rest) if marker == _END), b"").lstrip(b"\0")
+    return rest
+
+
+def trailer_name(trailer: bytes, xmp: bytes | None) -> str:
+    """What the bytes behind a picture's end are called in a note."""
+    told = xmp or b""
+    film = b"ftyp" in trailer and any(mark in told or mark in trailer for mark in _FILMS)
+    return "the film of its motion photo" if film else f"{len(trailer)} bytes behind its end"
 
 
 def _name(marker: int, body: bytes) -> str:
@@ -90,13 +147,17 @@ def _name(marker: int, body: bytes) -> str:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Marker and contents of each segment; of the end marker, what lies behind it."""
     place = 2
     while place + 4 <= len(data):
         if data[place] != 0xFF:
-            place += 1
+            place = data.find(b"\xff", place)
+            if place < 0:
+                return
             continue
         marker = data[place + 1]
-        if marker in (0xDA, 0xD9):
+        if marker == _END:
+            yield marker, data[place + 2 :]
             return
         if marker == 0xFF or marker in _STANDALONE:
             place += 1 if marker == 0xFF else 2
@@ -104,3 +165,8 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         (length,) = struct.unpack(">H", data[place + 2 : place + 4])
         yield marker, data[place + 4 : place + 2 + length]
         place += 2 + max(length, 2)
+        if marker == _SCAN:
+            following = _AFTER_SCAN.search(data, place)
+            if following is None:
+                return
+            place = following.end() - 2

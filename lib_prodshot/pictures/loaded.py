@@ -32,8 +32,10 @@ PREMULTIPLIED = ("La", "RGBa", "La;16", "RGBa;16")
 class Metadata:
     """What a file says besides its pixels, as it stood in the file.
 
-    `png_chunks` (type, data) are a PNG's own, `tiff` a TIFF's directory; `exif` starts with the TIFF header (no 'Exif'
-    prefix), `photoshop` holds image resources (IPTC among them). `bits` are the file's own where the samples have more.
+    `png_chunks` (type, data) are a PNG's own, or what another format says that only they can; `tiff` is a TIFF's
+    directory; `aspect` tells how many samples go into one length across and down where no unit is told; `exif` starts
+    with the TIFF header (no 'Exif' prefix), `photoshop` holds image resources (IPTC among them). `bits` are the file's
+    own where the samples have more.
     """
 
     icc: bytes | None = None
@@ -46,6 +48,7 @@ class Metadata:
     bits: int | None = None
     png_chunks: tuple[tuple[bytes, bytes], ...] = ()
     tiff: Tags | None = None
+    aspect: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -114,11 +117,13 @@ class LoadedPicture:
 
 @dataclass(frozen=True)
 class RestoredPicture:
-    """A result in its input's own mode: `native` like the source's, `rgb` (H×W×3) what those samples look like."""
+    """A result in its input's own mode: `native` like the source's, `rgb` (H×W×3) what those samples look like, and
+    notes about new colours that the mode could not take."""
 
     source: LoadedPicture
     native: Native
     rgb: Rgb
+    notes: tuple[str, ...] = ()
 
 
 def alpha_of(

@@ -97,6 +97,17 @@ def space_of_chunks(chunks: Iterable[Chunk]) -> tuple[Cicp | None, Space | None]
     return None, gamma_space(primaries, exponent) if is_space(primaries) and 1 <= exponent <= 4 else None
 
 
+def behind_its_end(data: bytes) -> int:
+    """How many bytes follow a whole PNG's last chunk; 0 where they are all zeros."""
+    place = len(SIGNATURE)
+    while place + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        place += 12 + length
+        if kind == b"IEND":
+            return len(data) - place if any(data[place:]) else 0
+    return 0
+
+
 def check_pixels(file: BinaryIO) -> None:
     """Hold every chunk that pixels come from against its checksum, which Pillow leaves out where it decodes: a single
     bit that fell over gives another picture there, and no error. Raises ValueError."""
@@ -216,9 +227,12 @@ def metadata_chunks(metadata: Metadata, channels: int) -> tuple[Chunk, ...]:
         chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)))
     if metadata.bits:
         chunks.append((b"sBIT", bytes([metadata.bits]) * channels))
+    chunks += metadata.png_chunks
     if metadata.dpi:
         metres = [max(1, round(per_inch / 0.0254)) for per_inch in metadata.dpi]
         chunks.append((b"pHYs", struct.pack(">2IB", *metres, 1)))
+    elif metadata.aspect:
+        chunks.append((b"pHYs", struct.pack(">2IB", *metadata.aspect, 0)))
     if metadata.exif:
         chunks.append((b"eXIf", metadata.exif))
     if metadata.xmp:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -21,7 +22,20 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from lib_prodshot.errors import PictureError
-from lib_prodshot.pictures import blocks, boxes, colour, formats, headers, heif, jpeg, png, samples, tiff, tiff_tags
+from lib_prodshot.pictures import (
+    blocks,
+    boxes,
+    colour,
+    containers,
+    formats,
+    headers,
+    heif,
+    jpeg,
+    png,
+    samples,
+    tiff,
+    tiff_tags,
+)
 from lib_prodshot.pictures.formats import Row
 from lib_prodshot.pictures.headers import Header
 from lib_prodshot.pictures.loaded import LoadedPicture, Metadata, Native, to_8_bits, to_display
@@ -159,7 +173,9 @@ def _read_tiff(file: BinaryIO, suffix: str, refuse_large: Refusal) -> LoadedPict
     kept, notes = tiff.descriptive(tags)
     kept, held = tiff.without_old_pictures(kept)
     said = (row.says,) if row.says else ()
-    pages = (f"{tags.pages} pages: first page only",) if tags.pages > 1 else ()
+    pages = [f"{tags.pages} pages: first page only"] if tags.pages > 1 else []
+    if tiff.is_preview(tags):
+        pages.append("its first page is a smaller version of another page; give that one for its full size")
     return LoadedPicture(
         rgb=samples.to_rgb(native, mode, palette),
         native=native,
@@ -185,7 +201,7 @@ def _plain_tiff(
     own = shape.own_channels
     native = shown[..., 0] if own == 1 else shown[..., :own]
     if shape.photometric == 0:
-        native = np.invert(native)
+        native = tiff.min_is_white(native, shape.mode)
     extra = np.ascontiguousarray(shown[..., own:]) if shape.channels > own else None
     return np.ascontiguousarray(native), shape.mode, extra
 
@@ -211,7 +227,16 @@ def _read_heif(data: bytes, suffix: str, refuse_large: Refusal) -> LoadedPicture
         suffix=suffix,
         lossless=False,
         frames=decoded.frames,
-        metadata=Metadata(still.icc, decoded.exif, decoded.xmp, None, still.cicp, bits=still.bits if deep else None),
+        metadata=Metadata(
+            still.icc,
+            decoded.exif,
+            decoded.xmp,
+            None,
+            still.cicp,
+            bits=still.bits if deep else None,
+            png_chunks=still.light,
+            aspect=still.aspect,
+        ),
         notes=(*frames, *((row.says,) if row.says else ()), *beside),
         space=_space_of_still(still),
     )
@@ -268,10 +293,10 @@ def _read_by_pillow(file: BinaryIO, suffix: str, refuse_large: Refusal) -> Loade
         raise
     refuse_large(*image.size)
     kind = {"MPO": "JPEG", "DIB": "BMP"}.get(image.format or "", image.format or "")
-    orientation = _orientation(image)
     place = file.tell()
     facts = _FACTS[kind](file, image)
     file.seek(place)
+    orientation = _orientation(image)
     image.load()
     if kind == "PNG":
         png.check_pixels(file)
@@ -330,13 +355,11 @@ def _info(image: Image.Image) -> Metadata:
     """What Pillow hands on of any format."""
     info = image.info
     exif, xmp, dpi = info.get("exif"), info.get("xmp"), info.get("dpi")
-    comment = info.get("comment") if image.format == "GIF" else None
     return Metadata(
         icc=info.get("icc_profile") or None,
         exif=exif.removeprefix(b"Exif\0\0") if isinstance(exif, bytes) else None,
         xmp=xmp if isinstance(xmp, bytes) else None,
         dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
-        comments=(blocks.comment_text(comment),) if isinstance(comment, bytes) and comment else (),
     )
 
 
@@ -347,15 +370,19 @@ def _png_facts(file: BinaryIO, image: Image.Image) -> _Facts:
     chunks, others = png.read_chunks(file)
     cicp, space = png.space_of_chunks(chunks)
     metadata = replace(_info(image), png_chunks=chunks, cicp=cicp, bits=header.bits)
-    notes = (f"PNG chunks left out: {', '.join(others)}",) if others else ()
-    deep = _whole(file) if header.bits == 16 and header.kind != "grey 16" else b""
-    return _Facts(row, metadata, notes, header.bits, space, deep)
+    notes = [f"PNG chunks left out: {', '.join(others)}"] if others else []
+    data = _whole(file)
+    behind = png.behind_its_end(data)
+    if behind:
+        notes.append(f"left out: {behind} bytes behind its end")
+    deep = data if header.bits == 16 and header.kind != "grey 16" else b""
+    return _Facts(row, metadata, tuple(notes), header.bits, space, deep)
 
 
 def _jpeg_facts(file: BinaryIO, image: Image.Image) -> _Facts:
     told = jpeg.read(_whole(file))
     row = formats.row_of("JPEG", told.kind)
-    xmp, notes = told.xmp, [f"left out: {name}" for name in told.others]
+    xmp, notes = told.xmp, list(_left_out(told.others))
     if told.extended_xmp and xmp:
         xmp = blocks.joined_xmp(xmp, told.extended_xmp) or xmp
         if xmp == told.xmp:
@@ -363,7 +390,15 @@ def _jpeg_facts(file: BinaryIO, image: Image.Image) -> _Facts:
     if xmp and (b"hdrgm:" in xmp or b"HDRGainMap" in xmp) and not any("gain map" in note for note in notes):
         notes.append("left out: HDR gain map")
     comments = tuple(blocks.comment_text(comment) for comment in told.comments)
-    metadata = replace(_info(image), xmp=xmp, photoshop=told.photoshop, comments=comments)
+    dpi, aspect = _jpeg_resolution(told)
+    metadata = replace(
+        _info(image), exif=told.exif, xmp=xmp, photoshop=told.photoshop, comments=comments, dpi=dpi, aspect=aspect
+    )
+    if told.profiled and not metadata.icc:
+        notes.append("its ICC profile is incomplete and was left out")
+    trailer = jpeg.after_the_pictures(told.trailer) if image.format == "MPO" else told.trailer
+    if any(trailer):
+        notes.append(f"left out: {jpeg.trailer_name(trailer, xmp)}")
     if told.kind == "CMYK 8" and comments and tiff.has_description(metadata.exif):
         notes.append("its comment was left out: EXIF has a description of its own")
     if told.kind == "CMYK 8" and metadata.exif and not tiff.is_whole(metadata.exif):
@@ -373,12 +408,24 @@ def _jpeg_facts(file: BinaryIO, image: Image.Image) -> _Facts:
     return _Facts(row, metadata, tuple(notes), space=space)
 
 
+def _jpeg_resolution(told: jpeg.Jpeg) -> tuple[tuple[float, float] | None, tuple[int, int] | None]:
+    """Samples per inch, by JFIF, else by EXIF; where neither tells a unit, JFIF's numbers if they differ."""
+    unit, across, down = told.density or (0, 1, 1)
+    per_inch = {1: 1.0, 2: 2.54}.get(unit)
+    if per_inch and across and down:
+        return (across * per_inch, down * per_inch), None
+    dpi = tiff.exif_resolution(told.exif)
+    return dpi, (across, down) if dpi is None and unit == 0 and across != down and across and down else None
+
+
 def _jpeg2000_facts(file: BinaryIO, image: Image.Image) -> _Facts:
     data = _whole(file)
     told = boxes.read_jpeg2000(data)
     row = formats.row_of("JPEG2000", told.kind)
     bits = max(told.bits)
     known = _info(image)
+    if told.exif:
+        image.info["exif"] = b"Exif\0\0" + told.exif  # for the orientation, which Pillow does not read here
     metadata = replace(
         known,
         icc=told.icc or known.icc,
@@ -386,8 +433,13 @@ def _jpeg2000_facts(file: BinaryIO, image: Image.Image) -> _Facts:
         xmp=told.xmp or known.xmp,
         photoshop=blocks.iptc_as_resources(told.iptc) if told.iptc else None,
         bits=bits if 8 < bits < 16 else None,
+        comments=told.comments,
     )
-    return _Facts(row, metadata, bits=bits, deep=data if bits > 8 else b"")
+    return _Facts(row, metadata, _left_out(told.others), bits=bits, deep=data if bits > 8 else b"")
+
+
+def _left_out(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"left out: {name}" for name in names)
 
 
 def _avif_facts(file: BinaryIO, image: Image.Image) -> _Facts:
@@ -398,7 +450,14 @@ def _avif_facts(file: BinaryIO, image: Image.Image) -> _Facts:
     if deep and not _opencv_reads_avif():
         raise PictureError(formats.TABLE["AVIF", "deep, no decoder"].says.format(told.bits))
     known = _info(image)
-    metadata = replace(known, icc=told.icc or known.icc, cicp=told.cicp, bits=told.bits if deep else None)
+    metadata = replace(
+        known,
+        icc=told.icc or known.icc,
+        cicp=told.cicp,
+        bits=told.bits if deep else None,
+        png_chunks=told.light,
+        aspect=told.aspect,
+    )
     notes = tuple(f"its {what} was left out" for what in told.beside)
     if told.premultiplied:
         notes += (formats.row_of("AVIF", "premultiplied").says,)
@@ -412,11 +471,16 @@ def _opencv_reads_avif() -> bool:
 
 def _webp_facts(file: BinaryIO, image: Image.Image) -> _Facts:
     kind = "lossless" if _is_lossless_webp(file) else "lossy"
-    return _Facts(formats.row_of("WEBP", kind + (" + alpha" if image.mode == "RGBA" else "")), _info(image))
+    row = formats.row_of("WEBP", kind + (" + alpha" if image.mode == "RGBA" else ""))
+    return _Facts(row, _info(image), _left_out(containers.webp_others(_whole(file))))
 
 
 def _gif_facts(file: BinaryIO, image: Image.Image) -> _Facts:
-    return _Facts(formats.row_of("GIF", "grey" if image.mode == "L" else "palette"), _info(image))
+    told = containers.read_gif(_whole(file))
+    comments = tuple(blocks.comment_text(comment) for comment in told.comments)
+    metadata = replace(_info(image), xmp=told.xmp, comments=comments, aspect=told.aspect)
+    row = formats.row_of("GIF", "grey" if image.mode == "L" else "palette")
+    return _Facts(row, metadata, _left_out(told.others))
 
 
 def _bmp_facts(file: BinaryIO, image: Image.Image) -> _Facts:
@@ -499,17 +563,31 @@ def _deep_pixels(facts: _Facts, image: Image.Image) -> _Pixels:
     return _Pixels(native, mode)
 
 
+_OPENCV_LOG: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
+"""Where the level is set: in the package itself up to version 4."""
+
+_SILENT_LOCK = threading.Lock()
+_silent_decoders = 0
+_level_before = 0
+
+
 @contextmanager
 def _opencv_silent() -> Iterator[None]:
-    """OpenCV prints what it also tells by its answer."""
-    former = cv2.getLogLevel() if hasattr(cv2, "getLogLevel") else None
-    if former is not None:
-        cv2.setLogLevel(0)  # type: ignore[attr-defined]
+    """OpenCV prints what it also tells by its answer. The level is one for all threads: the first of those that decode
+    at the same time sets it, the last one sets it back."""
+    global _silent_decoders, _level_before
+    with _SILENT_LOCK:
+        if not _silent_decoders:
+            _level_before = _OPENCV_LOG.getLogLevel()
+            _OPENCV_LOG.setLogLevel(0)
+        _silent_decoders += 1
     try:
         yield
     finally:
-        if former is not None:
-            cv2.setLogLevel(former)  # type: ignore[attr-defined]
+        with _SILENT_LOCK:
+            _silent_decoders -= 1
+            if not _silent_decoders:
+                _OPENCV_LOG.setLogLevel(_level_before)
 
 
 def _by_opencv(facts: _Facts, image: Image.Image) -> npt.NDArray[np.uint16]:

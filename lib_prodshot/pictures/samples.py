@@ -25,6 +25,9 @@ from lib_prodshot.pictures.loaded import (
 _ROWS = 256
 """Rows of one strip, for bounded memory."""
 
+_FEW_COLOURS = {"P": "palette's colours", "1": "two levels"}
+"""Modes in which every new colour may fall on the old one."""
+
 _LUMA = (19595, 38470, 7471)
 """Weights of R, G, B in 1/65536 (ITU-R BT.601), as Pillow's conversion to grey has them."""
 
@@ -80,6 +83,7 @@ def restore(loaded: LoadedPicture, new_rgb: Rgb, alpha_mask: Grey) -> RestoredPi
     CMYK keeps its black where it can; grey is the new colour's luma; bilevel its nearer side of the middle.
     """
     native = loaded.native.copy()
+    wanted = False
     x, y, width, height = bounding_box(alpha_mask)
     for top in range(y, y + height, _ROWS):
         part = (slice(top, min(top + _ROWS, y + height)), slice(x, x + width))
@@ -89,10 +93,14 @@ def restore(loaded: LoadedPicture, new_rgb: Rgb, alpha_mask: Grey) -> RestoredPi
         change = _Change(native[part], loaded.rgb[part], new_rgb[part])
         changed = change.where(alpha_mask[part])
         if changed.any():
+            wanted = True
             where = changed if native.ndim == 2 else changed[..., None]
             np.copyto(native[part], _new_samples(loaded, change, changed), where=where)
     rgb = native if loaded.mode == "RGB" else to_rgb(native, loaded.mode, loaded.palette)
-    return RestoredPicture(loaded, native, rgb)
+    few = _FEW_COLOURS.get(loaded.mode)
+    stuck = wanted and few and np.array_equal(native, loaded.native)
+    notes = (f"its {few} have no room for the new colours: the result looks like the input",) if stuck else ()
+    return RestoredPicture(loaded, native, rgb, notes)
 
 
 @dataclass(frozen=True)

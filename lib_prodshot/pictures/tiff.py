@@ -44,6 +44,7 @@ _ADDRESSES = (
     292,
     293,
 )
+_SUBFILE, _OLD_SUBFILE = 254, 255
 XMP, IPTC, PHOTOSHOP, ICC, LAYERS = 700, 33723, 34377, 34675, 37724
 SUBDIRECTORIES = 330
 
@@ -119,13 +120,17 @@ class Layout:
         white = ", min-is-white" if self.photometric == _WHITE_IS_ZERO else ""
         if not others:
             return f"{space} {bits}{white}"
-        if others < 0 or white or space == "palette":
+        if others < 0:
             return "colour space unknown"
+        if space == "palette":
+            return "palette + channels"
         first = (self.extra or (0,))[0]
+        if white and first == 1:
+            return "grey, min-is-white + premultiplied alpha"
         alpha = {1: " + premultiplied alpha", 2: " + alpha"}.get(first, "")
         if space == "CMYK":
             return "CMYK 8 + premultiplied alpha" if first == 1 else "CMYK 8 + channels"
-        return f"{space} {bits}{alpha}{' + channels' if others > 1 or not alpha else ''}"
+        return f"{space} {bits}{white}{alpha}{' + channels' if others > 1 or not alpha else ''}"
 
     @property
     def mode(self) -> str:
@@ -241,6 +246,19 @@ def _unpacked(rows: npt.NDArray[np.uint8], bits: int, shape: Layout) -> Native:
     return levels.astype(bool) if bits == 1 else levels * np.uint8(255 // ((1 << bits) - 1))
 
 
+def min_is_white(samples: Native, mode: str) -> Native:
+    """Grey samples the other way round, with their alpha as it is; the inverse of itself."""
+    turned = np.invert(samples)
+    if mode.startswith("LA"):
+        turned[..., 1] = samples[..., 1]
+    return turned
+
+
+def is_preview(tags: Tags) -> bool:
+    """Whether the first page says that it is a smaller version of another one (NewSubfileType bit 0; its elder)."""
+    return tags.pages > 1 and bool(tags.number(_SUBFILE, 0) & 1 or tags.number(_OLD_SUBFILE, 0) == 2)
+
+
 def decoded_by_pillow(data: bytes, tags: Tags, shape: Layout) -> Image.Image:
     """A fax or JPEG TIFF as Pillow decodes it, in stored orientation: told only how its samples lie in the file."""
     told = Tags("<", False)
@@ -295,6 +313,10 @@ def tags_from(metadata: Metadata, orientation: int) -> Tags:
         across, down = (round(per_inch * 1000) for per_inch in metadata.dpi)
         entries[282], entries[283] = exif.entry(RATIONAL, across, 1000), exif.entry(RATIONAL, down, 1000)
         entries[296] = exif.entry(SHORT, 2)
+    elif metadata.aspect and 282 not in entries:
+        across, down = metadata.aspect
+        entries[282], entries[283] = exif.entry(RATIONAL, across, 1), exif.entry(RATIONAL, down, 1)
+        entries[296] = exif.entry(SHORT, 1)
     told = {XMP: (BYTE, metadata.xmp), PHOTOSHOP: (BYTE, metadata.photoshop), ICC: (UNDEFINED, metadata.icc)}
     entries |= {tag: Entry(kind, len(data), data) for tag, (kind, data) in told.items() if data}
     if metadata.comments and 270 not in entries:
@@ -331,8 +353,8 @@ def write(
     """Write samples (H×W or H×W×channels; bool, uint8 or uint16) as one strip, deflated or plain, in the byte order of
     `tags`, with its photometric interpretation and with `extra` channels (H×W×k) behind those of the mode."""
     base = mode.replace("I;16", "L").split(";")[0]
-    white = tags.number(PHOTOMETRIC, _BLACK_IS_ZERO) == _WHITE_IS_ZERO and base in ("1", "L")
-    stored = np.invert(samples) if white else samples
+    white = tags.number(PHOTOMETRIC, _BLACK_IS_ZERO) == _WHITE_IS_ZERO and base in ("1", "L", "LA")
+    stored = min_is_white(samples, base) if white else samples
     if extra is not None:
         stored = np.concatenate([stored.reshape(*stored.shape[:2], -1), extra], axis=2)
     height, width = stored.shape[:2]
@@ -423,6 +445,11 @@ def is_whole(exif: bytes) -> bool:
     return True
 
 
+def exif_resolution(exif: bytes | None) -> tuple[float, float] | None:
+    """The same of an EXIF block."""
+    return resolution(_parsed(exif))
+
+
 def resolution(tags: Tags) -> tuple[float, float] | None:
     """Pixels per inch across and down, where the tags tell a unit."""
     unit = {2: 1.0, 3: 2.54}.get(tags.number(296, 2))
@@ -430,7 +457,9 @@ def resolution(tags: Tags) -> tuple[float, float] | None:
     if unit is None or any(data is None or len(data) != 8 for data in values):
         return None
     pairs = [struct.unpack(f"{tags.order}2I", data) for data in values if data]
-    return (pairs[0][0] / pairs[0][1] * unit, pairs[1][0] / pairs[1][1] * unit) if pairs[0][1] and pairs[1][1] else None
+    if not all(number for pair in pairs for number in pair):
+        return None
+    return (pairs[0][0] / pairs[0][1] * unit, pairs[1][0] / pairs[1][1] * unit)
 
 
 def without_old_pictures(entries: Mapping[int, Entry]) -> tuple[dict[int, Entry], tuple[str, ...]]:

@@ -51,6 +51,7 @@ class PreserveStep(Step[PreserveSettings]):
         loaded, alpha, outcome = state.loaded, state.built.alpha, state.outcome
         composed = preserve.composite(loaded.rgb, state.enhanced.rgb, alpha)
         outcome.result = pictures.restore(loaded, composed, alpha)
+        outcome.notes = (*outcome.notes, *outcome.result.notes)
         # what a palette or a grey mode made of the colours, for that is what will be seen and measured
         outcome.picture = outcome.result.rgb
         outcome.audit = preserve.audit(loaded, outcome.result, outcome.picture, alpha)

@@ -80,9 +80,16 @@ def tiffs() -> Iterator[tuple[str, Made]]:
             f"grey {bits}, min-is-white": (grey, "miniswhite", {}),
             f"RGB {bits}": (rgb, "rgb", {}),
         }
+        flat = {"planarconfig": "contig"}
+        for name, channels, extra in (
+            ("alpha", (grey, alpha), [2]),
+            ("alpha + channels", (grey, alpha, more), [2, 0]),
+            ("channels", (grey, more), [0]),
+        ):
+            kind = f"grey {bits}, min-is-white + {name}"
+            plain[kind] = (stack(*channels), "miniswhite", {"extrasamples": extra, **flat})
         for space, colour, photometric in (("grey", grey, "minisblack"), ("RGB", rgb, "rgb")):
             clear = premultiplied(colour, alpha)
-            flat = {"planarconfig": "contig"}
             plain |= {
                 f"{space} {bits} + channels": (stack(colour, more), photometric, {"extrasamples": [0], **flat}),
                 f"{space} {bits} + alpha": (stack(colour, alpha), photometric, {"extrasamples": [2], **flat}),
@@ -130,6 +137,19 @@ def tiffs() -> Iterator[tuple[str, Made]]:
         "odd bits": tiff(GREY16 >> 4, "minisblack", bitspersample=12),
         "CMYK 16": tiff(INK.astype(np.uint16) * 257, "separated"),
         "CMYK 8 + premultiplied alpha": tiff(stack(INK, ALPHA), "separated", extrasamples=["assocalpha"]),
+        "grey, min-is-white + premultiplied alpha": tiff(
+            stack(GREY, ALPHA), "miniswhite", extrasamples=[1], planarconfig="contig"
+        ),
+        "palette + channels": patched(
+            tiff(
+                stack(GREY, ALPHA),
+                "minisblack",
+                extrasamples=[2],
+                planarconfig="contig",
+                extratags=[(320, 3, 768, [0] * 768, True)],
+            ),
+            PhotometricInterpretation=3,
+        ),
         "palette 16": tiff(GREY16, "palette", colormap=np.zeros((3, 65536), np.uint16)),
         "Lab": tiff(RGB, "cielab"),
         "LogLuv": patched(rgb, PhotometricInterpretation=32845),

@@ -65,7 +65,7 @@ def thumbnails_of(line: Mapping[str, Any], folder: Path, side: int, inputs: Path
     contact sheet shows the verdict all the same.
     """
     source = _path(line, "file")
-    opened = _open_small(source and inputs / source, side)
+    opened = _open_small(source and inputs / source, side, line.get("status") == "failed")
     if opened is None:
         return Thumbnails()
     before, scale = opened
@@ -89,12 +89,14 @@ def _result(line: Mapping[str, Any], key: str, folder: Path) -> Path | None:
     return next((path for path in (folder / written, folder / written.name) if is_file(path)), written)
 
 
-def _open_small(path: Path | None, side: int) -> tuple[Image.Image, tuple[float, float]] | None:
+def _open_small(path: Path | None, side: int, failed: bool = False) -> tuple[Image.Image, tuple[float, float]] | None:
     """Open a picture as RGB with its longer side at most `side`; also returns the scale in x and y."""
     if path is None:
         return None
     try:
         with open_regular(path) as file, Image.open(file) as opened:
+            if failed and opened.format == "TIFF":  # libtiff would print once more what was wrong with it
+                return None
             full = ImageOps.exif_transpose(opened).size
             opened.draft("RGB", (side * 2, side * 2))
             # flattened first: the scaling must mix neither a palette's numbers nor what transparent pixels hide
