@@ -215,8 +215,8 @@ def is_jpeg2000(head: bytes) -> bool:
 def read_jpeg2000(data: bytes) -> Jpeg2000:
     """The facts of a JPEG 2000 file. Raises ValueError."""
     if data.startswith(_J2K_SIGNATURE):
-        texts, unread = _remarks(data, 0)
-        return replace(_size_of(data, 0), comments=texts, others=unread)
+        spoken, unread = _remarks(data, 0)
+        return replace(_size_of(data, 0), comments=spoken, others=unread)
     facts: Jpeg2000 | None = None
     palette, space, end = False, "", 0
     told: dict[str, Any] = {}
