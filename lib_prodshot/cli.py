@@ -7,11 +7,14 @@ Exit codes: 0 done (also when pictures were skipped), 1 when any picture failed 
 from __future__ import annotations
 
 import argparse
+import errno
 import io
+import os
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from lib_prodshot import __version__
 from lib_prodshot.commands.console import shown
@@ -28,6 +31,9 @@ EXTRAS = {
     "ray": "cluster",
 }
 """Packages that only some commands need, and the extra of pyproject.toml that brings each."""
+
+DISK_ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
+"""What a disk may answer without naming a path: full, broken, not writable, over the quota."""
 
 COMMANDS = ("detect", "enhance", "batch", "train", "demo", "settings", "weights", "doctor")
 
@@ -76,9 +82,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader of our output has gone (such as `| head`): not an error of ours
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if not _is_of_the_system(error):
+            raise
+        named = f"{error.filename}: " if error.filename is not None else ""
+        print(shown(f"prodshot: {named}{error.strerror}"), file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("prodshot: interrupted", file=sys.stderr)
         return 130
+
+
+def _is_of_the_system(error: OSError) -> bool:
+    """Whether this is about a path of the user or a disk, and not about our own files, which would be a bug of ours."""
+    if not error.strerror:
+        return False
+    if error.filename is None:
+        return error.errno in DISK_ERRORS
+    return Path(__file__).parent not in Path(os.fsdecode(error.filename)).absolute().parents
 
 
 def _python() -> str:

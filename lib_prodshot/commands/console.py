@@ -25,6 +25,24 @@ def say(text: str) -> None:
     tqdm.write(shown(f"prodshot: {text}"), file=sys.stderr)
 
 
+def without_name(reason: str, file: str) -> str:
+    """The reason of a failed picture for a line that begins with its file: many reasons name the file themselves.
+
+    >>> without_name("in/a.png is empty (zero bytes)", "in/a.png"), without_name("there is no file a.png", "a.png")
+    ('is empty (zero bytes)', 'there is no file')
+    """
+    return reason.removeprefix(f"{file} ").removesuffix(f" {file}")
+
+
+def with_name(reason: str, file: str) -> str:
+    """The reason of a failed picture as a line that names its file, once.
+
+    >>> with_name("a.png is empty (zero bytes)", "a.png"), with_name("out of memory", "a.png")
+    ('a.png is empty (zero bytes)', 'a.png: out of memory')
+    """
+    return f"{file}: {reason}" if without_name(reason, file) == reason else reason
+
+
 @contextmanager
 def on_interrupt(interrupt: Callable[[int], None]) -> Iterator[None]:
     """Call `interrupt` with the signal at Ctrl-C and SIGTERM while the block runs, instead of ending the process."""

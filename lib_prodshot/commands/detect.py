@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lib_prodshot.commands.console import shown
+from lib_prodshot.commands.console import shown, without_name
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.commands.paths import PATHS_HELP, picture_files
 from lib_prodshot.outcome import Outcome
@@ -45,6 +45,6 @@ def run(arguments: argparse.Namespace) -> int:
 def one_line(outcome: Outcome) -> str:
     """'car.png: found car 0.91 at 74,188,447,335', or the verdict with its reason."""
     if outcome.status != "found":
-        return f"{outcome.file}: {outcome.status}: {outcome.verdict.reason}"
+        return f"{outcome.file}: {outcome.status}: {without_name(outcome.verdict.reason, outcome.file)}"
     places = (f"{item.label} {item.score:.2f} at {','.join(map(str, item.box))}" for item in outcome.detections)
     return f"{outcome.file}: found {'; '.join(places)}"

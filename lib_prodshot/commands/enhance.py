@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from lib_prodshot.commands.console import say, shown
+from lib_prodshot.commands.console import say, shown, with_name
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.commands.paths import PATHS_HELP, folders_of, picture_files, refuse_output
 from lib_prodshot.errors import FieldProblem, RequestError
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
             report.add(outcome)
             statuses[outcome.status] += 1
             if outcome.status == "failed":
-                say(f"{path}: {outcome.verdict.reason}")
+                say(with_name(outcome.verdict.reason, str(path)))
     counts = ", ".join(f"{statuses[status]} {status}" for status in ("found", "skipped", "failed"))
     print(shown(f"{counts}; report: {arguments.out / JSONL_NAME} (and .csv)"))
     return 1 if statuses["failed"] else 0

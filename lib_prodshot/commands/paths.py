@@ -36,6 +36,8 @@ def input_folder(folder: Path, field: str = "folder") -> Path:
     """The folder, which must be there. Raises `RequestError`."""
     if _is_folder(folder):
         return folder
+    if why := _why_unreachable(folder):
+        raise _problem(f"the folder {folder} cannot be looked into: {why}", field)
     if os.path.lexists(folder):
         raise _problem(f"{folder} is a file; for single files use `prodshot enhance`", field)
     if _PATTERN.search(str(folder)):
@@ -65,6 +67,17 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError:  # a name that is too long is no folder's
         return False
+
+
+def _why_unreachable(path: Path) -> str:
+    """What the system says of a path that may be there and cannot be reached, else ''."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _is_same(folder: Path, other: Path) -> bool:

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import BinaryIO, TypeVar
@@ -78,6 +79,35 @@ def identity(folder: Path) -> tuple[int, int] | str:
     """Return a key that all names of a folder share: device and inode, else the resolved path."""
     found = status(folder)
     return (found.st_dev, found.st_ino) if found is not None and found.st_ino else os.path.realpath(folder)
+
+
+def is_link(path: Path) -> bool:
+    """Return whether this is a link; False where nothing is there.
+
+    Raises OSError where that cannot be told (`Path.is_symlink` raises, or says False, by the version of Python).
+    """
+    try:
+        return stat.S_ISLNK(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def entries_of(folder: Path) -> list[Path]:
+    """Return what is in a folder, sorted.
+
+    Raises OSError, also for a folder that may be listed and not looked into: it tells names and nothing more.
+    """
+    entries = sorted(folder.iterdir())
+    with suppress(FileNotFoundError):
+        for path in entries[:1]:
+            path.lstat()
+    return entries
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether this is a folder; False where that cannot be told (`Path.is_dir` raises)."""
+    found = status(path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
 
 
 def is_file(path: Path) -> bool:

@@ -6,6 +6,7 @@ folder keep the names they have there. A link that is not followed is listed.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from lib_prodshot.errors import OutputError, PictureError
 from lib_prodshot.jobs.files.names import NOT_READABLE, READABLE, name_limit, output_stems
-from lib_prodshot.jobs.files.reading import identity, real_path, status
+from lib_prodshot.jobs.files.reading import identity, is_folder, is_link, real_path, status
 from lib_prodshot.jobs.report.summary import counted
 
 
@@ -36,6 +37,7 @@ class Entry:
 
 
 NOT_ALLOWED = "not allowed to look into"
+TOO_LONG = "paths that are too long for this system"
 BROKEN_LINK = "links that lead nowhere"
 SEEN_LINK = "links to folders that are looked through already"
 OUTPUT_LINK = "links into the output folder"
@@ -44,6 +46,9 @@ FORBIDDEN_LINK = "links that lead where this job may not look"
 
 MAX_LISTED = 10
 """Names in one note; the others are counted."""
+
+MAX_LETTERS = 200
+"""Letters of one name in a note; a longer one is shortened in its middle."""
 
 MayOpen = Callable[[Path], bool]
 """Whether a link may be followed to this place (a path without links)."""
@@ -66,19 +71,26 @@ class WorkList:
 
 
 def in_a_row(names: Sequence[str]) -> str:
-    """Join names: 'a, b, c', or the first `MAX_LISTED` of them 'and 90 more'."""
+    """Join names: 'a, b, c', or the first `MAX_LISTED` of them 'and 90 more'; each of `MAX_LETTERS` at most."""
     more = len(names) - MAX_LISTED
-    return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(_abridged, names[:MAX_LISTED])) + (f" and {more} more" if more > 0 else "")
+
+
+def _abridged(name: str) -> str:
+    half = MAX_LETTERS // 2
+    return name if len(name) <= MAX_LETTERS else f"{name[:half]}…{name[-half:]}"
 
 
 def list_pictures(inputs: Path, out: Path, recursive: bool = False, may_open: MayOpen = lambda place: True) -> WorkList:
     """List the pictures in the folder `inputs`, without hidden files, hidden folders and the output folder.
 
-    The names of results depend on what is in the folder only. Raises `PictureError` when there is no such folder,
-    `OutputError` when `out` is the same.
+    The names of results depend on what is in the folder only. What cannot be looked into is left out.
+
+    Raises `PictureError` when there is no such folder or it cannot be looked into itself, `OutputError` when `out` is
+    the same.
     """
-    if not inputs.is_dir():
-        what = "is a file; for single files use `prodshot enhance`" if inputs.exists() else "does not exist"
+    if not is_folder(inputs):
+        what = "is a file; for single files use `prodshot enhance`" if status(inputs) else "does not exist"
         raise PictureError(f"the folder {inputs} {what}")
     if real_path(out) == real_path(inputs):
         raise OutputError(f"the output folder {out} is the input folder itself; choose another")
@@ -130,7 +142,10 @@ class _Traversal:
             folder = here / name
             if name[0] == ".":
                 continue
-            if folder.is_symlink():
+            is_a_link = self._is_link(folder)
+            if is_a_link is None:
+                continue
+            if is_a_link:
                 self._links.append(folder)
             elif real_path(folder) == self._out:
                 continue
@@ -142,15 +157,28 @@ class _Traversal:
     def _pictures_among(self, here: Path, files: Iterable[str]) -> Iterator[str]:
         for file in files:
             path = here / file
-            is_link = path.is_symlink()
-            if is_link and not self._may_open(real_path(path)):
+            is_a_link = self._is_link(path)
+            if is_a_link is None:
+                continue
+            if is_a_link and not self._may_open(real_path(path)):
                 self._leave_out(path, FORBIDDEN_LINK)
             elif _is_picture(file):
                 yield self._name(path)
-            elif is_link and status(path) is None:
+            elif is_a_link and status(path) is None:
                 self._leave_out(path, BROKEN_LINK)
             else:
                 self.others += 1
+
+    def _is_link(self, path: Path) -> bool | None:
+        """Whether the path is a link; None, and left out, where that cannot be told. A folder that may be listed and
+        not looked into is left out as a whole, once."""
+        try:
+            return is_link(path)
+        except PermissionError as error:
+            self._leave_out_unreachable(path.parent, error)
+        except OSError as error:
+            self._leave_out_unreachable(path, error)
+        return None
 
     def _reason_not_followed(self, link: Path) -> str:
         target = real_path(link)
@@ -163,12 +191,22 @@ class _Traversal:
         return ""
 
     def _on_error(self, error: OSError) -> None:
-        if Path(error.filename) == self._inputs:
+        self._leave_out_unreachable(Path(error.filename), error)
+
+    def _leave_out_unreachable(self, path: Path, error: OSError) -> None:
+        if path == self._inputs:
             raise PictureError(f"the folder {self._inputs} cannot be read: {error.strerror}") from error
-        self._leave_out(Path(error.filename), NOT_ALLOWED)
+        if isinstance(error, PermissionError):
+            self._leave_out(path, NOT_ALLOWED)
+        elif error.errno == errno.ENAMETOOLONG:
+            self._leave_out(path, TOO_LONG)
+        else:
+            self._leave_out(path, f"could not be looked into ({error.strerror})")
 
     def _leave_out(self, path: Path, reason: str) -> None:
-        self.left_out.setdefault(reason, []).append(self._name(path))
+        names = self.left_out.setdefault(reason, [])
+        if self._name(path) not in names[-1:]:
+            names.append(self._name(path))
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._inputs).as_posix()
