@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lib_prodshot.errors import FieldProblem, PictureError, ProdshotError, RequestError
+from lib_prodshot.jobs.files.reading import open_regular
 from lib_prodshot.training.dataset.captions import read_caption
 
 if TYPE_CHECKING:
@@ -124,17 +125,18 @@ class WebuiCaptioner:
 class FileCaptioner:
     """Reads captions from a JSON object, a CSV file with the columns file and caption, or a folder of text files.
 
-    Keys are a photograph's file name or its name without extension.
+    Keys are a photograph's file name or its name without extension. They are read at once, so that a source which is
+    not there is told before anything is written. Raises `RequestError` for one that cannot be read.
     """
 
     def __init__(self, source: Path) -> None:
         self.source = source
+        self._known = self._read()
 
     def caption(self, photographs: Sequence[Path]) -> Iterator[tuple[Path, str]]:
-        """Each photograph that the file has a caption for. Raises `RequestError` for a file of no known form."""
-        known = self._read()
+        """Each photograph that the file has a caption for."""
         for path in photographs:
-            text = known.get(path.name, known.get(path.stem, ""))
+            text = self._known.get(path.name, self._known.get(path.stem, ""))
             if text.strip():
                 yield path, " ".join(text.split())
 
@@ -146,7 +148,8 @@ class FileCaptioner:
                     for path in sorted(self.source.iterdir())
                     if path.suffix.lower() == ".txt"
                 }
-            text = self.source.read_text(encoding="utf-8-sig")
+            with open_regular(self.source) as file:
+                text = file.read().decode("utf-8-sig")
             return _from_csv(text) if self.source.suffix.lower() == ".csv" else _from_json(text)
         except OSError as error:
             raise _captions_error(f"{self.source} cannot be read: {error.strerror}") from error
@@ -175,14 +178,15 @@ def open_upright(path: Path) -> Image.Image:
     from lib_prodshot import pictures
 
     try:
-        with Image.open(path) as image:
+        with open_regular(path) as file, Image.open(file) as image:
             if image.mode.startswith("I"):
                 # 16 bits, which Pillow's conversion clips to white
                 return Image.fromarray(pictures.read(path).seen())
             image.draft("RGB", (UPLOAD_SIDE, UPLOAD_SIDE))
             return ImageOps.exif_transpose(image).convert("RGB")
     except Exception as error:  # decoders raise whatever their format's code raises
-        raise PictureError(f"{path} cannot be read as a picture: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise PictureError(f"{path} cannot be read as a picture: {reason}") from error
 
 
 def _encode(path: Path) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib_prodshot.errors import OutputError
+from lib_prodshot.jobs.files.reading import is_file
 from lib_prodshot.jobs.files.staging import Staging
 from lib_prodshot.training.captioning.captioners import Captioner
 from lib_prodshot.training.dataset.captions import Caption, TagEdit, read_caption
@@ -104,7 +105,7 @@ class CaptionJob:
                 return None
             why = f"this caption of {photograph.name} is not read, and none was written beside it: {misnamed.advice}"
             return CaptionResult(photograph, misnamed.file, None, "", why, unusable=True)
-        may_write = self.overwrite and file.is_file() and os.access(file, os.R_OK)
+        may_write = self.overwrite and is_file(file) and os.access(file, os.R_OK)
         if caption.readable or may_write:
             return None
         return CaptionResult(photograph, file, None, "", f"{caption.fatal}; it stays as it is", unusable=True)

@@ -191,6 +191,8 @@ def _listing_problems(subset: Subset, listing: Listing) -> Iterator[Problem]:
         yield Problem("error", "empty_folder", subset.image_dir, f"there is no photograph in it: {advice}")
     for path, why in listing.ignored:
         yield Problem("warning", "missed", str(path), f"it would not be used: {why}")
+    for path, why in listing.unreachable:
+        yield Problem("warning", "unreachable", str(path), f"it cannot be looked into ({why}), and would not be used")
     for path in listing.unrelated:
         yield Problem("warning", "stray", str(path), "only photographs and captions belong in the folder")
     for one in listing.misnamed:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.errors import FieldProblem, OutputError, PictureError, RequestError
+from lib_prodshot.jobs.files.reading import is_file, open_regular
 from lib_prodshot.jobs.files.staging import Staging, remove_leftovers
 from lib_prodshot.training.dataset import kohya
 from lib_prodshot.training.dataset.folder import SD_SCRIPTS_SUFFIXES, Listing, caption_file, list_folder
@@ -194,7 +195,7 @@ def _copy(source: Path, target: Path) -> bool:
 
     try:
         if os.path.lexists(target):
-            if target.is_file() and sha256_of(target) == sha256_of(source):
+            if is_file(target) and is_file(source) and sha256_of(target) == sha256_of(source):
                 return False
             raise _exists_error(target)
         with Staging(target.parent) as staging:
@@ -224,7 +225,7 @@ def _is_same_picture(image: Image.Image, target: Path) -> bool:
     from PIL import Image, ImageChops
 
     try:
-        with Image.open(target) as existing:
+        with open_regular(target) as file, Image.open(file) as existing:
             same = existing.mode == image.mode and existing.size == image.size
             return same and ImageChops.difference(existing, image).getbbox() is None
     except Exception:  # a file that cannot be decoded is not the same picture

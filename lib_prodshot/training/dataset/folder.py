@@ -6,11 +6,12 @@ Source: `IMAGE_EXTENSIONS`, `glob_images` and `read_caption` in the `library/tra
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lib_prodshot.errors import PictureError
+from lib_prodshot.jobs.files.reading import entries_of, is_file, is_folder, status
 
 _PLAIN = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 SD_SCRIPTS_SUFFIXES = frozenset(os.path.normcase(suffix) for one in _PLAIN for suffix in (one, one.upper()))
@@ -64,31 +65,34 @@ class MisnamedCaption:
 class Listing:
     """The files of one folder: `photographs` as sd-scripts finds and orders them, pictures that it would `miss`
     and why, `unrelated`, which have no business there, captions `misnamed` a photograph under another name than the one
-    that is read, and `orphaned_captions`, which are captions of no picture."""
+    that is read, `orphaned_captions`, which are captions of no picture, and folders below that are `unreachable` and
+    why."""
 
     photographs: tuple[Path, ...]
     ignored: tuple[tuple[Path, str], ...]
     unrelated: tuple[Path, ...]
     misnamed: tuple[MisnamedCaption, ...] = ()
     orphaned_captions: tuple[Path, ...] = ()
+    unreachable: tuple[tuple[Path, str], ...] = ()
 
 
 def list_folder(folder: Path, caption_extension: str = ".txt") -> Listing:
     """List a folder. Raises `PictureError` when there is no such folder or it cannot be read."""
     try:
-        entries = sorted(folder.iterdir())
+        entries = entries_of(folder)
     except OSError as error:
         raise PictureError(f"{folder} cannot be read as a folder of photographs: {error.strerror}") from error
     photographs: list[Path] = []
     ignored: list[tuple[Path, str]] = []
     unrelated: list[Path] = []
     captions: list[Path] = []
+    errors: list[OSError] = []
     endings = {*_CAPTIONS, caption_extension.lower()}
     for path in entries:
-        if path.is_dir():
+        if is_folder(path):
             ignored += [
                 (inside, "it is in a folder below, which sd-scripts does not look into")
-                for inside in pictures_below(path)
+                for inside in pictures_below(path, errors.append)
             ]
         elif path.name.startswith("."):
             if path.suffix.lower() in PICTURE_SUFFIXES:
@@ -106,7 +110,14 @@ def list_folder(folder: Path, caption_extension: str = ".txt") -> Listing:
     misnamed, orphaned_captions = _sort_captions(
         captions, photographs, [path for path, _ in ignored], caption_extension
     )
-    return Listing(tuple(photographs), tuple(ignored), tuple(unrelated), tuple(misnamed), tuple(orphaned_captions))
+    return Listing(
+        tuple(photographs),
+        tuple(ignored),
+        tuple(unrelated),
+        tuple(misnamed),
+        tuple(orphaned_captions),
+        tuple((Path(error.filename), error.strerror or str(error)) for error in errors),
+    )
 
 
 def _sort_captions(
@@ -138,7 +149,8 @@ def _names_of(photograph: Path, extension: str) -> tuple[str, str, str]:
 def _same_name(path: Path) -> str:
     """A path for comparing; where the file system takes .TXT for .txt, so do we."""
     lower = path.with_name(path.name.lower())
-    ignores_case = lower != path and lower.exists() and path.exists() and lower.samefile(path)
+    one, other = (status(lower), status(path)) if lower != path else (None, None)
+    ignores_case = one is not None and other is not None and os.path.samestat(one, other)
     return str(lower) if ignores_case else os.path.normcase(path)
 
 
@@ -157,7 +169,7 @@ def caption_file(photograph: Path, extension: str = ".txt") -> Path | None:
     parts = base.split("_")
     without_face = "_".join(parts[:-4]) if len(parts) >= 5 else base
     candidates = [Path(one + extension) for one in (base, without_face)]
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if is_file(path)), None)
 
 
 def _why_ignored(path: Path) -> str:
@@ -166,6 +178,8 @@ def _why_ignored(path: Path) -> str:
     return f"sd-scripts does not read {path.suffix}: save it as JPEG or PNG"
 
 
-def pictures_below(folder: Path) -> list[Path]:
-    """All pictures in a folder and in those below it, sorted."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+def pictures_below(folder: Path, on_error: Callable[[OSError], None] | None = None) -> list[Path]:
+    """All pictures in a folder and in those below it, sorted; `on_error` is told which cannot be looked into."""
+    # not `Path.rglob`, which ends with an error at a path that is too long
+    files = (Path(place, name) for place, _, names in os.walk(folder, onerror=on_error) for name in names)
+    return sorted(path for path in files if path.suffix.lower() in PICTURE_SUFFIXES)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lib_prodshot.jobs.files.reading import entries_of, is_file, is_folder
 from lib_prodshot.training.dataset.folder import SD_SCRIPTS_SUFFIXES, pictures_below
 from lib_prodshot.training.recipe.recipe import Recipe, Subset, setting_named
 
@@ -46,7 +47,8 @@ def parse_folder_name(folder: Path) -> KohyaName | None:
 def dataset_folders(folder: Path) -> list[Path]:
     """The dataset folders of `folder`: those of the form in it, else itself.
 
-    Those in it count only where `folder` itself has no photograph. Unreadable folders have none in them.
+    Those in it count only where `folder` itself has no photograph. One that cannot be looked into counts, for what is
+    in it is not known: whoever lists it tells that.
     """
     if _has_photographs(folder):
         return [folder]
@@ -93,6 +95,12 @@ def suggested_folder(folder: Path) -> str:
     if not places:
         return ""
     parents = sorted({place.parent if parse_folder_name(place) else place for place in places})
+    if parents == [folder]:
+        names = ", ".join(place.name for place in places)
+        return (
+            f"they are in {names} in it, and sd-scripts looks no deeper than into {folder.name}: move them up into "
+            f"{folder.name}, or {names} out of it into {folder.parent}"
+        )
     if len(parents) == 1:
         return f"they are below it: name {parents[0]}"
     return f"they are in {len(parents)} folders below it, such as {parents[0]}: name one, and the others as subsets"
@@ -123,18 +131,25 @@ def _unused_folders(folder: Path, used: list[Path]) -> Iterator[FolderWarning]:
 
 
 def _named_folders(folder: Path) -> list[Path]:
-    return [path for path in _folders(folder) if parse_folder_name(path) and pictures_below(path)]
+    return [path for path in _folders(folder) if parse_folder_name(path) and _may_be_used(path)]
+
+
+def _may_be_used(folder: Path) -> bool:
+    try:
+        return bool(pictures_below(folder) if entries_of(folder) else ())
+    except OSError:
+        return True
 
 
 def _folders(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.is_dir())
+        return [path for path in entries_of(folder) if is_folder(path)]
     except OSError:  # reported where the folder is listed
         return []
 
 
 def _has_photographs(folder: Path) -> bool:
     try:
-        return any(os.path.normcase(path.suffix) in SD_SCRIPTS_SUFFIXES and path.is_file() for path in folder.iterdir())
+        return any(os.path.normcase(path.suffix) in SD_SCRIPTS_SUFFIXES and is_file(path) for path in folder.iterdir())
     except OSError:
         return False

@@ -10,9 +10,12 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lib_prodshot.jobs.files.reading import is_file, open_regular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,30 +78,33 @@ def _decode_file(path: Path) -> tuple[Photograph, Image.Image | None]:
         # a picture of over 89 megapixels is unusual and trains all the same; over 179 Pillow refuses
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            with Image.open(path) as image:
+            with open_regular(path) as file, Image.open(file) as image:
                 return _decode(path, image)
         except UnidentifiedImageError:
             return Photograph(path, problem="it is not a picture, whatever its name says"), None
         except Image.DecompressionBombError:
             return Photograph(path, problem="it has over 179 megapixels, which Pillow refuses: save it smaller"), None
         except Exception as error:  # decoders raise whatever their format's code raises
+            if isinstance(error, OSError) and error.strerror:
+                return Photograph(path, problem=f"it cannot be read: {error.strerror}"), None
             truncated = "truncated" in str(error).lower()
             words = "it ends before its last pixel" if truncated else f"it cannot be decoded: {error}"
             return Photograph(path, problem=words, truncated=truncated), None
 
 
 def identical_files(photographs: Iterable[Photograph]) -> list[list[Photograph]]:
-    """Groups of files with the same bytes."""
+    """Groups of files with the same bytes. One that cannot be read is in none."""
     from lib_prodshot.downloads import sha256_of
 
     by_length: dict[int, list[Photograph]] = {}
-    for photograph in photographs:
+    for photograph in (one for one in photographs if is_file(one.path)):
         by_length.setdefault(photograph.path.stat().st_size, []).append(photograph)
     groups: dict[str, list[Photograph]] = {}
     for alike in by_length.values():
         if len(alike) > 1:
             for photograph in alike:
-                groups.setdefault(sha256_of(photograph.path), []).append(photograph)
+                with suppress(OSError):
+                    groups.setdefault(sha256_of(photograph.path), []).append(photograph)
     return [group for group in groups.values() if len(group) > 1]
 
 

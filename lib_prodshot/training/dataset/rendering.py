@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 from PIL import Image, ImageCms
 
+from lib_prodshot.jobs.files.reading import open_regular
 from lib_prodshot.pictures import blocks, colour, png
 from lib_prodshot.pictures.colour import Space
 from lib_prodshot.preserve import delta_e_of
@@ -81,7 +82,7 @@ def describe_colours(image: Image.Image, path: Path) -> ColourDescription:
         return ColourDescription("Adobe RGB by EXIF", space=colour.gamma_space(colour.ADOBE_RGB, _ADOBE_GAMMA))
     if image.format != "PNG":
         return ColourDescription(_profile_name(profile), profile)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         chunks = png.read_chunks(file)[0]
     cicp, space = png.space_of_chunks(chunks)
     if cicp is None and space is None:
