@@ -30,6 +30,10 @@ _PROPERTIES = frozenset(
 )
 """Properties of an item that its samples come from, or that are carried over."""
 
+_OUTER = frozenset((b"ftyp", b"meta", b"mdat", b"moov", b"free", b"skip", b"wide", b"idat"))
+_FILM = "motion photo's film"
+"""What the box mpvd holds (Android, "Motion Photo format 1.0")."""
+
 JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 _J2K_SIGNATURE = b"\xff\x4f\xff\x51"
 _JP2_BOXES = frozenset((b"jP  ", b"ftyp", b"rreq", b"free", b"skip"))
@@ -147,10 +151,24 @@ def read_still(data: bytes) -> Still:
         next((_nclx(body) for kind, body in own if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 11), None),
         next((body[4:] for kind, body in own if kind == b"colr" and body[:4] in (b"prof", b"rICC")), None),
         b"prem" in references,
-        (*beside, *(f"property '{kind}'" for kind in dict.fromkeys(unknown))),
+        (*beside, *(f"property '{kind}'" for kind in dict.fromkeys(unknown)), *_outside(data)),
         _light(told.get(b"mdcv", b""), told.get(b"clli", b"")),
         _aspect(told.get(b"pasp", b"")),
     )
+
+
+def _outside(data: bytes) -> tuple[str, ...]:
+    """Names for what stands beside the boxes that a still picture is made of."""
+    names: dict[str, None] = {}
+    end = 0
+    for kind, _, last in boxes(data):
+        end = last
+        if kind not in _OUTER:
+            words = f"box '{kind.decode('ascii', 'replace').strip()}'"
+            names[_FILM if kind == b"mpvd" else words] = None
+    if any(data[end:]):
+        names[f"data behind its end ({len(data) - end} bytes)"] = None
+    return tuple(names)
 
 
 def _light(mastering: bytes, levels: bytes) -> tuple[tuple[bytes, bytes], ...]:

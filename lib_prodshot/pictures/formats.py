@@ -225,7 +225,7 @@ BLOCKS = (
         "kept (in a PNG as ImageMagick and ExifTool do it); their thumbnail is left out and said",
     ),
     Block("a second EXIF or XMP block", "JPEG, WebP, JPEG 2000", "left out and said, unless it says the same"),
-    Block("data behind the end", "JPEG (motion photos among them), PNG, WebP, GIF, JPEG 2000", "left out and said"),
+    Block("data behind the end", "all but TIFF and TGA (motion photos' films among them)", "left out and said"),
     Block("unknown chunks, boxes, properties", "WebP, GIF, JPEG 2000, AVIF, HEIF", "left out and said"),
     Block(
         "comments",

@@ -82,7 +82,18 @@ def bmp(data: bytes, pillow_mode: str, device_independent: bool) -> Header:
             bits, "other"
         )
     icc, notes = _bmp_colour(data, start, size)
+    if start and size >= 40:
+        notes += _behind(data, _bmp_end(data, bits, packing))
     return Header(kind, bits, icc=icc, notes=notes)
+
+
+def _bmp_end(data: bytes, bits: int, packing: int) -> int:
+    """Where a BMP ends, by the farthest of its file size, its rows or packed bytes, and its profile."""
+    told, _, samples, size, width, height = struct.unpack_from("<2I2I2i", data, 2)
+    (packed,) = struct.unpack_from("<I", data, 34)
+    rows = packed if packing in (1, 2) else (abs(width) * bits + 31) // 32 * 4 * abs(height)
+    place, length = struct.unpack_from("<2I", data, 14 + 112) if size >= 124 else (0, 0)
+    return max(told, samples + rows, 14 + place + length if place else 0)
 
 
 def _bmp_colour(data: bytes, start: int, size: int) -> tuple[bytes | None, tuple[str, ...]]:
@@ -137,12 +148,20 @@ def ppm(data: bytes) -> Header:
     told = netpbm(data)
     if told is None or not 0 < told.maximum < 65536:
         return Header("other")
-    notes = ("its comments were left out",) if told.comments else ()
+    notes: tuple[str, ...] = ("its comments were left out",) if told.comments else ()
+    bits = told.width * (1 if told.digit == 4 else 8 * (1 + (told.maximum > 255)) * (3 if told.digit == 6 else 1))
+    if told.digit >= 4:
+        notes += _behind(data, told.start + told.height * -(-bits // 8))
     if told.digit in (1, 4):
         return Header("grey 1", 1, 1, notes=notes)
     space = "grey" if told.digit in (2, 5) else "RGB"
     depth = {255: "8", 65535: "16"}.get(told.maximum, "below 8" if told.maximum < 255 else "9 to 15")
     return Header(f"{space} {depth}", 8 if told.maximum < 256 else 16, told.maximum, notes=notes)
+
+
+def _behind(data: bytes, end: int) -> tuple[str, ...]:
+    """A note where more than zeros follow a picture that ends there."""
+    return (f"left out: {len(data) - end} bytes behind its end",) if any(data[end:]) else ()
 
 
 def ppm_samples(data: bytes, limit: int) -> npt.NDArray[Any]:

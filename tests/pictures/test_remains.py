@@ -138,6 +138,20 @@ def test_a_png_and_a_webp_name_what_they_lose() -> None:
     )
 
 
+@pytest.mark.parametrize("form", ["BMP", "PPM"])
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+def test_a_bmp_and_a_ppm_name_what_follows_them(form: str, mode: str) -> None:
+    data = encoded(coffee((37, 21)).convert(mode), form)
+    assert pictures.read(data).notes == pictures.read(data + bytes(9)).notes == ()
+    assert pictures.read(data + b"tail").notes == ("left out: 4 bytes behind its end",)
+
+
+def test_a_ppm_names_its_second_picture() -> None:
+    deep = b"P5 2 1 65535 " + bytes(range(4))
+    assert pictures.read(deep).notes == ()
+    assert pictures.read(deep + deep).notes == (f"left out: {len(deep)} bytes behind its end",)
+
+
 def jpeg2000(*more: bytes, comment: bytes = b"") -> bytes:
     """A JP2 with boxes behind its signature and type, and a comment marker segment in its main header."""
     plain = encoded(coffee((40, 24)), "JPEG2000", no_jp2=False)
@@ -209,6 +223,8 @@ def test_light_levels_of_a_still_become_those_of_a_png() -> None:
     assert told.light == ((b"mDCV", red_first), (b"cLLI", struct.pack(">2I", 10000000, 4000000)))
     assert told.aspect == (1, 2) and told.beside == ()
     assert boxes.read_still(still(box(b"amve", bytes(8)))).beside == ("property 'amve'",)
+    beside = boxes.read_still(still() + box(b"mpvd", FILM) + box(b"abcd", b"x") + b"tail").beside
+    assert beside == ("motion photo's film", "box 'abcd'", "data behind its end (4 bytes)")
 
 
 def test_chunks_made_of_another_format_are_written(tmp_path: Path) -> None:
