@@ -4,6 +4,7 @@ Everything between `read` and `write` is in *display* orientation (after EXIF ro
 back when the file is written.
 """
 
+from lib_prodshot.pictures import quiet
 from lib_prodshot.pictures.loaded import LoadedPicture, Metadata, RestoredPicture
 from lib_prodshot.pictures.reading import MAX_PIXELS, read
 from lib_prodshot.pictures.samples import restore
@@ -15,6 +16,7 @@ __all__ = [
     "Metadata",
     "RestoredPicture",
     "output_suffix",
+    "quiet",
     "read",
     "restore",
     "write",

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import io
 import re
-import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -32,6 +30,7 @@ from lib_prodshot.pictures import (
     heif,
     jpeg,
     png,
+    quiet,
     samples,
     tiff,
     tiff_tags,
@@ -563,36 +562,9 @@ def _deep_pixels(facts: _Facts, image: Image.Image) -> _Pixels:
     return _Pixels(native, mode)
 
 
-_OPENCV_LOG: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
-"""Where the level is set: in the package itself up to version 4."""
-
-_SILENT_LOCK = threading.Lock()
-_silent_decoders = 0
-_level_before = 0
-
-
-@contextmanager
-def _opencv_silent() -> Iterator[None]:
-    """OpenCV prints what it also tells by its answer. The level is one for all threads: the first of those that decode
-    at the same time sets it, the last one sets it back."""
-    global _silent_decoders, _level_before
-    with _SILENT_LOCK:
-        if not _silent_decoders:
-            _level_before = _OPENCV_LOG.getLogLevel()
-            _OPENCV_LOG.setLogLevel(0)
-        _silent_decoders += 1
-    try:
-        yield
-    finally:
-        with _SILENT_LOCK:
-            _silent_decoders -= 1
-            if not _silent_decoders:
-                _OPENCV_LOG.setLogLevel(_level_before)
-
-
 def _by_opencv(facts: _Facts, image: Image.Image) -> npt.NDArray[np.uint16]:
     data = png.pixels_only(facts.deep) if image.format == "PNG" else facts.deep
-    with _opencv_silent():
+    with quiet.opencv():
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     # in OpenCV grey with alpha comes as four channels
     wanted = {"grey": [0], "RGB": [2, 1, 0]}.get(facts.row.kind.split()[0], [2, 1, 0])

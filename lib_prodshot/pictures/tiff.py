@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, TiffImagePlugin
 
-from lib_prodshot.pictures import tiff_tags
+from lib_prodshot.pictures import quiet, tiff_tags
 from lib_prodshot.pictures.blocks import photoshop_without_thumbnail, xmp_without_thumbnails
 from lib_prodshot.pictures.loaded import Metadata, Native
 from lib_prodshot.pictures.tiff_tags import ASCII, BYTE, LONG, RATIONAL, SHORT, UNDEFINED, Entry, Tags
@@ -283,7 +283,8 @@ def _opened(data: bytes, tags: Tags) -> Image.Image:
     file = io.BytesIO(tiff_tags.header(tags, offset) + data[8:] + directory)
     # opened as what it is: `Image.open` would take the bytes of a row for pixels, and find them too many
     image = TiffImagePlugin.TiffImageFile(file)
-    image.load()
+    with quiet.libtiff():
+        image.load()
     return image
 
 

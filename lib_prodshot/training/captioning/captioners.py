@@ -178,7 +178,7 @@ def open_upright(path: Path) -> Image.Image:
     from lib_prodshot import pictures
 
     try:
-        with open_regular(path) as file, Image.open(file) as image:
+        with open_regular(path) as file, Image.open(file) as image, pictures.quiet.libtiff():
             if image.mode.startswith("I"):
                 # 16 bits, which Pillow's conversion clips to white
                 return Image.fromarray(pictures.read(path).seen())

@@ -130,6 +130,7 @@ def near_duplicates(
 
 
 def _decode(path: Path, image: Image.Image) -> tuple[Photograph, Image.Image]:
+    from lib_prodshot.pictures import quiet
     from lib_prodshot.training.dataset import rendering
 
     size = image.size
@@ -138,7 +139,8 @@ def _decode(path: Path, image: Image.Image) -> tuple[Photograph, Image.Image]:
     plain = rendering.is_plain_srgb(image, colours)
     if image.format in ("JPEG", "MPO"):
         image.draft("L" if plain else None, (max(1, size[0] // _REDUCED), max(1, size[1] // _REDUCED)))
-    image.load()
+    with quiet.libtiff():
+        image.load()
     differences = () if plain else tuple(rendering.differences(image, colours))
     thumbnail = image.reduce(max(1, min(image.size) // 256)) if image.mode in ("L", "RGB") else image
     return Photograph(path, size, rotated=rotated, differences=differences), thumbnail.convert("L")
