@@ -23,8 +23,10 @@ pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: unde
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 
 from lib_prodshot.bootstrap import ROOT
+from lib_prodshot.errors import OutputError
 from lib_prodshot.finding.finder import Backend, Finder
 from lib_prodshot.inpainting import InpaintPass, PassInterrupted, PassResult
+from lib_prodshot.jobs.files.staging import sole_writer
 from lib_prodshot.webui.api import routes
 from lib_prodshot.webui.folder import jobs as folder_jobs
 from lib_prodshot.webui.folder.workers import WORKER
@@ -262,7 +264,19 @@ def test_cancelled_twice_it_lets_go(client: Any, shop: Path, host: LocalHost, mo
     assert passes.stop.is_set()
     passes.stop.clear()
     passes.go.release(10)
+    wait_until_free(shop / "done")
     assert counts(until(client, start(client), "done", 60)) == COUNTS
+
+
+def wait_until_free(out: Path) -> None:
+    """An aborted job is over for its client before the thread in its pass has left the folder."""
+    for _ in range(200):
+        try:
+            with sole_writer(out):
+                return
+        except OutputError:
+            time.sleep(0.05)
+    pytest.fail("the aborted job keeps its folder")
 
 
 def test_a_pass_that_the_user_interrupts_is_tried_again_next_time(

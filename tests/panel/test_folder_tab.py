@@ -131,6 +131,12 @@ def test_one_that_cannot_be_drawn_leaves_the_others(host: LocalHost, monkeypatch
     assert "prodshot_folder" in [ident for _, _, ident in tabs.draw_tabs()]
 
 
+def test_what_the_button_sends_is_in_the_order_that_the_job_takes(host: LocalHost) -> None:
+    with gr.Blocks():
+        drawn = folder_tab._draw_own()
+    assert [component.label for component in drawn] == [fields.caption(known) for known in SETTINGS]
+
+
 def test_the_fields_are_the_job(host: LocalHost, table: JobTable, shop: Path) -> None:
     given = values(folder=str(shop), out=f" {shop.parent / 'done'} ", products="handbag", engine="retouch", limit=2.0)
     job = until_over(folder_tab.begin(*given))

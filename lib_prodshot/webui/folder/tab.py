@@ -55,13 +55,13 @@ def draw() -> None:
 
 
 def _draw_own() -> list[Any]:
-    """The job's own settings, folders first."""
-    drawn = []
+    """Draw the job's own settings, folders first; return them in the order of `SETTINGS`, as `begin` takes them."""
+    drawn = {}
     for row in (("folder", "out"), ("recursive", "dry_run", "keep_times", "limit")):
         with gr.Row(elem_classes=["prodshot-row"]):
             for known in map(folder_setting, row):
-                drawn.append(fields.draw(known, known.default, elem_id(known.name)))
-    return drawn
+                drawn[known.name] = fields.draw(known, known.default, elem_id(known.name))
+    return [drawn[known.name] for known in SETTINGS]
 
 
 def _is_used(title: str) -> bool:
