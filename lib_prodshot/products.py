@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.product_lists import COLON, problem, split_entries, split_or, split_products, without_marks
@@ -42,6 +43,12 @@ def parse_products(text: str) -> tuple[ProductClass, ...]:
     >>> [product.phrases for product in parse_products("Handbag, shoe: sneaker | trainer")]
     [('handbag',), ('shoe', 'sneaker', 'trainer')]
     """
+    return _parse_list(text)
+
+
+@lru_cache(maxsize=64)
+def _parse_list(text: str) -> tuple[ProductClass, ...]:
+    # cached, for a request's checks and each of its pictures' steps ask for the same list again
     classes: dict[str, ProductClass] = {}
     for part in split_products(text):
         parsed = _parse_product(part)

@@ -83,18 +83,18 @@ class Request:
         """
         table = settings()
         most = sum(not known.named_only for known in table)
-        count = max((place + 1 for place, value in enumerate(arguments) if not _is_named(value)), default=0)
+        count = max((place + 1 for place, value in enumerate(arguments) if _is_positional(value)), default=0)
         if count > most and count != len(table):
             message = f"{count} positional values for {most} fields; newer settings are given by name"
             raise RequestError([FieldProblem("script_args", message, f"at most {most} values")])
-        given = {known.name: value for known, value in zip(table, arguments) if not _is_named(value)}
+        given = {known.name: value for known, value in zip(table, arguments) if _is_positional(value)}
         named = [argument for argument in arguments if isinstance(argument, Mapping)]
         return cls(**_merged(base or {}, given, *named))
 
     def to_dict(self, only_changed: bool = False, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """All settings by flat name; `only_changed` leaves out those at their default (as `base` changes it)."""
-        values = {known: getattr(self.__dict__[known.owner], known.field) for known in settings(base)}
-        return {known.name: value for known, value in values.items() if not only_changed or value != known.default}
+        pairs = ((known, getattr(self.__dict__[known.owner], known.field)) for known in settings(base))
+        return {known.name: value for known, value in pairs if not only_changed or value != known.default}
 
     def replace(self, **changes: Any) -> Request:
         """A copy with some settings changed, checked like any other request."""
@@ -119,8 +119,8 @@ class Request:
         return self.inpaint.prompts
 
 
-def _is_named(value: Any) -> bool:
-    return value is None or isinstance(value, Mapping)
+def _is_positional(value: Any) -> bool:
+    return value is not None and not isinstance(value, Mapping)
 
 
 def _merged(*sources: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,8 +91,9 @@ class FindStep(Step[FindSettings]):
 
     def run(self, state: State) -> State:
         """Figures: `detections` (how many), `best_score` of all classes."""
-        classes = self.options(state.request).classes
-        findings = state.finder.find(state.loaded.seen(), classes, self.options(state.request).text_threshold)
+        options = self.options(state.request)
+        classes = options.classes
+        findings = state.finder.find(state.loaded.seen(), classes, options.text_threshold)
         state.outcome.seconds.update(findings.seconds)
         state.outcome.notes += findings.notes
         if not findings.finds:

@@ -71,6 +71,8 @@ class MaskStep(Step[MaskSettings]):
 
     def run(self, state: State) -> State:
         """Figures: `pixels` of the mask, `share` of the picture that it covers."""
+        import cv2
+
         from lib_prodshot.masks import build_mask
 
         assert state.findings is not None
@@ -82,7 +84,7 @@ class MaskStep(Step[MaskSettings]):
             outcome.verdict = Verdict("skipped", f"no product has an instance number {number}; {count} found")
             return state
         outcome.mask, outcome.alpha = built.mask, built.alpha
-        pixels = int((built.mask != 0).sum())
+        pixels = cv2.countNonZero(built.mask)
         return replace(state, built=built, figures={"pixels": pixels, "share": round(pixels / built.mask.size, 4)})
 
 
