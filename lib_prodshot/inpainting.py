@@ -14,6 +14,7 @@ from lib_prodshot.errors import EnhanceError
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from PIL import Image
 
 Family = Literal["sd15", "sd2", "sdxl", "other"]
 """Base model of a checkpoint, as far as ControlNet models depend on it."""
@@ -109,3 +110,21 @@ class InpaintingBackend(Protocol):
     def inpaint(self, plan: InpaintPass) -> PassResult:
         """Run the pass. Raises `PassInterrupted`, and `EnhanceError` for whatever else stops it; in either case the
         host is as it was before."""
+
+
+def pass_picture(image: Image.Image, plan: InpaintPass) -> npt.NDArray[np.uint8]:
+    """The RGB image that a WebUI gave for `plan`, as H×W×3 uint8 at the plan's size.
+
+    Raises `EnhanceError` for an image of one value, which is what a VAE that overflowed gives.
+    """
+    import numpy as np
+    from PIL import Image
+
+    height, width = plan.mask.shape
+    if image.size != (width, height):
+        # a fork may round the size to its own grid; the content is the whole crop all the same
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
+    picture = np.asarray(image)
+    if picture.min() == picture.max():
+        raise EnhanceError("the inpaint pass gave an empty picture (NaN); start the WebUI with --no-half-vae")
+    return picture

@@ -29,6 +29,7 @@ from lib_prodshot.inpainting import (
     PassDefaults,
     PassInterrupted,
     PassResult,
+    pass_picture,
 )
 
 _OVERRIDES: dict[str, Any] = {
@@ -258,12 +259,4 @@ def _result(processed: Any, plan: InpaintPass) -> npt.NDArray[np.uint8]:
     """The pass's picture at the plan's size (H×W×3)."""
     if processed is None or not processed.images:
         raise PassInterrupted("interrupted")
-    height, width = plan.mask.shape
-    image = processed.images[0].convert("RGB")
-    if image.size != (width, height):
-        # a fork may round the size to its own grid; the content is the whole crop all the same
-        image = image.resize((width, height), Image.Resampling.LANCZOS)
-    picture = np.asarray(image)
-    if picture.min() == picture.max():
-        raise EnhanceError("the inpaint pass gave an empty picture (NaN); start the WebUI with --no-half-vae")
-    return picture
+    return pass_picture(processed.images[0].convert("RGB"), plan)

@@ -23,7 +23,15 @@ from lib_prodshot import control
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.hosts.generation.attributes import CONTROL, REPORT_CONTROL
 from lib_prodshot.hosts.remote import RemoteError, RemoteWebUI
-from lib_prodshot.inpainting import ControlLists, Family, InpaintPass, PassDefaults, PassInterrupted, PassResult
+from lib_prodshot.inpainting import (
+    ControlLists,
+    Family,
+    InpaintPass,
+    PassDefaults,
+    PassInterrupted,
+    PassResult,
+    pass_picture,
+)
 
 _NO_PICTURE = "the WebUI answered something that is not a picture"
 
@@ -258,12 +266,7 @@ def _decode(code: str, plan: InpaintPass) -> npt.NDArray[np.uint8]:
         raise
     except Exception as error:  # whatever a decoder raises, the answer is no picture
         raise EnhanceError(_NO_PICTURE) from error
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.LANCZOS)
-    picture = np.asarray(image)
-    if picture.min() == picture.max():
-        raise EnhanceError("the inpaint pass gave an empty picture (NaN); start the WebUI with --no-half-vae")
-    return picture
+    return pass_picture(image, plan)
 
 
 def _check_size(size: tuple[int, int], wanted: tuple[int, int]) -> None:
