@@ -1,8 +1,8 @@
 """Catalogue of model weights: search, verification and download.
 
 A file is used only when its size and SHA-256 are the catalogue's. Search order: `--models-dir`, `PRODSHOT_MODELS`,
-the folders of a host (`register_host`), the user's cache. Downloads go into the first two when given, else into the
-cache, under a temporary name until they are verified.
+the user's cache, each with the folders that a WebUI's `models` folder has (`sam`, `grounding-dino`). Downloads go into
+the first two when given, else into the cache, under a temporary name until they are verified.
 """
 
 from __future__ import annotations
@@ -41,15 +41,6 @@ class _Folder:
     path: Path
     ours: bool
     """Wrong files in our folders are renamed; in a host's folder they belong to other extensions and are ignored."""
-
-
-_HOSTS: list[Path] = []
-
-
-def register_host(models_folder: Path) -> None:
-    """Also look below a WebUI's `models` folder (`sam`, `grounding-dino`); nothing there is moved or written."""
-    if models_folder not in _HOSTS:
-        _HOSTS.append(models_folder)
 
 
 def catalogue() -> tuple[Weights, ...]:
@@ -101,19 +92,15 @@ def destination(models_dir: Path | None = None) -> Path:
 
 
 def _folders(entry: Weights, models_dir: Path | None) -> Iterator[_Folder]:
-    given = [Path(text).expanduser() for text in (models_dir, os.environ.get("PRODSHOT_MODELS")) if text]
-    for folder in given:
+    for folder in search_folders(models_dir):
         yield _Folder(folder, ours=True)
         yield from (_Folder(folder / name, ours=False) for name in entry.host_folders)
-    for host in _HOSTS:
-        yield from (_Folder(host / name, ours=False) for name in (*entry.host_folders, "prodshot"))
-    yield _Folder(cache_folder(), ours=True)
 
 
 def search_folders(models_dir: Path | None = None) -> tuple[Path, ...]:
-    """The folders in which weights are looked for, in this order (a host's are its `models` folders)."""
+    """The folders in which weights are looked for, in this order."""
     given = [Path(text).expanduser() for text in (models_dir, os.environ.get("PRODSHOT_MODELS")) if text]
-    return tuple(dict.fromkeys([*given, *_HOSTS, cache_folder()]))
+    return tuple(dict.fromkeys([*given, cache_folder()]))
 
 
 def look_for(entry: Weights, models_dir: Path | None = None, report: Report = silent, anew: bool = False) -> Search:

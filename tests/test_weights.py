@@ -85,7 +85,6 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
-    monkeypatch.setattr(weights, "_HOSTS", [])
     return tmp_path / "cache" / "prodshot" / "models"
 
 
@@ -237,10 +236,9 @@ def test_a_models_folder_that_cannot_be_written_is_a_plain_message(tmp_path: Pat
 def test_folders_are_searched_in_their_order(
     tmp_path: Path, models: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host, variable = tmp_path / "webui" / "models", tmp_path / "variable"
+    variable = tmp_path / "variable"
     monkeypatch.setenv("PRODSHOT_MODELS", str(variable))
-    weights.register_host(host)
-    for folder in (own_cache, host / "sam", variable, models / "sams", models):
+    for folder in (own_cache, variable / "sam", variable, models / "sams", models):
         assert weights.look_for(entry(), models).path != folder / "model.pth"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "model.pth").write_bytes(BODY)
@@ -324,8 +322,7 @@ def test_a_wrong_file_of_another_extension_is_named_but_left_alone(tmp_path: Pat
     host = tmp_path / "webui" / "models"
     (host / "sam").mkdir(parents=True)
     (host / "sam" / "model.pth").write_bytes(b"another model")
-    weights.register_host(host)
-    found = weights.look_for(entry())
+    found = weights.look_for(entry(), host)
     assert found.path is None
     assert "13 bytes instead of 5,120,000" in found.problems[0]
     assert names_in(host / "sam") == {"model.pth"}

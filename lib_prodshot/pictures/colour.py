@@ -78,11 +78,6 @@ class Space:
     primaries: Primaries
     curve: Curve
 
-    @property
-    def is_hdr(self) -> bool:
-        """Whether it goes beyond diffuse white."""
-        return float(self.curve[-1]) > 1.01
-
 
 @lru_cache(maxsize=16)
 def space_of(cicp: Cicp) -> Space | None:

@@ -16,7 +16,7 @@ from lib_prodshot.finding.lite.boxes import FusedDetection
 from lib_prodshot.finding.lite.features import Features, Kind, Region
 from lib_prodshot.finding.lite.label_map import CATEGORIES, COCO, IMAGENET, OPENIMAGES
 from lib_prodshot.finding.lite.networks.onnx_model import OnnxModel
-from lib_prodshot.finding.lite.vocabulary import categories_of, category_of, known_names
+from lib_prodshot.finding.lite.vocabulary import categories_of, category_of
 from lib_prodshot.request import parse_products
 
 WHOLE = (10.0, 10.0, 90.0, 90.0)
@@ -64,7 +64,7 @@ def test_words_that_resemble_but_mean_something_else(phrase: str) -> None:
 def test_no_word_stands_for_two_products() -> None:
     names = [name for known in CATEGORIES for name in {name.replace(" ", "") for name in known.names}]
     assert len(names) == len(set(names))
-    assert all(category_of(name).name == name for name in known_names())  # type: ignore[union-attr]
+    assert all(category_of(one.name) == one for one in CATEGORIES)  # type: ignore[union-attr]
 
 
 def test_a_confident_guess_at_something_else_speaks_against_a_thing_imagenet_has_no_name_for() -> None:

@@ -70,11 +70,6 @@ def nearest(phrase: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*([head.name] if head else []), *close]))[:3]
 
 
-def known_names() -> tuple[str, ...]:
-    """Names of all categories, for lists and help."""
-    return tuple(category.name for category in CATEGORIES)
-
-
 @cache
 def _index() -> dict[str, Category]:
     return {name.replace(" ", ""): category for category in CATEGORIES for name in category.names}
