@@ -18,14 +18,7 @@ OLD = frozenset(
 )
 OLD_PHRASES = ("through the house", "let go of", "the hands of")
 
-VOCABULARY = ("finding/lite/label_map.py",)
-"""Lists of things that a classifier knows: a bench is a bench there."""
-
-FILES = sorted(
-    path
-    for path in [*(ROOT / "lib_prodshot").rglob("*.py"), *(ROOT / "scripts").glob("*.py"), ROOT / "install.py"]
-    if not path.as_posix().endswith(VOCABULARY)
-)
+FILES = sorted([*(ROOT / "lib_prodshot").rglob("*.py"), *(ROOT / "scripts").glob("*.py"), ROOT / "install.py"])
 
 
 def words_of(path: Path) -> Iterator[tuple[int, str]]:
