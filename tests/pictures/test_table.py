@@ -177,4 +177,9 @@ def test_a_kind_that_nobody_thought_of_is_refused() -> None:
 
 
 def test_the_documentation_shows_the_same_table() -> None:
-    assert (ROOT / "docs" / "formats.md").read_text(encoding="utf-8") == formats.markdown()
+    text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    shown = text[text.index("| TIFF |") : text.index("\n\n## Descriptions")].partition("\n\n")[0].splitlines()
+    assert shown == [
+        f"| {row.format} | {row.kind} | {row.fate} | {row.result or '–'} | {row.says or '–'} |"
+        for row in TABLE.values()
+    ]
