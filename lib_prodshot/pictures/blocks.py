@@ -12,6 +12,7 @@ import struct
 from dataclasses import replace
 
 from lib_prodshot.pictures import tiff_tags
+from lib_prodshot.pictures.colour import ADOBE_GAMMA, ADOBE_RGB, Space, gamma_space
 from lib_prodshot.pictures.loaded import Metadata
 
 _JPEG = re.compile(rb"\xff\xd8\xff.*?\xff\xd9", re.DOTALL)
@@ -135,16 +136,16 @@ def iptc_as_resources(iptc: bytes) -> bytes:
     return b"8BIM" + struct.pack(">HHI", _IPTC_RESOURCE, 0, len(iptc)) + iptc + b"\0" * (len(iptc) % 2)
 
 
-def adobe_rgb_by_exif(exif: bytes | None) -> bool:
-    """Whether an EXIF block says Adobe RGB, the way cameras do: interoperability index R03 (DCF 2.0)."""
+def space_by_exif(exif: bytes | None) -> Space | None:
+    """Adobe RGB where an EXIF block says that, the way cameras do: interoperability index R03 (DCF 2.0)."""
     try:
         tags = tiff_tags.read(io.BytesIO(exif or b""))
     except tiff_tags.TagsError:
-        return False
+        return None
     inside = tags.entries.get(34665)
     interoperability = (inside.inside or {}).get(40965) if inside else None
     index = (interoperability.inside or {}).get(1) if interoperability else None
-    return index is not None and index.data.startswith(b"R03")
+    return gamma_space(ADOBE_RGB, ADOBE_GAMMA) if index is not None and index.data.startswith(b"R03") else None
 
 
 def comment_text(comment: bytes) -> str:

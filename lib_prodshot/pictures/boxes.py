@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lib_prodshot.pictures.colour import Cicp
+from lib_prodshot.pictures.colour import Cicp, Space, space_of
 
 _HEIF = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"))
 _AVIF = frozenset((b"avif", b"avis"))
@@ -60,6 +60,11 @@ class Still:
     beside: tuple[str, ...] = ()
     light: tuple[tuple[bytes, bytes], ...] = ()
     aspect: tuple[int, int] | None = None
+
+    @property
+    def space(self) -> Space | None:
+        """What its code points say, where no profile says it."""
+        return space_of(self.cicp) if self.cicp and not self.icc else None
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ _PRIMARIES: dict[int, Primaries] = {
 }
 BT709: Primaries = _PRIMARIES[1]
 ADOBE_RGB: Primaries = (((0.64, 0.33), (0.21, 0.71), (0.15, 0.06)), _D65)
+ADOBE_GAMMA = 563 / 256
+"""Adobe RGB (1998) Color Image Encoding, section 4.3.4.2."""
 
 _PQ, _HLG = 16, 18
 _GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0, 17: 2.6}

@@ -7,6 +7,7 @@ Sources: CompuServe, "Graphics Interchange Format 89a"; Adobe, "XMP Specificatio
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 _XMP, _ANIMATIONS = b"XMP DataXMP", (b"NETSCAPE2.0", b"ANIMEXTS1.0")
@@ -73,20 +74,34 @@ def _blocks(data: bytes, place: int) -> tuple[int, bytes]:
     return place + 1, b"".join(parts)
 
 
+def _chunks(data: bytes, place: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+    """Type and contents of each RIFF chunk."""
+    while place + 8 <= end:
+        kind, length = struct.unpack_from("<4sI", data, place)
+        yield kind, data[place + 8 : place + 8 + length]
+        place += 8 + length + (length & 1)
+
+
+def is_lossless_webp(data: bytes) -> bool:
+    """Whether the first picture of a WebP, which may be an animation's, is of the lossless kind (chunk VP8L)."""
+    for kind, body in _chunks(data, 12, len(data)):
+        inside = (name for name, _ in _chunks(body, 16, len(body))) if kind == b"ANMF" else iter((kind,))
+        picture = next((name for name in inside if name in (b"VP8L", b"VP8 ")), b"")
+        if picture:
+            return picture == b"VP8L"
+    return False
+
+
 def webp_others(data: bytes) -> tuple[str, ...]:
     """Names for what a WebP holds that is neither pixels nor a description that is carried over."""
     others: list[str] = []
     seen: dict[bytes, bytes] = {}
     end = min(8 + struct.unpack_from("<I", data, 4)[0], len(data))
-    place = 12
-    while place + 8 <= end:
-        kind, length = struct.unpack_from("<4sI", data, place)
-        body = data[place + 8 : place + 8 + length]
+    for kind, body in _chunks(data, 12, end):
         if kind not in _WEBP_KNOWN:
             others.append(f"chunk '{kind.decode('ascii', 'replace').strip()}'")
         elif kind in _WEBP_SINGLE and seen.setdefault(kind, body) != body:
             others.append(_WEBP_SINGLE[kind])
-        place += 8 + length + (length & 1)
     if any(data[end:]):
         others.append(f"{len(data) - end} bytes behind its end")
     return tuple(dict.fromkeys(others))

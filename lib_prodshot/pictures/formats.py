@@ -16,6 +16,17 @@ KEPT, SAID, REFUSED = "kept", "converted and said", "refused"
 
 OWN = "its own format"
 
+SUFFIXES = {
+    "PNG": (".png", ".apng"),
+    "BMP": (".bmp", ".dib"),
+    "DIB": (".dib", ".bmp"),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "TGA": (".tga", ".icb", ".vda", ".vst"),
+    "WEBP": (".webp",),
+}
+"""Of the formats that results can have."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -36,6 +47,12 @@ def _read() -> dict[tuple[str, str], Row]:
 
 
 TABLE = _read()
+
+
+def suffix_of(form: str, suffix: str) -> str:
+    """The suffix of a result in this format: the file's own where it is one of the format's."""
+    own = SUFFIXES.get(form, ())
+    return suffix if suffix in own else (own[0] if own else suffix)
 
 
 def row_of(form: str, kind: str) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,9 @@ Grey = npt.NDArray[np.uint8]
 
 Native = npt.NDArray[Any]
 """The picture's own samples: H×W or H×W×channels; bool, uint8 or uint16."""
+
+RefuseLarge = Callable[[int, int], None]
+"""Called with width and height before anything is decoded; raises `PictureError` for too many pixels."""
 
 DEEP_MODES = ("I;16", "LA;16", "La;16", "RGB;16", "RGBA;16", "RGBa;16")
 """Modes with 16 bits per sample; the colour ones are this package's names, as Pillow has none."""
@@ -145,6 +149,28 @@ def is_colour(native: Native, colour: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     """H×W: where the samples are exactly that colour."""
     same = native == np.asarray(colour, native.dtype)
     return np.asarray(same.all(axis=2) if len(colour) > 1 else same)
+
+
+def channels_of(native: Native) -> int:
+    """The channels of H×W or H×W×channels samples."""
+    return native.shape[2] if native.ndim == 3 else 1
+
+
+def mode_of(native: Native) -> str:
+    """The mode of samples that are grey or RGB, with plain alpha where they have a second or fourth channel."""
+    mode = ("L", "LA", "RGB", "RGBA")[channels_of(native) - 1]
+    if native.dtype != np.uint16:
+        return mode
+    return "I;16" if mode == "L" else f"{mode};16"
+
+
+def spread(levels: Native, bits: int) -> Native:
+    """Levels of so many bits over all of 16, rounded: white is white, and every level stays one of its own."""
+    if levels.dtype != np.uint16 or bits == 16:
+        return levels
+    top = (1 << bits) - 1
+    table = (np.arange(65536, dtype=np.uint64).clip(0, top) * 65535 + top // 2) // top
+    return table.astype(np.uint16)[levels]
 
 
 def to_8_bits(deep: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:

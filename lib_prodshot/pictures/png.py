@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lib_prodshot.pictures.blocks import exif_without_previews, photoshop_without_thumbnail, xmp_without_thumbnails
 from lib_prodshot.pictures.colour import BT709, Cicp, Space, gamma_space, is_like_srgb, is_space, space_of
-from lib_prodshot.pictures.loaded import Metadata
+from lib_prodshot.pictures.loaded import Metadata, channels_of
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_END = 33
@@ -31,43 +31,52 @@ _KEPT = frozenset(
         *(b"tIME", b"tEXt", b"zTXt", b"iTXt", b"bKGD", b"sPLT", b"pCAL", b"sCAL", b"oFFs", b"sTER"),
     )
 )
-_UNSAID = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdAT"))
+_PIXELS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT"))
+_UNSAID = _PIXELS | {b"IEND", b"acTL", b"fcTL", b"fdAT"}
 """Chunks that pixels come from, and an animation's, of which a note of its own tells."""
 
 _NAMES = {b"caBX": "caBX (content credentials)"}
 _AFTER_PALETTE = (b"bKGD", b"hIST")
 _LETTERS = re.compile(rb"[A-Za-z]{4}")
 _ONE_MEGABYTE = 1 << 20
-_PIXELS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT"))
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 
 Chunk = tuple[bytes, bytes]
 """Type and data."""
 
 
-def read_chunks(file: BinaryIO) -> tuple[tuple[Chunk, ...], tuple[str, ...]]:
+def _parts(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Type, first and last byte (exclusive) of the contents of each chunk, up to the last one, IEND."""
+    place = len(SIGNATURE)
+    while place + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        yield kind, place + 8, place + 8 + length
+        if kind == b"IEND":
+            return
+        place += 12 + length
+
+
+def _is_whole(data: bytes, kind: bytes, first: int, last: int) -> bool:
+    """Whether a chunk's contents have its checksum."""
+    return data[last : last + 4] == struct.pack(">I", zlib.crc32(memoryview(data)[first:last], zlib.crc32(kind)))
+
+
+def read_chunks(data: bytes) -> tuple[tuple[Chunk, ...], tuple[str, ...]]:
     """The ancillary chunks that fit the result as well (colour space, resolution, EXIF, texts, and whatever says of
     itself that it may be copied), in their order; and the names of the others."""
-    file.seek(24)
-    depth, colour_type = file.read(2)
+    depth, colour_type = data[24:26]
     unfit = _AFTER_PALETTE if colour_type == 3 or depth in (2, 4) else _AFTER_PALETTE[1:]
-    file.seek(len(SIGNATURE))
     chunks: list[Chunk] = []
     others: list[str] = []
-    while len(head := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        if kind == b"IEND":
-            break
+    for kind, first, last in _parts(data):
         if kind in _UNSAID:
-            file.seek(length + 4, 1)
             continue
         if not _LETTERS.fullmatch(kind):  # damage, and no chunk
             break
-        data = file.read(length)
-        whole = file.read(4) == struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+        whole = _is_whole(data, kind, first, last)
         may_be_copied = kind in _KEPT or bool(kind[0] & kind[3] & 0x20)
         if may_be_copied and kind not in unfit and whole:
-            chunks.append((kind, data))
+            chunks.append((kind, data[first:last]))
             continue
         name = _NAMES.get(kind, kind.decode("ascii"))
         others.append(name if whole else f"{name} (damaged)")
@@ -99,41 +108,24 @@ def space_of_chunks(chunks: Iterable[Chunk]) -> tuple[Cicp | None, Space | None]
 
 def behind_its_end(data: bytes) -> int:
     """How many bytes follow a whole PNG's last chunk; 0 where they are all zeros."""
-    place = len(SIGNATURE)
-    while place + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, place)
-        place += 12 + length
-        if kind == b"IEND":
-            return len(data) - place if any(data[place:]) else 0
+    for kind, _, last in _parts(data):
+        if kind == b"IEND" and any(data[last + 4 :]):
+            return len(data) - last - 4
     return 0
 
 
-def check_pixels(file: BinaryIO) -> None:
+def check_pixels(data: bytes) -> None:
     """Hold every chunk that pixels come from against its checksum, which Pillow leaves out where it decodes: a single
     bit that fell over gives another picture there, and no error. Raises ValueError."""
-    file.seek(len(SIGNATURE))
-    while len(head := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        if kind == b"IEND":
-            return
-        if kind not in _PIXELS:
-            file.seek(length + 4, 1)
-            continue
-        sum_of_data = zlib.crc32(file.read(length), zlib.crc32(kind))
-        if file.read(4) != struct.pack(">I", sum_of_data):
+    for kind, first, last in _parts(data):
+        if kind in _PIXELS and not _is_whole(data, kind, first, last):
             raise ValueError(f"the checksum of its {kind.decode('ascii')} chunk does not fit")
 
 
 def pixels_only(data: bytes) -> bytes:
     """A whole PNG without its ancillary chunks, about which libpng would print its opinions."""
-    kept, place = [data[: len(SIGNATURE)]], len(SIGNATURE)
-    while place + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, place)
-        end = place + 12 + length
-        if kind in _PIXELS or kind == b"IEND":
-            kept.append(data[place:end])
-        place = end
-    return b"".join(kept)
+    kept = [data[first - 8 : last + 4] for kind, first, last in _parts(data) if kind in _PIXELS or kind == b"IEND"]
+    return SIGNATURE + b"".join(kept)
 
 
 def write_chunks(file: BinaryIO, chunks: Iterable[Chunk]) -> None:
@@ -152,7 +144,7 @@ def write_deep(
     Each row is stored as its difference to the left neighbour (filter 1, Sub), which suits smooth photographs.
     """
     height, width = samples.shape[:2]
-    channels = samples.shape[2] if samples.ndim == 3 else 1
+    channels = channels_of(samples)
     header = struct.pack(">2I5B", width, height, 16, _COLOUR_TYPES[channels], 0, 0, 0)
     file.write(SIGNATURE)
     write_chunks(file, [(b"IHDR", header), *chunks])

@@ -20,7 +20,7 @@ from PIL import Image, TiffImagePlugin
 
 from lib_prodshot.pictures import quiet, tiff_tags
 from lib_prodshot.pictures.blocks import photoshop_without_thumbnail, xmp_without_thumbnails
-from lib_prodshot.pictures.loaded import Metadata, Native
+from lib_prodshot.pictures.loaded import Metadata, Native, channels_of
 from lib_prodshot.pictures.tiff_tags import ASCII, BYTE, LONG, RATIONAL, SHORT, UNDEFINED, Entry, Tags
 
 COMPRESSION = 2
@@ -359,7 +359,7 @@ def write(
     if extra is not None:
         stored = np.concatenate([stored.reshape(*stored.shape[:2], -1), extra], axis=2)
     height, width = stored.shape[:2]
-    channels = stored.shape[2] if stored.ndim == 3 else 1
+    channels = channels_of(stored)
     predicted = compressed and samples.dtype != bool and base != "P"
     data = _pack(stored, tags.order, compressed, predicted)
     start = 16 if tags.big else 8

@@ -14,7 +14,15 @@ from PIL import Image
 
 from lib_prodshot.errors import OutputError
 from lib_prodshot.pictures import png, tiff
-from lib_prodshot.pictures.loaded import PREMULTIPLIED, Grey, LoadedPicture, Native, RestoredPicture, to_stored
+from lib_prodshot.pictures.loaded import (
+    PREMULTIPLIED,
+    Grey,
+    LoadedPicture,
+    Native,
+    RestoredPicture,
+    channels_of,
+    to_stored,
+)
 
 _NUMBERS = count()
 
@@ -111,7 +119,7 @@ def _options(kind: str, source: LoadedPicture) -> dict[str, Any]:
 
 def _write_png(file: BinaryIO, stored: Native, source: LoadedPicture) -> None:
     metadata = source.metadata
-    channels = 3 if source.mode == "P" else stored.shape[2] if stored.ndim == 3 else 1
+    channels = 3 if source.mode == "P" else channels_of(stored)
     chunks = metadata.png_chunks if source.format == "PNG" else png.metadata_chunks(metadata, channels)
     if stored.dtype == np.uint16:
         png.write_deep(file, stored, chunks, source.key)

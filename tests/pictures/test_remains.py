@@ -23,7 +23,7 @@ FILM = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(200)
 
 
 def chunks_of(result: bytes) -> dict[bytes, bytes]:
-    return dict(png.read_chunks(io.BytesIO(result))[0])
+    return dict(png.read_chunks(result)[0])
 
 
 @pytest.mark.parametrize("progressive", [False, True])

@@ -21,7 +21,7 @@ pytest.importorskip("pillow_heif")
 from lib_prodshot import pictures  # noqa: E402 - not where the readers are missing
 from lib_prodshot.bootstrap import ROOT  # noqa: E402
 from lib_prodshot.errors import PictureError  # noqa: E402
-from lib_prodshot.pictures import formats, heif, reading  # noqa: E402
+from lib_prodshot.pictures import facts, formats, heif  # noqa: E402
 from lib_prodshot.pictures.formats import KEPT, REFUSED, SAID, TABLE  # noqa: E402
 from tests.pictures.files import Made, made  # noqa: E402
 from tests.pictures.photographs import changed_inside  # noqa: E402
@@ -149,7 +149,7 @@ def compare_headers(form: str, kept: list[tuple[Path, Path]]) -> None:
 
 
 def test_deep_avif_without_a_decoder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_opencv_reads_avif", lambda: False)
+    monkeypatch.setattr(facts, "_opencv_reads_avif", lambda: False)
     with pytest.raises(PictureError, match="has 10 bits per sample, of which only 8 could be read here "):
         pictures.read(FILES["AVIF", "colour 10"][0].data)
 

@@ -42,9 +42,6 @@ _NEGLIGIBLE_SHARE = 0.005
 
 Level = Literal["error", "warning"]
 
-_ADOBE_GAMMA = 563 / 256
-"""Adobe RGB (1998) Color Image Encoding, section 4.3.4.2."""
-
 _SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _INTENT, _FLAGS = 1, 0x2000
 """Relative colorimetric with black point compensation, as image editors convert; numbers of Little CMS."""
@@ -78,12 +75,13 @@ def describe_colours(image: Image.Image, path: Path) -> ColourDescription:
     profile = image.info.get("icc_profile")
     profile = profile if isinstance(profile, bytes) and profile else None
     exif = image.info.get("exif")
-    if not profile and isinstance(exif, bytes) and blocks.adobe_rgb_by_exif(exif.removeprefix(b"Exif\0\0")):
-        return ColourDescription("Adobe RGB by EXIF", space=colour.gamma_space(colour.ADOBE_RGB, _ADOBE_GAMMA))
+    adobe = blocks.space_by_exif(exif.removeprefix(b"Exif\0\0")) if isinstance(exif, bytes) and not profile else None
+    if adobe is not None:
+        return ColourDescription("Adobe RGB by EXIF", space=adobe)
     if image.format != "PNG":
         return ColourDescription(_profile_name(profile), profile)
     with open_regular(path) as file:
-        chunks = png.read_chunks(file)[0]
+        chunks = png.read_chunks(file.read())[0]
     cicp, space = png.space_of_chunks(chunks)
     if cicp is None and space is None:
         return ColourDescription(_profile_name(profile), profile)
