@@ -92,5 +92,5 @@ window.prodshot = (function() {
     document.addEventListener('click', onClick);
     setInterval(refreshStates, 1000);
     setInterval(refreshJobs, 1000);
-    return {find};
+    return {find, pictureOf};
 })();

@@ -64,7 +64,9 @@ def check_disk(folder: Path, size: int) -> None:
 
 
 def megabytes(size: int) -> str:
-    """A size in bytes for people: '694 MB'."""
+    """A size in bytes for people: '694 MB', '1.1 GB'."""
+    if size >= 1_000_000_000:
+        return f"{size / 1e9:.1f} GB"
     return f"{size / 1e6:.0f} MB" if size >= 10_000_000 else f"{size / 1e6:.1f} MB"
 
 

@@ -51,7 +51,14 @@ class WeightsError(ProdshotError):
 
 
 class FinderUnavailable(ProdshotError):
-    """A finder that cannot run here: a package or its weights are missing. Says what to install."""
+    """A finder that cannot run here: a package or its weights are missing. Says what to install.
+
+    `brief` is the same in a few words, for places where there is a button to get it and no command line.
+    """
+
+    def __init__(self, message: str, brief: str = "") -> None:
+        self.brief = brief or message
+        super().__init__(message)
 
 
 class FinderError(ProdshotError):

@@ -46,7 +46,9 @@ class Setting:
     `name` is the flat name that all of them use. A setting of a step knows that step's id (`owner`), its name there
     (`field`), the panel's `tab` and the fold on it, and the engine with which it is shown (empty: always). `webui_only`
     settings have no meaning where there is no gallery; `webui_default` is the default in a WebUI where that differs.
-    `named_only`: the setting came after positional arguments were closed.
+    `named_only`: the setting came after positional arguments were closed. `inherits` is the value that stands for
+    "as the generation around it has it" (None: there is none). `when`: names of other settings with the values at which
+    this one has a meaning; a panel hides it at others.
     """
 
     name: str
@@ -71,6 +73,8 @@ class Setting:
     webui_only: bool = False
     webui_default: Any = None
     named_only: bool = False
+    inherits: Any = None
+    when: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
     @property
     def allowed(self) -> str:
@@ -102,6 +106,8 @@ def setting(
     webui_only: bool = False,
     webui_default: Any = None,
     named_only: bool = False,
+    inherits: Any = None,
+    when: Mapping[str, Sequence[Any]] | None = None,
 ) -> Any:
     """Declare one field of a settings model: a pydantic field that carries everything an entry point needs to draw it.
 
@@ -125,6 +131,8 @@ def setting(
         "webui_only": webui_only,
         "webui_default": webui_default,
         "named_only": named_only,
+        "inherits": inherits,
+        "when": tuple((name, tuple(values)) for name, values in (when or {}).items()),
     }
     if PYDANTIC_2:
         return Field(default, description=help, ge=minimum, le=maximum, json_schema_extra=extra)

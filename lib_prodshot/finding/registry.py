@@ -40,7 +40,7 @@ def choose(name: str = "auto", models_dir: Path | None = None) -> Choice:
         if not missing:
             return Choice(backend, "; ".join([*reasons, f"using {backend.name}"]))
         reasons.append(f"{backend.name} is not ready: {' '.join(missing)}")
-    raise FinderUnavailable("no finder can run here: " + "; ".join(reasons))
+    raise FinderUnavailable("no finder can run here: " + "; ".join(reasons), "there is no finder here yet")
 
 
 def _choose_named(name: str, known: Sequence[Backend], models_dir: Path | None) -> Choice:
@@ -50,7 +50,8 @@ def _choose_named(name: str, known: Sequence[Backend], models_dir: Path | None) 
         raise RequestError([FieldProblem("finder", f"there is no finder {name!r}", f"auto, {names}")])
     missing = backend.missing_requirements(models_dir)
     if missing:
-        raise FinderUnavailable(f"the {name} finder cannot run here: {' '.join(missing)}")
+        brief = f"the {name} finder is not here yet"
+        raise FinderUnavailable(f"the {name} finder cannot run here: {' '.join(missing)}", brief)
     return Choice(backend, f"{name} was asked for")
 
 

@@ -94,6 +94,9 @@ class Host(Protocol):
     def names(self) -> Names:
         """Installed checkpoints, samplers, schedulers and ControlNet models; never loads a model."""
 
+    def no_inpainting(self) -> str:
+        """Why this WebUI has nothing to inpaint with yet, as a clause; empty when it has. Never loads a model."""
+
     def missing_features(self) -> tuple[str, ...]:
         """Features missing on this host, one sentence each with the remedy; empty if there are none."""
 

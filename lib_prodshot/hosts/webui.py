@@ -88,6 +88,10 @@ class WebUI:
         control = self._control_lists(refresh=False)
         return Names(installed.checkpoints(), installed.samplers(), installed.schedulers(), control)
 
+    def no_inpainting(self) -> str:
+        """Why this WebUI has nothing to inpaint with yet: its list of checkpoints is empty."""
+        return "" if installed.checkpoints() else "this WebUI has no checkpoint yet"
+
     def missing_features(self) -> tuple[str, ...]:
         """Missing hooks and ControlNet."""
         return (*self._missing_hooks(), *self._missing_control())

@@ -38,6 +38,7 @@ class FindSettings(StepSettings):
         0.25,
         span=(0.0, 1.0, 0.01),
         help="A word of a product's name counts for a box from this score on (LangSAM's default, 0.25).",
+        when={"finder": ["auto", "langsam"]},
     )
     class_thresholds: str = setting(
         "",
@@ -55,6 +56,7 @@ class FindSettings(StepSettings):
         label="Instance number",
         span=(0, 63, 1),
         help="With instances 'index': which detection of each product, 0 being the best scored.",
+        when={"instances": ["index"]},
     )
 
     @classmethod

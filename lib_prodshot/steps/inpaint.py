@@ -12,6 +12,8 @@ from lib_prodshot.steps.enhance import EnhanceStep
 from lib_prodshot.steps.find import named_products
 from lib_prodshot.steps.interface import StepSettings
 
+_WITH_CONTROL = {"control": ["required", "preferred"]}
+
 
 class InpaintSettings(StepSettings):
     """The inpaint pass: prompt, sampling, area and ControlNet unit. Defaults are the seed author's."""
@@ -28,6 +30,7 @@ class InpaintSettings(StepSettings):
         "",
         lines=2,
         help="The inpaint pass's negative prompt. Empty: the picture's own.",
+        inherits="",
     )
     class_prompts: str = setting(
         "",
@@ -58,6 +61,7 @@ class InpaintSettings(StepSettings):
         span=(0, 512, 4),
         unit="pixels",
         help="With 'only masked': how much around the product the pass gets to see.",
+        when={"inpaint_area": ["only masked"]},
     )
     resolution: int = setting(
         0,
@@ -65,6 +69,7 @@ class InpaintSettings(StepSettings):
         unit="pixels",
         help="The pass works on as many pixels as a square of this side, in the crop's own ratio; 0: as many as the "
         "picture's width times height in the WebUI.",
+        inherits=0,
     )
     inpainting_fill: str = setting(
         "original",
@@ -77,6 +82,7 @@ class InpaintSettings(StepSettings):
         span=(0, 150, 1),
         help="Sampling steps of the pass; 0: the picture's own.",
         fold="Sampling",
+        inherits=0,
     )
     cfg_scale: float = setting(
         0.0,
@@ -84,27 +90,32 @@ class InpaintSettings(StepSettings):
         span=(0.0, 30.0, 0.5),
         help="How closely the pass follows its prompt; 0: the picture's own.",
         fold="Sampling",
+        inherits=0.0,
     )
     sampler: str = setting(
         "",
         help="Sampling method of the pass, such as 'DPM++ 2M'. Empty: the picture's own.",
         fold="Sampling",
+        inherits="",
     )
     scheduler: str = setting(
         "",
         help="Schedule type of the pass, such as 'Karras'. Empty: the picture's own.",
         fold="Sampling",
+        inherits="",
     )
     seed: int = setting(
         -1,
         span=(-1, 2**32 - 1, 1),
         help="Seed of the pass; -1: the picture's own. Further passes on one picture count up from it.",
         fold="Sampling",
+        inherits=-1,
     )
     checkpoint: str = setting(
         "",
         help="Checkpoint of the pass, as the WebUI lists it. Empty: the picture's own.",
         fold="Sampling",
+        inherits="",
     )
     control: str = setting(
         "preferred",
@@ -121,6 +132,7 @@ class InpaintSettings(StepSettings):
         section="control",
         help="ControlNet's preprocessor, as the WebUI lists it; 'none' takes the picture as it is.",
         fold="ControlNet",
+        when=_WITH_CONTROL,
     )
     control_model: str = setting(
         "",
@@ -129,6 +141,7 @@ class InpaintSettings(StepSettings):
         help="ControlNet's model, with or without its hash. Empty: the installed one that fits preprocessor and "
         "checkpoint (SD1.5: control_v11f1p_sd15_depth).",
         fold="ControlNet",
+        when=_WITH_CONTROL,
     )
     control_weight: float = setting(
         1.0,
@@ -136,6 +149,7 @@ class InpaintSettings(StepSettings):
         span=(0.0, 2.0, 0.05),
         help="How strongly ControlNet holds the product's shape; 0 is not at all.",
         fold="ControlNet",
+        when=_WITH_CONTROL,
     )
     control_guidance_start: float = setting(
         0.0,
@@ -144,6 +158,7 @@ class InpaintSettings(StepSettings):
         span=(0.0, 1.0, 0.01),
         help="The share of the steps at which ControlNet begins.",
         fold="ControlNet",
+        when=_WITH_CONTROL,
     )
     control_guidance_end: float = setting(
         1.0,
@@ -152,6 +167,7 @@ class InpaintSettings(StepSettings):
         span=(0.0, 1.0, 0.01),
         help="The share of the steps at which ControlNet ends.",
         fold="ControlNet",
+        when=_WITH_CONTROL,
     )
     control_mode: str = setting(
         "Balanced",
@@ -159,6 +175,7 @@ class InpaintSettings(StepSettings):
         choices=("Balanced", "My prompt is more important", "ControlNet is more important"),
         help="Which wins where prompt and ControlNet disagree.",
         fold="ControlNet",
+        when=_WITH_CONTROL,
     )
     control_resize_mode: str = setting(
         "Crop and Resize",
@@ -166,6 +183,7 @@ class InpaintSettings(StepSettings):
         choices=("Just Resize", "Crop and Resize", "Resize and Fill"),
         help="How ControlNet fits its picture to the pass's size (here they have the same ratio).",
         fold="ControlNet",
+        when=_WITH_CONTROL,
     )
     control_processor_res: int = setting(
         512,
@@ -175,6 +193,7 @@ class InpaintSettings(StepSettings):
         unit="pixels",
         help="The resolution at which the preprocessor looks at the picture.",
         fold="ControlNet",
+        when={**_WITH_CONTROL, "control_pixel_perfect": [False]},
     )
     control_pixel_perfect: bool = setting(
         False,
@@ -182,6 +201,7 @@ class InpaintSettings(StepSettings):
         section="control",
         help="Let ControlNet choose the preprocessor resolution from the pass's size.",
         fold="ControlNet",
+        when=_WITH_CONTROL,
     )
 
     @classmethod

@@ -47,7 +47,7 @@ def _options(option: Any) -> dict[str, Any]:
         .info(finder.help)
         .needs_reload_ui(),
         "prodshot_save": option([], "Keep by default", gr.CheckboxGroup, {"choices": list(_kept())})
-        .info("what the panel's Output tab starts with")
+        .info("what the panel starts with")
         .needs_reload_ui(),
         "prodshot_preset": option("", "Default preset", gr.Dropdown, lambda: {"choices": ["", *preset_store().names()]})
         .info("what the panel starts with; the API always starts from the schema's defaults")
@@ -64,11 +64,14 @@ def preset_store() -> PresetStore:
 
 
 def start_values() -> dict[str, Any]:
-    """What the settings page puts over the schema's defaults when the panel is drawn; the preset has the last word.
+    """What the settings page puts over the schema's defaults when the panel is drawn, and retouch where there is
+    nothing to inpaint with; the preset has the last word.
 
     A preset that cannot be read counts as none, for the page must be drawn; the console says so.
     """
     values: dict[str, Any] = {"finder": host().option("prodshot_finder", setting_named("finder").default)}
+    if host().no_inpainting():
+        values["engine"] = "retouch"
     kept = set(host().option("prodshot_save", []) or [])
     values.update({name: True for label, name in _kept().items() if label in kept})
     name = host().option("prodshot_preset", "")

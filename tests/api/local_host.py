@@ -112,6 +112,9 @@ class LocalHost:
     def names(self) -> Names:
         return Names(("tiny.safetensors",), ("Euler", "DPM++ 2M"), ("Automatic", "Karras"), CONTROL)
 
+    def no_inpainting(self) -> str:
+        return ""
+
     def missing_features(self) -> tuple[str, ...]:
         return ()
 

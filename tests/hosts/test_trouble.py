@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.errors import FinderUnavailable
 from lib_prodshot.hosts import finder_cache
+from lib_prodshot.hosts.generation import script_runs
+from lib_prodshot.hosts.generation.session import NO_FINDER_ADVICE
 from tests.hosts.conftest import Double, noise_picture, outcomes, parameters, pixels
 
 CAR = {"products": "car"}
@@ -185,3 +188,25 @@ def test_a_lora_that_is_not_installed_is_left_out_and_said(webui: Double) -> Non
     (inner,) = webui.samplings
     assert inner.prompt == "car, red, <lora:ppzocketv2-10:1>"
     assert parameters(webui, looked)["Prodshot notes"] == "LoRA not installed, left out of the prompt: zorro"
+
+
+def test_without_a_finder_a_generation_says_one_sentence(webui: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = FinderUnavailable("put dino.pth there: run prodshot weights fetch", "there is no finder here yet")
+    monkeypatch.setattr(finder_cache, "choose", raising(long))
+    looked = webui.run_script(CAR, init_images=[noise_picture()])
+    told = f"failed: there is no finder here yet; {NO_FINDER_ADVICE}"
+    assert parameters(webui, looked)["Prodshot"] == told
+    assert told in looked.comments and "prodshot weights" not in looked.comments
+    # by these words our script offers the button
+    assert NO_FINDER_ADVICE in (ROOT / "javascript" / "prodshot_notes.js").read_text().replace("\\'", "'")
+
+
+@pytest.mark.parametrize("values", [{"init_images": [noise_picture()]}, {}], ids=["img2img", "txt2img"])
+@pytest.mark.parametrize("on", [True, False])
+def test_of_script_and_accordion_one_works_and_it_is_said_which(
+    webui: Double, values: dict[str, Any], on: bool
+) -> None:
+    p = webui.generation(is_img2img="init_images" in values, accordion=[on, "handbag"], **values)
+    looked = webui.run_on(p, CAR)
+    assert (script_runs.IDLE_ACCORDION in (looked.comments or "")) is on
+    assert [outcome["products"] for outcome in outcomes(looked)] == [["car"]]

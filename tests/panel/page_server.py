@@ -25,16 +25,30 @@ from tests.panel.drawing import elem_id
 def build() -> gr.Blocks:
     """The page."""
     style = (ROOT / "style.css").read_text(encoding="utf-8")
-    script = (ROOT / "javascript" / "prodshot.js").read_text(encoding="utf-8")
-    head = f"<script>{script}</script>"
+    head = our_scripts()
     if not GRADIO_4:
         put_into_head(head)
     with gr.Blocks(css=style, **({"head": head} if GRADIO_4 else {})) as page:
         with gr.Tabs(elem_id="mode_img2img"), gr.Tab("img2img"):
             gr.Image(type="pil", elem_id="img2img_image", elem_classes=["image-container"], height=100)
-        with gr.Column():
+        with gr.Column(elem_id="tab_img2img"):
+            gr.Slider(1, 50, 33, step=1, label="Steps", interactive=True, elem_id="img2img_steps")
+            gr.Slider(0, 1, 0.75, label="Denoising strength", interactive=True, elem_id="img2img_denoising_strength")
+            draw_panel(True, elem_id("img2img"), with_enabled=True)
+            gr.Textbox("Prodshot", label="Script", interactive=True, elem_id="script_list", max_lines=1)
             draw_panel(True, elem_id("img2img"), with_enabled=False)
+        with gr.Column():
+            # what a generation has to say: the test writes it
+            told = gr.Textbox("", label="Told", elem_id="told", interactive=True)
+            log = gr.HTML("", elem_id="html_log_img2img")
+            told.change(lambda text: f"<p>{text}</p>", [told], [log])
     return page
+
+
+def our_scripts() -> str:
+    """All our scripts, as the WebUI puts them into the page's head."""
+    files = sorted((ROOT / "javascript").glob("*.js"))
+    return "".join(f"<script>{file.read_text(encoding='utf-8')}</script>" for file in files)
 
 
 def put_into_head(text: str) -> None:

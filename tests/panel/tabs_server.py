@@ -27,7 +27,7 @@ from lib_prodshot.webui.jobs import kinds as job_kinds
 from tests.api.local_host import InvertingBackend, LocalHost
 from tests.api.tools import BACKENDS
 from tests.finders import BoxSegmenter, FixedDetector
-from tests.panel.page_server import put_into_head
+from tests.panel.page_server import our_scripts, put_into_head
 
 PAUSE = 0.2
 """Seconds of a pass."""
@@ -52,7 +52,7 @@ def build() -> gr.Blocks:
     """The page: one tab of the WebUI for each of ours."""
     drawn = tabs.draw_tabs()
     style = (ROOT / "style.css").read_text(encoding="utf-8")
-    head = f"<script>{(ROOT / 'javascript' / 'prodshot.js').read_text(encoding='utf-8')}</script>"
+    head = our_scripts()
     if not GRADIO_4:
         put_into_head(head)
     with gr.Blocks(css=style, **({"head": head} if GRADIO_4 else {})) as page, gr.Tabs(elem_id="tabs"):

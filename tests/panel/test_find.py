@@ -16,11 +16,12 @@ pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under
 from PIL import Image
 
 from lib_prodshot import weights
+from lib_prodshot.downloads import megabytes
 from lib_prodshot.errors import WeightsError
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Backend
 from lib_prodshot.request import WEBUI_BASE, Request
-from lib_prodshot.webui.panel import find_box, finder_state
+from lib_prodshot.webui.panel import find_box, finder_line, finder_state
 from lib_prodshot.webui.panel.finder_state import Fetching, state_of
 from tests.api.local_host import LocalHost
 from tests.api.tools import as_code, as_file, dark, noise
@@ -32,7 +33,7 @@ def values(**changed: Any) -> list[Any]:
 
 def find(samples: np.ndarray | None, given: str = "", **changed: Any) -> str:
     picture = None if samples is None else Image.fromarray(samples)
-    shown, _, _ = find_box.find(picture, given, *values(**{"products": "handbag", **changed}))
+    shown, *_ = find_box.find(picture, given, *values(**{"products": "handbag", **changed}))
     return shown
 
 
@@ -139,7 +140,7 @@ class PresetStore:
         monkeypatch.setattr(weights, "look_for", self.look_for)
         monkeypatch.setattr(weights, "fetch", self.fetch)
         self.fetching = Fetching()
-        for module in (finder_state, find_box):
+        for module in (finder_state, finder_line):
             monkeypatch.setattr(module, "FETCHING", self.fetching)
 
     def look_for(self, entry: Any, *_: Any, **__: Any) -> weights.Search:
@@ -161,82 +162,113 @@ def shelf(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> PresetStore:
     return PresetStore(monkeypatch)
 
 
+SIZES = {name: sum(entry.size for entry in weights.select([name])) for name in ("lite", "langsam")}
+NONE = backends(("LangSAM wants: pip install it",), ("lite wants: pip install it",))
+
+
+def labels(finder: str) -> dict[str, str]:
+    """The words of the buttons that are shown."""
+    _, *updates = finder_line.show_state(finder)
+    names = ("lite", "langsam", "stop")
+    return {name: update.get("value", "") for name, update in zip(names, updates) if update["visible"]}
+
+
 def test_ready(host: LocalHost, shelf: PresetStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "backends", lambda: backends((), ()))
     shelf.present = {entry.name for entry in weights.catalogue()}
-    state = state_of("auto")
-    assert (state.level, state.text, state.button) == ("ready", "LangSAM ready", "")
+    assert state_of("auto") == finder_state.FinderState("ready", "LangSAM is ready.")
+    assert labels("auto") == {}
 
 
-def test_weights_missing_with_lite_at_hand(host: LocalHost, shelf: PresetStore) -> None:
-    total = sum(entry.size for entry in weights.select(["langsam"]))
+def test_a_new_owner_is_offered_the_small_finder_first(
+    host: LocalHost, shelf: PresetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "backends", lambda: NONE)
+    line, lite, langsam, stop = finder_line.show_state("auto")
+    assert "There is no finder here yet." in line and "pip" not in line and "prodshot weights" not in line
+    assert lite["value"] == f"Get the lite finder ({megabytes(SIZES['lite'])})" and lite["variant"] == "primary"
+    assert langsam["value"] == f"Get LangSAM ({megabytes(SIZES['langsam'])})" and langsam["variant"] == "secondary"
+    assert stop["visible"] is False and not shelf.fetching.is_running()
+
+
+def test_with_the_lite_finder_the_other_is_an_offer(host: LocalHost, shelf: PresetStore) -> None:
     state = state_of("auto")
-    assert state.level == "limited" and state.fetch_bytes == total
-    assert state.text.startswith("Lite finder ready. LangSAM: weights missing, ")
-    assert re.fullmatch(r"Fetch [\d,]+ MB", state.button)
+    assert state.level == "ready" and state.text.startswith("The lite finder is ready.")
+    assert list(labels("auto")) == ["langsam"]
 
 
 def test_asked_for_by_name(host: LocalHost, shelf: PresetStore) -> None:
-    assert state_of("lite").level == "ready"
-    state = state_of("langsam")
-    assert state.level == "missing" and state.text.startswith("LangSAM: weights missing")
+    assert state_of("lite").level == "ready" and labels("lite") == {}
+    assert state_of("langsam").text == "LangSAM is not here yet." and list(labels("langsam")) == ["langsam"]
 
 
 def test_a_package_is_missing(host: LocalHost, shelf: PresetStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "backends", lambda: backends(("install groundingdino-py",), ("install onnxruntime",)))
+    monkeypatch.setattr(registry, "backends", lambda: NONE)
     shelf.present = {entry.name for entry in weights.catalogue()}
     state = state_of("auto")
-    assert state.level == "missing" and "groundingdino-py" in state.text and state.button == ""
+    assert state.level == "missing" and "a restart of the WebUI installs them" in state.text and "pip" not in state.text
+    assert labels("auto") == {}
 
 
 def test_fetching_shows_progress_and_ends(host: LocalHost, shelf: PresetStore) -> None:
-    line, button = find_box.fetch_or_stop("auto")
+    finder_line.fetch("langsam", "auto")
     assert shelf.halfway.wait(10)
-    line, button = find_box.show_state("auto")
-    assert "<progress" in line and "Fetching" in line and button["value"] == "Stop"
+    line, *_ = finder_line.show_state("auto")
+    assert "<progress" in line and "Fetching" in line and list(labels("auto")) == ["stop"]
     shelf.gate.set()
     shelf.fetching.wait(10)
     assert shelf.present == {entry.name for entry in weights.select(["langsam"])}
-    line, button = find_box.show_state("auto")
-    assert "<progress" not in line and button["visible"] is False
+    line, *_ = finder_line.show_state("auto")
+    assert "<progress" not in line and "stop" not in labels("auto")
 
 
 def test_fetching_is_stopped(host: LocalHost, shelf: PresetStore) -> None:
-    find_box.fetch_or_stop("auto")
+    finder_line.fetch("langsam", "auto")
     assert shelf.halfway.wait(10)
     threading.Timer(0.1, shelf.gate.set).start()
-    line, button = find_box.fetch_or_stop("auto")
-    assert "stopped" in line and button["value"].startswith("Fetch")
+    line, *_ = finder_line.stop_fetching("auto")
+    assert "Stopped" in line and list(labels("auto")) == ["langsam"]
     assert not shelf.present and not shelf.fetching.is_running()
 
 
-def test_a_failed_fetch_says_why(host: LocalHost, shelf: PresetStore) -> None:
-    shelf.error = WeightsError("the <server> is not reachable")
-    find_box.fetch_or_stop("auto")
+def test_a_failed_fetch_says_why_without_a_command_line(host: LocalHost, shelf: PresetStore) -> None:
+    shelf.error = WeightsError("<disk> cannot be written (full): choose another folder with --models-dir")
+    finder_line.fetch("langsam", "auto")
     shelf.fetching.wait(10)
-    line, button = find_box.show_state("auto")
-    assert "the &lt;server&gt; is not reachable" in line and button["value"].startswith("Fetch")
+    line, *_ = finder_line.show_state("auto")
+    assert "That failed: &lt;disk&gt; cannot be written (full)." in line and "--models-dir" not in line
+    assert list(labels("auto")) == ["langsam"]
 
 
 def test_one_fetch_at_a_time(host: LocalHost, shelf: PresetStore) -> None:
-    shelf.fetching.start("auto")
+    shelf.fetching.start("langsam")
     first = shelf.fetching._thread
-    shelf.fetching.start("auto")
+    shelf.fetching.start("lite")
     assert shelf.fetching._thread is first
     shelf.gate.set()
     shelf.fetching.wait(10)
 
 
+def test_find_without_a_finder_is_one_sentence_and_fetches_nothing(
+    host: LocalHost, shelf: PresetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "backends", lambda: NONE)
+    monkeypatch.setattr(host, "use_finder", lambda name: registry.choose(name, None))
+    shown = find(noise())
+    assert "data-cause='finder'" in shown and "there is no finder here yet." in shown
+    assert "pip" not in shown and not shelf.fetching.is_running() and not shelf.halfway.is_set()
+
+
 def test_what_the_webui_lacks_stands_in_the_state_line(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "missing_features", lambda: ("ControlNet is not <installed>.",))
-    line, _ = find_box.show_state("lite")
+    line, *_ = finder_line.show_state("lite")
     assert "ControlNet is not &lt;installed&gt;." in line
     monkeypatch.setattr(host, "missing_features", lambda: 1 / 0)
-    line, _ = find_box.show_state("lite")
-    assert "Lite finder" in line
+    line, *_ = finder_line.show_state("lite")
+    assert "lite finder" in line
 
 
 def test_a_state_that_cannot_be_told(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(find_box, "state_of", lambda _: 1 / 0)
-    line, button = find_box.show_state("auto")
-    assert "console" in line and button["visible"] is False
+    monkeypatch.setattr(finder_line, "state_of", lambda _: 1 / 0)
+    line, *updates = finder_line.show_state("auto")
+    assert "console" in line and not any(update["visible"] for update in updates)

@@ -131,10 +131,14 @@ def test_one_that_cannot_be_drawn_leaves_the_others(host: LocalHost, monkeypatch
     assert "prodshot_folder" in [ident for _, _, ident in tabs.draw_tabs()]
 
 
-def test_what_the_button_sends_is_in_the_order_that_the_job_takes(host: LocalHost) -> None:
+def test_what_the_button_sends_is_in_the_order_that_the_job_takes(
+    host: LocalHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(job_box.JobBox, "connect", lambda self, begin, inputs: sent.extend(inputs))
     with gr.Blocks():
-        drawn = folder_tab._draw_own()
-    assert [component.label for component in drawn] == [fields.caption(known) for known in SETTINGS]
+        folder_tab.draw()
+    assert [component.label for component in sent] == [fields.caption(known) for known in (*SETTINGS, *settings())]
 
 
 def test_the_fields_are_the_job(host: LocalHost, table: JobTable, shop: Path) -> None:

@@ -14,6 +14,7 @@ pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: unde
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
 
+from lib_prodshot.hosts.generation.session import NO_FINDER_ADVICE
 from tests.api.tools import dark, noise
 from tests.panel.served import served
 
@@ -52,9 +53,22 @@ def find(page: Any, products: str = "handbag") -> None:
     page.wait_for_selector(f"{S}result :is(.prodshot-preview, .prodshot-said-error)", timeout=60_000)
 
 
+def advanced(page: Any, tab: str = "Find") -> None:
+    page.locator(f"{S}advanced > .label-wrap").click()
+    page.locator(f"{S}tabs button", has_text=tab).first.click()
+
+
 def test_the_state_line_asks_by_itself(page: Any) -> None:
-    assert "Lite finder ready. LangSAM:" in page.inner_text(f"{S}state")
-    assert page.is_visible(f"{S}fetch") and page.is_hidden(f"{S}refresh")
+    assert "The lite finder is ready." in page.inner_text(f"{S}state")
+    assert page.is_visible(f"{S}get_langsam") and page.inner_text(f"{S}get_langsam").startswith("Get LangSAM (")
+    assert page.is_hidden(f"{S}get_lite") and page.is_hidden(f"{S}refresh")
+
+
+def test_in_front_stands_what_every_picture_needs(page: Any) -> None:
+    for front in ("products", "find", "engine", "denoising_strength", "save_masks"):
+        assert page.is_visible(f"{S}{front}"), front
+    for folded in ("picture", "box_threshold", "prompt", "preset"):
+        assert page.is_hidden(f"{S}{folded}"), folded
 
 
 def test_find_takes_img2imgs_picture(page: Any, picture: Path) -> None:
@@ -66,6 +80,8 @@ def test_find_takes_img2imgs_picture(page: Any, picture: Path) -> None:
 
 def test_an_uploaded_picture_goes_first(page: Any, picture: Path, tmp_path: Path) -> None:
     page.set_input_files("#img2img_image input[type=file]", str(picture))
+    advanced(page)
+    page.locator(f"{S}fold_picture .label-wrap").click()
     page.set_input_files(f"{S}picture input[type=file]", str(saved(tmp_path / "dark.png", dark((40, 60)))))
     page.wait_for_selector(f"{S}picture img")
     page.wait_for_timeout(500)
@@ -73,9 +89,22 @@ def test_an_uploaded_picture_goes_first(page: Any, picture: Path, tmp_path: Path
     assert "Skipped" in page.inner_text(f"{S}result") and "60×40" in page.inner_text(f"{S}result")
 
 
-def test_without_a_picture_it_says_so(page: Any) -> None:
+def test_without_a_picture_it_says_so_until_there_is_one(page: Any, picture: Path) -> None:
     find(page)
     assert "no picture to look at" in page.inner_text(f"{S}result")
+    page.set_input_files("#img2img_image input[type=file]", str(picture))
+    page.wait_for_selector(f"{S}result [data-cause=picture]", state="hidden", timeout=10_000)
+
+
+def test_what_is_wrong_with_a_field_goes_when_the_field_changes(page: Any, picture: Path) -> None:
+    page.set_input_files("#img2img_image input[type=file]", str(picture))
+    page.wait_for_selector("#img2img_image img")
+    find(page, "")
+    page.wait_for_selector(f"{S}result [data-cause=settings]")
+    page.fill(f"{S}products textarea", "bag")
+    page.wait_for_selector(f"{S}result [data-cause=settings]", state="hidden", timeout=10_000)
+    find(page, "")
+    page.wait_for_selector(f"{S}result [data-cause=settings]", timeout=10_000)
 
 
 def test_layers_by_click_and_key(page: Any, picture: Path) -> None:
@@ -104,6 +133,7 @@ def test_layers_by_click_and_key(page: Any, picture: Path) -> None:
 
 
 def test_help_is_a_tooltip(page: Any) -> None:
+    advanced(page)
     tip = page.locator(f'{S}box_threshold [data-testid="block-info"] + div')
     assert tip.evaluate("e => getComputedStyle(e).opacity") == "0"
     page.hover(f'{S}box_threshold [data-testid="block-info"]')
@@ -111,18 +141,58 @@ def test_help_is_a_tooltip(page: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "shown", "hidden"), [("retouch", "strength", "padding"), ("inpaint", "padding", "strength")]
+    ("engine", "shown", "hidden"),
+    [("retouch", ("strength", "over_limit"), ("padding", "lora")), ("inpaint", ("padding", "lora"), ("strength",))],
 )
-def test_an_engines_settings_show_with_it(page: Any, engine: str, shown: str, hidden: str) -> None:
-    page.locator(f"{S}tabs button", has_text="Enhance").first.click()
+def test_an_engines_settings_show_with_it(page: Any, engine: str, shown: Any, hidden: Any) -> None:
+    advanced(page, "Enhance")
     page.locator(f"{S}engine label", has_text=engine).click()
-    page.wait_for_selector(f"{S}{shown}", state="visible", timeout=10_000)
-    page.wait_for_selector(f"{S}{hidden}", state="hidden", timeout=10_000)
+    for name in shown:
+        page.wait_for_selector(f"{S}{name}", state="visible", timeout=10_000)
+    for name in hidden:
+        page.wait_for_selector(f"{S}{name}", state="hidden", timeout=10_000)
+
+
+def test_a_field_shows_where_another_gives_it_a_meaning(page: Any) -> None:
+    advanced(page)
+    assert page.is_hidden(f"{S}instance_index")
+    page.locator(f"{S}instances label", has_text="index").click()
+    page.wait_for_selector(f"{S}instance_index", state="visible", timeout=10_000)
+
+
+def test_what_a_field_takes_from_the_tab_is_said(page: Any) -> None:
+    advanced(page, "Enhance")
+    page.locator(f"{S}fold_sampling .label-wrap").click()
+    page.wait_for_selector(f"{S}steps :text('from the tab: 33')", timeout=10_000)
+    page.fill("#img2img_steps input[type=number]", "21")
+    page.wait_for_selector(f"{S}steps :text('from the tab: 21')", timeout=10_000)
+    page.fill(f"{S}steps input[type=number]", "5")
+    page.wait_for_selector(f"{S}steps .prodshot-note", state="detached", timeout=10_000)
+    page.wait_for_selector(f"{S}denoising_strength :text('this one counts')", timeout=10_000)
+    page.wait_for_selector("#img2img_denoising_strength :text('not used')", timeout=10_000)
+
+
+def test_the_accordion_says_that_the_script_is_chosen(page: Any) -> None:
+    accordion = "#script_img2img_prodshot_accordion_"
+    page.locator(f"{accordion}enabled .label-wrap").first.click()
+    page.wait_for_selector(f"{accordion}panel :text('The script Prodshot is chosen')", timeout=10_000)
+    assert page.is_hidden(f"{accordion}products")
+    page.locator("#script_list input").fill("")
+    page.wait_for_selector(f"{accordion}products", state="visible", timeout=10_000)
+
+
+def test_a_generation_without_a_finder_offers_the_button(page: Any) -> None:
+    page.fill("#told textarea", f"failed: there is no finder here yet; {NO_FINDER_ADVICE}")
+    page.press("#told textarea", "Tab")
+    page.wait_for_selector("#html_log_img2img :text('no finder')", timeout=10_000)
+    page.wait_for_selector(".prodshot-note-ready", timeout=10_000)
+    page.evaluate("document.querySelectorAll('.prodshot-dot').forEach((dot) => dot.className = 'prodshot-dot')")
+    page.wait_for_selector(".prodshot-offer:text('Get LangSAM')", timeout=10_000)
 
 
 def test_a_preset_comes_back(page: Any) -> None:
     page.fill(f"{S}products textarea", "watch: dial")
-    page.locator(f"{S}tabs button", has_text="Presets").first.click()
+    advanced(page, "Presets")
     page.fill(f"{S}preset_name :is(input, textarea)", "Watches")
     page.click(f"{S}preset_save")
     page.wait_for_selector(f"{S}preset_message :text('Saved Watches')")

@@ -14,8 +14,9 @@ pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under
 import gradio as gr
 
 from lib_prodshot.request import WEBUI_BASE, Request, check, settings
+from lib_prodshot.webui import options
 from lib_prodshot.webui.panel import fields, layout
-from lib_prodshot.webui.panel.panel import draw_hidden, draw_panel
+from lib_prodshot.webui.panel.panel import draw_hidden, draw_panel, why_retouch
 from tests.api.local_host import LocalHost
 from tests.panel.drawing import draw_bare, draw_page, elem_id
 
@@ -121,25 +122,54 @@ def test_drawing_is_cheap_and_leaves_no_trace(host: LocalHost) -> None:
 
 
 def test_every_setting_has_a_place_and_one_row() -> None:
+    front = [layout.PRODUCTS, *layout.WHAT_TO_MAKE, *layout.STRENGTHS.values(), *(one.name for one in layout.kept())]
     placed = [known.name for tab in layout.tabs() for known in layout.on_tab(tab)]
-    assert sorted([*placed, *layout.HEAD]) == sorted(known.name for known in TABLE)
+    assert sorted([*placed, *front]) == sorted(known.name for known in TABLE)
     for tab in layout.tabs():
         rows = fields.rows(layout.on_tab(tab), lambda known: False)
-        assert sum(map(len, rows)) == len(layout.on_tab(tab))
+        assert sum(map(len, rows)) == len(layout.on_tab(tab)) > 0
         assert all(len(row) <= 2 for row in rows)
         assert all(len(row) == 1 for row in rows for known in row if known.kind == "text")
+
+
+def test_what_decides_over_a_field_is_a_setting_with_such_values() -> None:
+    named = {known.name: known for known in TABLE}
+    for known in TABLE:
+        for other, values in known.when:
+            assert {named[other].default} | set(values) <= set(named[other].choices or (True, False)), known.name
+
+
+def block_of(page: Any, item: str) -> Any:
+    return next(block for block in page.blocks.values() if block.elem_id == f"script_img2img_prodshot_{item}")
 
 
 def test_groups_follow_the_engine(host: LocalHost) -> None:
     page, _ = draw_page()
     for engine in ("inpaint", "retouch"):
-        column = next(b for b in page.blocks.values() if b.elem_id == f"script_img2img_prodshot_engine_{engine}")
-        assert column.visible == (engine == WEBUI_BASE["engine"])
+        for part in ("engine", "strength"):
+            assert block_of(page, f"{part}_{engine}").visible == (engine == WEBUI_BASE["engine"])
+
+
+def test_fields_without_a_meaning_are_not_shown(host: LocalHost) -> None:
+    host.options["prodshot_preset"] = "Best"
+    options.preset_store().save("Best", {"instances": "index", "inpaint_area": "whole picture", "control": "off"})
+    page, _ = draw_page()
+    shown = {name: block_of(page, name).visible for name in ("instance_index", "padding", "control", "control_weight")}
+    assert shown == {"instance_index": True, "padding": False, "control": True, "control_weight": False}
+    host.options["prodshot_preset"] = ""
+    assert not block_of(draw_page()[0], "instance_index").visible
+
+
+def test_retouch_is_where_one_begins_without_a_checkpoint(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert block_of(draw_page()[0], "engine").value == "inpaint" and why_retouch() == ""
+    monkeypatch.setattr(host, "no_inpainting", lambda: "this WebUI has no checkpoint yet")
+    page, _ = draw_page()
+    assert block_of(page, "engine").value == "retouch" and block_of(page, "strength_retouch").visible
+    assert "this WebUI has no checkpoint yet" in why_retouch()
+    assert [component.value for component in draw_bare().components] == [known.default for known in TABLE]
 
 
 def test_the_settings_page_sets_the_panels_start_and_not_the_apis(host: LocalHost) -> None:
-    from lib_prodshot.webui import options
-
     options.preset_store().save("Bags", {"products": "handbag", "padding": 64, "save_masks": False})
     host.options |= {"prodshot_finder": "lite", "prodshot_save": ["masks", "overlays"]}
     _, panels = draw_page()

@@ -53,6 +53,7 @@ def shop(tmp_path: Path) -> Path:
 def fill(page: Any, shop: Path, out: Path) -> None:
     for name, text in (("folder", shop), ("out", out), ("products", "handbag")):
         page.fill(f"{F}{name} textarea", str(text))
+    page.locator(f"{F}advanced > .label-wrap").click()
     page.check(f"{F}recursive input")
 
 
@@ -61,7 +62,7 @@ def wait_for(page: Any, words: str) -> None:
 
 
 def test_the_finders_state_and_the_hidden_buttons(page: Any) -> None:
-    assert "Lite finder ready" in page.inner_text(f"{F}state")
+    assert "lite finder is ready" in page.inner_text(f"{F}state")
     assert page.is_hidden(f"{F}refresh") and page.is_hidden(f"{F}job_refresh")
 
 
@@ -122,6 +123,7 @@ def test_what_is_wrong_is_said_beside_what_was(page: Any, shop: Path, tmp_path: 
 
 
 def test_engines_and_presets_work_as_on_the_panel(page: Any) -> None:
+    page.locator(f"{F}advanced > .label-wrap").click()
     page.locator(f"{F}tabs button", has_text="Enhance").first.click()
     page.locator(f"{F}engine label", has_text="retouch").click()
     page.wait_for_selector(f"{F}strength", state="visible", timeout=10_000)

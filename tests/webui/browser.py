@@ -84,8 +84,11 @@ class Tab:
         self.page.wait_for_timeout(200)
 
     def open(self, title: str) -> None:
-        """One of the panel's own tabs."""
-        self.page.locator(f"#{self.prefix}tabs button", has_text=title).first.click()
+        """One of the tabs under Advanced."""
+        tab = self.page.locator(f"#{self.prefix}tabs button", has_text=title).first
+        if not tab.is_visible():
+            self.page.locator(f"#{self.prefix}advanced .label-wrap").first.click()
+        tab.click()
         self.page.wait_for_timeout(300)
 
     def number(self, setting: str, value: float) -> None:

@@ -55,6 +55,18 @@ def split_enabled(arguments: Sequence[Any]) -> tuple[bool, list[Any]]:
     return enabled, rest
 
 
+def accordion_is_on(parent: Any, script: Any) -> bool:
+    """Whether the accordion of the same title as the selected `script` is switched on in this generation."""
+    runner = getattr(parent, "scripts", None)
+    for other in getattr(runner, "alwayson_scripts", ()):
+        if other.title() == script.title():
+            try:
+                return split_enabled(parent.script_args[other.args_from : other.args_to])[0]
+            except RequestError:
+                return False
+    return False
+
+
 def raise_for_api(parent: Any, error: RequestError) -> None:
     """Raise HTTPException 422 with every invalid field for an API caller; do nothing for the page."""
     if not getattr(parent, "is_api", False):

@@ -20,7 +20,13 @@ from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.finder_cache import CachedFindings, cached_per_picture, restricted_to
 from lib_prodshot.hosts.generation import results
-from lib_prodshot.hosts.generation.arguments import given_arguments, raise_for_api, request_from, split_enabled
+from lib_prodshot.hosts.generation.arguments import (
+    accordion_is_on,
+    given_arguments,
+    raise_for_api,
+    request_from,
+    split_enabled,
+)
 from lib_prodshot.hosts.generation.attributes import SESSION
 from lib_prodshot.hosts.generation.merging import merge_results
 from lib_prodshot.hosts.generation.session import PictureResult, Session, session_of
@@ -34,6 +40,8 @@ from lib_prodshot.hosts.nested_pass.parent import (
     set_model_names,
 )
 from lib_prodshot.request import ProductClass, Request
+
+IDLE_ACCORDION = "script and accordion are both on: the script did the work, the accordion nothing"
 
 
 def before(parent: Any, arguments: Sequence[Any]) -> None:
@@ -88,11 +96,12 @@ def run_on_outputs(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
     state = import_module("modules.shared").state
     if len(products) > 1:
         state.job_count = parent.n_iter * len(products)
-    done = []
+    done: list[Any] = []
     for product in products:
         if state.interrupted or state.stopping_generation:
             break
-        done.append(_generate(parent, request, problem, product, alone=len(products) == 1))
+        idle = not done and accordion_is_on(parent, script)
+        done.append(_generate(parent, request, problem, product, alone=len(products) == 1, idle_accordion=idle))
     return merge_results(parent, done)
 
 
@@ -104,7 +113,14 @@ def _products_in_turn(parent: Any, request: Request | None) -> list[ProductClass
     return list(request.classes)
 
 
-def _generate(parent: Any, request: Request | None, problem: str, product: ProductClass | None, alone: bool) -> Any:
+def _generate(
+    parent: Any,
+    request: Request | None,
+    problem: str,
+    product: ProductClass | None,
+    alone: bool,
+    idle_accordion: bool,
+) -> Any:
     inner = copy.copy(parent)
     if hasattr(inner, "extra_result_images"):
         inner.extra_result_images = []
@@ -116,7 +132,10 @@ def _generate(parent: Any, request: Request | None, problem: str, product: Produ
                 setattr(inner, name, text.replace(CLASS, product.name))
     if not alone:
         inner.do_not_save_grid = True
-    Session(host(), "script", request, problem).attach(inner)
+    session = Session(host(), "script", request, problem)
+    session.attach(inner)
+    if idle_accordion:
+        session.note(inner, IDLE_ACCORDION)
     with closing(inner):
         return import_module("modules.processing").process_images(inner)
 
@@ -131,6 +150,8 @@ def run_on_input(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
     initialise(parent, len(pictures) * _variants(parent, pictures))
     session = Session(host(), "script", request, problem)
     session.attach(parent)
+    if accordion_is_on(parent, script):
+        session.note(parent, IDLE_ACCORDION)
     try:
         with overrides_applied(parent):
             return _run_on_pictures(session, parent, pictures)

@@ -13,7 +13,7 @@ from PIL import Image
 from lib_prodshot import pipeline
 from lib_prodshot.enhancing import Enhancer, load_enhancer
 from lib_prodshot.enhancing.inpaint import InpaintEnhancer
-from lib_prodshot.errors import ProdshotError
+from lib_prodshot.errors import FinderUnavailable, ProdshotError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.compatibility.interface_changes import describe_change
 from lib_prodshot.hosts.generation import results
@@ -25,6 +25,9 @@ from lib_prodshot.request import Request, parse_products
 
 PENDING = "not looked at yet"
 """The verdict in an infotext that a WebUI writes before there is a picture."""
+
+NO_FINDER_ADVICE = "Prodshot's panel has a button that gets one"
+"""Ends the sentence of a generation without a finder; by these words our script puts the button beside it."""
 
 Source = Literal["script", "accordion"]
 
@@ -104,6 +107,9 @@ class Session:
         """
         try:
             result = self._process(image, parent, number, wrap)
+        except FinderUnavailable as error:
+            print(f"Prodshot: {error}")
+            result = self._failed(image, f"{error.brief}; {NO_FINDER_ADVICE}")
         except ProdshotError as error:
             result = self._failed(image, str(error))
         except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -13,7 +14,7 @@ from lib_prodshot.webui.jobs.box import JobBox
 from lib_prodshot.webui.jobs.table import JOBS, Job
 from lib_prodshot.webui.messages import said
 from lib_prodshot.webui.panel import fields, layout, preset_box
-from lib_prodshot.webui.panel.find_box import StateLine
+from lib_prodshot.webui.panel.finder_line import FinderLine
 from lib_prodshot.webui.panel.form import Form
 from lib_prodshot.webui.server_paths import open_for_page
 
@@ -32,41 +33,35 @@ def draw() -> None:
         gr.HTML(said(why, is_error=True))
         return
     form = Form.begin(elem_id)
-    own = _draw_own()
-    form.draw_one(setting_named("products"))
-    line = StateLine.draw(elem_id)
-    form.draw_one(setting_named("engine"))
-    with gr.Tabs(elem_id=elem_id("tabs"), elem_classes=["prodshot-tabs"]):
-        for title in filter(_is_used, layout.tabs()):
-            with gr.Tab(title, elem_id=elem_id(f"tab_{title.lower()}")):
-                form.draw_tab(title)
-        with gr.Tab("Presets", elem_id=elem_id("tab_presets")):
-            presets = preset_box.draw(elem_id)
-    # hidden, because presets hold all settings
-    with gr.Column(visible=False):
-        for title in layout.tabs():
-            if not _is_used(title):
-                form.draw_tab(title)
+    own = _draw_own(("folder", "out"))
+    form.draw_one(setting_named(layout.PRODUCTS))
+    line = FinderLine.draw(elem_id)
+    form.draw_front()
     box = JobBox("folder", _LINKS)
     box.draw("Start")
+    with gr.Accordion("Advanced", open=False, elem_id=elem_id("advanced"), elem_classes=["prodshot-advanced"]):
+        own |= _draw_own(("recursive", "dry_run", "keep_times", "limit"))
+        with gr.Tabs(elem_id=elem_id("tabs"), elem_classes=["prodshot-tabs"]):
+            for title in layout.tabs():
+                with gr.Tab(title, elem_id=elem_id(f"tab_{title.lower()}")):
+                    form.draw_tab(title)
+            with gr.Tab("Presets", elem_id=elem_id("tab_presets")):
+                presets = preset_box.draw(elem_id)
+    # hidden, because presets hold all settings
+    with gr.Column(visible=False):
+        form.draw_kept()
+    form.connect()
     line.connect(form.components["finder"])
     presets.connect(form.in_order())
-    box.connect(begin, [*own, *form.in_order()])
+    box.connect(begin, [*(own[known.name] for known in SETTINGS), *form.in_order()])
 
 
-def _draw_own() -> list[Any]:
-    """Draw the job's own settings, folders first; return them in the order of `SETTINGS`, as `begin` takes them."""
-    drawn = {}
-    for row in (("folder", "out"), ("recursive", "dry_run", "keep_times", "limit")):
-        with gr.Row(elem_classes=["prodshot-row"]):
-            for known in map(folder_setting, row):
-                drawn[known.name] = fields.draw(known, known.default, elem_id(known.name))
-    return [drawn[known.name] for known in SETTINGS]
-
-
-def _is_used(title: str) -> bool:
-    """Return whether a folder job uses any setting of this tab of the panel."""
-    return any(not known.webui_only for known in layout.on_tab(title))
+def _draw_own(names: Sequence[str]) -> dict[str, Any]:
+    """Draw some of the job's own settings in one row, by name."""
+    with gr.Row(elem_classes=["prodshot-row"]):
+        return {
+            known.name: fields.draw(known, known.default, elem_id(known.name)) for known in map(folder_setting, names)
+        }
 
 
 def begin(*values: Any) -> Job:

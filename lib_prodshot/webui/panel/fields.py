@@ -21,7 +21,7 @@ def caption(known: Setting) -> str:
     return f"{known.label} ({known.unit})" if known.unit else known.label
 
 
-def draw(known: Setting, value: Any, elem_id: str, names: Sequence[str] | None = None) -> Any:
+def draw(known: Setting, value: Any, elem_id: str, names: Sequence[str] | None = None, visible: bool = True) -> Any:
     """The component of one setting, standing at `value`; its help is shown as a tooltip by our style sheet.
 
     `names` gives what a text setting may be filled with (samplers, checkpoints): it then becomes a dropdown that
@@ -31,8 +31,9 @@ def draw(known: Setting, value: Any, elem_id: str, names: Sequence[str] | None =
         "label": caption(known),
         "info": known.help,
         "elem_id": elem_id,
-        "elem_classes": ["prodshot-field", f"prodshot-{known.kind}"],
+        "elem_classes": ["prodshot-field", f"prodshot-{known.kind}", *_inheriting(known)],
         "interactive": True,
+        "visible": visible,
     }
     if known.kind == "flag":
         return gr.Checkbox(value, **common)
@@ -41,6 +42,13 @@ def draw(known: Setting, value: Any, elem_id: str, names: Sequence[str] | None =
     if known.kind == "text":
         return _draw_text(known, value, common, names)
     return _draw_number(known, value, common)
+
+
+def _inheriting(known: Setting) -> list[str]:
+    """The class by which our script says what the field's value is while it stands for the generation's own."""
+    if known.inherits is None:
+        return []
+    return [f"prodshot-inherits-{known.inherits if isinstance(known.inherits, str) else format(known.inherits, 'g')}"]
 
 
 def _draw_choice(known: Setting, value: Any, common: Mapping[str, Any]) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,47 +9,11 @@ from typing import Any
 import gradio as gr
 
 from lib_prodshot.errors import PictureError
-from lib_prodshot.hosts.active import host
 from lib_prodshot.request import Request
 from lib_prodshot.webui import picture_codes
-from lib_prodshot.webui.gradio_compat import javascript, small_button, unsaved, upload_only
+from lib_prodshot.webui.gradio_compat import javascript, unsaved, upload_only
 from lib_prodshot.webui.messages import failed
-from lib_prodshot.webui.panel.finder_state import FETCHING, FinderState, state_of
-
-_LOG = logging.getLogger("prodshot")
-
-
-@dataclass(frozen=True)
-class StateLine:
-    """The line that says which finder is ready, the button that downloads its missing weights, and the hidden one
-    that our script presses to refresh the line."""
-
-    state: Any
-    fetch: Any
-    refresh: Any
-
-    @classmethod
-    def draw(cls, elem_id: Callable[[str], str]) -> StateLine:
-        """Draw all three."""
-        with gr.Row(elem_classes=["prodshot-state-row"]):
-            state = gr.HTML("", elem_id=elem_id("state"), elem_classes=["prodshot-state"])
-            fetch = small_button("Fetch", elem_id("fetch"))
-            fetch.visible = False
-            refresh = small_button("Refresh", elem_id("refresh"))
-            refresh.elem_classes = [*refresh.elem_classes, "prodshot-hidden"]
-        return cls(state, fetch, refresh)
-
-    @property
-    def shown(self) -> list[Any]:
-        """What `show_state` fills."""
-        return [self.state, self.fetch]
-
-    def connect(self, finder: Any) -> None:
-        """Let the line follow the component of the setting 'finder'."""
-        quiet = {"show_progress": False, "queue": False}
-        self.refresh.click(show_state, [finder], self.shown, **quiet)
-        finder.change(show_state, [finder], self.shown, **quiet)
-        self.fetch.click(fetch_or_stop, [finder], self.shown, **quiet)
+from lib_prodshot.webui.panel.finder_line import FinderLine, show_state
 
 
 @dataclass
@@ -61,14 +23,14 @@ class FindBox:
     elem_id: Callable[[str], str]
     tab: str
     button: Any
-    line: StateLine | None = None
+    line: FinderLine | None = None
     result: Any = None
     picture: Any = None
     given: Any = None
 
     def draw_state(self) -> None:
         """The finder's state line."""
-        self.line = StateLine.draw(self.elem_id)
+        self.line = FinderLine.draw(self.elem_id)
 
     def draw_result(self) -> None:
         """Where Find shows what it saw; empty and without height until then."""
@@ -114,43 +76,8 @@ def draw(elem_id: Callable[[str], str], tab: str) -> FindBox:
     return FindBox(elem_id, tab, unsaved(button))
 
 
-def show_state(finder: str) -> tuple[str, Any]:
-    """The state line and its button, as gradio updates."""
-    try:
-        state = state_of(finder)
-    except Exception:
-        _LOG.exception("the finder's state cannot be told")
-        state = FinderState("missing", "The finder's state cannot be told; the console has the reason.")
-    return _state_line(state, _missing_features()), gr.update(value=state.button, visible=bool(state.button))
-
-
-def _missing_features() -> tuple[str, ...]:
-    """The WebUI's own features that are missing, one sentence each."""
-    try:
-        return host().missing_features()
-    except Exception:
-        _LOG.exception("the WebUI's missing features cannot be listed")
-        return ()
-
-
-def fetch_or_stop(finder: str) -> tuple[str, Any]:
-    """Start downloading the finder's missing weights, or stop the download."""
-    if FETCHING.is_running():
-        FETCHING.stop()
-        FETCHING.wait(2)
-    else:
-        FETCHING.start(finder)
-    return show_state(finder)
-
-
-def _state_line(state: FinderState, missing: Sequence[str] = ()) -> str:
-    bar = f"<progress max='1' value='{state.share:.3f}'></progress>" if state.level == "working" else ""
-    line = f"<span class='prodshot-dot prodshot-{state.level}'></span><span>{html.escape(state.text)}</span>{bar}"
-    return line + "".join(f"<div class='prodshot-lack'>{html.escape(feature)}</div>" for feature in missing)
-
-
-def find(picture: Any, given: str, *values: Any) -> tuple[str, Any, Any]:
-    """What Find shows: result, state line, fetch button.
+def find(picture: Any, given: str, *values: Any) -> tuple[Any, ...]:
+    """What Find shows: result, then the finder's line.
 
     `picture` is the uploaded one (PIL) or None, `given` the tab's own as a data URL, sent by our script.
     """
@@ -165,7 +92,7 @@ def find(picture: Any, given: str, *values: Any) -> tuple[str, Any, Any]:
         outcome = service.detect(loaded, request).outcome
         return (preview.html_of(loaded, outcome), *show_state(request.finder))
     except Exception as error:
-        return failed(error, "Find"), gr.update(), gr.update()
+        return (failed(error, "Find"), *FinderLine.unchanged())
 
 
 def _decoded(given: str) -> bytes:

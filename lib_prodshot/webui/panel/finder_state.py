@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lib_prodshot import weights
 from lib_prodshot.downloads import megabytes
-from lib_prodshot.errors import FinderUnavailable, ProdshotError
+from lib_prodshot.errors import ProdshotError
 from lib_prodshot.finding import registry
 from lib_prodshot.model_files import Weights
 from lib_prodshot.webui import options
 
-Level = Literal["ready", "limited", "missing", "working"]
+Level = Literal["ready", "missing", "working"]
 
-LABELS = {"langsam": "LangSAM", "lite": "Lite finder"}
+_LOG = logging.getLogger("prodshot")
+
+LABELS = {"lite": "the lite finder", "langsam": "LangSAM"}
+"""The finders that can be fetched, the small one first."""
+
+_KNOWS = "The lite finder knows a list of products; LangSAM finds anything that has a name."
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A finder whose weights can be fetched, and how many bytes that is."""
+
+    finder: str
+    size: int
+
+    @property
+    def label(self) -> str:
+        """What its button says."""
+        return f"Get {LABELS[self.finder]} ({megabytes(self.size)})"
 
 
 @dataclass(frozen=True)
 class FinderState:
-    """One line for the panel: level, text, bytes that could be downloaded, share of a running download (0 to 1)."""
+    """One line for the panel: level, text, what could be fetched, share of a running download (0 to 1)."""
 
     level: Level
     text: str
-    fetch_bytes: int = 0
+    offers: tuple[Offer, ...] = ()
     share: float = 0.0
-
-    @property
-    def button(self) -> str:
-        """The label of the button beside the line; empty where there is nothing to download."""
-        if self.level == "working":
-            return "Stop"
-        return f"Fetch {megabytes(self.fetch_bytes)}" if self.fetch_bytes else ""
 
 
 def state_of(finder: str) -> FinderState:
@@ -43,20 +55,27 @@ def state_of(finder: str) -> FinderState:
     """
     if FETCHING.is_running():
         return FETCHING.state()
-    wanted = "lite" if finder == "lite" else "langsam"
-    absent = missing(wanted)
-    to_fetch = sum(entry.size for entry in absent)
-    why = FETCHING.failure or _missing_words(to_fetch)
-    try:
-        chosen = registry.choose(finder, options.models_dir()).backend.name
-    except FinderUnavailable:
-        others = [name for name in _names() if finder == "auto" and name != wanted]
-        parts = [f"{_label(wanted)}: {why or _first_missing(wanted)}", *(_labelled_missing(name) for name in others)]
-        return FinderState("missing", "; ".join(parts), to_fetch)
-    if finder == "auto" and chosen != "langsam":
-        reason = f"{LABELS['langsam']}: {why or _first_missing('langsam')}"
-        return FinderState("limited", f"{_label(chosen)} ready. {reason}", to_fetch)
-    return FinderState("ready", f"{_label(chosen)} ready")
+    state = _resting_state(finder)
+    return replace(state, text=f"{state.text} {FETCHING.failure}") if FETCHING.failure and state.offers else state
+
+
+def _resting_state(finder: str) -> FinderState:
+    wanted = tuple(LABELS) if finder == "auto" else (finder,)
+    lacking = {name: sentences for name in wanted if (sentences := _missing_requirements(name))}
+    offers = tuple(Offer(name, size) for name in lacking if (size := sum(entry.size for entry in missing(name))))
+    ready = [name for name in reversed(wanted) if name not in lacking]
+    if ready:
+        told = f"{_capital(LABELS[ready[0]])} is ready."
+        return FinderState("ready", f"{told} {_KNOWS}" if offers else told, offers)
+    if not offers:
+        names = " and ".join(LABELS[name] for name in lacking)
+        return FinderState("missing", f"Packages of {names} are missing; a restart of the WebUI installs them.")
+    told = "There is no finder here yet." if finder == "auto" else f"{_capital(LABELS[finder])} is not here yet."
+    return FinderState("missing", f"{told} {_KNOWS}" if len(offers) > 1 else told, offers)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def missing(group: str) -> tuple[Weights, ...]:
@@ -65,25 +84,9 @@ def missing(group: str) -> tuple[Weights, ...]:
     return tuple(entry for entry in weights.select([group]) if weights.look_for(entry, folder).path is None)
 
 
-def _missing_words(size: int) -> str:
-    return f"weights missing, {megabytes(size)} to fetch" if size else ""
-
-
-def _names() -> list[str]:
-    return [backend.name for backend in registry.backends()]
-
-
-def _label(name: str) -> str:
-    return LABELS.get(name, name)
-
-
-def _labelled_missing(name: str) -> str:
-    return f"{_label(name)}: {_first_missing(name)}"
-
-
-def _first_missing(name: str) -> str:
+def _missing_requirements(name: str) -> Sequence[str]:
     backend = next(candidate for candidate in registry.backends() if candidate.name == name)
-    return next(iter(backend.missing_requirements(options.models_dir())), "not ready")
+    return backend.missing_requirements(options.models_dir())
 
 
 class _Stopped(Exception):
@@ -106,11 +109,12 @@ class Fetching:
         return thread is not None and thread.is_alive()
 
     def start(self, finder: str) -> None:
-        """Start downloading the finder's missing weights; a second call while one runs does nothing."""
+        """Start downloading the missing weights of a finder ('lite', 'langsam'); a second call while one runs does
+        nothing."""
         with self._lock:
             if self.is_running():
                 return
-            wanted = missing("lite" if finder == "lite" else "langsam")
+            wanted = missing(finder)
             self.failure = ""
             self._stop.clear()
             self._progress = ("", 0, sum(entry.size for entry in wanted))
@@ -130,7 +134,7 @@ class Fetching:
         """The download's progress."""
         file, done, total = self._progress
         share = done / total if total else 0.0
-        return FinderState("working", f"Fetching {file}: {megabytes(done)} of {megabytes(total)}", 0, share)
+        return FinderState("working", f"Fetching {file}: {megabytes(done)} of {megabytes(total)}", share=share)
 
     def _run(self, wanted: Sequence[Weights]) -> None:
         total, before = sum(entry.size for entry in wanted), 0
@@ -139,9 +143,10 @@ class Fetching:
                 self._fetch_one(entry, before, total)
                 before += entry.size
         except _Stopped:
-            self.failure = "stopped; fetching goes on where it ended"
+            self.failure = "Stopped; the next time it goes on from there."
         except ProdshotError as error:
-            self.failure = str(error)
+            _LOG.warning("weights were not fetched: %s", error)
+            self.failure = f"That failed: {_first_clause(str(error))}."
 
     def _fetch_one(self, entry: Weights, before: int, total: int) -> None:
         def report(done: int, _total: int) -> None:
@@ -151,6 +156,11 @@ class Fetching:
 
         report(0, entry.size)
         weights.fetch(entry, options.models_dir(), report)
+
+
+def _first_clause(text: str) -> str:
+    """What went wrong, without the advice for a command line that follows it."""
+    return text.split(": choose ")[0].split(". ")[0].rstrip(".")[:200]
 
 
 FETCHING = Fetching()

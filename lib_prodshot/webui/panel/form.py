@@ -10,7 +10,7 @@ import gradio as gr
 
 from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.interface import Names
-from lib_prodshot.request import WEBUI_BASE, Setting, settings
+from lib_prodshot.request import WEBUI_BASE, Setting, setting_named, settings
 from lib_prodshot.webui import options
 from lib_prodshot.webui.gradio_compat import in_page
 from lib_prodshot.webui.panel import fields, layout
@@ -38,20 +38,49 @@ class Form:
 
     def draw_one(self, known: Setting) -> Any:
         """One setting at its start value."""
-        component = fields.draw(known, self.values[known.name], self.elem_id(known.name), self._choices(known))
+        component = fields.draw(
+            known,
+            self.values[known.name],
+            self.elem_id(known.name),
+            self._choices(known),
+            visible=_applies(known, self.values),
+        )
         self.components[known.name] = component
         return component
 
-    def draw_tab(self, title: str) -> None:
-        """The settings of one tab of `layout.tabs()`; those of an engine are shown while it is chosen."""
+    def draw_front(self) -> None:
+        """What to make, and how strongly: the rows that every picture needs."""
+        with gr.Row(elem_classes=["prodshot-row", "prodshot-what"]):
+            for known in layout.what_to_make():
+                self.draw_one(known)
+            shown = {}
+            for engine, name in layout.STRENGTHS.items():
+                chosen = self.values["engine"] == engine
+                with gr.Column(visible=chosen, elem_id=self.elem_id(f"strength_{engine}")) as shown[engine]:
+                    self.draw_one(setting_named(name))
+            _show_chosen(self.components["engine"], shown)
+
+    def draw_kept(self) -> None:
+        """What else is kept beside the result, in one row."""
+        with gr.Row(elem_classes=["prodshot-row", "prodshot-kept"]):
+            for known in layout.kept():
+                self.draw_one(known)
+
+    def draw_tab(self, title: str, within: Mapping[str, Callable[[], None]] | None = None) -> None:
+        """The settings of one tab of `layout.tabs()`; those of an engine are shown while it is chosen.
+
+        `within` draws what else belongs to an engine, by its name.
+        """
         shown: dict[str, Any] = {}
         for name, group in layout.grouped(layout.on_tab(title), lambda known: known.engine).items():
             if not name:
                 self._draw_folds(group)
                 continue
-            with gr.Column(visible=self.values["engine"] == name, elem_id=self.elem_id(f"engine_{name}")) as column:
+            chosen = self.values["engine"] == name
+            with gr.Column(visible=chosen, elem_id=self.elem_id(f"engine_{name}")) as shown[name]:
                 self._draw_folds(group)
-            shown[name] = column
+                if within and name in within:
+                    within[name]()
         if shown:
             _show_chosen(self.components["engine"], shown)
 
@@ -70,6 +99,21 @@ class Form:
                 for known in row:
                     self.draw_one(known)
 
+    def connect(self) -> None:
+        """Show each setting only where others give it a meaning. Called when all are drawn."""
+        for name, component in self.components.items():
+            dependent = [known for known in settings() if name in dict(known.when)]
+            if not dependent:
+                continue
+            decisive = list(dict.fromkeys(other for known in dependent for other, _ in known.when))
+            component.change(
+                _visibility(dependent, decisive),
+                inputs=[self.components[other] for other in decisive],
+                outputs=[self.components[known.name] for known in dependent],
+                show_progress=False,
+                queue=False,
+            )
+
     def _choices(self, known: Setting) -> Sequence[str] | None:
         """What a text setting can be filled with, where the WebUI knows."""
         control = self.names.control
@@ -80,6 +124,20 @@ class Form:
             "control_module": control.modules if control else (),
             "control_model": control.models if control else (),
         }.get(known.name)
+
+
+def _applies(known: Setting, values: Mapping[str, Any]) -> bool:
+    """Whether the setting has a meaning beside these values of others."""
+    return all(values[name] in allowed for name, allowed in known.when)
+
+
+def _visibility(dependent: Sequence[Setting], decisive: Sequence[str]) -> Callable[..., Any]:
+    def show(*chosen: Any) -> Any:
+        values = dict(zip(decisive, chosen))
+        updates = [gr.update(visible=_applies(known, values)) for known in dependent]
+        return updates if len(updates) > 1 else updates[0]
+
+    return show
 
 
 def _show_chosen(engine: Any, shown: Mapping[str, Any]) -> None:

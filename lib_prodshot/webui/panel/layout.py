@@ -1,4 +1,5 @@
-"""Where each setting stands on the panel: on the tab of its step, in the fold and with the engine that it names."""
+"""Where each setting stands on the panel: what every picture needs in front, all others under Advanced on the tab of
+their step, in the fold and with the engine that they name."""
 
 from __future__ import annotations
 
@@ -6,18 +7,37 @@ from collections.abc import Callable, Iterable
 
 from lib_prodshot.request import Setting, settings
 
-HEAD = ("products", "engine")
-"""What stands above the tabs."""
+PRODUCTS = "products"
+
+WHAT_TO_MAKE = ("engine",)
+"""The row "What to make": first what becomes of the picture, then how."""
+
+STRENGTHS = {"retouch": "strength", "inpaint": "denoising_strength"}
+"""The one strength that stands in front, by engine."""
+
+
+def what_to_make() -> list[Setting]:
+    """The settings of the row "What to make"."""
+    return [known for known in settings() if known.name in WHAT_TO_MAKE]
+
+
+def kept() -> list[Setting]:
+    """What else is kept beside the result: these stand in front, beside what the result is."""
+    return [known for known in settings() if known.webui_only]
+
+
+def _in_front(known: Setting) -> bool:
+    return known.webui_only or known.name in (PRODUCTS, *WHAT_TO_MAKE, *STRENGTHS.values())
 
 
 def tabs() -> tuple[str, ...]:
-    """The panel's tabs, in the order of the steps."""
-    return tuple(dict.fromkeys(known.tab for known in settings()))
+    """The tabs under Advanced, in the order of the steps; a step whose settings all stand in front has none."""
+    return tuple(dict.fromkeys(known.tab for known in settings() if not _in_front(known)))
 
 
 def on_tab(tab: str) -> list[Setting]:
-    """The settings of one tab, in schema order, without the panel's head."""
-    return [known for known in settings() if known.tab == tab and known.name not in HEAD]
+    """The settings of one tab, in schema order, without what stands in front."""
+    return [known for known in settings() if known.tab == tab and not _in_front(known)]
 
 
 def grouped(wanted: Iterable[Setting], key: Callable[[Setting], str]) -> dict[str, list[Setting]]:

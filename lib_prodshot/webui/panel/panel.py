@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from lib_prodshot.hosts.active import incompatibility
+from lib_prodshot.hosts.active import host, incompatibility
 from lib_prodshot.request import WEBUI_BASE, setting_named, settings
 from lib_prodshot.webui.gradio_compat import input_accordion, unsaved
 from lib_prodshot.webui.messages import said
@@ -74,22 +74,42 @@ def _draw_reason(why: str, with_enabled: bool) -> Panel:
 
 def _draw_inside(form: Form, tab: str) -> None:
     with gr.Row(elem_classes=["prodshot-head"]):
-        form.draw_one(setting_named("products"))
+        form.draw_one(setting_named(layout.PRODUCTS))
         find = find_box.draw(form.elem_id, tab)
     find.draw_state()
     find.draw_result()
-    form.draw_one(setting_named("engine"))
-    with gr.Tabs(elem_id=form.elem_id("tabs"), elem_classes=["prodshot-tabs"]):
-        for number, title in enumerate(layout.tabs()):
-            with gr.Tab(title, elem_id=form.elem_id(f"tab_{title.lower()}")):
-                form.draw_tab(title)
-                if number == 0:
-                    find.draw_picture()
-                if title == setting_named("class_prompts").tab:
-                    loras = lora_prompts.draw(form.elem_id)
-        with gr.Tab("Presets", elem_id=form.elem_id("tab_presets")):
-            presets = preset_box.draw(form.elem_id)
+    form.draw_front()
+    why = unsaved(gr.HTML("", elem_id=form.elem_id("why"), elem_classes=["prodshot-why"]))
+    form.draw_kept()
+    with gr.Accordion("Advanced", open=False, elem_id=form.elem_id("advanced"), elem_classes=["prodshot-advanced"]):
+        loras, presets = _draw_advanced(form, find)
     components = form.in_order()
+    form.connect()
     find.connect(components)
+    assert find.line is not None
+    find.line.refresh.click(why_retouch, [], [why], show_progress=False, queue=False)
     presets.connect(components)
     loras.connect(form.components["products"], form.components["class_prompts"])
+
+
+def _draw_advanced(form: Form, find: find_box.FindBox) -> tuple[lora_prompts.LoraBox, preset_box.PresetBox]:
+    """Every other setting, on the tab of its step; then the presets of all."""
+    loras: list[lora_prompts.LoraBox] = []
+    prompts = setting_named("class_prompts")
+    with gr.Tabs(elem_id=form.elem_id("tabs"), elem_classes=["prodshot-tabs"]):
+        for title in layout.tabs():
+            with gr.Tab(title, elem_id=form.elem_id(f"tab_{title.lower()}")):
+                draw_loras = {prompts.engine: lambda: loras.append(lora_prompts.draw(form.elem_id))}
+                form.draw_tab(title, draw_loras if title == prompts.tab else None)
+                if title == setting_named(layout.PRODUCTS).tab:
+                    with gr.Accordion("Find on another picture", open=False, elem_id=form.elem_id("fold_picture")):
+                        find.draw_picture()
+        with gr.Tab("Presets", elem_id=form.elem_id("tab_presets")):
+            presets = preset_box.draw(form.elem_id)
+    return loras[0], presets
+
+
+def why_retouch() -> str:
+    """Why the panel begins with retouch; empty where inpaint can be had."""
+    why = host().no_inpainting()
+    return said(f"Retouch to begin with: {why}, and inpaint needs one.") if why else ""
