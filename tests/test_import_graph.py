@@ -25,7 +25,7 @@ ROOMS = {
     "bounds": "",
     "cli": "'' commands errors",
     "commands": "'' bootstrap downloads enhancing errors finding hosts.remote jobs jobs.files jobs.folder jobs.report "
-    "jobs.workers model_files outcome request steps training training.captioning training.dataset "
+    "jobs.workers markets model_files outcome request steps training training.captioning training.dataset "
     "training.publishing training.recipe training.trainer weights",
     "control": "errors inpainting",
     "downloads": "'' errors model_files",
@@ -53,6 +53,7 @@ ROOMS = {
     "jobs.report": "errors jobs.files outcome overlay",
     "jobs.workers": "'' enhancing errors finding hosts.remote jobs jobs.files outcome request",
     "locks": "",
+    "markets": "bounds errors pictures",
     "masks": "bounds errors finding",
     "model_files": "",
     "outcome": "''",

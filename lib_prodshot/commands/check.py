@@ -1,0 +1,84 @@
+"""`prodshot check`: would a marketplace take these pictures? Reads files, writes none, needs no model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from lib_prodshot.commands.console import shown
+from lib_prodshot.commands.paths import PATHS_HELP, picture_files
+from lib_prodshot.errors import FieldProblem, RequestError
+
+RULES_HELP = "a JSON file that changes or extends the marketplaces' rules (also: PRODSHOT_MARKETPLACES)"
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser("check", help="say whether a marketplace will take these pictures, and why not")
+    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help=PATHS_HELP)
+    parser.add_argument("--marketplace", metavar="NAME[,NAME]", help="whose rules; several, separated by commas")
+    parser.add_argument("--json", action="store_true", help="one JSON line for each picture and marketplace")
+    parser.add_argument("--rules", type=Path, metavar="FILE", help=RULES_HELP)
+    parser.add_argument("--on", metavar="DAY", help="the day whose rules hold, such as 2027-01-31 (default: today)")
+    parser.add_argument("--list", action="store_true", help="list the marketplaces and their rules, with their sources")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check every picture; exit code 1 when one fails."""
+    from lib_prodshot.markets.checking import check_files
+    from lib_prodshot.markets.rules import chosen
+
+    markets = chosen(arguments.marketplace or "", arguments.rules)
+    if arguments.list:
+        _list(arguments)
+        return 0
+    if not markets:
+        raise RequestError([FieldProblem("marketplace", "name one: --marketplace amazon (all: prodshot check --list)")])
+    if not arguments.paths:
+        raise RequestError([FieldProblem("path", "name the pictures to check")])
+    day = _day(arguments.on)
+    paths = picture_files(arguments.paths, "prodshot check 'FOLDER/*' --marketplace NAME")
+    failed = 0
+    for path in tqdm(paths, unit="picture", disable=None, file=sys.stderr):
+        for check in check_files(path, markets, today=day):
+            failed += not check.passed
+            text = json.dumps(check.to_json()) if arguments.json else _printable(check.to_text())
+            tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
+    return 1 if failed else 0
+
+
+def _printable(text: str) -> str:
+    return "\n".join(shown(line) for line in text.splitlines())
+
+
+def _day(text: str | None) -> date:
+    try:
+        return date.fromisoformat(text) if text else date.today()
+    except ValueError as error:
+        raise RequestError([FieldProblem("on", f"{text!r} is not a day", "such as 2027-01-31")]) from error
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    """Print every marketplace asked for (all without one) with its figures, their sources and confidence."""
+    from lib_prodshot.markets.checking import required_of
+    from lib_prodshot.markets.rules import chosen, marketplaces
+
+    for market in chosen(arguments.marketplace or "", arguments.rules) or marketplaces(arguments.rules).values():
+        print(shown(f"{market.name}: {market.title}"))
+        for name, figure in market.make.items():
+            print(
+                shown(
+                    f"  makes {name} {figure.value} [{figure.source}; {figure.read or 'no day'}; {figure.confidence}]"
+                )
+            )
+        for rule in market.rules:
+            told = f"{rule.source}; {rule.read or 'no day'}; {rule.confidence}"
+            print(shown(f"  {rule.level}: {rule.name}: {rule.measure} {required_of(rule)} [{told}]"))

@@ -1,0 +1,358 @@
+"""What a written picture file measures: everything is taken from the file itself, decoded again."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageCms
+
+from lib_prodshot import pictures
+from lib_prodshot.bounds import bounding_box
+from lib_prodshot.pictures.colour import from_profile
+
+Grey = npt.NDArray[np.uint8]
+"""H×W uint8."""
+
+PRODUCT_ALPHA = 26
+"""From this alpha on (a tenth) a pixel counts for the product's box."""
+
+GROUND_LEVELS = 12
+"""A pixel that differs by no more from the border's median colour, in any channel, may be ground."""
+
+BLOCK = 8
+"""A lossy codec's ringing reaches this many pixels around what has edges (JPEG's block)."""
+
+RING = 0.01
+"""The picture's border, as a share of its shorter side."""
+
+BORDER_DEPTH = 0.04
+"""The widest border that is looked for, as a share of the side; what is wider may be a box on its ground."""
+
+_LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")
+_SHADOW_LEVELS = 6
+_NEUTRAL = 12
+_SHARPNESS_SIDE = 512
+_SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".jpg", ".jpeg", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "HEIF": (".heic", ".heif", ".hif"),
+    "AVIF": (".avif",),
+}
+_MODES = {"1": "black and white", "L": "grey", "I;16": "grey", "LA": "grey", "LA;16": "grey", "P": "palette"}
+
+_LUMINANCE = 57.625
+"""The mean of the luminance table that libjpeg scales by its quality (ITU-T T.81, table K.1)."""
+
+
+@dataclass(frozen=True)
+class Support:
+    """Where the product is: `mask` (H×W, 255 = it or its soft edge), its `box` (x, y, width, height), and how that is
+    known. `is_known`: by an alpha, not estimated from the picture."""
+
+    mask: Grey
+    box: tuple[int, int, int, int]
+    how: str
+    is_known: bool
+
+
+class Measures:
+    """One file's measures, each taken when it is asked for. `alpha` is what made the picture (H×W uint8, the file's own
+    size); without it the file's own alpha stands for it, else the support is estimated.
+
+    Raises `PictureError` for a file that cannot be read, ValueError for an alpha of another size.
+    """
+
+    def __init__(self, file: Path, alpha: Grey | None = None) -> None:
+        self.file = file
+        self._loaded = pictures.read(file)
+        if alpha is not None and alpha.shape != self._loaded.size:
+            raise ValueError(f"an alpha of {alpha.shape} for a picture of {self._loaded.size}")
+        self._alpha = alpha
+
+    @cached_property
+    def bytes(self) -> int:
+        """The file's size."""
+        return self.file.stat().st_size
+
+    @property
+    def width(self) -> int:
+        """Pixels across, as shown (after EXIF rotation)."""
+        return self._loaded.size[1]
+
+    @property
+    def height(self) -> int:
+        """Pixels down, as shown."""
+        return self._loaded.size[0]
+
+    @property
+    def longest_side(self) -> int:
+        """Pixels of the longer side."""
+        return max(self._loaded.size)
+
+    @property
+    def shortest_side(self) -> int:
+        """Pixels of the shorter side."""
+        return min(self._loaded.size)
+
+    @property
+    def side_sum(self) -> int:
+        """Width and height together."""
+        return sum(self._loaded.size)
+
+    @property
+    def megapixels(self) -> float:
+        """Millions of pixels."""
+        return round(self.width * self.height / 1e6, 3)
+
+    @property
+    def ratio(self) -> float:
+        """Width by height."""
+        return round(self.width / self.height, 4)
+
+    @property
+    def format(self) -> str:
+        """What the file's bytes are: JPEG, PNG, WEBP, TIFF, GIF …"""
+        return "JPEG" if self._loaded.format == "MPO" else self._loaded.format
+
+    @property
+    def extension_fits(self) -> bool:
+        """Whether the file's name ends as its format's do."""
+        return self.file.suffix.lower() in _SUFFIXES.get(self._loaded.format, (f".{self._loaded.format.lower()}",))
+
+    @property
+    def frames(self) -> int:
+        """How many pictures the file holds; above 1 it is animated or has pages."""
+        return 1 if self._loaded.format == "MPO" else self._loaded.frames
+
+    @property
+    def depth(self) -> int:
+        """Bits of a sample."""
+        return 16 if self._loaded.native.dtype == np.uint16 else 8
+
+    @property
+    def mode(self) -> str:
+        """RGB, CMYK, grey, palette or black and white."""
+        mode = self._loaded.mode
+        return _MODES.get(mode) or ("CMYK" if mode == "CMYK" else "RGB" if mode.upper().startswith("RGB") else "grey")
+
+    @cached_property
+    def profile(self) -> str:
+        """sRGB (by name or by effect), none, or the name of another colour space."""
+        if self._loaded.space is not None:
+            return "another space, told without a profile"
+        icc = self._loaded.metadata.icc
+        if icc is None:
+            return "none"
+        levels = np.linspace(0, 255, 6).astype(np.uint8)
+        cube = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
+        name = _profile_name(icc)
+        if self.mode == "RGB":
+            shown = from_profile(cube, "RGB", icc)
+            is_srgb = "srgb" in name.lower() if shown is None else int(cv2.absdiff(shown, cube).max()) <= 3
+            return "sRGB" if is_srgb else name
+        return name
+
+    @cached_property
+    def jpeg_quality(self) -> int | None:
+        """The quality that libjpeg would have needed for the luminance table of a JPEG file; None for other files."""
+        if self.format != "JPEG":
+            return None
+        with Image.open(self.file) as image:
+            tables: dict[int, Any] = getattr(image, "quantization", {})
+        if not tables:
+            return None
+        scale = float(np.mean(np.asarray(tables[min(tables)], float)) / _LUMINANCE * 100)
+        return round((200 - scale) / 2 if scale <= 100 else 5000 / scale)
+
+    @cached_property
+    def transparent_pixels(self) -> int:
+        """Pixels of the file that are not opaque."""
+        alpha = self._loaded.alpha
+        return 0 if alpha is None else int(np.count_nonzero(alpha != 255))
+
+    @cached_property
+    def support(self) -> Support:
+        """Where the product is, and how that is known."""
+        if self._alpha is not None:
+            return _by_alpha(self._alpha, "the alpha that made the picture")
+        own = self._loaded.alpha
+        if own is not None and int(own.min()) < 255:
+            return _by_alpha(own, "the file's own alpha")
+        return self._estimated()
+
+    def _estimated(self) -> Support:
+        """The part that is not connected to the border by pixels of its median colour, with a margin for ringing."""
+        colour = self._border_colour
+        near = self._difference_from(colour) <= GROUND_LEVELS
+        _, labels = cv2.connectedComponents(near.astype(np.uint8), connectivity=4)
+        ring = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+        ground = np.isin(labels, ring[ring != 0])
+        product = np.where(ground, np.uint8(0), np.uint8(255))
+        # single noisy pixels are no product
+        product = cv2.morphologyEx(product, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        reach = BLOCK if self._loaded.format in _LOSSY else 1
+        grown = cv2.dilate(product, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+        how = (
+            f"estimated: what is not joined to the border by pixels within {GROUND_LEVELS} levels of its median "
+            f"colour, and {reach} pixels around it"
+        )
+        return Support(np.asarray(grown), bounding_box(np.asarray(product)), how, is_known=False)
+
+    @cached_property
+    def _has_ground(self) -> bool:
+        """Whether enough of the border is ground to tell the product from it."""
+        ground = np.count_nonzero((self.support.mask == 0) & self._ring)
+        return self.support.is_known or ground >= np.count_nonzero(self._ring) / 2
+
+    @cached_property
+    def fill(self) -> float | None:
+        """The share of the frame that the product's box takes, along the side where it takes more; None where there is
+        no plain ground to tell the product from."""
+        _, _, width, height = self.support.box
+        if not self._has_ground:
+            return None
+        return round(max(width / self.width, height / self.height), 4)
+
+    @cached_property
+    def area_share(self) -> float | None:
+        """The share of the frame's area that the product's box takes; None as for `fill`."""
+        _, _, width, height = self.support.box
+        if not self._has_ground:
+            return None
+        return round(width * height / (self.width * self.height), 4)
+
+    @cached_property
+    def not_white(self) -> int:
+        """Pixels outside the support that are not 255, 255, 255. Where most of the border is no ground, those of the
+        border count as well: a picture without any ground has no white one."""
+        outside = self.support.mask == 0
+        if not self._has_ground:
+            outside = outside | self._ring
+        return int(np.count_nonzero(outside & (self._seen.min(axis=2) < 255)))
+
+    @cached_property
+    def ground_level(self) -> int:
+        """The darkest channel of the ground's median colour along the border."""
+        return int(self._border_colour.min())
+
+    @cached_property
+    def ground_spread(self) -> int:
+        """How far the border's pixels are from their median colour: the 95th percentile, in levels."""
+        return int(np.percentile(self._difference_from(self._border_colour)[self._border_ground], 95))
+
+    @cached_property
+    def shadow_share(self) -> float:
+        """The share of the frame that is ground, neutral, and darker than the rest of it by more than a few levels."""
+        outside = self.support.mask == 0
+        if self._loaded.format in _LOSSY and self.support.is_known:
+            outside = cv2.erode(outside.astype(np.uint8), np.ones((2 * BLOCK + 1,) * 2, np.uint8)).astype(bool)
+        if not self.support.is_known:
+            outside = self._faded()
+        levels = self._seen.astype(np.int16)
+        darker = (int(self._border_colour.mean()) - levels.mean(axis=2)) > _SHADOW_LEVELS
+        neutral = levels.max(axis=2) - levels.min(axis=2) <= _NEUTRAL + int(np.ptp(self._border_colour))
+        return round(float(np.count_nonzero(outside & darker & neutral)) / outside.size, 5)
+
+    def _faded(self) -> npt.NDArray[np.bool_]:
+        """What is joined to the border by small steps, though it may be far from its colour: ground with its shadow."""
+        colour = tuple(int(level) for level in self._border_colour)
+        framed = cv2.copyMakeBorder(self._seen, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=colour)
+        flooded = np.zeros((framed.shape[0] + 2, framed.shape[1] + 2), np.uint8)
+        flags = 4 | cv2.FLOODFILL_MASK_ONLY | (255 << 8)
+        cv2.floodFill(framed, flooded, (0, 0), 0, (3, 3, 3), (3, 3, 3), flags)
+        return np.asarray(flooded[2:-2, 2:-2] > 0)
+
+    @cached_property
+    def border_sides(self) -> int:
+        """Sides along which an even line lies between the picture's edge and the picture. White margins are ground, and
+        so is whatever lies outside a known support."""
+        return sum(self._has_border(turns) for turns in range(4))
+
+    def _has_border(self, turns: int) -> bool:
+        turned = np.rot90(self._seen, turns)
+        outer = np.median(turned[0], axis=0)
+        if np.percentile(np.abs(turned[0] - outer).max(axis=1), 95) > GROUND_LEVELS:
+            return False
+        is_ground = np.rot90(self.support.mask, turns)[0].max() == 0 and self.support.is_known
+        if outer.min() >= 240 or is_ground:
+            return False
+        for depth in range(1, max(2, round(len(turned) * BORDER_DEPTH))):
+            line = turned[depth, depth : turned.shape[1] - depth]
+            if len(line) and np.mean(np.abs(line - outer).max(axis=1) > 2 * GROUND_LEVELS) >= 0.98:
+                return True
+        return False
+
+    @cached_property
+    def sharpness(self) -> float:
+        """The variance of the Laplacian of the product's box, at most 512 pixels long (Pech-Pacheco et al. 2000)."""
+        grey = cv2.cvtColor(self._product, cv2.COLOR_RGB2GRAY)
+        scale = _SHARPNESS_SIDE / max(grey.shape)
+        if scale < 1:
+            size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        return round(float(cv2.Laplacian(grey, cv2.CV_64F).var()), 1)
+
+    @cached_property
+    def clipped_share(self) -> float:
+        """The share of the product's box, inside the support, that is black or white in all channels."""
+        x, y, width, height = self.support.box
+        inside = self.support.mask[y : y + height, x : x + width] > 0
+        low, high = self._product.max(axis=2) <= 2, self._product.min(axis=2) >= 254
+        count = np.count_nonzero(inside)
+        return round(float(np.count_nonzero(inside & (low | high))) / count, 4) if count else 0.0
+
+    @property
+    def _product(self) -> npt.NDArray[np.uint8]:
+        x, y, width, height = self.support.box
+        return self._seen[y : y + height, x : x + width] if width and height else self._seen
+
+    @cached_property
+    def _seen(self) -> npt.NDArray[np.uint8]:
+        return self._loaded.seen()
+
+    @cached_property
+    def _ring(self) -> npt.NDArray[np.bool_]:
+        wide = max(1, round(RING * self.shortest_side))
+        ring = np.ones(self._loaded.size, bool)
+        ring[wide:-wide, wide:-wide] = False
+        return ring
+
+    @cached_property
+    def _border_ground(self) -> npt.NDArray[np.bool_]:
+        """The border without the product that is known to reach it."""
+        known = self._alpha if self._alpha is not None else self._loaded.alpha
+        ground = self._ring if known is None else self._ring & (known == 0)
+        return ground if ground.any() else self._ring
+
+    @cached_property
+    def _border_colour(self) -> npt.NDArray[np.uint8]:
+        return np.asarray(np.median(self._seen[self._border_ground], axis=0), np.uint8)
+
+    def _difference_from(self, colour: npt.NDArray[np.uint8]) -> Grey:
+        plain = np.broadcast_to(colour, self._seen.shape).copy()
+        return np.asarray(cv2.absdiff(self._seen, plain).max(axis=2))
+
+
+def _by_alpha(alpha: Grey, how: str) -> Support:
+    mask = np.where(alpha > 0, np.uint8(255), np.uint8(0))
+    return Support(mask, bounding_box(np.where(alpha >= PRODUCT_ALPHA, alpha, np.uint8(0))), how, is_known=True)
+
+
+def _profile_name(icc: bytes) -> str:
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile
+        return " ".join((profile.profile_description or "").split()) or "a profile without a name"
+    except Exception:  # whatever a broken profile does to the reader of profiles
+        return "a profile that cannot be read"

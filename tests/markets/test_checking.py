@@ -1,0 +1,252 @@
+"""The checker measures the written file, decoded again, and says what a rule asks for and how to mend it."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, ImageFilter
+
+from lib_prodshot.cli import main
+from lib_prodshot.markets.checking import Check, Checked, check_file
+from lib_prodshot.markets.measuring import Measures
+from lib_prodshot.markets.rules import CHOICES, FLAGS, NUMBERS, chosen, marketplaces
+
+RANDOM = np.random.default_rng(7)
+TEXTURE = RANDOM.integers(30, 200, (1000, 1000, 3)).astype(np.uint8)
+
+
+def packshot(side: int = 600, fill: float = 0.9, ground: int = 255) -> Image.Image:
+    """A textured square on a plain ground."""
+    picture = Image.new("RGB", (side, side), (ground,) * 3)
+    product = round(side * fill)
+    patch = Image.fromarray(TEXTURE).resize((product, product), Image.Resampling.NEAREST)
+    picture.paste(patch, ((side - product) // 2, (side - product) // 2))
+    return picture
+
+
+def written(folder: Path, picture: Image.Image, name: str = "a.png", **options: Any) -> Path:
+    path = folder / name
+    picture.save(path, **options)
+    return path
+
+
+def answers(path: Path, market: str = "amazon", **options: Any) -> dict[str, Checked]:
+    return {rule.rule: rule for rule in check(path, market, **options).rules}
+
+
+def check(path: Path, market: str = "amazon", **options: Any) -> Check:
+    return check_file(path, chosen(market)[0], **options)
+
+
+def test_a_good_packshot_passes(tmp_path: Path) -> None:
+    result = check(written(tmp_path, packshot(1600)))
+    assert result.passed and not result.of("fail", "warning")
+    assert [rule.rule for rule in result.of("not checked")] == ["product", "text", "watermark"]
+
+
+@pytest.mark.parametrize("market", list(marketplaces()))
+def test_every_rule_of_every_marketplace_is_answered(tmp_path: Path, market: str) -> None:
+    result = check(written(tmp_path, packshot(400)), market)
+    names = [rule.rule for rule in result.rules if rule.rule != "product"]
+    assert names == [rule.name for rule in chosen(market)[0].rules]
+    assert all(rule.fix for rule in result.of("fail", "warning", "not checked"))
+    assert all(rule.required for rule in result.rules)
+    json.dumps(result.to_json())
+
+
+def test_every_measure_is_one_of_the_measures() -> None:
+    assert {name for name in NUMBERS | CHOICES | FLAGS if not hasattr(Measures, name)} == {"text", "watermark"}
+
+
+@pytest.mark.parametrize("level", [254, 250])
+def test_almost_white_is_not_white(tmp_path: Path, level: int) -> None:
+    found = answers(written(tmp_path, packshot(fill=0.88, ground=level)))["white_ground"]
+    assert found.status == "fail"
+    assert found.measured == pytest.approx(600**2 - 528**2, rel=0.03)
+    assert "--ground white" in found.fix
+
+
+def test_a_single_grey_pixel_far_from_the_product_is_counted(tmp_path: Path) -> None:
+    picture = packshot()
+    picture.putpixel((5, 5), (255, 254, 255))
+    assert answers(written(tmp_path, picture))["white_ground"].measured == 1
+
+
+def test_the_alpha_that_made_the_picture_says_where_the_ground_is(tmp_path: Path) -> None:
+    """Without it a spot that touches the product passes for product."""
+    picture = packshot(fill=0.86)
+    spot = picture.copy()
+    spot.paste((200, 200, 200), (300, 550, 330, 580))
+    alpha = np.where((np.asarray(picture) != 255).any(axis=2), np.uint8(255), np.uint8(0))
+    path = written(tmp_path, spot)
+    assert answers(path)["white_ground"].status == "pass"
+    told = answers(path, alpha=alpha)
+    assert told["white_ground"].measured == int(np.count_nonzero((np.asarray(spot) != 255).any(axis=2) & (alpha == 0)))
+    assert told["white_ground"].measured > 600 and "product" not in told
+
+
+def test_jpeg_ringing_is_counted_where_the_alpha_is_known(tmp_path: Path) -> None:
+    picture = packshot(fill=0.859)
+    alpha = np.where((np.asarray(picture) != 255).any(axis=2), np.uint8(255), np.uint8(0))
+    rough = written(tmp_path, picture, "rough.jpg", quality=85, subsampling=0)
+    assert answers(rough, alpha=alpha)["white_ground"].status == "fail"
+    assert answers(rough)["white_ground"].status == "pass", "within a codec's block nobody can tell without the alpha"
+    assert "8 pixels around" in answers(rough)["product"].measured
+
+
+def test_a_photograph_without_ground_has_no_white_one(tmp_path: Path) -> None:
+    noise = Image.fromarray(TEXTURE)
+    told = answers(written(tmp_path, noise))
+    assert told["white_ground"].status == "fail"
+    assert (told["fill"].status, told["fill"].measured) == ("not checked", None)
+
+
+@pytest.mark.parametrize(("fill", "status"), [(0.84, "fail"), (0.855, "pass")])
+def test_fill_is_the_longer_side_of_the_products_box(tmp_path: Path, fill: float, status: str) -> None:
+    found = answers(written(tmp_path, packshot(fill=fill)))["fill"]
+    assert (found.status, found.measured) == (status, pytest.approx(fill, abs=0.002))
+
+
+def test_size_ratio_bytes_and_format(tmp_path: Path) -> None:
+    told = answers(written(tmp_path, packshot(400).crop((0, 0, 400, 300)), "b.bmp"))
+    assert (told["size"].status, told["size"].measured, told["size"].required) == ("fail", 400, "at least 500")
+    assert told["file_format"].status == "fail" and told["square"].status == "warning"
+    large = written(tmp_path, Image.fromarray(RANDOM.integers(0, 256, (2200, 2200, 3), np.uint8)), "c.png")
+    assert answers(large, "walmart")["bytes"].status == "fail"
+
+
+def test_extension_must_fit_what_the_bytes_are(tmp_path: Path) -> None:
+    path = written(tmp_path, packshot(), "x.jpg", format="PNG")
+    assert answers(path, "google")["extension"].status == "fail"
+    assert answers(path, "google")["file_format"].measured == "PNG"
+
+
+def test_colour_mode_and_profile(tmp_path: Path) -> None:
+    cmyk = written(tmp_path, packshot().convert("CMYK"), "cmyk.tif")
+    assert answers(cmyk, "walmart")["colour_mode"].status == "fail"
+    assert answers(cmyk)["colour_mode"].status == "pass"
+    grey = written(tmp_path, packshot().convert("L"), "grey.png")
+    assert answers(grey)["colour_mode"].measured == "grey"
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    tagged = written(tmp_path, packshot(600), "tagged.jpg", icc_profile=srgb)
+    assert answers(tagged)["colour_profile"].measured == "sRGB"
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    odd = written(tmp_path, packshot(600), "odd.png", icc_profile=lab)
+    assert answers(odd)["colour_profile"].status == "warning"
+
+
+def test_transparency(tmp_path: Path) -> None:
+    picture = packshot(700).convert("RGBA")
+    picture.putalpha(picture.convert("L").point(lambda level: 0 if level == 255 else 255))
+    path = written(tmp_path, picture)
+    told = answers(path)
+    assert told["opaque"].status == "fail" and "product" not in told
+    assert Measures(path).support.how == "the file's own alpha"
+
+
+def test_shadow_is_seen_on_the_ground(tmp_path: Path) -> None:
+    picture = np.asarray(packshot(fill=0.86)).copy()
+    soft = np.zeros((600, 600), np.float32)
+    cv2.ellipse(soft, (300, 565), (220, 16), 0, 0, 360, 0.4, -1)
+    soft = cv2.GaussianBlur(soft, (0, 0), 8)[..., None]
+    product = (picture != 255).any(axis=2)
+    shaded = np.where(product[..., None], picture, (255 * (1 - soft)).astype(np.uint8))
+    told = answers(written(tmp_path, Image.fromarray(shaded)))
+    assert told["shadow"].status == "warning" and told["shadow"].measured > 0.005
+    assert answers(written(tmp_path, packshot()))["shadow"].measured == 0
+
+
+def test_a_frame_around_the_picture_is_a_border_and_a_white_margin_is_none(tmp_path: Path) -> None:
+    picture = packshot()
+    framed = picture.copy()
+    for box in ((0, 0, 600, 6), (0, 594, 600, 600), (0, 0, 6, 600), (594, 0, 600, 600)):
+        framed.paste((20, 20, 160), box)
+    assert answers(written(tmp_path, framed), "ebay")["border"].measured == 4
+    assert answers(written(tmp_path, picture), "ebay")["border"].status == "pass"
+    grey = packshot(ground=200)
+    assert answers(written(tmp_path, grey.crop((0, 0, 600, 300))), "ebay")["border"].status == "pass"
+
+
+def test_blur_and_exposure_are_warnings(tmp_path: Path) -> None:
+    sharp = packshot(fill=0.9)
+    blurred = sharp.filter(ImageFilter.GaussianBlur(9))
+    assert answers(written(tmp_path, sharp))["sharpness"].status == "pass"
+    assert answers(written(tmp_path, blurred))["sharpness"].status == "warning"
+    black = Image.new("RGB", (600, 600), "white")
+    black.paste((0, 0, 0), (30, 30, 570, 570))
+    assert answers(written(tmp_path, black))["exposure"].status == "warning"
+
+
+@pytest.mark.parametrize("quality", [55, 75, 90, 95, 99])
+def test_jpeg_quality_is_read_from_the_tables(tmp_path: Path, quality: int) -> None:
+    path = written(tmp_path, packshot(64), "q.jpg", quality=quality)
+    assert Measures(path).jpeg_quality == pytest.approx(quality, abs=1)
+
+
+def test_a_coming_rule_warns_until_its_day(tmp_path: Path) -> None:
+    path = written(tmp_path, packshot(300))
+    before = answers(path, "google", today=date(2026, 11, 27))["size_from_2027"]
+    after = answers(path, "google", today=date(2027, 1, 31))["size_from_2027"]
+    assert (before.status, after.status) == ("warning", "fail")
+    assert before.required == "from 2027-01-31 on: at least 500"
+
+
+def test_a_file_that_cannot_be_read_fails(tmp_path: Path) -> None:
+    broken = tmp_path / "a.jpg"
+    broken.write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    result = check(broken)
+    assert not result.passed and result.rules[0].rule == "readable"
+
+
+def test_the_command_prints_a_line_a_picture_and_marketplace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = written(tmp_path, packshot(1600), "good.jpg", quality=95), written(tmp_path, packshot(300), "bad.png")
+    assert main(["check", str(good), str(bad), "--marketplace", "amazon,google", "--json"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(Path(line["file"]).name, line["marketplace"], line["passed"]) for line in lines] == [
+        ("good.jpg", "amazon", True),
+        ("good.jpg", "google", True),
+        ("bad.png", "amazon", False),
+        ("bad.png", "google", True),
+    ]
+    assert all(set(line) == {"file", "marketplace", "passed", "rules"} for line in lines)
+    assert {tuple(rule) for line in lines for rule in line["rules"]} == {
+        ("rule", "measured", "required", "status", "fix")
+    }
+    assert main(["check", str(good), "--marketplace", "amazon"]) == 0
+    assert f"{good}: amazon: pass" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--marketplace", "amazn"], "nearest: amazon"),
+        ([], "name one: --marketplace"),
+        (["--marketplace", "amazon", "--on", "soon"], "'soon' is not a day"),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    tmp_path: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, packshot(64))
+    assert main(["check", str(path), *options]) == 2
+    told = capsys.readouterr().err
+    assert message in told and told.count("\n") == 1
+
+
+def test_a_users_rules_and_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules = tmp_path / "mine.json"
+    rules.write_text(json.dumps({"mine": {"rules": {"size": {"measure": "width", "min": 65}}}}))
+    path = written(tmp_path, packshot(64))
+    assert main(["check", str(path), "--marketplace", "mine", "--rules", str(rules)]) == 1
+    assert main(["check", "--list", "--rules", str(rules)]) == 0
+    told = capsys.readouterr().out
+    assert "fail: size: width at least 65 [mine.json; no day; user]" in told
+    assert "zalando: Zalando, packshot" in told
