@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.errors import RequestError
-from lib_prodshot.markets.rules import Marketplace, Rule, RulesError, chosen, marketplaces
+from lib_prodshot.markets.rules import MEASURES, Marketplace, Rule, RulesError, chosen, marketplaces
 
 ASKED_FOR = """amazon amazon-secondary ebay etsy shopify google walmart zalando meta tiktok allegro
 master-2000 master-2200 master-zalando""".split()  # noqa: SIM905
@@ -129,3 +130,10 @@ def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
         marketplaces(tmp_path / "bytes.json")
     with pytest.raises(RulesError, match="cannot be read"):
         marketplaces(tmp_path)
+
+
+def test_the_docs_name_every_measure_and_marketplace_and_their_example_is_read(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "packshot.md").read_text(encoding="utf-8")
+    assert [name for name in (*MEASURES, *ASKED_FOR) if f"`{name}`" not in page] == []
+    example = page.split("```json\n")[1].split("```")[0]
+    assert "my-shop" in marketplaces(user_file(tmp_path, example))
