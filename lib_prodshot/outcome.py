@@ -26,6 +26,7 @@ CSV_COLUMNS = (
     "output",
     "changed_outside",
     "max_difference_outside",
+    "changed_inside",
     "delta_e_mean",
     "delta_e_p95",
     "seconds",
@@ -78,6 +79,26 @@ class Audit:
 
 
 @dataclass(frozen=True)
+class PackshotAudit:
+    """What was counted on a packshot: pixels that changed among those that show the product alone (alpha exactly 1;
+    must be 0), and how many those are. They are compared with the input's own; where the frame scales the product
+    (`resampled`) with exactly that scaling of the input. What lies outside the product is meant to change."""
+
+    changed_inside: int
+    inner_pixels: int
+    resampled: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The audit as it stands in reports and API replies; `changed_outside` does not apply: null."""
+        return {
+            "changed_outside": None,
+            "changed_inside": self.changed_inside,
+            "inner_pixels": self.inner_pixels,
+            "compared_with": "the input, resampled" if self.resampled else "the input",
+        }
+
+
+@dataclass(frozen=True)
 class StepRecord:
     """One step that ran: its id, its version, and what it measured."""
 
@@ -94,13 +115,13 @@ class StepRecord:
 class Outcome:
     """Everything about one picture. Arrays stay out of the JSON: `mask` is H×W uint8 (255 = product), `alpha` the
     feathered mask (H×W uint8, 0 = untouched), `picture` the result (H×W×3 uint8 RGB), `result` the same in the
-    input's own size, mode and orientation, ready to be written; None unless found."""
+    input's own size, mode and orientation (a packshot: in its frame's), ready to be written; None unless found."""
 
     verdict: Verdict
     products: tuple[str, ...]
     finder: str
     detections: tuple[Detection, ...] = ()
-    audit: Audit | None = None
+    audit: Audit | PackshotAudit | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     steps: list[StepRecord] = field(default_factory=list)

@@ -14,7 +14,9 @@ from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.products import ProductClass, parse_products, parse_thresholds
 from lib_prodshot.schema import Setting, check_value
 from lib_prodshot.steps import registry
+from lib_prodshot.steps.cutout import CutOutSettings
 from lib_prodshot.steps.find import FindSettings
+from lib_prodshot.steps.ground import GroundSettings
 from lib_prodshot.steps.inpaint import InpaintSettings
 from lib_prodshot.steps.interface import S, Step
 from lib_prodshot.steps.mask import MaskSettings
@@ -42,6 +44,8 @@ class Request:
     retouch: RetouchSettings
     inpaint: InpaintSettings
     preserve: PreserveSettings
+    cutout: CutOutSettings
+    compose: GroundSettings
 
     def __init__(self, **values: Any) -> None:
         checked = check(values)
@@ -107,6 +111,11 @@ class Request:
         own_threshold = f"{product.name}: {thresholds[key]!r}" if key in thresholds else ""
         own_prompt = f"{product.name}: {self.prompts[key]}" if key in self.prompts else ""
         return self.replace(products=product.as_text(), class_thresholds=own_threshold, class_prompts=own_prompt)
+
+    @property
+    def running_engine(self) -> str:
+        """The engine that runs: retouch or inpaint; 'packshot' where none does."""
+        return "packshot" if self.cutout.make == "packshot" else self.retouch.engine
 
     @property
     def classes(self) -> tuple[ProductClass, ...]:

@@ -71,12 +71,12 @@ def _enhancer(request: Request, webui: str | None) -> Enhancer:
     Raises `RequestError` when the two options do not go together, `ProdshotError` for a WebUI that does not answer
     or does not have what is requested.
     """
-    if request.engine != "inpaint":
+    if request.running_engine != "inpaint":
         from lib_prodshot.enhancing import load_enhancer
 
         if webui:
             raise RequestError([FieldProblem("engine", "only the engine 'inpaint' uses a WebUI: add --engine inpaint")])
-        return load_enhancer(request.engine)
+        return load_enhancer(request.running_engine)
     if not webui:
         raise RequestError([FieldProblem("webui", "the engine 'inpaint' needs a WebUI: add --webui http://host:port")])
     from lib_prodshot.enhancing.inpaint import InpaintEnhancer

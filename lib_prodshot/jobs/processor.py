@@ -97,7 +97,7 @@ class PictureProcessor:
         self, outcome: Outcome, loaded: pictures.LoadedPicture, folder: Path, stem: str, stamp: Stamp | None
     ) -> None:
         assert outcome.result is not None and outcome.mask is not None and outcome.alpha is not None
-        name = stem + pictures.output_suffix(loaded)
+        name = stem + pictures.output_suffix(outcome.result.source)
         mask, alpha = stem + MASK_SUFFIX, stem + ALPHA_SUFFIX
         kept = stamp if self.keep_times else None
         with staged_results(outcome, folder, (name, mask, alpha), self.inputs, kept) as to:

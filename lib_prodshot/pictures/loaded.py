@@ -96,7 +96,7 @@ class LoadedPicture:
     def seen(self) -> Rgb:
         """The picture as a viewer shows it: in sRGB, transparent parts over white. `rgb` itself where that is the
         same."""
-        shown = self._in_srgb()
+        shown = self.in_srgb()
         alpha = self.alpha
         if alpha is None or int(alpha.min()) == 255:
             return shown
@@ -104,7 +104,8 @@ class LoadedPicture:
         over = cv2.multiply(shown, opacity, scale=1 / 255)
         return np.asarray(cv2.add(over, cv2.bitwise_not(opacity)), dtype=np.uint8)
 
-    def _in_srgb(self) -> Rgb:
+    def in_srgb(self) -> Rgb:
+        """H×W×3 uint8: the colours in sRGB, without regard to alpha. `rgb` itself where that is the same."""
         if self.space is not None:
             return from_space(self.rgb, self.space)
         if self.metadata.icc is None:

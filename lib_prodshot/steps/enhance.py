@@ -18,6 +18,7 @@ class EnhanceStep(Step[S]):
     tab = "Enhance"
     prefix = ""
     stage = "enhance"
+    make = "enhance"
 
     def run(self, state: State) -> State:
         """Figures: what the enhancer measured."""

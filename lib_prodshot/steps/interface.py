@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from lib_prodshot.finding.interface import Findings
     from lib_prodshot.masks import BuiltMask
     from lib_prodshot.outcome import Outcome
+    from lib_prodshot.packshot.composite import Shadow
+    from lib_prodshot.packshot.cutout import CutOut, Rgb, Source
+    from lib_prodshot.packshot.placement import Placement
     from lib_prodshot.pictures import LoadedPicture
     from lib_prodshot.request import Request
 
@@ -26,7 +29,10 @@ class State:
 
     `finder` and `enhancer` are what the caller gives the steps to work with; without an enhancer the run is a dry run.
     `outcome` is the record in the making: steps write detections, masks, result, notes and a verdict 'skipped' into it.
-    `figures` are what the last step has measured, for its line in the report.
+    Of a packshot: `source` are the colours it is made of, `cutout` the product in the picture's own geometry,
+    `placement` the frame and where the picture lies in it (set to the picture itself by the cut-out), `shadow` the
+    shadow's cover in the frame; `ground` is the picture for the ground that the caller read (H×W×3 uint8 RGB of any
+    size). `figures` are what the last step has measured, for its line in the report.
     """
 
     loaded: LoadedPicture
@@ -37,6 +43,11 @@ class State:
     findings: Findings | None = None
     built: BuiltMask | None = None
     enhanced: Enhanced | None = None
+    source: Source | None = None
+    cutout: CutOut | None = None
+    placement: Placement | None = None
+    shadow: Shadow | None = None
+    ground: Rgb | None = None
     figures: Mapping[str, float | int | str] = field(default_factory=dict)
 
 
@@ -59,9 +70,10 @@ class Step(ABC, Generic[S]):
     """One thing that happens to a picture. Has no state of its own; never reads files, hosts or the network.
 
     `version` is raised when the same settings give another result: folder jobs then do their pictures again. `tab` is
-    the panel's tab, `engine` the engine that must be chosen for the step to run (empty: any). `in_dry_run`: it runs
-    also where nothing is to be changed. `stage` is what progress and timings call it; empty: its id. `prefix` comes
-    before the names of its fields where all settings stand side by side (CLI, API, infotext): `<id>_` unless given.
+    the panel's tab, `engine` the engine that must be chosen for the step to run, `make` what must be made (empty: any).
+    `in_dry_run`: it runs also where nothing is to be changed. `stage` is what progress and timings call it; empty: its
+    id. `prefix` comes before the names of its fields where all settings stand side by side (CLI, API, infotext):
+    `<id>_` unless given.
     """
 
     id: ClassVar[str]
@@ -70,13 +82,17 @@ class Step(ABC, Generic[S]):
     tab: ClassVar[str]
     prefix: ClassVar[str | None] = None
     engine: ClassVar[str] = ""
+    make: ClassVar[str] = ""
     in_dry_run: ClassVar[bool] = False
     stage: ClassVar[str] = ""
 
     def applies(self, state: State) -> bool:
         """Whether there is anything to do; a step that does not apply costs nothing and has no line in the report."""
-        chosen = not self.engine or state.request.retouch.engine == self.engine
-        return chosen and (self.in_dry_run or state.enhancer is not None)
+        return self.is_chosen(state.request) and (self.in_dry_run or state.enhancer is not None)
+
+    def is_chosen(self, request: Request) -> bool:
+        """Whether the request's engine, and what it makes, are this step's."""
+        return self.engine in ("", request.retouch.engine) and self.make in ("", request.cutout.make)
 
     @abstractmethod
     def run(self, state: State) -> State:

@@ -14,7 +14,9 @@ from types import MappingProxyType
 from typing import Any
 
 from lib_prodshot.schema import Setting, settings_of
+from lib_prodshot.steps.cutout import CutOutStep
 from lib_prodshot.steps.find import FindStep
+from lib_prodshot.steps.ground import ComposeStep
 from lib_prodshot.steps.inpaint import InpaintStep
 from lib_prodshot.steps.interface import Step
 from lib_prodshot.steps.mask import MaskStep
@@ -27,6 +29,8 @@ STEPS: tuple[Step[Any], ...] = (
     RetouchStep(),
     InpaintStep(),
     PreserveStep(),
+    CutOutStep(),
+    ComposeStep(),
 )
 
 

@@ -46,6 +46,8 @@ def anything(known: Any, chance: random.Random) -> Any:
         return round(chance.uniform(known.minimum, known.maximum), 4)
     if known.name == "products":
         return "hand bag, shoe: sneaker | trainer"
+    if known.name.endswith("_colour"):
+        return f"#{chance.randrange(2**24):06x}"
     if known.name in ("class_thresholds", "class_prompts"):
         return {"class_thresholds": "shoe: 0.25", "class_prompts": 'shoe: a [class], "new"'}[known.name]
     return "".join(chance.choice(string.ascii_letters + ' ,:"\\()<>[]äß袋') for _ in range(20)).strip()

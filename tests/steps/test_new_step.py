@@ -48,7 +48,8 @@ def test_positional_arguments_are_those_of_the_first_release_and_closed(toy: Non
     with pytest.raises(RequestError, match="script_args: 47 positional values for 46 fields"):
         Request.from_arguments([*values, 3])
     assert Request.from_arguments([*values, {"lighten_amount": 3}]).of(LightenStep).amount == 3
-    whole_row = [*(known.default for known in settings()[:-2]), 7, "steep"]
+    changed = {"lighten_amount": 7, "lighten_curve": "steep"}
+    whole_row = [changed.get(known.name, known.default) for known in settings()]
     assert Request.from_arguments(whole_row).of(LightenStep).amount == 7
 
 

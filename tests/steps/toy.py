@@ -36,4 +36,5 @@ class LightenStep(Step[LightenSettings]):
         return replace(state, enhanced=replace(state.enhanced, rgb=lighter), figures={"amount": amount})
 
 
-WITH_TOY = (*registry.STEPS[:-1], LightenStep(), registry.STEPS[-1])
+_BEFORE = [step.id for step in registry.STEPS].index("preserve")
+WITH_TOY = (*registry.STEPS[:_BEFORE], LightenStep(), *registry.STEPS[_BEFORE:])

@@ -201,9 +201,9 @@ def comment(parent: Any, text: str) -> None:
 
 def enhancer_for(host: Host, request: Request, parent: Any, number: int) -> Enhancer:
     """Create the request's enhancer for picture `number` of the generation `parent`."""
-    if request.engine == "inpaint":
+    if request.running_engine == "inpaint":
         return InpaintEnhancer(host.inpainting_backend(parent, number))
-    return load_enhancer(request.engine)
+    return load_enhancer(request.running_engine)
 
 
 def session_of(parent: Any) -> Session | None:

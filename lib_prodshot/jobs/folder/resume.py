@@ -24,8 +24,7 @@ def fingerprint(request: Request, finder: str, dry_run: bool) -> str:
 
     `finder` is the name of the one that runs.
     """
-    engines = ("", request.retouch.engine)
-    steps = [step for step in registry.STEPS if (step.in_dry_run if dry_run else step.engine in engines)]
+    steps = [step for step in registry.STEPS if (step.in_dry_run if dry_run else step.is_chosen(request))]
     values: dict[str, Any] = {
         known.name: getattr(request, known.name)
         for step in steps

@@ -342,7 +342,7 @@ class Runner:
                 return self._failed(entry, content, str(problem))
             with self._lock:
                 self._journal.record(entry)
-        seeded = self.job.request.engine != "retouch" and not self.job.dry_run
+        seeded = self.job.request.running_engine == "inpaint" and not self.job.dry_run
         seed = picture_seed(self.job.request.seed, content) if seeded else None
         result = worker.process(FileTask(entry.source, folder, entry.stem, seed, self.job.keep_times))
         line = self._line(entry, content, result, seed)

@@ -183,15 +183,21 @@ def _facts(line: Mapping[str, Any]) -> list[str]:
     facts = [f"looked for: {', '.join(map(str, line.get('products') or []))}", str(line.get("reason") or "")]
     audit = line.get("audit")
     if audit:
-        facts.append(f"audit: {audit['changed_outside']} pixels changed outside the mask")
-        facts.append(
-            f"colour shift inside: dE2000 {audit['delta_e_mean']:.2f} mean, {audit['delta_e_p95']:.2f} 95th pct."
-        )
+        facts.extend(_audit_facts(audit))
     seconds = line.get("seconds") or {}
     if seconds:
         facts.append(f"finder: {line.get('finder')}")
     facts.extend(f"note: {note}" for note in line.get("notes") or [])
     return [fact for fact in facts if fact]
+
+
+def _audit_facts(audit: Mapping[str, Any]) -> list[str]:
+    if audit.get("changed_inside") is not None:
+        return [f"audit: {audit['changed_inside']} pixels changed inside the product"]
+    return [
+        f"audit: {audit['changed_outside']} pixels changed outside the mask",
+        f"colour shift inside: dE2000 {audit['delta_e_mean']:.2f} mean, {audit['delta_e_p95']:.2f} 95th pct.",
+    ]
 
 
 def _sheet(rows: Sequence[_Row], total: int, title: str, side: int) -> Image.Image:

@@ -73,7 +73,7 @@ def engines_for(
     if dry_run:
         return None
     if not webuis:
-        return [LocalEngine(load_enhancer(request.engine))]
+        return [LocalEngine(load_enhancer(request.running_engine))]
     from lib_prodshot.jobs.workers.webuis import check_same_checkpoint, check_unique, connect
 
     check_unique(webuis)

@@ -117,9 +117,14 @@ _DETECTION = _object(
         "area": _COUNT,
     }
 )
-_AUDIT = _object(
+_ENHANCE_AUDIT = _object(
     {"changed_outside": _COUNT, "max_difference_outside": _COUNT, "delta_e_mean": _NUMBER, "delta_e_p95": _NUMBER}
 )
+_PACKSHOT_AUDIT = _object(
+    {"changed_inside": _COUNT, "inner_pixels": _COUNT, "compared_with": _TEXT},
+    {"changed_outside": {"type": "integer", "nullable": True, "description": "null: it does not apply"}},
+)
+_AUDIT: Schema = {"anyOf": [_ENHANCE_AUDIT, _PACKSHOT_AUDIT]}
 _OUTCOME = _object(
     {
         "file": _TEXT,

@@ -42,8 +42,8 @@ def host_pool(host: Host, request: Request, dry_run: bool) -> LocalPool:
 def _engines(host: Host, request: Request, dry_run: bool) -> Sequence[Engine] | None:
     if dry_run:
         return None
-    if request.engine != "inpaint":
-        return [LocalEngine(load_enhancer(request.engine))]
+    if request.running_engine != "inpaint":
+        return [LocalEngine(load_enhancer(request.running_engine))]
     host.inpainting_backend().check(request.sampler, request.scheduler, request.checkpoint)
     return [HostEngine(host)]
 

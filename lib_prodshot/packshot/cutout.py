@@ -1,0 +1,105 @@
+"""A product cut out of its picture: how much each pixel belongs to it, and its colours free of the old ground."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lib_prodshot.bounds import bounding_box
+
+if TYPE_CHECKING:
+    from lib_prodshot.pictures import LoadedPicture
+
+Rgb = npt.NDArray[np.uint8]
+"""H×W×3 RGB."""
+
+Grey = npt.NDArray[np.uint8]
+"""H×W."""
+
+Alpha = npt.NDArray[np.float32]
+"""H×W, 0..1: the product's share of each pixel."""
+
+_RGB_MODES = ("RGB", "RGBA", "P", "RGBa", "RGB;16", "RGBA;16", "RGBa;16")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a packshot is made of: 8-bit RGB (H×W×3), and the profile that says what its numbers mean (None: sRGB)."""
+
+    rgb: Rgb
+    icc: bytes | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CutOut:
+    """A product without its ground, all in one geometry: its picture's own at first, the frame's when it is placed.
+
+    `picture` are the colours it was cut from (H×W×3 uint8), `alpha` its share of each pixel (H×W float32 in 0..1),
+    `foreground` its own colours (H×W×3 uint8; `picture` itself where alpha is exactly 1, of no meaning where it is 0),
+    `band` is 255 (H×W uint8) where alpha was estimated and not given by the mask.
+    """
+
+    picture: Rgb
+    alpha: Alpha
+    foreground: Rgb
+    band: Grey
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """x, y, width and height of all that is not wholly transparent; 0, 0, 0, 0 of nothing."""
+        return bounding_box(np.greater(self.alpha, 0).view(np.uint8))
+
+
+def source_of(loaded: LoadedPicture) -> Source:
+    """The picture's 8-bit RGB samples with their profile; sRGB where they are no RGB (grey, CMYK) or a profile cannot
+    say what they mean (HDR, code points)."""
+    notes = ("16-bit samples were taken as 8-bit ones for the packshot",) if loaded.native.dtype == np.uint16 else ()
+    if loaded.mode in _RGB_MODES and loaded.space is None:
+        return Source(loaded.rgb, loaded.metadata.icc, notes)
+    return Source(loaded.in_srgb(), None, notes)
+
+
+def hard_alpha(mask: Grey) -> Alpha:
+    """1 inside an H×W mask (0 or 255), 0 outside."""
+    return np.asarray(mask > 0, np.float32)
+
+
+def feather_alpha(mask: Grey, sigma: float) -> Alpha:
+    """The mask (H×W, 0 or 255) blurred by a Gaussian of `sigma` pixels; exactly 0 and 1 from 2.5 sigma off its edge."""
+    reach = int(2.5 * sigma + 0.5)
+    if not reach:
+        return hard_alpha(mask)
+    size = 2 * reach + 1
+    # of whole levels: a float sum of equal values might be not exactly 0 or 1
+    blurred = cv2.GaussianBlur(mask, (size, size), sigma)
+    return np.asarray(blurred / np.float32(255), np.float32)
+
+
+def by_blur(rgb: Rgb, mask: Grey, sigma: float) -> CutOut:
+    """Cut a picture (H×W×3) along a mask (H×W, 0 or 255), its edge blurred by `sigma` pixels; colours as they are."""
+    alpha = feather_alpha(mask, sigma)
+    band = np.where((alpha > 0) & (alpha < 1), np.uint8(255), np.uint8(0))
+    return CutOut(rgb, alpha, rgb, band)
+
+
+def levels(alpha: Alpha) -> Grey:
+    """Alpha in 0..1 as levels 0..255, rounded; 255 where it is exactly 1 and nowhere else, 0 likewise."""
+    rounded = np.clip(np.rint(alpha * 255), 1, 254)
+    return np.where(alpha <= 0, 0, np.where(alpha >= 1, 255, rounded)).astype(np.uint8)
+
+
+_SIDES = ("top", "bottom", "left", "right")
+
+
+def edge_notes(alpha: Alpha) -> tuple[str, ...]:
+    """A sentence where the product (H×W alpha) touches the picture's border: what lies beyond is not invented."""
+    borders = (alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1])
+    touched = [side for side, border in zip(_SIDES, borders) if (border > 0.5).any()]
+    if not touched:
+        return ()
+    return (f"the product touches the picture's edge ({', '.join(touched)}) and is cut off there",)

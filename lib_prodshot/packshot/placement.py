@@ -1,0 +1,92 @@
+"""Where a picture lies in the frame of its packshot, and how what belongs to it gets there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lib_prodshot.packshot.cutout import Alpha, CutOut, Grey
+
+Layer = npt.NDArray[Any]
+"""H×W or H×W×channels, uint8 or float32."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A frame of `width` × `height` pixels; the picture, scaled by `scale`, has its top left corner at `left`, `top`
+    (perhaps outside the frame). At scale 1 every pixel keeps its value."""
+
+    width: int
+    height: int
+    scale: float = 1.0
+    left: int = 0
+    top: int = 0
+
+    @property
+    def is_resampled(self) -> bool:
+        """Whether pixels get new values."""
+        return self.scale != 1.0
+
+    def scaled(self, layer: Layer) -> Layer:
+        """The layer at this scale: the mean of the covered area where it shrinks, cubic where it grows."""
+        if not self.is_resampled:
+            return layer
+        height, width = layer.shape[:2]
+        size = (max(1, round(width * self.scale)), max(1, round(height * self.scale)))
+        how = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_CUBIC
+        return np.asarray(cv2.resize(layer, size, interpolation=how))
+
+    def pasted(self, layer: Layer, fill: float = 0) -> Layer:
+        """A layer that is scaled already in the frame, with `fill` around it."""
+        if self.left == self.top == 0 and layer.shape[:2] == (self.height, self.width):
+            return layer
+        frame = np.full((self.height, self.width, *layer.shape[2:]), fill, layer.dtype)
+        height, width = layer.shape[:2]
+        x0, y0 = max(self.left, 0), max(self.top, 0)
+        x1, y1 = min(self.left + width, self.width), min(self.top + height, self.height)
+        if x0 < x1 and y0 < y1:
+            frame[y0:y1, x0:x1] = layer[y0 - self.top : y1 - self.top, x0 - self.left : x1 - self.left]
+        return frame
+
+    def placed(self, layer: Layer, fill: float = 0) -> Layer:
+        """A layer of the picture in the frame, with `fill` around it."""
+        return self.pasted(self.scaled(layer), fill)
+
+    def placed_cutout(self, cutout: CutOut) -> CutOut:
+        """The product in the frame. Colours are scaled weighted by alpha, so that transparent pixels add none."""
+        if not self.is_resampled:
+            return CutOut(*(self.pasted(layer) for layer in _layers(cutout)))
+        alpha = np.clip(self.scaled(cutout.alpha), 0, 1)
+        weighted = self.scaled(cutout.foreground * cutout.alpha[..., None])
+        colours = weighted / np.maximum(alpha, 1 / 1024)[..., None]
+        # a pixel of weight 1 alone is exactly the picture resampled, which the audit counts
+        whole = self.scaled_whole(cutout.alpha)
+        picture = self.scaled(cutout.picture)
+        foreground = np.clip(np.rint(colours), 0, 255).astype(np.uint8)
+        foreground[whole] = picture[whole]
+        alpha = np.where(whole, np.float32(1), np.minimum(alpha, np.float32(254.5 / 255))).astype(np.float32)
+        band = self.scaled(cutout.band)
+        return CutOut(*(self.pasted(layer) for layer in (picture, alpha, foreground, band)))
+
+    def scaled_whole(self, alpha: Alpha) -> npt.NDArray[np.bool_]:
+        """H×W of the scaled picture: where every pixel that its value is made of has alpha exactly 1."""
+        whole = np.asarray(alpha == 1, np.uint8)
+        if not self.is_resampled:
+            return whole.view(np.bool_)
+        # cubic interpolation reaches two pixels far; the area mean one beyond the pixels it wholly covers
+        reach = 5 if self.scale > 1 else 3
+        eroded = cv2.erode(whole, np.ones((reach, reach), np.uint8), borderType=cv2.BORDER_REPLICATE)
+        return np.asarray(self.scaled(eroded.astype(np.float32)) > 1 - 1e-4)
+
+
+def identity(height: int, width: int) -> Placement:
+    """The frame is the picture."""
+    return Placement(width, height)
+
+
+def _layers(cutout: CutOut) -> tuple[Layer, Alpha, Layer, Grey]:
+    return cutout.picture, cutout.alpha, cutout.foreground, cutout.band

@@ -1,0 +1,91 @@
+"""The step that lays the product and its shadow on a ground: the last of a packshot, whose result it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lib_prodshot.errors import EnhanceError, FieldProblem
+from lib_prodshot.schema import setting
+from lib_prodshot.steps.interface import State, Step, StepSettings
+
+if TYPE_CHECKING:
+    from lib_prodshot.outcome import PackshotAudit
+    from lib_prodshot.packshot.cutout import Rgb
+
+
+class GroundSettings(StepSettings):
+    """What the product stands on."""
+
+    ground: str = setting(
+        "white",
+        section="packshot",
+        choices=("transparent", "white", "colour"),
+        help="What the product stands on: nothing (transparent), pure white, or one colour.",
+        named_only=True,
+    )
+    ground_colour: str = setting(
+        "#f2f2f2",
+        section="packshot",
+        help="With ground 'colour': #rrggbb or a CSS name.",
+        example="#f2f2f2",
+        named_only=True,
+    )
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
+        """A colour that is none."""
+        yield from colour_problems(values, "ground_colour")
+
+
+def colour_problems(values: Mapping[str, Any], field: str) -> Iterator[FieldProblem]:
+    """The problem of a field that must be a colour and is none."""
+    from lib_prodshot.packshot.colours import parse_colour
+
+    if field not in values:
+        return
+    try:
+        parse_colour(values[field])
+    except ValueError:
+        yield FieldProblem(field, f"{values[field]!r} is not a colour", "#rrggbb or a CSS name such as 'ivory'")
+
+
+class ComposeStep(Step[GroundSettings]):
+    """Lay the product over its shadow over the ground, in the frame, and count whether its inner pixels are kept."""
+
+    id = "compose"
+    settings = GroundSettings
+    tab = "Packshot"
+    prefix = ""
+    make = "packshot"
+
+    def run(self, state: State) -> State:
+        """Figures: `width` and `height` of the packshot. Raises `EnhanceError` where an inner pixel would change."""
+        from lib_prodshot.packshot import composite
+
+        assert state.cutout is not None and state.placement is not None and state.source is not None
+        placed = state.placement.placed_cutout(state.cutout)
+        composed = composite.compose(placed, self._ground(state), state.shadow)
+        outcome = state.outcome
+        outcome.result = composite.as_picture(composed, state.source.icc)
+        outcome.picture = outcome.result.rgb
+        outcome.audit = composite.audit(composed, state.placement, state.cutout)
+        _refuse_change(outcome.audit)
+        return replace(state, figures={"width": state.placement.width, "height": state.placement.height})
+
+    def _ground(self, state: State) -> Rgb | None:
+        from lib_prodshot.packshot import grounds
+        from lib_prodshot.packshot.colours import parse_colour
+
+        assert state.placement is not None
+        options = self.options(state.request)
+        if options.ground == "transparent":
+            return None
+        colour = (255, 255, 255) if options.ground == "white" else parse_colour(options.ground_colour)
+        return grounds.plain(state.placement.height, state.placement.width, colour)
+
+
+def _refuse_change(audit: PackshotAudit) -> None:
+    if audit.changed_inside:
+        raise EnhanceError(f"{audit.changed_inside} pixels inside the product would have changed; nothing was written")
