@@ -290,7 +290,7 @@ def test_what_lacks_is_said_and_can_be_fetched(
 
 
 def test_what_nobody_foresaw_is_said(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_view, "report", lambda _: [][0])
+    monkeypatch.setattr(training_view, "check_result", lambda _: [][0])
     monkeypatch.setattr(training_page.training_check, "run_check", lambda *_: None)
     assert "nobody foresaw" in training_page._check(*form())
     assert issubclass(TrainerMissing, ProdshotError)
