@@ -9,7 +9,7 @@ from typing import Any
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.training.recipe import files as recipe_files
 from lib_prodshot.training.recipe.presets import PRESETS
-from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe
+from lib_prodshot.training.recipe.recipe import SECTIONS, SETTINGS, Recipe
 from lib_prodshot.training.recipe.settings import RecipeSetting
 
 _SHORT = {"activation_tag": ("--tag",), "pretrained_model_name_or_path": ("--model",)}
@@ -23,7 +23,7 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--extra", action="append", default=[], metavar="NAME=VALUE", help="another option of sd-scripts, as in TOML"
     )
-    for section in recipe_files.SECTIONS:
+    for section in SECTIONS:
         group = parser.add_argument_group(section)
         for known in SETTINGS:
             if known.section == section:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.training.recipe.presets import preset
-from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe, resolve_paths
+from lib_prodshot.training.recipe.recipe import SECTIONS, SETTINGS, Recipe, resolve_paths
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -102,6 +102,3 @@ def to_text(recipe: Recipe) -> str:
         lines.append(tomli_w.dumps({known.name: values[known.name]}).rstrip("\n"))
     tables: dict[str, Any] = {name: values[name] for name in ("subsets", "extra") if name in values}
     return "\n".join([*lines[1:], "", tomli_w.dumps(tables)]).rstrip("\n") + "\n"
-
-
-SECTIONS = ("dataset", "model", "network", "optimizer", "training", "saving", "samples", "machines")

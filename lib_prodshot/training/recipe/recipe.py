@@ -10,11 +10,12 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.training.recipe.settings import RecipeSetting, check_values, setting, settings_of, unknown_name
+from lib_prodshot.training.recipe.settings import RecipeSetting, check_values, setting, settings_of
 
 INVALID_NAME = re.compile(r"[\s.()\[\]{}\"'\\/:<>|?*\x00-\x1f]")
 """What an output name may not hold: the notebook's rule (spaces, dots, quotes, brackets, slashes), and what a file
@@ -24,209 +25,154 @@ SMALL_RESOLUTION = 640
 """Up to this resolution the seed's buckets run from 256 to 1024 pixels, above it from 320 to 1280."""
 
 OPTIMIZERS = (
-    "AdamW8bit",
-    "AdamW",
-    "PagedAdamW8bit",
-    "Lion",
-    "Lion8bit",
-    "PagedLion8bit",
-    "Prodigy",
-    "AdaFactor",
-    "SGDNesterov",
-    "SGDNesterov8bit",
+    *("AdamW8bit", "AdamW", "PagedAdamW8bit", "Lion", "Lion8bit", "PagedLion8bit", "Prodigy", "AdaFactor"),
+    *("SGDNesterov", "SGDNesterov8bit"),
 )
 SCHEDULERS = ("cosine_with_restarts", "cosine", "linear", "polynomial", "constant", "constant_with_warmup")
 SAMPLERS = ("ddim", "euler", "euler_a", "heun", "dpmsolver", "dpmsolver++", "dpm_2", "dpm_2_a", "pndm", "lms")
 
+SECTIONS = ("dataset", "model", "network", "optimizer", "training", "saving", "samples", "machines")
+"""The groups of settings, in the order in which they are shown."""
+
+_dataset, _model, _network, _optimizer, _training, _saving, _samples, _machines = (
+    partial(setting, section=name) for name in SECTIONS
+)
+
 
 @dataclass(frozen=True)
 class Subset:
-    """One folder of photographs. Regularisation pictures (`is_reg`) are repeated until they balance the others."""
+    """One folder of photographs."""
 
     image_dir: str
     num_repeats: int = 6
-    is_reg: bool = False
-    class_tokens: str = ""
+    is_reg: bool = _dataset(False, help="Regularisation pictures, repeated until they balance the others.")
+    class_tokens: str = _dataset("", help="The caption of photographs that have none.")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """One training run. Immutable; make it with `Recipe.of`, which refuses unknown names and wrong values."""
 
-    output_name: str = setting(
+    output_name: str = _saving(
         "",
-        section="saving",
         required=True,
         help="Name of the LoRA: NAME-01.safetensors and so on; no spaces, dots, quotes, brackets or slashes.",
     )
-    image_dir: str = setting(
+    image_dir: str = _dataset("", path=True, required=True, label="Folder", help="Folder of photographs and captions.")
+    pretrained_model_name_or_path: str = _model(
         "",
-        section="dataset",
-        path=True,
-        required=True,
-        label="Folder",
-        help="Folder of photographs and captions.",
-    )
-    pretrained_model_name_or_path: str = setting(
-        "",
-        section="model",
         path=True,
         required=True,
         label="Checkpoint",
         help="Checkpoint to train on: a Stable Diffusion 1.x or 2.x file or a diffusers folder (the seed: SD 1.5).",
     )
-    activation_tag: str = setting(
-        "", section="dataset", help="The word that calls the LoRA, first in every caption; several with commas."
+    activation_tag: str = _dataset(
+        "", help="The word that calls the LoRA, first in every caption; several with commas."
     )
-    num_repeats: int = setting(
-        6, section="dataset", span=(1, 1000, 1), label="Repeats", help="How often each photograph is used an epoch."
+    num_repeats: int = _dataset(
+        6, span=(1, 1000, 1), label="Repeats", help="How often each photograph is used an epoch."
     )
-    max_train_epochs: int = setting(
-        10, section="training", span=(1, 1000, 1), label="Epochs", help="How many epochs to train."
+    max_train_epochs: int = _training(10, span=(1, 1000, 1), label="Epochs", help="How many epochs to train.")
+    train_batch_size: int = _training(
+        2, span=(1, 64, 1), label="Batch size", help="Photographs a step. Larger is faster and needs more memory."
     )
-    train_batch_size: int = setting(
-        2,
-        section="training",
-        span=(1, 64, 1),
-        label="Batch size",
-        help="Photographs a step. Larger is faster and needs more memory.",
-    )
-    resolution: int = setting(
-        768,
-        section="dataset",
-        span=(64, 2048, 64),
-        unit="pixels",
-        help="Training size: side of the square of same area.",
+    resolution: int = _dataset(
+        768, span=(64, 2048, 64), unit="pixels", help="Training size: side of the square of same area."
     )
 
-    output_dir: str = setting(
-        "prodshot-training", section="saving", path=True, help="Runs are kept here, each in a folder of its name."
+    output_dir: str = _saving("prodshot-training", path=True, help="Runs are kept here, each in a folder of its name.")
+    save_every_n_epochs: int = _saving(1, span=(1, 1000, 1), help="Keep a LoRA every so many epochs.")
+    save_last_n_epochs: int = _saving(10, span=(1, 1000, 1), help="Keep only the last so many LoRAs.")
+    save_last_n_epochs_state: int = _saving(
+        2, span=(1, 100, 1), help="Keep the last so many states to resume from (some 110 MB each)."
     )
-    save_every_n_epochs: int = setting(1, section="saving", span=(1, 1000, 1), help="Keep a LoRA every so many epochs.")
-    save_last_n_epochs: int = setting(10, section="saving", span=(1, 1000, 1), help="Keep only the last so many LoRAs.")
-    save_last_n_epochs_state: int = setting(
-        2, section="saving", span=(1, 100, 1), help="Keep the last so many states to resume from (some 110 MB each)."
-    )
-    save_precision: str = setting(
-        "fp16", section="saving", choices=("fp16", "bf16", "float"), help="Number format of the saved LoRA."
-    )
+    save_precision: str = _saving("fp16", choices=("fp16", "bf16", "float"), help="Number format of the saved LoRA.")
 
-    shuffle_caption: bool = setting(True, section="dataset", help="Shuffle the parts of a caption between the commas.")
-    keep_tokens: int = setting(
-        1,
-        section="dataset",
-        span=(0, 20, 1),
-        help="This many first parts of a caption stay in place: the activation tag.",
+    shuffle_caption: bool = _dataset(True, help="Shuffle the parts of a caption between the commas.")
+    keep_tokens: int = _dataset(
+        1, span=(0, 20, 1), help="This many first parts of a caption stay in place: the activation tag."
     )
-    flip_aug: bool = setting(False, section="dataset", help="Also use mirrored photographs; not where writing shows.")
-    caption_extension: str = setting(
-        ".txt", section="dataset", help="Captions are files of the photograph's name with this."
+    flip_aug: bool = _dataset(False, help="Also use mirrored photographs; not where writing shows.")
+    caption_extension: str = _dataset(".txt", help="Captions are files of the photograph's name with this.")
+    enable_bucket: bool = _dataset(True, help="Group photographs by shape instead of cropping squares.")
+    bucket_reso_steps: int = _dataset(64, span=(64, 256, 64), unit="pixels", help="Bucket sides are multiples of this.")
+    bucket_no_upscale: bool = _dataset(False, help="Never enlarge a photograph to fill its bucket.")
+    min_bucket_reso: int = _dataset(
+        0, span=(0, 2048, 64), unit="pixels", help="Shortest bucket side; 0: 320 (256 up to 640)."
     )
-    enable_bucket: bool = setting(
-        True, section="dataset", help="Group photographs by shape instead of cropping squares."
+    max_bucket_reso: int = _dataset(
+        0, span=(0, 4096, 64), unit="pixels", help="Longest bucket side; 0: 1280 (1024 up to 640)."
     )
-    bucket_reso_steps: int = setting(
-        64, section="dataset", span=(64, 256, 64), unit="pixels", help="Bucket sides are multiples of this."
-    )
-    bucket_no_upscale: bool = setting(False, section="dataset", help="Never enlarge a photograph to fill its bucket.")
-    min_bucket_reso: int = setting(
-        0, section="dataset", span=(0, 2048, 64), unit="pixels", help="Shortest bucket side; 0: 320 (256 up to 640)."
-    )
-    max_bucket_reso: int = setting(
-        0, section="dataset", span=(0, 4096, 64), unit="pixels", help="Longest bucket side; 0: 1280 (1024 up to 640)."
-    )
-    cache_latents: bool = setting(True, section="dataset", help="Encode each photograph once before training.")
-    prior_loss_weight: float = setting(
-        1.0, section="dataset", span=(0, 10, 0.1), help="Weight of regularisation pictures."
-    )
+    cache_latents: bool = _dataset(True, help="Encode each photograph once before training.")
+    prior_loss_weight: float = _dataset(1.0, span=(0, 10, 0.1), help="Weight of regularisation pictures.")
 
-    vae: str = setting("", section="model", path=True, help="Another VAE than the checkpoint's own; empty: its own.")
-    v2: bool = setting(False, section="model", help="The checkpoint is a Stable Diffusion 2.x.")
-    v_parameterization: bool = setting(False, section="model", help="The checkpoint predicts v (2.x at 768 pixels).")
-    tokenizer_cache_dir: str = setting(
-        "", section="model", path=True, help="Folder with openai_clip-vit-large-patch14, to train without a network."
+    vae: str = _model("", path=True, help="Another VAE than the checkpoint's own; empty: its own.")
+    v2: bool = _model(False, help="The checkpoint is a Stable Diffusion 2.x.")
+    v_parameterization: bool = _model(False, help="The checkpoint predicts v (2.x at 768 pixels).")
+    tokenizer_cache_dir: str = _model(
+        "", path=True, help="Folder with openai_clip-vit-large-patch14, to train without a network."
     )
-    clip_skip: int = setting(
-        2, section="model", span=(0, 12, 1), help="Use the text encoder's output of this layer from the end; 0: last."
+    clip_skip: int = _model(
+        2, span=(0, 12, 1), help="Use the text encoder's output of this layer from the end; 0: last."
     )
-    max_token_length: int = setting(225, section="model", span=(75, 225, 75), unit="tokens", help="Longest caption.")
+    max_token_length: int = _model(225, span=(75, 225, 75), unit="tokens", help="Longest caption.")
 
-    network_module: str = setting(
-        "networks.lora", section="network", choices=("networks.lora",), help="Kind of network."
+    network_module: str = _network("networks.lora", choices=("networks.lora",), help="Kind of network.")
+    network_dim: int = _network(16, span=(1, 1024, 1), help="Rank of the LoRA.")
+    network_alpha: float = _network(8.0, span=(0.01, 1024, 1), help="Scale of the LoRA: alpha / rank.")
+    network_args: tuple[str, ...] = _network(
+        (), many=True, help="More for the network, 'conv_dim=8' and 'conv_alpha=4' for a LoCon."
     )
-    network_dim: int = setting(16, section="network", span=(1, 1024, 1), help="Rank of the LoRA.")
-    network_alpha: float = setting(
-        8.0, section="network", span=(0.01, 1024, 1), help="Scale of the LoRA: alpha / rank."
-    )
-    network_args: tuple[str, ...] = setting(
-        (), section="network", many=True, help="More for the network, 'conv_dim=8' and 'conv_alpha=4' for a LoCon."
-    )
-    network_weights: str = setting("", section="network", path=True, help="Start from this LoRA.")
+    network_weights: str = _network("", path=True, help="Start from this LoRA.")
 
-    unet_lr: float = setting(
-        2e-4,
-        section="optimizer",
-        span=(0, 10, 1e-5),
-        label="U-Net learning rate",
-        help="Learning rate of the U-Net; 0: it is not trained.",
+    unet_lr: float = _optimizer(
+        2e-4, span=(0, 10, 1e-5), label="U-Net learning rate", help="Learning rate of the U-Net; 0: it is not trained."
     )
-    text_encoder_lr: float = setting(
+    text_encoder_lr: float = _optimizer(
         4e-5,
-        section="optimizer",
         span=(0, 10, 1e-5),
         label="Text encoder learning rate",
         help="Learning rate of the text encoder; 0: it is not trained.",
     )
-    optimizer_type: str = setting("AdamW8bit", section="optimizer", choices=OPTIMIZERS, help="Optimizer.")
-    optimizer_args: tuple[str, ...] = setting(
-        (), section="optimizer", many=True, help="More for it, 'weight_decay=0.01'."
-    )
-    lr_scheduler: str = setting(
-        "cosine_with_restarts", section="optimizer", choices=SCHEDULERS, help="How the learning rate changes."
-    )
-    lr_scheduler_num_cycles: int = setting(
-        3, section="optimizer", span=(1, 100, 1), help="Cycles of cosine_with_restarts."
-    )
-    lr_scheduler_power: float = setting(1.0, section="optimizer", span=(0.1, 10, 0.1), help="Power of polynomial.")
-    lr_warmup_ratio: float = setting(
-        0.05, section="optimizer", span=(0, 0.5, 0.01), help="Share of the steps to warm up."
-    )
-    min_snr_gamma: float = setting(5.0, section="optimizer", span=(0, 20, 0.5), help="Min-SNR weighting; 0: off.")
-    noise_offset: float = setting(0.0, section="optimizer", span=(0, 1, 0.01), help="Noise offset; 0: off.")
-    weighted_captions: bool = setting(False, section="dataset", help="Read (word:1.2) in captions as weights.")
+    optimizer_type: str = _optimizer("AdamW8bit", choices=OPTIMIZERS, help="Optimizer.")
+    optimizer_args: tuple[str, ...] = _optimizer((), many=True, help="More for it, 'weight_decay=0.01'.")
+    lr_scheduler: str = _optimizer("cosine_with_restarts", choices=SCHEDULERS, help="How the learning rate changes.")
+    lr_scheduler_num_cycles: int = _optimizer(3, span=(1, 100, 1), help="Cycles of cosine_with_restarts.")
+    lr_scheduler_power: float = _optimizer(1.0, span=(0.1, 10, 0.1), help="Power of polynomial.")
+    lr_warmup_ratio: float = _optimizer(0.05, span=(0, 0.5, 0.01), help="Share of the steps to warm up.")
+    min_snr_gamma: float = _optimizer(5.0, span=(0, 20, 0.5), help="Min-SNR weighting; 0: off.")
+    noise_offset: float = _optimizer(0.0, span=(0, 1, 0.01), help="Noise offset; 0: off.")
+    weighted_captions: bool = _dataset(False, help="Read (word:1.2) in captions as weights.")
 
-    gradient_accumulation_steps: int = setting(
-        1, section="training", span=(1, 64, 1), help="Batches gathered into one step: a larger batch in less memory."
+    gradient_accumulation_steps: int = _training(
+        1, span=(1, 64, 1), help="Batches gathered into one step: a larger batch in less memory."
     )
-    gradient_checkpointing: bool = setting(False, section="training", help="Save memory, some 30 % slower.")
-    mixed_precision: str = setting("fp16", section="training", choices=("fp16", "bf16", "no"), help="Number format.")
-    attention: str = setting(
+    gradient_checkpointing: bool = _training(False, help="Save memory, some 30 % slower.")
+    mixed_precision: str = _training("fp16", choices=("fp16", "bf16", "no"), help="Number format.")
+    attention: str = _training(
         "sdpa",
-        section="training",
         choices=("sdpa", "xformers", "plain"),
         help="Attention: sdpa is PyTorch's own, as sparing as xformers and nothing more to install.",
     )
-    seed: int = setting(42, section="training", span=(0, 2**32 - 1, 1), help="Seed of the run.")
-    lowram: bool = setting(True, section="training", help="Load the model straight onto the GPU, past the main memory.")
-    max_data_loader_n_workers: int = setting(
-        8, section="training", span=(0, 64, 1), help="Processes that read pictures."
-    )
-    persistent_data_loader_workers: bool = setting(True, section="training", help="Keep them from epoch to epoch.")
+    seed: int = _training(42, span=(0, 2**32 - 1, 1), help="Seed of the run.")
+    lowram: bool = _training(True, help="Load the model straight onto the GPU, past the main memory.")
+    max_data_loader_n_workers: int = _training(8, span=(0, 64, 1), help="Processes that read pictures.")
+    persistent_data_loader_workers: bool = _training(True, help="Keep them from epoch to epoch.")
 
-    sample_prompts: tuple[str, ...] = setting(
-        (), section="samples", many=True, help="Make these pictures as training goes ('bag --w 512 --h 512 --d 42')."
+    sample_prompts: tuple[str, ...] = _samples(
+        (), many=True, help="Make these pictures as training goes ('bag --w 512 --h 512 --d 42')."
     )
-    sample_every_n_epochs: int = setting(1, section="samples", span=(1, 1000, 1), help="Every so many epochs.")
-    sample_sampler: str = setting("ddim", section="samples", choices=SAMPLERS, help="Sampler of the sample pictures.")
+    sample_every_n_epochs: int = _samples(1, span=(1, 1000, 1), help="Every so many epochs.")
+    sample_sampler: str = _samples("ddim", choices=SAMPLERS, help="Sampler of the sample pictures.")
 
-    processes: int = setting(1, section="machines", span=(1, 64, 1), help="GPUs in all, over all machines.")
-    machines: int = setting(1, section="machines", span=(1, 64, 1), help="Machines that train together.")
-    machine_rank: int = setting(0, section="machines", span=(0, 63, 1), help="Which of them this one is; 0 leads.")
-    main_process_ip: str = setting("", section="machines", help="Address of the machine that leads.")
-    main_process_port: int = setting(0, section="machines", span=(0, 65535, 1), help="Its port; 0: accelerate chooses.")
-    num_cpu_threads_per_process: int = setting(1, section="machines", span=(1, 256, 1), help="Threads a process.")
-    step_limit: int = setting(
-        10_000, section="training", span=(0, 1_000_000, 1), help="Refuse longer runs (a slip of the pen); 0: no limit."
+    processes: int = _machines(1, span=(1, 64, 1), help="GPUs in all, over all machines.")
+    machines: int = _machines(1, span=(1, 64, 1), help="Machines that train together.")
+    machine_rank: int = _machines(0, span=(0, 63, 1), help="Which of them this one is; 0 leads.")
+    main_process_ip: str = _machines("", help="Address of the machine that leads.")
+    main_process_port: int = _machines(0, span=(0, 65535, 1), help="Its port; 0: accelerate chooses.")
+    num_cpu_threads_per_process: int = _machines(1, span=(1, 256, 1), help="Threads a process.")
+    step_limit: int = _training(
+        10_000, span=(0, 1_000_000, 1), help="Refuse longer runs (a slip of the pen); 0: no limit."
     )
 
     subsets: tuple[Subset, ...] = ()
@@ -383,7 +329,7 @@ def _resolve_subset(table: Any, folder: Path) -> Any:
     return {**table, "image_dir": _resolve(folder, table["image_dir"])}
 
 
-_SUBSET_SETTINGS = {one.name: one for one in SETTINGS if one.name in ("image_dir", "num_repeats")}
+_SUBSET_SETTINGS = (setting_named("image_dir"), setting_named("num_repeats"), *settings_of(Subset))
 
 
 def _read_subsets(tables: Any) -> tuple[tuple[Subset, ...], list[FieldProblem]]:
@@ -401,14 +347,7 @@ def _read_subsets(tables: Any) -> tuple[tuple[Subset, ...], list[FieldProblem]]:
 
 
 def _subset_problems(values: Mapping[str, Any]) -> list[FieldProblem]:
-    known = [one.name for one in dataclasses.fields(Subset)]
-    problems = [unknown_name(name, known) for name in values if name not in known]
-    numbers = {name: values[name] for name in _SUBSET_SETTINGS if name in values}
-    problems += check_values(tuple(_SUBSET_SETTINGS.values()), numbers)[1]
+    _, problems = check_values(_SUBSET_SETTINGS, values)
     if not values.get("image_dir"):
         problems.append(FieldProblem("image_dir", "is not set"))
-    if not isinstance(values.get("is_reg", False), bool):
-        problems.append(FieldProblem("is_reg", f"{values['is_reg']!r} is neither true nor false"))
-    if not isinstance(values.get("class_tokens", ""), str):
-        problems.append(FieldProblem("class_tokens", f"{values['class_tokens']!r} is not text"))
     return problems

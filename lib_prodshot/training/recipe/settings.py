@@ -45,34 +45,32 @@ def setting(
     """Declare one setting of a recipe as a dataclass field. `span` is minimum, maximum and step; `label` need only be
     given where it is not the field's name in words."""
     minimum, maximum, step = span or (None, None, None)
-    described = {
-        "kind": kind_of(default, choices),
-        "help": help,
-        "section": section,
-        "minimum": minimum,
-        "maximum": maximum,
-        "step": step,
-        "choices": tuple(choices),
-        "unit": unit,
-        "many": many,
-        "path": path,
-        "required": required,
-        "label": label,
-    }
-    return dataclasses.field(default=default, metadata={"setting": described})
+    known = RecipeSetting(
+        name="",
+        kind=kind_of(default, choices),
+        default=default,
+        label=label,
+        help=help,
+        section=section,
+        infotext="",
+        minimum=minimum,
+        maximum=maximum,
+        step=step,
+        choices=tuple(choices),
+        unit=unit,
+        many=many,
+        path=path,
+        required=required,
+    )
+    return dataclasses.field(default=default, metadata={"setting": known})
 
 
 def settings_of(recipe: type) -> tuple[RecipeSetting, ...]:
     """The declared settings of a recipe class, in their order."""
     return tuple(
-        RecipeSetting(
-            name=field.name,
-            default=field.default,
-            infotext="",
-            **{**described, "label": described["label"] or field.name.replace("_", " ").capitalize()},
-        )
+        dataclasses.replace(known, name=field.name, label=known.label or field.name.replace("_", " ").capitalize())
         for field in dataclasses.fields(recipe)
-        if (described := field.metadata.get("setting"))
+        if (known := field.metadata.get("setting"))
     )
 
 

@@ -11,7 +11,7 @@ from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
 from lib_prodshot.training.recipe import files as recipe_files
 from lib_prodshot.training.recipe.presets import PRESETS
-from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe, setting_named
+from lib_prodshot.training.recipe.recipe import SECTIONS, SETTINGS, Recipe, setting_named
 from lib_prodshot.training.recipe.settings import RecipeSetting
 from lib_prodshot.webui.gradio_compat import unsaved
 from lib_prodshot.webui.panel import fields
@@ -70,7 +70,7 @@ class Form:
 
     def draw_rest(self) -> None:
         """All others, by section, and what only TOML can say."""
-        for section in recipe_files.SECTIONS:
+        for section in SECTIONS:
             rest = [known for known in SETTINGS if known.section == section and known.name not in _OPEN]
             if rest:
                 with gr.Accordion(section.capitalize(), open=False, elem_id=elem_id(f"fold_{section}")):
