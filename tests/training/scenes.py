@@ -25,7 +25,8 @@ from tests.training.trainers import tiny_model, tiny_trainer
 
 RECORDED = Path(__file__).parent / "recorded" / "scenes.json"
 
-_READ = (progress._EPOCH, progress._BATCHES, progress._ACCUMULATED, progress._TOTAL, progress._SAVED)
+_READ = (progress._EPOCH, progress._TOTAL, progress._SAVED)
+_COUNTS = re.compile(r"^(?:num batches per epoch\b.*?: \d+|gradient accumulation steps\b.*?= \d+)$")
 _STAGES = tuple(words for words, _ in progress._STAGE_OF)
 _ENDS = re.compile(r"^(?:No data found|AssertionError|UnicodeDecodeError|OSError: image file is truncated)")
 _PATH = re.compile(r"/\S*/")
@@ -49,7 +50,7 @@ def telling(said: list[str]) -> tuple[str, ...]:
         end = _ENDS.match(line)
         if end:
             found.append(end[0])
-        elif any(pattern.match(line) for pattern in _READ) or line.startswith(_STAGES):
+        elif any(pattern.match(line) for pattern in (*_READ, _COUNTS)) or line.startswith(_STAGES):
             found.append(_PATH.sub("…/", line))
     return tuple(found)
 

@@ -16,8 +16,6 @@ STAGES = ("starting", "loading the model", "caching latents", "training", "makin
 _BAR = re.compile(r"^(?P<name>[^:%]*?):?\s*\d+%\|.*?\|\s*(?P<done>\d+)/(?P<total>\d+)\s*\[(?P<rest>.*?)\]?\s*$")
 _LOSS = re.compile(r"avr_loss=(\S+?)[,\]]?$")
 _EPOCH = re.compile(r"^epoch (\d+)/(\d+)$")
-_BATCHES = re.compile(r"^\s*num batches per epoch\b.*?: (\d+)$")
-_ACCUMULATED = re.compile(r"^\s*gradient accumulation steps\b.*?= (\d+)$")
 _TOTAL = re.compile(r"^\s*total optimization steps\b.*?: (\d+)$")
 _SAVED = re.compile(r"^saving checkpoint: (.+)$")
 _STAGE_OF = (
@@ -70,20 +68,6 @@ class Progress:
         return ", ".join(parts if self.stage == "training" else [self.stage, *parts])
 
 
-@dataclass(frozen=True)
-class RunTotals:
-    """Totals that sd-scripts prints before its first step. `batches` are those of one epoch and one process."""
-
-    batches: int = 0
-    accumulation: int = 1
-    total_steps: int = 0
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps of one epoch."""
-        return math.ceil(self.batches / self.accumulation)
-
-
 @dataclass
 class ProgressParser:
     """Parses the trainer's output line by line.
@@ -94,8 +78,6 @@ class ProgressParser:
     steps_before: int = 0
     now: Callable[[], float] = time.monotonic
     progress: Progress = field(default_factory=Progress)
-    totals: RunTotals = field(default_factory=RunTotals)
-    first_epoch: int = 0
     _times: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=WINDOW))
 
     def feed(self, line: str) -> None:
@@ -134,14 +116,8 @@ class ProgressParser:
 
     def _feed_line(self, line: str) -> None:
         if match := _EPOCH.match(line):
-            self.first_epoch = self.first_epoch or int(match[1])
             self.progress = replace(self.progress, stage="training", epoch=int(match[1]), epochs=int(match[2]))
-        elif match := _BATCHES.match(line):
-            self.totals = replace(self.totals, batches=int(match[1]))
-        elif match := _ACCUMULATED.match(line):
-            self.totals = replace(self.totals, accumulation=int(match[1]))
         elif match := _TOTAL.match(line):
-            self.totals = replace(self.totals, total_steps=int(match[1]))
             self.progress = replace(self.progress, total_steps=int(match[1]), step=self.steps_before)
         elif match := _SAVED.match(line):
             name = Path(match[1]).name

@@ -20,11 +20,6 @@ def expected_epochs(recipe: Recipe) -> list[int]:
     return [*numbered[-recipe.save_last_n_epochs :], last]
 
 
-def complete_loras(recipe: Recipe) -> dict[int, Path]:
-    """Every complete LoRA of the run, by epoch."""
-    return saved_loras(recipe.run_dir / OUTPUT_FOLDER, recipe.output_name, recipe.max_train_epochs)
-
-
 def saved_loras(output: Path, name: str, epochs: int) -> dict[int, Path]:
     """Every complete LoRA in an output folder, by epoch."""
     return {epoch: path for epoch, (path, problem) in _read_loras(output, name, epochs).items() if not problem}

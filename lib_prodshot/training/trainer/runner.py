@@ -321,14 +321,13 @@ class TrainingJob:
 
     def _abort_if_needed(self, before: Progress, now: Progress) -> None:
         """Abort a run that diverged or whose steps differ from the plan; stop one that was to end with this epoch."""
-        totals = self._parser.totals
         if now.loss is not None and not math.isfinite(now.loss):
             self._abort(diagnosis.explain_divergence(self.recipe, now.step))
-        elif totals.total_steps and not before.total_steps:
+        elif now.total_steps and not before.total_steps:
             expected = self._plan.steps_per_epoch * self.recipe.max_train_epochs
-            if totals.total_steps != expected:
+            if now.total_steps != expected:
                 self._abort(
-                    f"sd-scripts counts {totals.total_steps} steps and Prodshot {expected}: the folder has changed "
+                    f"sd-scripts counts {now.total_steps} steps and Prodshot {expected}: the folder has changed "
                     "since it was checked, or this sd-scripts counts otherwise"
                 )
         elif now.epoch != before.epoch and not before.epoch and now.epoch != self._plan.after_epoch + 1:
@@ -360,8 +359,9 @@ class TrainingJob:
         return self._result_of("failed", reason)
 
     def _result_of(self, outcome: Literal["finished", "stopped", "failed"], reason: str) -> TrainingResult:
-        loras = results.complete_loras(self.recipe)
-        done = ledger.last_complete_state(self.output, self.recipe.output_name, self.recipe.max_train_epochs)
+        name, epochs = self.recipe.output_name, self.recipe.max_train_epochs
+        loras = results.saved_loras(self.output, name, epochs)
+        done = ledger.last_complete_state(self.output, name, epochs)
         last = self._plan.ledger.starts[-1]
         last.ended, last.outcome, last.reason = ledger.now(), outcome, reason
         self._plan.ledger.write(self.folder)
