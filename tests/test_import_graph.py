@@ -70,7 +70,7 @@ ROOMS = {
     "training": "errors",
     "training.captioning": "errors jobs.files pictures training.dataset",
     "training.dataset": "downloads errors jobs.files pictures preserve training.recipe",
-    "training.publishing": "'' downloads errors training training.recipe training.trainer",
+    "training.publishing": "'' errors training training.recipe training.trainer",
     "training.recipe": "errors jobs.files schema",
     "training.trainer": "bootstrap downloads errors jobs.files training training.dataset training.recipe weights",
     "webui": "enhancing errors finding hosts hosts.compatibility hosts.generation outcome pictures pipeline request "

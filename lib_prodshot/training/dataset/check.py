@@ -119,9 +119,7 @@ def check(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, to
 
     Raises `PictureError` when a folder cannot be read.
     """
-    folder_warnings = [
-        Problem("warning", "folder_name", str(one.folder), one.message) for one in kohya.folder_warnings(recipe)
-    ]
+    folder_warnings = [_warning("folder_name", one.folder, one.message) for one in kohya.folder_warnings(recipe)]
     recipe = kohya.expand(recipe)
     listings = [
         (subset, list_folder(Path(subset.image_dir), recipe.caption_extension)) for subset in recipe.all_subsets
@@ -188,53 +186,45 @@ def _can_be_placed(photograph: Photograph, rules: BucketRules) -> bool:
 def _listing_problems(subset: Subset, listing: Listing) -> Iterator[Problem]:
     if not listing.photographs:
         advice = kohya.suggested_folder(Path(subset.image_dir)) or "sd-scripts would end at once"
-        yield Problem("error", "empty_folder", subset.image_dir, f"there is no photograph in it: {advice}")
+        yield _error("empty_folder", subset.image_dir, f"there is no photograph in it: {advice}")
     for path, why in listing.ignored:
-        yield Problem("warning", "missed", str(path), f"it would not be used: {why}")
+        yield _warning("missed", path, f"it would not be used: {why}")
     for path, why in listing.unreachable:
-        yield Problem("warning", "unreachable", str(path), f"it cannot be looked into ({why}), and would not be used")
+        yield _warning("unreachable", path, f"it cannot be looked into ({why}), and would not be used")
     for path in listing.unrelated:
-        yield Problem("warning", "stray", str(path), "only photographs and captions belong in the folder")
+        yield _warning("stray", path, "only photographs and captions belong in the folder")
     for one in listing.misnamed:
         message = f"this caption of {one.photograph.name} is not read: {one.advice}"
-        yield Problem("warning", "caption_beside", str(one.file), message)
+        yield _warning("caption_beside", one.file, message)
     for path in listing.orphaned_captions:
-        yield Problem("warning", "caption_orphan", str(path), "it belongs to no picture")
+        yield _warning("caption_orphan", path, "it belongs to no picture")
     stems = Counter(path.with_suffix("") for path in listing.photographs)
     for stem in (stem for stem, number in stems.items() if number > 1):
-        yield Problem(
-            "warning", "same_stem", str(stem), "photographs of one name with different extensions share one caption"
-        )
+        yield _warning("same_stem", stem, "photographs of one name with different extensions share one caption")
 
 
 def _photograph_problems(photograph: Photograph, rules: BucketRules) -> Iterator[Problem]:
     file = str(photograph.path)
     if photograph.problem:
-        yield Problem("error", "truncated" if photograph.truncated else "unreadable", file, photograph.problem)
+        yield _error("truncated" if photograph.truncated else "unreadable", file, photograph.problem)
         return
     for one in photograph.differences:
         yield Problem(one.level, one.kind, file, one.message)
     if photograph.rotated:
         message = "viewers turn it by its EXIF tag, sd-scripts does not: it would train lying down; turn its pixels"
-        yield Problem("warning", "turned", file, message)
+        yield _warning("turned", file, message)
     try:
         assignment = buckets.assign_bucket(photograph.size, rules)
     except ValueError as error:
-        yield Problem("error", "tiny", file, str(error))
+        yield _error("tiny", file, str(error))
         return
     size = f"{photograph.size[0]}×{photograph.size[1]}"
     if assignment.scale > MAX_UPSCALE:
-        yield Problem(
-            "error", "tiny", file, f"its {size} pixels would be enlarged {assignment.scale:.1f} times: take it out"
-        )
+        yield _error("tiny", file, f"its {size} pixels would be enlarged {assignment.scale:.1f} times: take it out")
     elif assignment.scale > UPSCALE_TOLERANCE:
-        yield Problem(
-            "warning", "small", file, f"its {size} pixels are enlarged {assignment.scale:.2f} times: it trains blurred"
-        )
+        yield _warning("small", file, f"its {size} pixels are enlarged {assignment.scale:.2f} times: it trains blurred")
     if assignment.cropped > MAX_CROP:
-        yield Problem(
-            "warning", "cropped", file, f"{assignment.cropped:.0%} of it are cut off: crop it to what matters"
-        )
+        yield _warning("cropped", file, f"{assignment.cropped:.0%} of it are cut off: crop it to what matters")
 
 
 def _caption_problems(photograph: Path, recipe: Recipe, subset: Subset) -> Iterator[Problem]:
@@ -242,19 +232,19 @@ def _caption_problems(photograph: Path, recipe: Recipe, subset: Subset) -> Itera
     expected = expected_caption(photograph, recipe.caption_extension)
     if path is None and not os.path.lexists(expected):
         if not subset.class_tokens:
-            yield Problem("warning", "caption_missing", str(photograph), "it has no caption and trains as an empty one")
+            yield _warning("caption_missing", photograph, "it has no caption and trains as an empty one")
         return
     path = path or expected
     caption = captions.read_caption(path)
     if caption.fatal:
-        yield Problem("error", "caption_broken", str(path), caption.fatal)
+        yield _error("caption_broken", path, caption.fatal)
         return
     if caption.problem:
-        yield Problem("warning", "caption_odd", str(path), caption.problem)
+        yield _warning("caption_odd", path, caption.problem)
     tokens = captions.count_tokens(caption.text)
     if tokens > recipe.max_token_length:
         message = f"the caption has {tokens} tokens or more, of which {recipe.max_token_length} count"
-        yield Problem("warning", "caption_long", str(path), message)
+        yield _warning("caption_long", path, message)
     if not subset.is_reg:
         yield from _tag_problems(path, caption.text, recipe)
 
@@ -263,11 +253,9 @@ def _tag_problems(path: Path, text: str, recipe: Recipe) -> Iterator[Problem]:
     tags = captions.split_tags(text)
     missing = [tag for tag in recipe.tags if tag not in tags]
     if missing:
-        yield Problem("warning", "tag_missing", str(path), f"the caption lacks the activation tag {', '.join(missing)}")
+        yield _warning("tag_missing", path, f"the caption lacks the activation tag {', '.join(missing)}")
     elif tuple(tags[: len(recipe.tags)]) != recipe.tags:
-        yield Problem(
-            "warning", "tag_not_first", str(path), f"the activation tag {recipe.activation_tag} does not stand first"
-        )
+        yield _warning("tag_not_first", path, f"the activation tag {recipe.activation_tag} does not stand first")
 
 
 def _duplicate_problems(decoded: Sequence[Photograph]) -> Iterator[Problem]:
@@ -275,27 +263,33 @@ def _duplicate_problems(decoded: Sequence[Photograph]) -> Iterator[Problem]:
     for group in photographs.identical_files(decoded):
         same |= {frozenset((one.path, other.path)) for one in group for other in group}
         names = ", ".join(one.path.name for one in group[1:])
-        yield Problem("warning", "duplicate", str(group[0].path), f"the same file again as {names}: it weighs double")
+        yield _warning("duplicate", group[0].path, f"the same file again as {names}: it weighs double")
     for one, other, bits in photographs.near_duplicates(decoded):
         if frozenset((one.path, other.path)) not in same:
             message = f"nearly the same picture as {other.path.name} ({bits} of 256 bits differ)"
-            yield Problem("warning", "near_duplicate", str(one.path), message)
+            yield _warning("near_duplicate", one.path, message)
 
 
 def _recipe_problems(recipe: Recipe, total_steps: int) -> Iterator[Problem]:
     if len({Path(subset.image_dir).resolve() for subset in recipe.all_subsets}) < len(recipe.all_subsets):
-        yield Problem(
-            "error", "same_folder", "", "one folder is named twice, and sd-scripts uses it once: raise its repeats"
-        )
+        yield _error("same_folder", "", "one folder is named twice, and sd-scripts uses it once: raise its repeats")
     if recipe.shuffle_caption and len(recipe.tags) > recipe.keep_tokens:
         message = (
             f"{len(recipe.tags)} activation tags, but keep_tokens is {recipe.keep_tokens}: the others are shuffled"
         )
-        yield Problem("warning", "keep_tokens", "", message)
+        yield _warning("keep_tokens", "", message)
     if recipe.step_limit and total_steps > recipe.step_limit:
         advice = "fewer repeats or epochs, or a higher step_limit"
         message = f"{total_steps} steps are more than the limit of {recipe.step_limit}: {advice}"
-        yield Problem("error", "too_many_steps", "", message)
+        yield _error("too_many_steps", "", message)
+
+
+def _error(kind: str, file: Path | str, message: str) -> Problem:
+    return Problem("error", kind, str(file), message)
+
+
+def _warning(kind: str, file: Path | str, message: str) -> Problem:
+    return Problem("warning", kind, str(file), message)
 
 
 def counted(number: int, word: str) -> str:

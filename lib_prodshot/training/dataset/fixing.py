@@ -6,6 +6,7 @@ for byte; the same command again writes only what is not there yet.
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -191,11 +192,9 @@ def _unused_name(path: Path, taken: Any) -> Path:
 
 def _copy(source: Path, target: Path) -> bool:
     """Copy bytes; False where the same ones are there. Raises `OutputError`."""
-    from lib_prodshot.downloads import sha256_of
-
     try:
         if os.path.lexists(target):
-            if is_file(target) and is_file(source) and sha256_of(target) == sha256_of(source):
+            if is_file(target) and is_file(source) and filecmp.cmp(source, target, shallow=False):
                 return False
             raise _exists_error(target)
         with Staging(target.parent) as staging:

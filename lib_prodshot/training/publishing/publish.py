@@ -6,6 +6,7 @@ activation text and the preferred weight from there alone. No file that is there
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import shutil
@@ -192,15 +193,9 @@ def _side_car(recipe: Recipe, run_ledger: Ledger, epoch: int, options: PublishOp
 def _is_free(item: _Item, folder: Path) -> bool:
     target = folder / f"{item.name}.safetensors"
     try:
-        return not os.path.lexists(target) or _same_content(item.lora, target)
+        return not os.path.lexists(target) or filecmp.cmp(item.lora, target, shallow=False)
     except OSError as error:
         raise PublishError(f"{target} is there, stays as it is, and cannot be read: {error.strerror}") from error
-
-
-def _same_content(one: Path, other: Path) -> bool:
-    from lib_prodshot.downloads import sha256_of
-
-    return one.stat().st_size == other.stat().st_size and sha256_of(one) == sha256_of(other)
 
 
 def _copy_all(items: Collection[_Item], folder: Path) -> list[Published]:
