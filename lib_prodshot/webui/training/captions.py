@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +86,7 @@ def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -
         job.count()
     except PictureError as error:
         raise RequestError([FieldProblem("image_dir", str(error))]) from error
-    return _CaptionWork(job)
+    return lambda control: _write(job, control)
 
 
 def _edit(own: Mapping[str, Any]) -> TagEdit:
@@ -103,22 +102,16 @@ def _captioner(own: Mapping[str, Any], open_path: OpenPath) -> Captioner | None:
     return {"webui": HostCaptioner, "blip": BlipCaptioner}[chosen]() if chosen in ("webui", "blip") else None
 
 
-@dataclass(frozen=True)
-class _CaptionWork:
-    """A caption job whose settings are right; called when its turn comes."""
-
-    job: CaptionJob
-
-    def __call__(self, control: Control) -> Mapping[str, Any]:
-        """Write them; a cancelled job keeps what it has written."""
-        total, done = self.job.count(), []
-        # BLIP uses the GPU that the WebUI generates on
-        with host().job("Prodshot: captions") if isinstance(self.job.captioner, BlipCaptioner) else nullcontext():
-            for one in self.job.run():
-                done.append(one)
-                control.report(len(done), total, f"{len(done)} of {total} captions")
-        changes = [_change_json(one) for one in done if one.rewritten or one.problem]
-        return {**count_results(done), "dry_run": self.job.dry_run, "changes": changes[:MAX_CHANGES]}
+def _write(job: CaptionJob, control: Control) -> Mapping[str, Any]:
+    """Write the captions; a cancelled job keeps what it has written."""
+    total, done = job.count(), []
+    # BLIP uses the GPU that the WebUI generates on
+    with host().job("Prodshot: captions") if isinstance(job.captioner, BlipCaptioner) else nullcontext():
+        for one in job.run():
+            done.append(one)
+            control.report(len(done), total, f"{len(done)} of {total} captions")
+    changes = [_change_json(one) for one in done if one.rewritten or one.problem]
+    return {**count_results(done), "dry_run": job.dry_run, "changes": changes[:MAX_CHANGES]}
 
 
 def _change_json(one: CaptionResult) -> dict[str, Any]:

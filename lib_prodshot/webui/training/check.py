@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,22 +44,18 @@ class CheckResult:
         return {**values, "fixed": {**self.fixed, "report": _report_json(self.copies)}}
 
 
-@dataclass(frozen=True)
-class _CheckWork:
-    """A check whose settings are right; called when its turn comes."""
-
-    recipe: Recipe
-    fix: FixJob | None
-
-    def __call__(self, control: Control) -> Mapping[str, Any]:
-        """Look, and write copies; a cancelled job keeps what it has written. Raises `JobCancelled`."""
-        report = check.check(self.recipe, lambda done, total: control.report(done, total, f"{done} of {total}"))
-        return _with_copies(report, self.fix, control).to_json()
-
-
 def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -> Work:
-    """The work that these settings describe: `SETTINGS`, and the recipe's own. Raises `RequestError`."""
-    return _CheckWork(*_read(settings, open_path))
+    """The work that these settings describe: `SETTINGS`, and the recipe's own. Raises `RequestError`.
+
+    A job that is cancelled keeps the copies that it has written.
+    """
+    recipe, fix = _read(settings, open_path)
+
+    def work(control: Control) -> Mapping[str, Any]:
+        report = check.check(recipe, lambda done, total: control.report(done, total, f"{done} of {total}"))
+        return _with_copies(report, fix, control).to_json()
+
+    return work
 
 
 def run_check(settings: Mapping[str, Any], open_path: OpenPath) -> CheckResult:
@@ -93,21 +89,18 @@ def _with_copies(report: CheckReport, fix: FixJob | None, control: Control | Non
         if control.cancelled:
             raise JobCancelled
     values = to_json(fix, done)
-    problems = [
-        {"file": Path(one["file"]).name, "message": without_paths(one["message"])} for one in values["problems"]
-    ]
-    return CheckResult(
-        report, {**values, "folder": fix.out.name, "problems": problems}, check.check(fix.fixed_recipe())
-    )
+    fixed = {**values, "folder": fix.out.name, "problems": _without_paths(values["problems"])}
+    return CheckResult(report, fixed, check.check(fix.fixed_recipe()))
 
 
 def _report_json(report: CheckReport) -> dict[str, Any]:
     values = report.to_json()
-    problems = [
-        {**one, "file": Path(one["file"]).name, "message": without_paths(one["message"])} for one in values["problems"]
-    ]
     folders = [{**one, "folder": Path(one["folder"]).name} for one in values["folders"]]
-    return {**values, "folders": folders, "problems": problems}
+    return {**values, "folders": folders, "problems": _without_paths(values["problems"])}
+
+
+def _without_paths(problems: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{**one, "file": Path(one["file"]).name, "message": without_paths(one["message"])} for one in problems]
 
 
 def _refuse_missing(recipe: Recipe) -> None:
