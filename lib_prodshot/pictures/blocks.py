@@ -45,9 +45,7 @@ def exif_without_previews(exif: bytes) -> tuple[bytes, bool]:
     spoilt = bytearray(exif)
     found = False
     try:
-        (first,) = struct.unpack_from(f"{order}I", exif, 4)
-        (count,) = struct.unpack_from(f"{order}H", exif, first)
-        link = first + 2 + 12 * count
+        link = _entries(exif, order, *struct.unpack_from(f"{order}I", exif, 4)).stop
         (thumbnail,) = struct.unpack_from(f"{order}I", exif, link)
         if thumbnail:
             found = True
@@ -69,9 +67,7 @@ def exif_upright(exif: bytes) -> bytes:
     order = "<" if exif[:1] == b"I" else ">"
     turned = bytearray(exif)
     try:
-        (first,) = struct.unpack_from(f"{order}I", exif, 4)
-        (count,) = struct.unpack_from(f"{order}H", exif, first)
-        for place in range(first + 2, first + 2 + 12 * count, 12):
+        for place in _entries(exif, order, *struct.unpack_from(f"{order}I", exif, 4)):
             if struct.unpack_from(f"{order}H", exif, place) == (274,):
                 struct.pack_into(f"{order}H", turned, place + 8, 1)
     except struct.error:
@@ -79,11 +75,16 @@ def exif_upright(exif: bytes) -> bytes:
     return bytes(turned)
 
 
+def _entries(exif: bytes, order: str, directory: int) -> range:
+    """Where the 12 bytes of each tag of a directory begin; at its `stop` the next directory is named."""
+    (count,) = struct.unpack_from(f"{order}H", exif, directory)
+    return range(directory + 2, directory + 2 + 12 * count, 12)
+
+
 def _blank(spoilt: bytearray, exif: bytes, order: str, directory: int) -> None:
     """Blank a thumbnail's bytes: JPEGInterchangeFormat (513, 514) or strips (273, 279)."""
-    (count,) = struct.unpack_from(f"{order}H", exif, directory)
     values: dict[int, int] = {}
-    for place in range(directory + 2, directory + 2 + 12 * count, 12):
+    for place in _entries(exif, order, directory):
         tag, kind = struct.unpack_from(f"{order}2H", exif, place)
         letter = "H" if kind == tiff_tags.SHORT else "I"
         (values[tag],) = struct.unpack_from(f"{order}{letter}", exif, place + 8)

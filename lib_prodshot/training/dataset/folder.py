@@ -18,22 +18,8 @@ SD_SCRIPTS_SUFFIXES = frozenset(os.path.normcase(suffix) for one in _PLAIN for s
 """Extensions that sd-scripts looks for: all small or all capital letters (any mixture on Windows)."""
 
 PICTURE_SUFFIXES = frozenset(
-    (
-        *_PLAIN,
-        ".jpe",
-        ".jfif",
-        ".tif",
-        ".tiff",
-        ".gif",
-        ".heic",
-        ".heif",
-        ".avif",
-        ".jxl",
-        ".jp2",
-        ".psd",
-        ".dng",
-        ".raw",
-    )
+    {*_PLAIN, ".jpe", ".jfif", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd"}
+    | {".dng", ".raw"}
 )
 """Extensions of files that somebody may take for training pictures."""
 
