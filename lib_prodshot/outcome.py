@@ -16,6 +16,29 @@ if TYPE_CHECKING:
 
 Status = Literal["found", "skipped", "failed"]
 
+VERDICT = "Prodshot"
+"""The infotext key of the verdict; every processed picture has it. All our other keys begin with it."""
+
+RAN = "Prodshot ran"
+"""The infotext key of what really ran: size, sampling, prompt and ControlNet of each pass."""
+
+AUDIT = "Prodshot audit"
+"""The infotext key of the audit in a few words."""
+
+NOTES = "Prodshot notes"
+
+OUTCOMES = "Prodshot outcomes"
+"""Parameter of the API's response: one outcome for each picture, as `report.jsonl` has them."""
+
+CONTROL_APPLIED = "Prodshot ControlNet applied"
+"""Parameter of the API's response, for a remote client: whether ControlNet was applied; true or false."""
+
+CONTROL_REASON = "Prodshot ControlNet reason"
+"""Parameter of the API's response, for a remote client: what ControlNet said when it was not applied."""
+
+INFOTEXT_KEYS = (VERDICT, RAN, AUDIT, NOTES, OUTCOMES, CONTROL_APPLIED, CONTROL_REASON)
+"""Every key that is no setting's. The registry of steps refuses a setting whose infotext key is one of them."""
+
 CSV_COLUMNS = (
     "file",
     "status",

@@ -36,6 +36,9 @@ else:
             frozen = True
 
 
+RESERVED_NAMES = ("image", "images", "include", "enabled", "report_control")
+"""What entry points take beside settings, by the same way: no setting may have one of these names."""
+
 Kind = Literal["text", "number", "integer", "flag", "choice"]
 
 

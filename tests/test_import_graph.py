@@ -41,10 +41,11 @@ ROOMS = {
     "finding.models": "errors finding products",
     "hosts": "errors finding hosts.compatibility hosts.nested_pass inpainting pictures products",
     "hosts.compatibility": "hosts inpainting request",
-    "hosts.generation": "enhancing errors finding hosts hosts.compatibility hosts.nested_pass outcome overlay pipeline "
-    "request",
+    "hosts.generation": "enhancing errors finding hosts hosts.compatibility hosts.nested_pass infotext outcome "
+    "overlay pipeline request",
     "hosts.nested_pass": "errors hosts hosts.compatibility inpainting",
     "hosts.remote": "control errors hosts.generation inpainting outcome",
+    "infotext": "errors outcome request",
     "inpainting": "errors",
     "interpreter": "",
     "jobs": "enhancing errors finding jobs.files outcome pictures pipeline request schema",
@@ -73,14 +74,14 @@ ROOMS = {
     "training.publishing": "'' errors training training.recipe training.trainer",
     "training.recipe": "errors jobs.files schema",
     "training.trainer": "bootstrap downloads errors jobs.files training training.dataset training.recipe weights",
-    "webui": "enhancing errors finding hosts hosts.compatibility hosts.generation outcome pictures pipeline request "
-    "webui.api webui.jobs webui.panel",
+    "webui": "enhancing errors finding hosts hosts.compatibility hosts.generation infotext outcome pictures pipeline "
+    "request webui.api webui.jobs webui.panel",
     "webui.api": "'' errors finding hosts overlay pictures request steps webui webui.jobs weights",
     "webui.folder": "enhancing errors finding hosts jobs jobs.folder jobs.report jobs.workers request webui webui.api "
     "webui.jobs webui.panel",
     "webui.jobs": "errors jobs.files webui",
-    "webui.panel": "downloads errors finding hosts hosts.compatibility hosts.generation model_files outcome pictures "
-    "products request training.publishing webui weights",
+    "webui.panel": "downloads errors finding hosts hosts.compatibility hosts.generation infotext model_files outcome "
+    "pictures products request training.publishing webui weights",
     "webui.training": "errors hosts jobs schema training training.captioning training.dataset training.publishing "
     "training.recipe training.trainer webui webui.api webui.jobs webui.panel",
     "weights": "downloads errors finding.langsam.weights finding.lite.conversion locks model_files",

@@ -176,11 +176,26 @@ def _refuse_vanishing(mask: Array) -> None:
 
 
 def describe(plan: InpaintPass, choice: ControlChoice, result: PassResult) -> str:
-    """One line on a pass that ran: its size, sampling and ControlNet, for the infotext."""
+    """One line on a pass that ran: its size, sampling, ControlNet and prompts, for the infotext."""
     height, width = plan.mask.shape
-    sampling = f"{plan.sampler} {plan.scheduler}".strip()
-    line = f"{width}x{height}, {plan.steps} steps {sampling}, CFG {plan.cfg_scale:g}, seed {plan.seed}"
+    told = [
+        f"{width}x{height}",
+        f"{plan.steps} steps {plan.sampler} {plan.scheduler}".rstrip(),
+        f"CFG {plan.cfg_scale:g}",
+        f"denoising {plan.denoising_strength:g}",
+        f"seed {plan.seed}",
+        _describe_control(choice, result),
+        f'prompt "{plan.prompt}"',
+    ]
+    if plan.negative_prompt:
+        told.append(f'negative prompt "{plan.negative_prompt}"')
+    if plan.checkpoint:
+        told.append(f"checkpoint {plan.checkpoint}")
+    return ", ".join(told)
+
+
+def _describe_control(choice: ControlChoice, result: PassResult) -> str:
     if choice.unit is None or result.control_ran is False:
-        return f"{line}, no ControlNet"
+        return "no ControlNet"
     unsure = " (not confirmed by the WebUI)" if result.control_ran is None else ""
-    return f"{line}, {choice.unit['module']} {choice.unit['model']} weight {choice.unit['weight']:g}{unsure}"
+    return f"{choice.unit['module']} {choice.unit['model']} weight {choice.unit['weight']:g}{unsure}"

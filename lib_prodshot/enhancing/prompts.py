@@ -11,17 +11,42 @@ CLASS = "[class]"
 PROMPT = "[prompt]"
 """Stands for the picture's own prompt in a template."""
 
+_ENDS = re.compile(r"^[\s,]+|[\s,]+$")
+
+_LONELY = r"([\s,]*){}([\s,]*)"
+"""A placeholder with the blanks and commas around it."""
+
 _LORA = re.compile(r"<(?:lora|lyco):([^:>]+)(?::[^>]*)?>", re.IGNORECASE)
 
 
 def fill_template(template: str, names: Sequence[str], own_prompt: str) -> str:
     """The template with the products' names and the picture's own prompt put in; an empty template is the latter.
 
-    >>> fill_template("[class], studio photography", ["handbag", "shoe"], "")
-    'handbag, shoe, studio photography'
+    What stands for nothing falls away with its comma; the rest stays as it was written.
+
+    >>> fill_template("[prompt], [class], studio photography", ["handbag", "shoe"], "on oak,")
+    'on oak, handbag, shoe, studio photography'
+    >>> fill_template("[prompt], [class], studio photography", ["handbag"], "")
+    'handbag, studio photography'
     """
-    text = template if template.strip() else PROMPT
-    return text.replace(PROMPT, own_prompt).replace(CLASS, ", ".join(dict.fromkeys(names)))
+    text = _put_in(template if template.strip() else PROMPT, PROMPT, own_prompt)
+    return _put_in(text, CLASS, ", ".join(dict.fromkeys(names)))
+
+
+def _put_in(template: str, placeholder: str, value: str) -> str:
+    if template.strip() == placeholder:
+        return value
+    inner = _ENDS.sub("", value)
+    if inner:
+        return template.replace(placeholder, inner)
+    return re.sub(_LONELY.format(re.escape(placeholder)), _what_stays, template)
+
+
+def _what_stays(match: re.Match[str]) -> str:
+    """Of the separators around an empty part: both sides' one, or nothing at an end of the prompt."""
+    before, after = match.group(1), match.group(2)
+    is_inside = match.start() > 0 and match.end() < len(match.string)
+    return (before or after) if is_inside else ""
 
 
 def lora_names(prompt: str) -> tuple[str, ...]:

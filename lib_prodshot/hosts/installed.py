@@ -37,6 +37,12 @@ def missing_loras(names: Collection[str]) -> frozenset[str]:
     return _not_among(networks, names)
 
 
+def has_lora(name: str) -> bool:
+    """Whether a LoRA file answers to this name, by the list as it stands; the folder is not read again."""
+    networks = sys.modules.get("networks")
+    return networks is not None and hasattr(networks, "available_networks") and not _not_among(networks, [name])
+
+
 def _not_among(networks: Any, names: Collection[str]) -> frozenset[str]:
     files, aliases = networks.available_networks, getattr(networks, "available_network_aliases", {})
     forbidden = getattr(networks, "forbidden_network_aliases", {})

@@ -97,6 +97,9 @@ class Host(Protocol):
     def no_inpainting(self) -> str:
         """Why this WebUI has nothing to inpaint with yet, as a clause; empty when it has. Never loads a model."""
 
+    def has_lora(self, name: str) -> bool:
+        """Whether a LoRA of this name is installed, as the WebUI listed them last; the folder is not read again."""
+
     def missing_features(self) -> tuple[str, ...]:
         """Features missing on this host, one sentence each with the remedy; empty if there are none."""
 

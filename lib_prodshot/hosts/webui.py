@@ -92,6 +92,10 @@ class WebUI:
         """Why this WebUI has nothing to inpaint with yet: its list of checkpoints is empty."""
         return "" if installed.checkpoints() else "this WebUI has no checkpoint yet"
 
+    def has_lora(self, name: str) -> bool:
+        """Whether a LoRA of this name is installed, as the WebUI listed them last."""
+        return installed.has_lora(name)
+
     def missing_features(self) -> tuple[str, ...]:
         """Missing hooks and ControlNet."""
         return (*self._missing_hooks(), *self._missing_control())

@@ -19,12 +19,11 @@ class InpaintSettings(StepSettings):
     """The inpaint pass: prompt, sampling, area and ControlNet unit. Defaults are the seed author's."""
 
     prompt: str = setting(
-        "ppzocketv2, [class], stylish, studio photography, product photography, ultra realistic, "
-        "<lora:ppzocketv2-10:1>",
+        "[prompt], [class], product photography, studio lighting",
         label="Prompt template",
         lines=2,
-        help="The inpaint pass's prompt; [class] stands for the product found, [prompt] for the picture's own prompt. "
-        "Empty: the picture's own prompt.",
+        help="The inpaint pass's prompt; [class] stands for the product found, [prompt] for the picture's own prompt, "
+        "and what stands for nothing falls away. Empty: the picture's own prompt.",
     )
     negative_prompt: str = setting(
         "",
@@ -38,7 +37,7 @@ class InpaintSettings(StepSettings):
         lines=3,
         help="Prompt templates for single products, one on a line: 'handbag: [class] with a floral design'. The other "
         "products use the prompt template.",
-        example="handbag: [class] with a floral design, <lora:ppzocketv2-10:1>",
+        example="handbag: [class] with a floral design",
     )
     passes: str = setting(
         "together",

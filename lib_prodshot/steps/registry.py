@@ -13,7 +13,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from lib_prodshot.schema import Setting, settings_of
+from lib_prodshot.outcome import INFOTEXT_KEYS
+from lib_prodshot.schema import RESERVED_NAMES, Setting, settings_of
 from lib_prodshot.steps.cutout import CutOutStep
 from lib_prodshot.steps.find import FindStep
 from lib_prodshot.steps.ground import ComposeStep
@@ -37,7 +38,8 @@ STEPS: tuple[Step[Any], ...] = (
 def settings_by_step() -> Mapping[str, tuple[Setting, ...]]:
     """The settings of each step by its id, in the order of the steps and of their models.
 
-    Raises TypeError when two settings share a name or an infotext key: an error of whoever adds a step.
+    Raises TypeError when two settings share a name or an infotext key, or one has a name or key that entry points use
+    for something else: an error of whoever adds a step.
     """
     return _by_step(STEPS)
 
@@ -78,7 +80,10 @@ def _completed(step: Step[Any], known: Setting) -> Setting:
 
 
 def _refuse_collisions(known: Sequence[Setting], ids: Sequence[str]) -> None:
-    for words in ([*(each.name for each in known), *ids], [each.infotext for each in known]):
+    names = [*(each.name for each in known), *ids, *RESERVED_NAMES]
+    # a reader of infotexts may not tell upper from lower case
+    keys = [key.lower() for key in (*(each.infotext for each in known), *INFOTEXT_KEYS)]
+    for words in (names, keys):
         twice = sorted({word for word in words if words.count(word) > 1})
         if twice:
-            raise TypeError(f"two settings or steps share the name {', '.join(twice)}")
+            raise TypeError(f"two settings, steps or entry points share the name {', '.join(twice)}")

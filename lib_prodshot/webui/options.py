@@ -11,7 +11,7 @@ from lib_prodshot.errors import ProdshotError
 from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.compatibility import webui_modules
 from lib_prodshot.request import setting_named, settings
-from lib_prodshot.webui.presets import PresetStore
+from lib_prodshot.webui.presets import SHIPPED, PresetStore
 
 SECTION = ("prodshot", "Prodshot")
 
@@ -59,8 +59,10 @@ def _options(option: Any) -> dict[str, Any]:
 
 
 def preset_store() -> PresetStore:
-    """The WebUI's presets, in its data folder, where updates of the extension do not touch them."""
-    return PresetStore(host().data_path() / "prodshot-presets")
+    """The WebUI's presets, in its data folder, where updates of the extension do not touch them, and the shipped ones
+    whose LoRA is installed."""
+    shipped = tuple(known.preset for known in SHIPPED if host().has_lora(known.lora))
+    return PresetStore(host().data_path() / "prodshot-presets", shipped)
 
 
 def start_values() -> dict[str, Any]:

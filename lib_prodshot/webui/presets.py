@@ -76,19 +76,51 @@ def _problem(message: str, allowed: str = "") -> RequestError:
 
 
 @dataclass(frozen=True)
+class ShippedPreset:
+    """A preset that comes with Prodshot, and the LoRA without which it is not offered."""
+
+    preset: Preset
+    lora: str
+
+
+SHIPPED = (
+    # the seed author's template and sampling, from his published repository PSRahul/product_photo_with_lora_sd
+    ShippedPreset(
+        Preset(
+            "ppzocketv2 (seed)",
+            Request(
+                engine="inpaint",
+                prompt="ppzocketv2, [class], stylish, studio photography, product photography, ultra realistic, "
+                "<lora:ppzocketv2-10:1>",
+                resolution=512,
+                steps=20,
+                cfg_scale=7.0,
+                sampler="DPM++ 2M",
+                scheduler="Karras",
+            ),
+        ),
+        "ppzocketv2-10",
+    ),
+)
+
+
+@dataclass(frozen=True)
 class PresetStore:
-    """The folder in which presets lie, `NAME.json` each."""
+    """The folder in which presets lie, `NAME.json` each, and the `shipped` ones that are offered beside them; a file of
+    the same name goes before a shipped one."""
 
     folder: Path
+    shipped: tuple[Preset, ...] = ()
 
     def names(self) -> list[str]:
-        """What there is, sorted; files with names that are not presets' are passed by. Empty also for a folder that
-        cannot be read: `trouble` says so."""
+        """What there is, sorted; files with names that are not presets' are passed by. The shipped ones alone for a
+        folder that cannot be read: `trouble` says so."""
         try:
             stems = [path.stem for path in self.folder.iterdir() if path.suffix == ".json" and not path.is_dir()]
         except OSError:
-            return []
-        return sorted((stem for stem in stems if _is_name(stem)), key=str.casefold)
+            stems = []
+        known = {*(stem for stem in stems if _is_name(stem)), *(preset.name for preset in self.shipped)}
+        return sorted(known, key=str.casefold)
 
     def trouble(self) -> str:
         """Why the presets that there may be cannot be listed; empty when they can, or when there is no folder yet."""
@@ -104,7 +136,7 @@ class PresetStore:
         """Raises `RequestError` when there is no such preset, or when its file cannot be read as one, which stays."""
         path = self._path(name)
         if not os.path.lexists(path):
-            raise RequestError([FieldProblem("preset", f"there is no preset {name!r}")])
+            return self._shipped(name)
         try:
             text = path.read_text(encoding="utf-8") if path.stat().st_size <= MAX_BYTES else " " * (MAX_BYTES + 1)
         except OSError as error:
@@ -131,11 +163,21 @@ class PresetStore:
         return preset
 
     def delete(self, name: str) -> None:
-        """Remove a preset; one that is not there counts as removed. Raises `RequestError`, `OutputError`."""
+        """Remove a preset; one that is not there counts as removed. Raises `RequestError` (a shipped one among them),
+        `OutputError`."""
+        path = self._path(name)
+        if not os.path.lexists(path) and any(preset.name == check_name(name) for preset in self.shipped):
+            raise RequestError([FieldProblem("preset", f"{name!r} comes with Prodshot and cannot be deleted")])
         try:
-            self._path(name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"the preset could not be removed: {error.strerror}") from error
+
+    def _shipped(self, name: str) -> Preset:
+        found = next((preset for preset in self.shipped if preset.name == check_name(name)), None)
+        if found is None:
+            raise RequestError([FieldProblem("preset", f"there is no preset {name!r}")])
+        return found
 
     def _refuse_foreign(self, name: str) -> None:
         path = self._path(name)

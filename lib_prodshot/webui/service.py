@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from lib_prodshot import pictures, pipeline
@@ -13,6 +12,7 @@ from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.generation.results import outcome_parameters, request_parameters
 from lib_prodshot.hosts.generation.session import enhancer_for
+from lib_prodshot.infotext import joined
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.pictures import LoadedPicture
 from lib_prodshot.request import Request
@@ -77,10 +77,4 @@ class Seen:
     def infotext(self, request: Request) -> str:
         """The parameters line that the WebUI's PNG Info reads and pastes back."""
         parameters = {**outcome_parameters(self.outcome, self.ran), **request_parameters(request)}
-        return ", ".join(f"{key}: {_quoted(value)}" for key, value in parameters.items())
-
-
-def _quoted(value: object) -> str:
-    """A value as the WebUI writes it into an infotext (`modules.infotext_utils.quote`)."""
-    text = str(value)
-    return json.dumps(text, ensure_ascii=False) if any(mark in text for mark in ",\n:") else text
+        return joined(parameters)

@@ -85,6 +85,7 @@ class LocalHost:
         self.options: dict[str, Any] = {}
         self.flags: dict[str, Any] = {"api": True}
         self.credentials: dict[str, str] = {}
+        self.loras: set[str] = set()
         self.warnings: list[str] = []
         self.jobs: list[str] = []
         self.interrupts = 0
@@ -114,6 +115,9 @@ class LocalHost:
 
     def no_inpainting(self) -> str:
         return ""
+
+    def has_lora(self, name: str) -> bool:
+        return name in self.loras
 
     def missing_features(self) -> tuple[str, ...]:
         return ()

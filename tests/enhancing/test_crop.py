@@ -41,7 +41,8 @@ def test_nothing_is_stretched_where_the_picture_leaves_room(mask: np.ndarray, pa
     stretch = crop.width / crop.height / ((crop.x1 - crop.x0) / (crop.y1 - crop.y0))
     # half a pixel's rounding of the shorter side
     assert abs(stretch - 1) <= 0.51 / min(crop.x1 - crop.x0, crop.y1 - crop.y0)
-    assert 0.7 <= crop.width * crop.height / 512**2 <= 1.45
+    # a side of 96 pixels is rounded to 64 at the worst
+    assert 0.65 <= crop.width * crop.height / 512**2 <= 1.45
 
 
 def test_the_seeds_case() -> None:

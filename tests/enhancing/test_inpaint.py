@@ -82,7 +82,11 @@ def test_all_together_is_one_pass() -> None:
     assert plan.prompt == "handbag, shoe on oak" and plan.negative_prompt == "own negative"
     assert (enhanced.rgb[work.mask == 255] == 40).all()
     assert (plan.seed, plan.steps, plan.cfg_scale, plan.sampler, plan.scheduler) == (100, 20, 7.0, "DPM++ 2M", "Karras")
-    assert len(enhancer.ran) == 1
+    assert enhancer.ran == [
+        "512x512, 20 steps DPM++ 2M Karras, CFG 7, denoising 0.75, seed 100, "
+        "depth_midas control_v11f1p_sd15_depth weight 1 (not confirmed by the WebUI), "
+        'prompt "handbag, shoe on oak", negative prompt "own negative"'
+    ]
 
 
 def test_each_instance_has_a_pass_and_a_seed_of_its_own() -> None:
@@ -138,11 +142,18 @@ def test_an_empty_template_is_the_picture_s_own_prompt() -> None:
     assert run(prompt="[class], [prompt]")[0].plans[0].prompt == "handbag, shoe, own prompt"
 
 
-def test_the_shipped_template_without_its_lora() -> None:
-    backend, _, enhanced, _ = run()
-    expected = "ppzocketv2, handbag, shoe, stylish, studio photography, product photography, ultra realistic"
-    assert backend.plans[0].prompt == expected
+def test_a_template_without_its_lora() -> None:
+    backend, _, enhanced, _ = run(prompt="ppzocketv2, [class], <lora:ppzocketv2-10:1>")
+    assert backend.plans[0].prompt == "ppzocketv2, handbag, shoe"
     assert "LoRA not installed, left out of the prompt: ppzocketv2-10" in enhanced.notes
+
+
+def test_the_shipped_template_holds_the_picture_s_own_prompt() -> None:
+    backend, _, enhanced, _ = run()
+    assert backend.plans[0].prompt == "own prompt, handbag, shoe, product photography, studio lighting"
+    assert enhanced.notes == ()
+    nothing = run(Recorder(defaults=PassDefaults()))[0]
+    assert nothing.plans[0].prompt == "handbag, shoe, product photography, studio lighting"
 
 
 def test_the_pass_has_the_asked_number_of_pixels() -> None:
@@ -157,12 +168,12 @@ def test_control_that_did_not_run() -> None:
     backend, _, enhanced, enhancer = run(Recorder(control_ran=False))
     assert backend.plans[0].control is not None
     assert any("did not take part" in note for note in enhanced.notes)
-    assert enhancer.ran[0].endswith("no ControlNet")
+    assert ", no ControlNet, prompt " in enhancer.ran[0]
     with pytest.raises(EnhanceError, match="did not take part"):
         run(Recorder(control_ran=False), control="required")
     # a host that cannot tell is believed
     believed = run(Recorder(control_ran=None), control="required")[3].ran[0]
-    assert believed.endswith("weight 1 (not confirmed by the WebUI)")
+    assert "weight 1 (not confirmed by the WebUI)" in believed
 
 
 def test_a_product_too_small_to_be_seen_is_said() -> None:

@@ -31,5 +31,25 @@ def test_leaving_out_loras(prompt: str, gone: tuple[str, ...], left: str) -> Non
     assert bool(notes) == bool(gone)
 
 
+@pytest.mark.parametrize(
+    ("template", "own", "names", "filled"),
+    [
+        ("[prompt], [class], product photography", "", ["shoe"], "shoe, product photography"),
+        ("[prompt], [class], product photography", "on oak, ", ["shoe"], "on oak, shoe, product photography"),
+        ("[prompt], [class], product photography", "on oak", [], "on oak, product photography"),
+        ("[class], [prompt]", "", ["shoe"], "shoe"),
+        ("[class] on oak, [prompt], a, , b", " ,", ["shoe"], "shoe on oak, a, , b"),
+        ("a [prompt] photo", "", [], "a photo"),
+        ("[prompt]", "", ["shoe"], ""),
+        ("", "on oak,", ["shoe"], "on oak,"),
+        ("[prompt], [class]", "a [class] on oak", ["shoe"], "a shoe on oak, shoe"),
+        ("[prompt]\nBREAK [class]", "", ["shoe"], "BREAK shoe"),
+        ("[prompt], red", "\\1 (studio:1.2)", [], "\\1 (studio:1.2), red"),
+    ],
+)
+def test_what_is_empty_falls_away(template: str, own: str, names: list[str], filled: str) -> None:
+    assert prompts.fill_template(template, names, own) == filled
+
+
 def test_names_are_asked_for_once() -> None:
     assert prompts.lora_names("<lora:a:1> <lora: b :1> <LoRA:a:0.5> <hypernet:c:1>") == ("a", "b")

@@ -42,8 +42,14 @@ def test_the_infotext_tells_verdict_request_and_what_ran(webui: Double) -> None:
     assert told["Prodshot products"] == "handbag, shoe"
     assert (told["Prodshot padding"], told["Prodshot denoising strength"]) == ("8", "0.5")
     assert "Prodshot feather" not in told and "Script" not in told
-    ran = "64x64, 4 steps Euler, CFG 7, seed 7, depth_midas control_v11f1p_sd15_depth [cfd03158] weight 1"
-    assert told["Prodshot ran"] == ran.replace("Euler,", "Euler Automatic,")
+    assert told["Prodshot ran"] == (
+        "64x64, 4 steps Euler Automatic, CFG 7, denoising 0.5, seed 7, "
+        "depth_midas control_v11f1p_sd15_depth [cfd03158] weight 1, "
+        'prompt "a photo, handbag, product photography, studio lighting"'
+    )
+    # also where they stand at their defaults, for another version may have others
+    assert told["Prodshot prompt"] == "[prompt], [class], product photography, studio lighting"
+    assert told["Prodshot control"] == "preferred"
 
 
 def test_the_verdict_stands_under_the_gallery(webui: Double) -> None:
@@ -195,7 +201,7 @@ def test_a_class_in_the_prompt_generates_every_product_in_turn(webui: Double) ->
     assert parameters(webui, looked, 1)["Prodshot products"] == "Handbag: purse"
     assert parameters(webui, looked, 3)["Prodshot class prompts"] == "shoe: only [class]"
     inner = [p.prompt for p in webui.samplings if hasattr(p, "init_images")]
-    assert inner[0].startswith("ppzocketv2, Handbag, stylish") and inner[2] == "only shoe"
+    assert inner[0].startswith("studio photo of a Handbag, Handbag, product") and inner[2] == "only shoe"
     assert looked.all_seeds == [7, 8, 7, 8]
     assert len(list((webui.folder / "grids").iterdir())) == 1
 

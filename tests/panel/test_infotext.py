@@ -13,9 +13,10 @@ pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: unde
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 
 from lib_prodshot.hosts.generation.results import outcome_parameters, request_parameters
+from lib_prodshot.infotext import value_in
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.request import WEBUI_BASE, Request, settings
-from lib_prodshot.webui.panel.infotext import Pasted, is_enabled, value_in
+from lib_prodshot.webui.panel.infotext import Pasted, is_enabled
 from lib_prodshot.webui.service import Seen
 from tests.api.local_host import LocalHost
 from tests.double.modules.infotext_utils import parse_generation_parameters, quote

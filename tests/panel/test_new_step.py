@@ -48,7 +48,7 @@ def test_its_settings_come_back_from_an_infotext(toy: None) -> None:
     text = infotext(Request(products="car", lighten_amount=7, lighten_curve="steep"))
     assert "Prodshot lighten amount: 7" in text
     named = {known.name: known for known in settings()}
-    from lib_prodshot.webui.panel.infotext import value_in
+    from lib_prodshot.infotext import value_in
     from tests.double.modules.infotext_utils import parse_generation_parameters
 
     parameters = parse_generation_parameters(text)

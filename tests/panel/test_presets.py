@@ -181,6 +181,31 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         PresetStore(tmp_path / "file" / "presets").save("x", {})
 
 
+def test_the_seeds_preset_is_offered_with_its_lora(host: LocalHost) -> None:
+    (seed,) = (known.preset for known in presets.SHIPPED if known.lora == "ppzocketv2-10")
+    assert from_text(seed.to_text()) == seed
+    assert options.preset_store().names() == []
+    with pytest.raises(RequestError, match="there is no preset"):
+        options.preset_store().load(seed.name)
+    host.loras.add("ppzocketv2-10")
+    shelf = options.preset_store()
+    assert shelf.names() == ["ppzocketv2 (seed)"]
+    assert "<lora:ppzocketv2-10:1>" in shelf.load(seed.name).request.prompt
+    with pytest.raises(RequestError, match="comes with Prodshot"):
+        shelf.delete(seed.name)
+    shelf.save(seed.name, {"products": "car"})
+    assert shelf.names() == [seed.name] and shelf.load(seed.name).request.products == "car"
+    shelf.delete(seed.name)
+    assert shelf.load(seed.name) == seed
+
+
+def test_a_preset_without_products_keeps_those_of_the_panel(host: LocalHost) -> None:
+    host.loras.add("ppzocketv2-10")
+    message, _, products, *others = preset_box._load("ppzocketv2 (seed)")
+    assert "Loaded" in message and "value" not in products
+    assert all("value" in update for update in others)
+
+
 # --- the panel's tab ------------------------------------------------------------------------------------------------
 
 

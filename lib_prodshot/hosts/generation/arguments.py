@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.hosts.generation.attributes import REPORT_CONTROL
 from lib_prodshot.request import WEBUI_BASE, Request
 
 OVERRIDES = "prodshot_overrides"
@@ -38,7 +39,8 @@ def given_arguments(parent: Any, script: Any, arguments: Sequence[Any]) -> Seque
 def split_enabled(arguments: Sequence[Any]) -> tuple[bool, list[Any]]:
     """Split the accordion's arguments into its switch and the rest.
 
-    A dict in the switch's place switches on, unless it contains 'enabled'; so may a later dict.
+    A dict in the switch's place switches on, unless it contains 'enabled'; so may a later dict. What asks for a report
+    on ControlNet is no setting and left out.
     """
     enabled, rest = False, list(arguments)
     if arguments:
@@ -47,11 +49,13 @@ def split_enabled(arguments: Sequence[Any]) -> tuple[bool, list[Any]]:
         if isinstance(first, Mapping):
             rest = [*rest, first]
     for place, argument in enumerate(rest):
-        if isinstance(argument, Mapping) and "enabled" in argument:
+        if not isinstance(argument, Mapping):
+            continue
+        rest[place] = {key: value for key, value in argument.items() if key not in ("enabled", REPORT_CONTROL)}
+        if "enabled" in argument:
             if not isinstance(argument["enabled"], bool):
                 raise RequestError([FieldProblem("enabled", f"{argument['enabled']!r} is neither true nor false")])
             enabled = argument["enabled"]
-            rest[place] = {key: value for key, value in argument.items() if key != "enabled"}
     return enabled, rest
 
 

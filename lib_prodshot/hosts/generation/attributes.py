@@ -8,6 +8,3 @@ SESSION = "_prodshot_session"
 REPORT_CONTROL = "report_control"
 """Among the accordion's arguments, in a dict: report in the response's parameters whether ControlNet was applied in
 this generation. WebUIs suppress its errors, so a remote client cannot know otherwise."""
-
-CONTROL = "Prodshot control"
-"""That parameter of the response: true or false."""

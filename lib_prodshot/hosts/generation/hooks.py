@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lib_prodshot.hosts.generation.attributes import CONTROL, REPORT_CONTROL, SESSION
+from lib_prodshot.hosts.generation.attributes import REPORT_CONTROL, SESSION
+from lib_prodshot.outcome import CONTROL_APPLIED
 
 
 def before(parent: Any, arguments: Sequence[Any]) -> None:
     """The accordion's `before_process`."""
-    if any(isinstance(value, Mapping) and value.get(REPORT_CONTROL) is True for value in arguments):
-        parent.extra_generation_params[CONTROL] = False
-    if not _may_be_on(arguments) and not hasattr(parent, SESSION):
-        return
-    from lib_prodshot.hosts.generation import script_runs
+    if _may_be_on(arguments) or hasattr(parent, SESSION):
+        from lib_prodshot.hosts.generation import script_runs
 
-    script_runs.before(parent, arguments)
+        script_runs.before(parent, arguments)
+    if any(isinstance(value, Mapping) and value.get(REPORT_CONTROL) is True for value in arguments):
+        # after the session, which removes what an earlier one has left
+        parent.extra_generation_params[CONTROL_APPLIED] = False
 
 
 def _may_be_on(arguments: Sequence[Any]) -> bool:
@@ -29,12 +30,13 @@ def _may_be_on(arguments: Sequence[Any]) -> bool:
 
 def sampled(parent: Any) -> None:
     """The accordion's `post_sample`, while ControlNet's state is still available."""
-    if CONTROL not in getattr(parent, "extra_generation_params", {}):
+    if CONTROL_APPLIED not in getattr(parent, "extra_generation_params", {}):
         return
     from lib_prodshot.hosts.compatibility import controlnet
 
     script = controlnet.find_script(parent.scripts)
-    parent.extra_generation_params[CONTROL] = script is not None and controlnet.pick_controlnet().was_applied(script)
+    was_applied = script is not None and controlnet.pick_controlnet().was_applied(script)
+    parent.extra_generation_params[CONTROL_APPLIED] = was_applied
 
 
 def each_picture(parent: Any, shown: Any) -> None:

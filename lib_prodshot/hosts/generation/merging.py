@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from lib_prodshot.hosts.generation.results import OUTCOMES
+from lib_prodshot.outcome import OUTCOMES
 
 _LISTS = ("all_prompts", "all_negative_prompts", "all_seeds", "all_subseeds")
 

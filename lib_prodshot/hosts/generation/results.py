@@ -9,31 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from lib_prodshot.infotext import written
+from lib_prodshot.outcome import NOTES, OUTCOMES, RAN, VERDICT
 from lib_prodshot.request import WEBUI_BASE, Request, settings
 
 if TYPE_CHECKING:
     from lib_prodshot.outcome import Outcome
     from lib_prodshot.pictures import LoadedPicture
 
-VERDICT = "Prodshot"
-"""The infotext key of the verdict; every processed picture has it."""
-
-RAN = "Prodshot ran"
-"""The infotext key of the executed passes: size, sampling and ControlNet of each."""
-
-NOTES = "Prodshot notes"
-
-OUTCOMES = "Prodshot outcomes"
-"""Parameter of the API's response: one outcome for each picture, as `report.jsonl` has them."""
-
-_ALWAYS = ("products", "engine")
+_ALWAYS = {
+    "": ("products", "engine"),
+    "retouch": ("strength",),
+    "inpaint": ("prompt", "denoising_strength", "control"),
+}
+"""Settings that every infotext tells, and those that it tells with an engine: another version may have other
+defaults."""
 
 
 def request_parameters(request: Request) -> dict[str, Any]:
-    """Format a request as infotext parameters: settings that differ from the WebUI's defaults, products and engine."""
-    changed = request.to_dict(only_changed=True, base=WEBUI_BASE)
+    """Format a request as infotext parameters: settings that differ from the WebUI's defaults, and `_ALWAYS`."""
+    told = {*request.to_dict(only_changed=True, base=WEBUI_BASE), *_ALWAYS[""], *_ALWAYS.get(request.engine, ())}
     keys = {known.name: known.infotext for known in settings()}
-    return {keys[name]: getattr(request, name) for name in keys if name in changed or name in _ALWAYS}
+    wanted = {key: getattr(request, name) for name, key in keys.items() if name in told}
+    return {key: written(key, value) for key, value in wanted.items()}
 
 
 def outcome_parameters(outcome: Outcome, ran: Sequence[str]) -> dict[str, Any]:

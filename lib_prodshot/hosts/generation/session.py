@@ -20,7 +20,7 @@ from lib_prodshot.hosts.generation import results
 from lib_prodshot.hosts.generation.attributes import SESSION
 from lib_prodshot.hosts.interface import Host
 from lib_prodshot.hosts.pil import image_from, loaded_from
-from lib_prodshot.outcome import Outcome, Verdict
+from lib_prodshot.outcome import NOTES, RAN, VERDICT, Outcome, Verdict
 from lib_prodshot.request import Request, parse_products
 
 PENDING = "not looked at yet"
@@ -77,21 +77,21 @@ class Session:
         """Infotext parameters: the request as values, the outcome as callables evaluated for each picture."""
         known = results.request_parameters(self.request) if self.request else {}
         if self.source == "script":
-            known["Script"] = results.VERDICT
+            known["Script"] = VERDICT
         return {
-            results.VERDICT: self._parameter_function(results.VERDICT),
+            VERDICT: self._parameter_function(VERDICT),
             **known,
-            **{key: self._parameter_function(key) for key in (results.RAN, results.NOTES)},
+            **{key: self._parameter_function(key) for key in (RAN, NOTES)},
         }
 
     def _parameter_function(self, key: str) -> Callable[..., str | None]:
         def value(p: Any = None, index: int = 0, use_main_prompt: bool = False, **_: Any) -> str | None:
             if use_main_prompt:
-                return self.summary() if key == results.VERDICT else None
+                return self.summary() if key == VERDICT else None
             number = getattr(p, "iteration", 0) * getattr(p, "batch_size", 1) + (index or 0)
             record = self.records.get(number)
             if record is None:
-                return PENDING if key == results.VERDICT else None
+                return PENDING if key == VERDICT else None
             return results.outcome_parameters(record.outcome, record.ran).get(key)
 
         return value

@@ -21,7 +21,7 @@ from PIL import Image
 
 from lib_prodshot import control
 from lib_prodshot.errors import EnhanceError
-from lib_prodshot.hosts.generation.attributes import CONTROL, REPORT_CONTROL
+from lib_prodshot.hosts.generation.attributes import REPORT_CONTROL
 from lib_prodshot.hosts.remote import RemoteError, RemoteWebUI
 from lib_prodshot.inpainting import (
     ControlLists,
@@ -32,6 +32,7 @@ from lib_prodshot.inpainting import (
     PassResult,
     pass_picture,
 )
+from lib_prodshot.outcome import CONTROL_APPLIED
 
 _NO_PICTURE = "the WebUI answered something that is not a picture"
 
@@ -243,7 +244,7 @@ class RemoteInpaintingBackend:
 
 def _reported_control(reply: Mapping[str, Any]) -> bool | None:
     with suppress(KeyError, TypeError, ValueError):
-        told = json.loads(reply["info"])["extra_generation_params"][CONTROL]
+        told = json.loads(reply["info"])["extra_generation_params"][CONTROL_APPLIED]
         return told if isinstance(told, bool) else None
     return None
 

@@ -9,9 +9,9 @@ from typing import Any
 from lib_prodshot.errors import RequestError
 from lib_prodshot.hosts.compatibility import webui_modules
 from lib_prodshot.hosts.generation.arguments import OVERRIDES
+from lib_prodshot.infotext import typed
 from lib_prodshot.request import Setting, check, settings
 from lib_prodshot.webui.panel.fields import caption
-from lib_prodshot.webui.panel.infotext import typed
 
 _TYPES = {"number": float, "integer": int}
 

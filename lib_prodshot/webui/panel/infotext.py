@@ -7,9 +7,9 @@ from typing import Any
 
 import gradio as gr
 
-from lib_prodshot.errors import RequestError
-from lib_prodshot.hosts.generation.results import VERDICT
-from lib_prodshot.request import Setting, check
+from lib_prodshot.infotext import value_in
+from lib_prodshot.outcome import VERDICT
+from lib_prodshot.request import Setting
 
 SCRIPT = "Script"
 
@@ -33,32 +33,6 @@ class Pasted(str):
         """A gradio update with the pasted value, or None: this infotext is not about Prodshot."""
         value = value_in(parameters, self.setting)
         return None if value is None else gr.update(value=value)
-
-
-def value_in(parameters: Mapping[str, Any], known: Setting) -> Any:
-    """The setting's value in a parsed infotext; its default where Prodshot ran without naming it; else None.
-
-    A value that the schema refuses (an infotext edited by hand, or of another version) counts as not there.
-    """
-    if VERDICT not in parameters:
-        return None
-    text = parameters.get(known.infotext)
-    if text is None:
-        return known.default
-    try:
-        return check({known.name: typed(known, str(text))})[known.name]
-    except (ValueError, RequestError):
-        return None
-
-
-def typed(known: Setting, text: str) -> Any:
-    """A setting's value out of its text in an infotext or on an axis; what is no such value stays text, for the schema
-    to refuse. Raises ValueError for a number that is none."""
-    if known.kind == "flag":
-        return {"true": True, "false": False}.get(text.strip().lower(), text)
-    if known.kind in ("number", "integer"):
-        return float(text)
-    return text
 
 
 def is_enabled(parameters: Mapping[str, Any]) -> Any:

@@ -99,8 +99,11 @@ def _unchanged(error: ProdshotError) -> list[Any]:
 
 
 def _filled(preset: presets.Preset, text: str) -> list[Any]:
-    values = preset.request.to_dict().values()
-    return [said(text), gr.update(value=preset.name), *(gr.update(value=value) for value in values)]
+    values = preset.request.to_dict()
+    # a preset that names no products is for any
+    keep = {"products"} if not values["products"].strip() else set()
+    updates = (gr.update() if name in keep else gr.update(value=value) for name, value in values.items())
+    return [said(text), gr.update(value=preset.name), *updates]
 
 
 def _load(name: str) -> list[Any]:
