@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 
 from lib_prodshot.bootstrap import ROOT
+from lib_prodshot.errors import RequestError
 from lib_prodshot.infotext import value_in
-from lib_prodshot.request import WEBUI_BASE, Setting, settings
+from lib_prodshot.request import WEBUI_BASE, Setting, check, settings
 from lib_prodshot.steps import registry
 from tests.hosts.conftest import Double, noise_picture
 
@@ -42,8 +43,9 @@ ODD = ("", " a, b ", '"quoted"', "512x768", "Prodshot prompt", "[class]: ä袋\\
 """Texts that a WebUI's reader drops, strips, unquotes or takes apart."""
 
 
-def other_values(known: Setting) -> list[Any]:
-    """Values of a setting that are not its default in a WebUI, in the schema's own types."""
+def other_values(known: Setting, place: int) -> list[Any]:
+    """Values of a setting that are not its default in a WebUI, in the schema's own types; `place` is where among all
+    settings it stands, so that one text after another begins with the next odd one."""
     if known.kind == "flag":
         return [not known.default]
     if known.kind == "choice":
@@ -52,13 +54,29 @@ def other_values(known: Setting) -> list[Any]:
         assert known.minimum is not None and known.maximum is not None and known.step is not None
         above = known.default + known.step
         return [above if above <= known.maximum else known.default - known.step]
-    return [TEXTS[known.name]] if known.name in TEXTS else [text for text in ODD if text != known.default]
+    if known.name in TEXTS:
+        return [TEXTS[known.name]]
+    first = place % len(ODD)
+    tried = (*ODD[first:], *ODD[:first], "ivory", known.example)
+    texts = [text for text in tried if text != known.default and _is_accepted(known, text)]
+    assert texts, f"give {known.name} a text in tests.hosts.round_trip.TEXTS"
+    return texts
+
+
+def _is_accepted(known: Setting, text: str) -> bool:
+    """Whether a text may be given: some settings hold a small language."""
+    try:
+        check({known.name: text})
+    except RequestError:
+        return False
+    return True
 
 
 def rounds() -> list[dict[str, Any]]:
-    """Whole requests of which none of the settings stands at its default, until each value was tried."""
-    values = {known.name: other_values(known) for known in settings(WEBUI_BASE)}
-    count = max(map(len, values.values()))
+    """Whole requests of which none of the settings stands at its default, until each choice was tried."""
+    table = settings(WEBUI_BASE)
+    values = {known.name: other_values(known, place) for place, known in enumerate(table)}
+    count = max(len(values[known.name]) for known in table if known.kind != "text")
     return [{name: each[number % len(each)] for name, each in values.items()} for number in range(count)]
 
 
