@@ -262,7 +262,7 @@ def test_the_forge_familys_maps_prove_nothing() -> None:
 
 @pytest.mark.parametrize("saw", [True, False])
 def test_prodshot_over_there_sees_what_maps_do_not_tell(saw: bool) -> None:
-    backend, sent = forge([{"name": "prodshot", "is_alwayson": True, "is_img2img": True}], {"Prodshot control": saw})
+    backend, sent = forge([{"name": "prodshot", "is_alwayson": True, "is_img2img": True}], {"Prodshot ControlNet applied": saw})
     assert backend.inpaint(plan(control=UNIT)).control_ran is saw
     switch, wish = sent[0]["alwayson_scripts"]["prodshot"]["args"]
     assert switch is False and wish == {"report_control": True}
@@ -281,7 +281,7 @@ def test_the_accordion_reports_control_though_it_is_off(webui: WebUI, model: str
         told = json.loads(remote.post("/sdapi/v1/img2img", body)["info"])["extra_generation_params"]
         del body["alwayson_scripts"]
         silent = json.loads(remote.post("/sdapi/v1/img2img", body)["info"])["extra_generation_params"]
-    assert told["Prodshot control"] is took_part
+    assert told["Prodshot ControlNet applied"] is took_part
     assert not [key for key in silent if key.startswith("Prodshot")]
 
 
