@@ -262,7 +262,8 @@ def test_the_forge_familys_maps_prove_nothing() -> None:
 
 @pytest.mark.parametrize("saw", [True, False])
 def test_prodshot_over_there_sees_what_maps_do_not_tell(saw: bool) -> None:
-    backend, sent = forge([{"name": "prodshot", "is_alwayson": True, "is_img2img": True}], {"Prodshot ControlNet applied": saw})
+    there = {"name": "prodshot", "is_alwayson": True, "is_img2img": True}
+    backend, sent = forge([there], {"Prodshot ControlNet applied": saw})
     assert backend.inpaint(plan(control=UNIT)).control_ran is saw
     switch, wish = sent[0]["alwayson_scripts"]["prodshot"]["args"]
     assert switch is False and wish == {"report_control": True}
