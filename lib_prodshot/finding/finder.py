@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from lib_prodshot.finding.interface import Detector, Find, Findings, Picture, Segmenter
 from lib_prodshot.finding.validation import validated_boxes, validated_masks
@@ -29,21 +30,23 @@ class Finder:
         classes: Sequence[ProductClass],
         text_threshold: float = 0.25,
         clock: Callable[[], float] | None = None,
+        precision: str = "full",
     ) -> Findings:
         """Detect boxes, then segment each; without boxes the segmenter is not run.
 
-        `picture` is H×W×3 uint8 RGB. Raises what the detector and the segmenter raise, and `FinderError` for output
-        that fails validation (`finding.validation`).
+        `picture` is H×W×3 uint8 RGB; `precision` is the setting of that name, for models that know it. Raises what the
+        detector and the segmenter raise, and `FinderError` for output that fails validation (`finding.validation`).
         """
         clock = clock or perf_counter
+        detector, segmenter = (_at(part, precision) for part in (self.detector, self.segmenter))
         start = clock()
-        answer = self.detector.detect(picture, classes, text_threshold)
+        answer = detector.detect(picture, classes, text_threshold)
         answer = validated_boxes(self.detector.name, answer, picture, len(classes))
         detected = clock()
         if not answer.boxes:
             return Findings((), answer.best_scores, answer.notes, {"detect": detected - start})
         masks = validated_masks(
-            self.segmenter.name, self.segmenter.segment(picture, answer.boxes), picture, len(answer.boxes)
+            self.segmenter.name, segmenter.segment(picture, answer.boxes), picture, len(answer.boxes)
         )
         finds = tuple(Find(box, mask) for box, mask in zip(answer.boxes, masks, strict=True))
         seconds = {"detect": detected - start, "segment": clock() - detected}
@@ -59,6 +62,11 @@ class Finder:
         return _WrappedFinder(self.name, self.detector, self.segmenter, self, middleware)
 
 
+def _at(part: Any, precision: str) -> Any:
+    """A detector or segmenter at a precision; as it is where it knows none."""
+    return part.with_precision(precision) if precision != "full" and hasattr(part, "with_precision") else part
+
+
 @dataclass(frozen=True)
 class _WrappedFinder(Finder):
     inner: Finder
@@ -70,9 +78,14 @@ class _WrappedFinder(Finder):
         classes: Sequence[ProductClass],
         text_threshold: float = 0.25,
         clock: Callable[[], float] | None = None,
+        precision: str = "full",
     ) -> Findings:
         """As `Finder.find`."""
-        return self.middleware(lambda: self.inner.find(picture, classes, text_threshold, clock), picture, classes)
+
+        def call() -> Findings:
+            return self.inner.find(picture, classes, text_threshold, clock, precision)
+
+        return self.middleware(call, picture, classes)
 
 
 @dataclass(frozen=True)

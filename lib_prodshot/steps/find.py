@@ -58,6 +58,13 @@ class FindSettings(StepSettings):
         help="With instances 'index': which detection of each product, 0 being the best scored.",
         when={"instances": ["index"]},
     )
+    precision: str = setting(
+        "full",
+        choices=("auto", "full", "half"),
+        named_only=True,
+        help="How LangSAM computes: full (float32), half (16 bits where its results hold), or auto: half on a GPU that"
+        " has units for it, full elsewhere.",
+    )
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
@@ -95,7 +102,9 @@ class FindStep(Step[FindSettings]):
         """Figures: `detections` (how many), `best_score` of all classes."""
         options = self.options(state.request)
         classes = options.classes
-        findings = state.finder.find(state.loaded.seen(), classes, options.text_threshold)
+        findings = state.finder.find(
+            state.loaded.seen(), classes, options.text_threshold, precision=options.precision
+        )
         state.outcome.seconds.update(findings.seconds)
         state.outcome.notes += findings.notes
         if not findings.finds:

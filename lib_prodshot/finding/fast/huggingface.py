@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lib_prodshot.finding.fast.attention import decomposed_attention
 from lib_prodshot.finding.fast.fusion import Fusion
+from lib_prodshot.finding.fast.half import cast_linear
 from lib_prodshot.finding.fast.layers import EncoderParts, RowMlp, Sampler
 from lib_prodshot.finding.fast.probe import attention_works, bag_works
 from lib_prodshot.finding.fast.sam import fits, right_size
@@ -32,6 +33,30 @@ def accelerate_segmenter(model: Any) -> int:
     for layer in model.vision_encoder.layers:
         if fits(layer.attn):
             count += swap_named(layer, "attn", VisionAttention) + swap_named(layer, "mlp", RowMlp)
+    return count
+
+
+def halve_detector(model: Any, dtype: torch.dtype, device: torch.device) -> int:
+    """Cast the encoder's linear layers that `EncoderParts.halve` names to half precision; returns how many.
+
+    Everything else stays float32, the Swin backbone too: transformers' attention mixes its weights with a float32 mask.
+    """
+    layers = (layer.deformable_layer for layer in model.model.encoder.layers)
+    return sum(layer.parts.halve(dtype, device) for layer in layers)
+
+
+def halve_segmenter(model: Any, dtype: torch.dtype, device: torch.device) -> int:
+    """Cast the image encoder's linear layers to half precision, as `sam.halve` does; returns how many."""
+    if not attention_works(device, dtype):
+        return 0
+    vision, count = model.vision_encoder, 0
+    size = vision.pos_embed.shape[1:3]
+    for layer in vision.layers:
+        if isinstance(layer.attn, VisionAttention) and layer.attn.takes(layer.window_size, *size):
+            attention, mlp = layer.attn.plain, layer.mlp.plain
+            count += cast_linear((attention.qkv, attention.proj, mlp.lin1, mlp.lin2), dtype)
+    if device.type == "cuda":
+        vision.neck.to(memory_format=torch.channels_last)
     return count
 
 
@@ -150,9 +175,13 @@ class VisionAttention(Wrapper):
         """`hidden_states`: windows × height × width × channels. Returns the attention with None for its weights."""
         plain = self.plain
         _, height, width, _ = hidden_states.shape
-        fitting = right_size(plain, height, width) and attention_works(hidden_states.device, hidden_states.dtype)
+        fitting = right_size(plain, height, width) and attention_works(hidden_states.device, plain.qkv.weight.dtype)
         if output_attentions or not fitting:
             return plain(hidden_states=hidden_states, output_attentions=output_attentions)
         qkv = plain.qkv(hidden_states)
         attended = decomposed_attention(qkv, plain.num_attention_heads, plain.rel_pos_h, plain.rel_pos_w)
         return plain.proj(attended), None
+
+    def takes(self, window: int, height: int, width: int) -> bool:
+        """Whether the position tables fit windows of this side (0: the whole input of height × width tokens)."""
+        return right_size(self.plain, *((window, window) if window else (height, width)))

@@ -9,15 +9,45 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
 
-from lib_prodshot.finding.fast.deformable import Levels, bag_attention, levels_for
+from lib_prodshot.finding.fast.deformable import Levels, Shapes, bag_attention, levels_for
+from lib_prodshot.finding.fast.half import added, cast_linear
+from lib_prodshot.finding.fast.probe import bag_works
 from lib_prodshot.finding.fast.swap import Wrapper
 
 ROWS = 1024
 """Image tokens worked on at a time; their widest temporary (rows × 2,048 floats) is 8 MB."""
+
+ROWS_GPU = 16_384
+"""The same on a GPU, where every further step costs its launch: 128 MB, and one step for most pictures."""
+
+
+def rows_at_once(tokens: Tensor) -> int:
+    """How many tokens are worked on at a time where these are."""
+    return ROWS if tokens.device.type == "cpu" else ROWS_GPU
+
+
+class _LevelSizes:
+    """The sizes in the tensor that was read last: all layers of a model get the same one, and reading stalls a GPU."""
+
+    def __init__(self) -> None:
+        self._last: tuple[ref[Tensor], Shapes] | None = None
+
+    def of(self, shapes: Tensor) -> Shapes:
+        """Height and width of each level; `shapes` is levels × 2, integers."""
+        last = self._last
+        if last is not None and last[0]() is shapes:
+            return last[1]
+        sizes = tuple((int(height), int(width)) for height, width in shapes.tolist())
+        self._last = (ref(shapes), sizes)
+        return sizes
+
+
+_SIZES = _LevelSizes()
 
 
 @dataclass(frozen=True)
@@ -46,10 +76,9 @@ class Sampler:
 
         `shapes` is levels × (height, width), integers.
         """
-        sizes = tuple((int(height), int(width)) for height, width in shapes.tolist())
-        layout = levels_for(sizes, self.heads, self.points, value.device)
+        layout = levels_for(_SIZES.of(shapes), self.heads, self.points, value.device)
         projected = self.value(value)
-        if padding is not None and bool(padding.any()):
+        if padding is not None and (value.device.type != "cpu" or bool(padding.any())):  # asking a GPU stalls it
             projected = projected.masked_fill(padding[:, None], 0.0)
         return layout.table(projected), layout
 
@@ -98,16 +127,25 @@ class EncoderParts:
         result = torch.empty_like(tokens)
         for number in range(tokens.shape[0]):
             table, layout = self.sampler.table(tokens[number], shapes, None if padding is None else padding[number])
-            for begin in range(0, tokens.shape[1], ROWS):
-                rows = (number, slice(begin, begin + ROWS))
+            step = rows_at_once(tokens)
+            for begin in range(0, tokens.shape[1], step):
+                rows = (number, slice(begin, begin + step))
                 query = tokens[rows] + positions[rows]
                 attended = self.sampler.attend(query, reference[rows], table, layout)
-                result[rows] = self._feed_forward(self.norm1(attended.add_(tokens[rows])))
+                result[rows] = self._feed_forward(self.norm1(added(attended, tokens[rows])))
         return result
+
+    def halve(self, dtype: torch.dtype, device: torch.device) -> int:
+        """Cast the feed-forward and the values' projections to half precision; returns how many layers.
+
+        Float32 stay the offsets (they are coordinates), the attention weights, the norms and the residual sums.
+        """
+        values = (self.sampler.value, self.sampler.out) if bag_works(device, dtype) else ()
+        return cast_linear((*values, self.linear1, self.linear2), dtype)
 
     def _feed_forward(self, tokens: Tensor) -> Tensor:
         hidden = self.linear2(self.activation(self.linear1(tokens)))
-        normal: Tensor = self.norm2(hidden.add_(tokens))
+        normal: Tensor = self.norm2(added(hidden, tokens))
         return normal
 
 
@@ -115,8 +153,9 @@ def in_rows(function: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:
     """Apply a function that works token by token (… × channels → … × channels) to `ROWS` tokens at a time."""
     flat = tokens.reshape(-1, tokens.shape[-1])
     result = torch.empty_like(flat)
-    for begin in range(0, flat.shape[0], ROWS):
-        result[begin : begin + ROWS] = function(flat[begin : begin + ROWS])
+    step = rows_at_once(flat)
+    for begin in range(0, flat.shape[0], step):
+        result[begin : begin + step] = function(flat[begin : begin + step])
     return result.view(tokens.shape)
 
 

@@ -14,6 +14,8 @@ from lib_prodshot.finding.fast.deformable import bag_attention, levels_for
 SHAPES = ((4, 6), (2, 3))
 HEADS, POINTS, CHANNELS = 2, 2, 8
 TOLERANCE = {torch.float16: 2e-2, torch.bfloat16: 1e-1}
+TOLERANCE_GPU = 5e-3
+"""For float32 on a GPU, where the WebUIs let matrix products round to TF32; values here are about 1."""
 
 
 @cache
@@ -79,5 +81,5 @@ def _written_out(qkv: Tensor, rel_pos_h: Tensor, rel_pos_w: Tensor) -> Tensor:
 
 
 def _close(found: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
-    tolerance = TOLERANCE.get(dtype, 1e-4)
+    tolerance = TOLERANCE.get(dtype, 1e-4 if found.device.type == "cpu" else TOLERANCE_GPU)
     return bool(torch.allclose(found.float().cpu(), expected, rtol=tolerance, atol=tolerance))

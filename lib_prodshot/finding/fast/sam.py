@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lib_prodshot.finding.fast.attention import decomposed_attention
+from lib_prodshot.finding.fast.half import added, cast_linear
 from lib_prodshot.finding.fast.layers import in_rows
 from lib_prodshot.finding.fast.probe import attention_works
 from lib_prodshot.finding.fast.swap import Wrapper, swap_items
@@ -19,6 +20,25 @@ def accelerate(sam: Any) -> int:
     if not all(fits(getattr(block, "attn", None)) for block in blocks):
         return 0
     return swap_items(blocks, EncoderBlock)
+
+
+def halve(sam: Any, dtype: torch.dtype, device: torch.device) -> int:
+    """Cast the image encoder's linear layers (attention and feed-forward) to half precision; returns how many.
+
+    Float32 stay: the patch embedding, positions, norms, the residual sums, the neck (whose norm squares its input),
+    and the prompt encoder and mask decoder, which are small.
+    """
+    encoder = sam.image_encoder
+    if not attention_works(device, dtype):
+        return 0
+    count = 0
+    for wrapper in getattr(encoder, "blocks", ()):
+        if isinstance(wrapper, EncoderBlock) and wrapper.takes(*encoder.pos_embed.shape[1:3]):
+            block = wrapper.plain
+            count += cast_linear((block.attn.qkv, block.attn.proj, block.mlp.lin1, block.mlp.lin2), dtype)
+    if device.type == "cuda":
+        encoder.neck.to(memory_format=torch.channels_last)
+    return count
 
 
 def fits(attention: Any) -> bool:
@@ -42,8 +62,7 @@ class EncoderBlock(Wrapper):
         """`x`: b × height × width × channels."""
         block = self.plain
         attention, window = block.attn, block.window_size
-        sides = (window, window) if window else (x.shape[1], x.shape[2])
-        if not (right_size(attention, *sides) and attention_works(x.device, x.dtype)):
+        if not (self.takes(x.shape[1], x.shape[2]) and attention_works(x.device, attention.qkv.weight.dtype)):
             return block(x)
         qkv = attention.qkv(block.norm1(x))
         positions = attention.rel_pos_h, attention.rel_pos_w
@@ -52,8 +71,13 @@ class EncoderBlock(Wrapper):
             attended = whole_of(decomposed_attention(parts, attention.num_heads, *positions), x.shape[1], x.shape[2])
         else:
             attended = decomposed_attention(qkv, attention.num_heads, *positions)
-        x = attention.proj(attended).add_(x)
-        return in_rows(lambda rows: block.mlp(block.norm2(rows)).add_(rows), x)
+        x = added(attention.proj(attended), x)
+        return in_rows(lambda rows: added(block.mlp(block.norm2(rows)), rows), x)
+
+    def takes(self, height: int, width: int) -> bool:
+        """Whether the position tables fit this block's windows in an input of height × width tokens."""
+        window = self.plain.window_size
+        return right_size(self.plain.attn, *((window, window) if window else (height, width)))
 
 
 def windows_of(tokens: Tensor, window: int, filling: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,7 +66,14 @@ def load(weights: Path, vocabulary: Path, *, reference: bool = False) -> Groundi
             from lib_prodshot.finding.fast.groundingdino import accelerate
 
             accelerate(module)
-    return GroundingModel(module, module.tokenizer, lambda pixels, caption: forward(module, pixels, caption))
+    run = partial(forward, module)
+    return GroundingModel(module, module.tokenizer, run, None if reference else partial(_halve, module))
+
+
+def _halve(module: Any, dtype: Any, device: Any) -> int:
+    from lib_prodshot.finding.fast.groundingdino import halve
+
+    return halve(module, dtype, device)
 
 
 def build(shape: DetectorShape, text_encoder_folder: Path) -> Any:

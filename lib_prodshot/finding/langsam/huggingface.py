@@ -7,6 +7,7 @@ model.safetensors) serves as well.
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,7 +80,8 @@ def load_detector(weights: Path, vocabulary: Path, reference: bool = False) -> G
             from lib_prodshot.finding.fast.huggingface import accelerate_detector
 
             accelerate_detector(module)
-    return GroundingModel(module, tokenizer, lambda pixels, caption: forward(module, tokenizer, pixels, caption))
+    run, halve = partial(forward, module, tokenizer), partial(_halve, "halve_detector", module)
+    return GroundingModel(module, tokenizer, run, None if reference else halve)
 
 
 def load_segmenter(weights: Path, reference: bool = False) -> PromptedModel:
@@ -104,7 +106,13 @@ def load_segmenter(weights: Path, reference: bool = False) -> PromptedModel:
         side,
         module.get_image_embeddings,
         lambda embedding, boxes, multimask: _decode(module, embedding, boxes, multimask),
+        halve=None if reference else partial(_halve, "halve_segmenter", module),
     )
+
+
+def _halve(function: str, module: Any, dtype: Any, device: Any) -> int:
+    count: int = getattr(import_module("lib_prodshot.finding.fast.huggingface"), function)(module, dtype, device)
+    return count
 
 
 def _transformers() -> Any:

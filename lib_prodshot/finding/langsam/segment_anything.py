@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,7 +45,14 @@ def load(weights: Path, *, reference: bool = False) -> PromptedModel:
             from lib_prodshot.finding.fast.sam import accelerate
 
             accelerate(module)
-    return prompted_model(module)
+    model = prompted_model(module)
+    return model if reference else replace(model, halve=partial(_halve, module))
+
+
+def _halve(module: Any, dtype: Any, device: Any) -> int:
+    from lib_prodshot.finding.fast.sam import halve
+
+    return halve(module, dtype, device)
 
 
 def prompted_model(module: Any) -> PromptedModel:

@@ -10,8 +10,9 @@ import numpy as np
 
 from lib_prodshot.errors import FinderError
 from lib_prodshot.finding.interface import Box, Picture, SoftMask
+from lib_prodshot.finding.models.precision import FULL
 from lib_prodshot.finding.models.preprocessing import as_rgb, segmenter_pixels, segmenter_size
-from lib_prodshot.finding.models.runtime import ModelHandle
+from lib_prodshot.finding.models.runtime import ModelHandle, moved
 
 BOXES_AT_ONCE = {"cpu": 1, "gpu": 16}
 """Boxes decoded together. On a CPU singly is the cheapest (16 together: 4.9 s against 3.1 s singly)."""
@@ -33,6 +34,9 @@ class PromptedModel:
     stretch: bool = False
     """Whether a picture fills the whole square, its proportions changed (SAM 2)."""
 
+    halve: Callable[[Any, Any], Any] | None = None
+    """Casts the module to a half-precision dtype for a device; None: it stays float32."""
+
 
 class BoxSegmenter:
     """`Segmenter` that runs Segment Anything: encodes a picture once, then decodes its boxes.
@@ -41,10 +45,17 @@ class BoxSegmenter:
     without, it returns a single one, as in LangSAM.
     """
 
-    def __init__(self, name: str, handle: ModelHandle[PromptedModel], multimask: bool = False) -> None:
+    def __init__(
+        self, name: str, handle: ModelHandle[PromptedModel], multimask: bool = False, precision: str = FULL
+    ) -> None:
         self.name = name
         self.multimask = multimask
         self._handle = handle
+        self._precision = precision
+
+    def with_precision(self, precision: str) -> BoxSegmenter:
+        """The same segmenter, computing as the setting `precision` says; both share one model."""
+        return BoxSegmenter(self.name, self._handle, self.multimask, precision)
 
     def segment(self, picture: Picture, boxes: Sequence[Box]) -> list[SoftMask]:
         """As `Segmenter.segment`; without boxes the model is not run. Retried once on out-of-memory."""
@@ -55,7 +66,7 @@ class BoxSegmenter:
         def attempt(model: PromptedModel, device: Any) -> list[SoftMask]:
             return self._segment(model, device, picture, boxes)
 
-        masks, _ = self._handle.run([attempt, attempt], "segmenter")
+        masks, _ = self._handle.run([attempt, attempt], "segmenter", self._precision)
         return masks
 
     def _segment(self, model: PromptedModel, device: Any, picture: Picture, boxes: Sequence[Box]) -> list[SoftMask]:
@@ -64,16 +75,19 @@ class BoxSegmenter:
         size = picture.shape[0], picture.shape[1]
         inner = segmenter_size(*size, model.side, model.stretch)
         scale = np.array([inner[1] / size[1], inner[0] / size[0]] * 2, np.float32)
-        prompts = torch.from_numpy(np.array([box.corners for box in boxes], np.float32) * scale).to(device)
-        embedding = model.encode(segmenter_pixels(picture, model.side, model.stretch).to(device))
+        corners = np.array([box.corners for box in boxes], np.float32) * scale
+        prompts = moved(torch.from_numpy(corners), device)
+        embedding = model.encode(moved(segmenter_pixels(picture, model.side, model.stretch), device))
         step = BOXES_AT_ONCE["cpu" if device.type == "cpu" else "gpu"]
         masks: list[SoftMask] = []
         for begin in range(0, len(boxes), step):
             logits, qualities = model.decode(embedding, prompts[begin : begin + step], self.multimask)
-            best = qualities.float().argmax(dim=1)
-            masks += [
-                soft_mask(logits[row, best[row]].float(), model.side, inner, size) for row in range(logits.shape[0])
-            ]
+            chosen = qualities.float().argmax(dim=1)[:, None, None, None]
+            chosen = chosen.expand(-1, 1, *logits.shape[2:])
+            best = logits.gather(1, chosen)[:, 0].float()
+            if not bool(torch.isfinite(best).all()):
+                raise FinderError("the segmenter gave masks that are not finite numbers; its weights may be damaged")
+            masks += fetched([soft_mask(row, model.side, inner, size) for row in best])
         return masks
 
     def offload(self) -> None:
@@ -85,18 +99,26 @@ class BoxSegmenter:
         self._handle.unload()
 
 
-def soft_mask(logits: Any, side: int, inner: tuple[int, int], size: tuple[int, int]) -> SoftMask:
+def soft_mask(logits: Any, side: int, inner: tuple[int, int], size: tuple[int, int]) -> Any:
     """Convert logits of the padded square (height × width) to a soft mask, as SAM's `postprocess_masks` does.
 
     `inner` is the height and width of the picture inside the square of `side`, `size` those of the picture. A logit
-    above 0 (SAM's own threshold) becomes 128 or more. Raises `FinderError` when one is not a finite number.
+    above 0 (SAM's own threshold) becomes 128 or more. Returns a uint8 tensor on the logits' device.
     """
     import torch
     from torch.nn import functional
 
-    if not bool(torch.isfinite(logits).all()):
-        raise FinderError("the segmenter gave masks that are not finite numbers; its weights may be damaged")
     whole = functional.interpolate(logits[None, None], (side, side), mode="bilinear", align_corners=False)
     fitted = functional.interpolate(whole[..., : inner[0], : inner[1]], size, mode="bilinear", align_corners=False)
-    soft: SoftMask = fitted[0, 0].sigmoid_().mul_(255).round_().to(torch.uint8).cpu().numpy()
-    return soft
+    return fitted[0, 0].sigmoid_().mul_(255).round_().to(torch.uint8)
+
+
+def fetched(masks: Sequence[Any]) -> list[SoftMask]:
+    """uint8 tensors as arrays. From a GPU all are copied before the first is waited for."""
+    import torch
+
+    if masks[0].device.type != "cuda":
+        return [mask.cpu().numpy() for mask in masks]
+    copies = [mask.to("cpu", non_blocking=True) for mask in masks]  # into page-locked memory
+    torch.cuda.synchronize(masks[0].device)
+    return [copy.numpy().copy() for copy in copies]

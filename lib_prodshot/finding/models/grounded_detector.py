@@ -21,8 +21,9 @@ from lib_prodshot.finding.models.captions import (
     merge,
     non_maximum_suppression,
 )
+from lib_prodshot.finding.models.precision import FULL
 from lib_prodshot.finding.models.preprocessing import SHORT_SIDE, as_rgb, detector_pixels
-from lib_prodshot.finding.models.runtime import ModelHandle
+from lib_prodshot.finding.models.runtime import ModelHandle, moved
 from lib_prodshot.products import ProductClass
 
 SMALLER_SIDE = 512
@@ -40,6 +41,8 @@ class GroundingModel:
     module: Any
     tokenizer: Any
     forward: Callable[[Any, str], tuple[Any, Any]]
+    halve: Callable[[Any, Any], Any] | None = None
+    """Casts the module to a half-precision dtype for a device; None: it stays float32."""
 
 
 class GroundedDetector:
@@ -48,9 +51,14 @@ class GroundedDetector:
     Captions are never batched: those of different lengths corrupt each other's boxes in both implementations.
     """
 
-    def __init__(self, name: str, handle: ModelHandle[GroundingModel]) -> None:
+    def __init__(self, name: str, handle: ModelHandle[GroundingModel], precision: str = FULL) -> None:
         self.name = name
         self._handle = handle
+        self._precision = precision
+
+    def with_precision(self, precision: str) -> GroundedDetector:
+        """The same detector, computing as the setting `precision` says; both share one model."""
+        return GroundedDetector(self.name, self._handle, precision)
 
     def detect(self, picture: Picture, classes: Sequence[ProductClass], text_threshold: float) -> Boxes:
         """As `Detector.detect`. Retried once on out-of-memory: from a GPU on the CPU, else on a smaller input."""
@@ -59,7 +67,8 @@ class GroundedDetector:
         def attempt(short_side: int) -> Callable[[GroundingModel, Any], tuple[Captions, AssignedBoxes]]:
             return lambda model, device: self._detect(model, device, picture, classes, text_threshold, short_side)
 
-        (captions, found), retried = self._handle.run([attempt(SHORT_SIDE), attempt(SMALLER_SIDE)], "detector")
+        attempts = [attempt(SHORT_SIDE), attempt(SMALLER_SIDE)]
+        (captions, found), retried = self._handle.run(attempts, "detector", self._precision)
         boxes, notes = to_boxes(found, picture.shape[0], picture.shape[1])
         best = tuple(float(score) for score in found.best)
         return Boxes(boxes, best, (*captions.notes, *retried, *notes))
@@ -74,7 +83,7 @@ class GroundedDetector:
         short_side: int,
     ) -> tuple[Captions, AssignedBoxes]:
         captions = make_captions(classes, model.tokenizer, self.name)
-        pixels = detector_pixels(picture, short_side).to(device)
+        pixels = moved(detector_pixels(picture, short_side), device)
         parts = [
             assign(*_read(model, pixels, caption), caption, classes, text_threshold) for caption in captions.captions
         ]

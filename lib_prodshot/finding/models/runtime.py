@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any, Generic, Protocol, TypeVar
 
 from lib_prodshot.errors import FinderError, ProdshotError
+from lib_prodshot.finding.models.precision import FULL, half_dtype
 
 
 class Model(Protocol):
@@ -20,6 +21,10 @@ class Model(Protocol):
     @property
     def module(self) -> Any:
         """The `torch.nn.Module` that is moved between devices."""
+
+    @property
+    def halve(self) -> Callable[[Any, Any], Any] | None:
+        """Casts the module's weights to a half-precision dtype for a device; None where that was never tried."""
 
 
 M = TypeVar("M", bound=Model)
@@ -30,13 +35,14 @@ class ModelHandle(Generic[M]):
     """Handle of one model: loaded at its first use, in memory until `unload`, on the GPU until `offload`.
 
     `device` is a torch device, or None for the GPU if CUDA has one and the CPU else. Thread-safe: calls are
-    serialised.
+    serialised. Weights that were cast to half precision are loaded anew where float32 is asked for.
     """
 
     def __init__(self, load: Callable[[], M], device: str | None = None) -> None:
         self._load = load
         self._device = device
         self._model: M | None = None
+        self._dtype: Any = None
         self._lock = threading.RLock()
 
     @property
@@ -44,18 +50,21 @@ class ModelHandle(Generic[M]):
         """Whether the model is in memory."""
         return self._model is not None
 
-    def run(self, attempts: Sequence[Callable[[M, Any], T]], what: str) -> tuple[T, tuple[str, ...]]:
+    def run(
+        self, attempts: Sequence[Callable[[M, Any], T]], what: str, precision: str = FULL
+    ) -> tuple[T, tuple[str, ...]]:
         """Call the first attempt with the model and its device; on out-of-memory, the next.
 
-        On a GPU the first attempt is made twice, the second time on the CPU. Returns the answer and notes for the
-        user. `what` names the model in messages. Raises `FinderError` when no attempt succeeds.
+        On a GPU the first attempt is made twice, the second time on the CPU, in float32. Returns the answer and notes
+        for the user. `what` names the model in messages, `precision` is the setting of that name. Raises `FinderError`
+        when no attempt succeeds.
         """
         with self._lock:
-            plan = self._plan(attempts)
-            for number, (attempt, device) in enumerate(plan):
+            plan = self._plan(attempts, precision)
+            for number, (attempt, device, dtype) in enumerate(plan):
                 try:
                     with inference():
-                        answer = attempt(self._on(device), device)
+                        answer = attempt(self._on(device, dtype), device)
                     return answer, (_RETRIED.format(what),) if number else ()
                 except ProdshotError:
                     raise
@@ -83,19 +92,35 @@ class ModelHandle(Generic[M]):
             self._model = None
             _collect()
 
-    def _plan(self, attempts: Sequence[Callable[[M, Any], T]]) -> list[tuple[Callable[[M, Any], T], Any]]:
+    def _plan(
+        self, attempts: Sequence[Callable[[M, Any], T]], precision: str
+    ) -> list[tuple[Callable[[M, Any], T], Any, Any]]:
+        """The attempts, each with its device and the half-precision dtype (None: float32)."""
         import torch
 
         device = torch.device(self._device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        dtype = half_dtype(precision, device)
         if device.type == "cpu":
-            return [(attempt, device) for attempt in attempts]
-        return [(attempts[0], device), (attempts[0], torch.device("cpu"))]
+            return [(attempt, device, dtype) for attempt in attempts]
+        return [(attempts[0], device, dtype), (attempts[0], torch.device("cpu"), None)]
 
-    def _on(self, device: Any) -> M:
+    def _on(self, device: Any, dtype: Any) -> M:
+        if self._dtype not in (None, dtype):
+            self._model = None
         if self._model is None:
-            self._model = self._load()
+            self._model, self._dtype = self._load(), None
+        if dtype is not None and self._dtype is None and self._model.halve is not None:
+            self._model.halve(dtype, device)
+            self._dtype = dtype
         self._model.module.to(device)
         return self._model
+
+
+def moved(tensor: Any, device: Any) -> Any:
+    """A tensor of the CPU on `device`; to CUDA through page-locked memory, without waiting for the copy."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 _RETRIED = "memory ran out, so the {} was run a second time: on the CPU, or there on a smaller picture"
