@@ -29,7 +29,6 @@ def known(name: str, group: str = "lite") -> Weights:
 def small_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("PRODSHOT_MODELS", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(weights, "_HOSTS", [])
     monkeypatch.setattr(weights, "catalogue", lambda: (known("here"), known("wrong"), known("absent", "other")))
     folder = tmp_path / "models"
     folder.mkdir()
