@@ -35,7 +35,7 @@ EXTRAS = {
 DISK_ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
 """What a disk may answer without naming a path: full, broken, not writable, over the quota."""
 
-COMMANDS = ("detect", "enhance", "batch", "check", "train", "demo", "settings", "weights", "doctor")
+COMMANDS = ("detect", "enhance", "packshot", "batch", "check", "train", "demo", "settings", "weights", "doctor")
 
 
 def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:

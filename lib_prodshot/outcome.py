@@ -55,6 +55,8 @@ CSV_COLUMNS = (
     "seconds",
     "finder",
     "version",
+    "passed",
+    "needs_review",
 )
 
 
@@ -121,6 +123,58 @@ class PackshotAudit:
         }
 
 
+@dataclass
+class Packshot:
+    """One packshot of a picture, for one marketplace ('' for none): `result` ready to be written as `format` at
+    `quality`, within `max_bytes` (0: any); `alpha` is the product's share of each pixel (H×W uint8, in the frame),
+    `size` width and height, `fill` and `area_share` the product's in the frame, `scale` pixels of the frame for one of
+    the picture, `made` the settings that the marketplace set.
+
+    When it is written, `file` is its path, `bytes` and `quality` what they came out as, and `check` the marketplace's
+    answer as `markets.checking.Check.to_json` gives it.
+    """
+
+    marketplace: str
+    result: RestoredPicture | None
+    alpha: npt.NDArray[np.uint8] | None
+    format: str
+    quality: int | None
+    max_bytes: int
+    size: tuple[int, int]
+    fill: float
+    area_share: float
+    scale: float
+    made: Mapping[str, Any]
+    audit: Audit | PackshotAudit | None
+    file: str = ""
+    bytes: int = 0
+    check: Mapping[str, Any] | None = None
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the marketplace would take it; None where nobody asked."""
+        return None if self.check is None else bool(self.check["passed"])
+
+    def to_json(self) -> dict[str, Any]:
+        """The packshot as it stands in reports and API replies; of the check only what is not passed."""
+        rules = self.check["rules"] if self.check else ()
+        return {
+            "marketplace": self.marketplace or None,
+            "output": self.file or None,
+            "size": list(self.size),
+            "format": self.format,
+            "quality": self.quality,
+            "bytes": self.bytes,
+            "fill": self.fill,
+            "area_share": self.area_share,
+            "scale": self.scale,
+            "set": dict(self.made),
+            "audit": self.audit.to_json() if self.audit else None,
+            "passed": self.passed,
+            "rules": [rule for rule in rules if rule["status"] != "pass"],
+        }
+
+
 @dataclass(frozen=True)
 class StepRecord:
     """One step that ran: its id, its version, and what it measured."""
@@ -138,7 +192,9 @@ class StepRecord:
 class Outcome:
     """Everything about one picture. Arrays stay out of the JSON: `mask` is H×W uint8 (255 = product), `alpha` the
     feathered mask (H×W uint8, 0 = untouched), `picture` the result (H×W×3 uint8 RGB), `result` the same in the
-    input's own size, mode and orientation (a packshot: in its frame's), ready to be written; None unless found."""
+    input's own size, mode and orientation (a packshot: in its frame's), ready to be written; None unless found.
+    `packshots` are all that were made of the picture; of several `result` is the last. `needs_review` says why somebody
+    should look at it."""
 
     verdict: Verdict
     products: tuple[str, ...]
@@ -151,6 +207,8 @@ class Outcome:
     file: str = ""
     mask_file: str = ""
     output_file: str = ""
+    packshots: list[Packshot] = field(default_factory=list)
+    needs_review: tuple[str, ...] = ()
     result: RestoredPicture | None = None
     picture: npt.NDArray[np.uint8] | None = None
     mask: npt.NDArray[np.uint8] | None = None
@@ -166,6 +224,7 @@ class Outcome:
         self.verdict = Verdict("failed", reason)
         self.result = self.picture = self.audit = None
         self.mask_file = self.output_file = ""
+        self.packshots, self.needs_review = [], ()
 
     def to_json(self) -> dict[str, Any]:
         """One line of `report.jsonl`."""
@@ -183,6 +242,8 @@ class Outcome:
             "version": __version__,
             "notes": list(self.notes),
             "steps": [record.to_json() for record in self.steps],
+            **({"packshots": [each.to_json() for each in self.packshots]} if self.packshots else {}),
+            **({"needs_review": list(self.needs_review)} if self.packshots else {}),
         }
 
     def to_infotext(self) -> str:
@@ -205,6 +266,12 @@ def csv_cells(line: Mapping[str, Any]) -> list[str]:
         f"{found['label']} {found['score']:.2f} {' '.join(map(str, found['box']))}"
         for found in line.get("detections") or ()
     )
+    flat["passed"] = " | ".join(
+        f"{made['marketplace']} {'pass' if made['passed'] else 'fail'}"
+        for made in line.get("packshots") or ()
+        if made.get("passed") is not None
+    )
+    flat["needs_review"] = "; ".join(map(str, line.get("needs_review") or ()))
     stages = (line.get("seconds") or {}).items()
     flat["seconds"] = round(sum(spent for stage, spent in stages if stage not in ("detect", "segment")), 4)
     return [spreadsheet_safe(flat.get(column)) for column in CSV_COLUMNS]

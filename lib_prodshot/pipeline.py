@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.errors import ProdshotError, RequestError
 from lib_prodshot.outcome import Outcome, StepRecord, Verdict
 from lib_prodshot.steps import registry
-from lib_prodshot.steps.interface import State
+from lib_prodshot.steps.interface import State, Step
+from lib_prodshot.steps.targets import targets_of
 
 if TYPE_CHECKING:
     from lib_prodshot.enhancing.interface import Enhancer
@@ -67,7 +68,27 @@ def run(
 
 def _run_steps(state: State, progress: Progress) -> None:
     outcome = state.outcome
-    for step in registry.STEPS:
+    state = _through([step for step in registry.STEPS if not step.per_target], state, progress)
+    if outcome.status == "skipped":
+        return
+    last = [step for step in registry.STEPS if step.per_target]
+    for target in targets_of(state.request) if state.cutout is not None else ():
+        notes = len(outcome.notes)
+        _through(last, replace(state, request=target.request, target=target), progress)
+        if target.marketplace:
+            told = (f"{target.marketplace}: {note}" for note in outcome.notes[notes:])
+            outcome.notes = (*outcome.notes[:notes], *told)
+    if outcome.packshots:
+        from lib_prodshot.packshot import review
+
+        outcome.needs_review = tuple(review.reasons(state))
+    outcome.verdict = Verdict("found", outcome.describe_detections())
+
+
+def _through(steps: Sequence[Step[Any]], state: State, progress: Progress) -> State:
+    """The state behind these steps, or behind the one that skipped the picture."""
+    outcome = state.outcome
+    for step in steps:
         if not step.applies(state):
             continue
         stage = step.stage or step.id
@@ -79,8 +100,8 @@ def _run_steps(state: State, progress: Progress) -> None:
             outcome.seconds[stage] = outcome.seconds.get(stage, 0.0) + perf_counter() - start
         outcome.steps.append(StepRecord(step.id, step.version, state.figures))
         if outcome.status == "skipped":
-            return
-    outcome.verdict = Verdict("found", outcome.describe_detections())
+            break
+    return state
 
 
 def unforeseen(error: Exception) -> str:

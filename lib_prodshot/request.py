@@ -16,12 +16,14 @@ from lib_prodshot.schema import Setting, check_value
 from lib_prodshot.steps import registry
 from lib_prodshot.steps.cutout import CutOutSettings
 from lib_prodshot.steps.find import FindSettings
+from lib_prodshot.steps.frame import FrameSettings
 from lib_prodshot.steps.ground import GroundSettings
 from lib_prodshot.steps.inpaint import InpaintSettings
 from lib_prodshot.steps.interface import S, Step
 from lib_prodshot.steps.mask import MaskSettings
 from lib_prodshot.steps.preserve import PreserveSettings
 from lib_prodshot.steps.retouch import RetouchSettings
+from lib_prodshot.steps.shop import ShopSettings
 
 __all__ = ["ProductClass", "Request", "Setting", "check", "parse_products", "setting_named", "settings"]
 
@@ -45,7 +47,9 @@ class Request:
     inpaint: InpaintSettings
     preserve: PreserveSettings
     cutout: CutOutSettings
+    frame: FrameSettings
     compose: GroundSettings
+    shop: ShopSettings
 
     def __init__(self, **values: Any) -> None:
         checked = check(values)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from lib_prodshot.commands.check import use_rules
 from lib_prodshot.commands.console import on_interrupt, say
 from lib_prodshot.commands.options import add_request_options, request_from
+from lib_prodshot.commands.packshot import add_rules_option, say_what_is_set
 from lib_prodshot.commands.paths import input_folder, refuse_output
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.jobs.settings import folder_setting
@@ -34,6 +36,7 @@ def add_parser(subparsers: Any) -> None:
     for name in ("recursive", "dry_run", "keep_times"):
         option = "--" + name.replace("_", "-")
         parser.add_argument(option, action="store_true", help=folder_setting(name).help)
+    add_rules_option(parser)
     parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N pictures of the folder")
     spread = parser.add_argument_group("spread")
     spread.add_argument(
@@ -59,9 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the job; exit code 1 when any picture failed, 130 when it was interrupted."""
     from lib_prodshot.jobs.folder.runner import FolderJob, Runner
 
+    use_rules(arguments.rules)
     request = request_from(arguments)
     _check(arguments, request)
     refuse_output(arguments.out, [input_folder(arguments.folder)])
+    say_what_is_set(request)
     job = FolderJob(
         arguments.folder,
         arguments.out,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from datetime import date
 from pathlib import Path
@@ -53,6 +54,15 @@ def run(arguments: argparse.Namespace) -> int:
             tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
     return 1 if failed else 0
+
+
+def use_rules(file: Path | None) -> None:
+    """Lay a user's rules over ours for this process and those that it starts. Raises `RulesError`."""
+    from lib_prodshot.markets.rules import VARIABLE, marketplaces
+
+    if file is not None:
+        marketplaces(file)
+        os.environ[VARIABLE] = str(file.absolute())
 
 
 def _printable(text: str) -> str:

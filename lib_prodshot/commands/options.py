@@ -10,16 +10,19 @@ from lib_prodshot.request import Request, Setting, settings
 from lib_prodshot.steps import registry
 
 
-def add_request_options(parser: argparse.ArgumentParser, dry_run: bool = False) -> None:
+def add_request_options(parser: argparse.ArgumentParser, dry_run: bool = False, make: str = "") -> None:
     """One option for each setting that has a meaning here, grouped by section, with its default and range in the help.
 
-    `dry_run`: only the settings of the steps that run where nothing is to be changed.
+    `dry_run`: only the settings of the steps that run where nothing is to be changed; `make`: only those of the steps
+    that make this, which is then no option.
     """
     parser.add_argument("--models-dir", type=Path, help="look for weights here first (also: PRODSHOT_MODELS)")
     groups: dict[str, argparse._ArgumentGroup] = {}
     for step in registry.STEPS:
         for known in registry.settings_by_step()[step.id]:
             if known.webui_only or (dry_run and not step.in_dry_run):
+                continue
+            if make and (known.name == "make" or step.make not in ("", make)):
                 continue
             if known.section not in groups:
                 groups[known.section] = parser.add_argument_group(known.section)
@@ -37,8 +40,11 @@ def _add_option(group: argparse._ArgumentGroup, known: Setting) -> None:
     group.add_argument(option, dest=known.name, default=None, metavar=metavar, required=required, help=help_text)
 
 
-def request_from(arguments: argparse.Namespace) -> Request:
-    """The request that the options describe. Raises `RequestError` naming every wrong field."""
+def request_from(arguments: argparse.Namespace, **fixed: object) -> Request:
+    """The request that the options describe, with `fixed` settings that are no options.
+
+    Raises `RequestError` naming every wrong field.
+    """
     given = {known.name: getattr(arguments, known.name, None) for known in settings()}
     values, problems = {}, []
     for known in settings():
@@ -51,7 +57,7 @@ def request_from(arguments: argparse.Namespace) -> Request:
             problems.append(FieldProblem(known.name, f"{text!r} is not a number", known.allowed))
     if problems:
         raise RequestError(problems)
-    request = Request(**values)
+    request = Request(**values, **fixed)
     _ = request.classes  # an empty product list is wrong usage, found before any model is loaded
     return request
 

@@ -97,14 +97,35 @@ class PictureProcessor:
         self, outcome: Outcome, loaded: pictures.LoadedPicture, folder: Path, stem: str, stamp: Stamp | None
     ) -> None:
         assert outcome.result is not None and outcome.mask is not None and outcome.alpha is not None
-        name = stem + pictures.output_suffix(outcome.result.source)
         mask, alpha = stem + MASK_SUFFIX, stem + ALPHA_SUFFIX
         kept = stamp if self.keep_times else None
+        if outcome.packshots:
+            self._write_packshots(outcome, loaded, folder, stem, kept)
+            outcome.mask_file = str(folder / mask)
+            return
+        name = stem + pictures.output_suffix(outcome.result.source)
         with staged_results(outcome, folder, (name, mask, alpha), self.inputs, kept) as to:
             pictures.write(outcome.result, to(name))
             pictures.write_grey(outcome.mask, to(mask), loaded)
             pictures.write_grey(outcome.alpha, to(alpha), loaded)
         outcome.output_file, outcome.mask_file = str(folder / name), str(folder / mask)
+
+    def _write_packshots(
+        self, outcome: Outcome, loaded: pictures.LoadedPicture, folder: Path, stem: str, stamp: Stamp | None
+    ) -> None:
+        """Write every packshot, decode it again and check it by its marketplace's rules; the masks beside them."""
+        from lib_prodshot.jobs import packshots
+
+        assert outcome.mask is not None and outcome.alpha is not None
+        names = packshots.names_of(outcome, stem, self.request.shop.file_names)
+        mask, alpha = stem + MASK_SUFFIX, stem + ALPHA_SUFFIX
+        with staged_results(outcome, folder, (*names, mask, alpha), self.inputs, stamp) as to:
+            for made, name in zip(outcome.packshots, names, strict=True):
+                packshots.write_and_check(made, to(name), folder / name)
+            pictures.write_grey(outcome.mask, to(mask), loaded)
+            pictures.write_grey(outcome.alpha, to(alpha), loaded)
+        packshots.tell(outcome)
+        outcome.output_file = outcome.packshots[0].file
 
     def _write_skipped(self, outcome: Outcome, source: Path, folder: Path, stem: str, stamp: Stamp | None) -> None:
         if self.enhancer is None:

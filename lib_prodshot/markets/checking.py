@@ -127,7 +127,7 @@ def check_files(
     )
 
 
-_BY_SUPPORT = frozenset({"fill", "area_share", "not_white", "shadow_share"})
+_BY_SUPPORT = frozenset({"fill", "area_share", "not_white", "ringing", "shadow_share"})
 
 
 def _told_support(measures: Measures, market: Marketplace) -> tuple[Checked, ...]:
@@ -217,6 +217,7 @@ _FIXES: Mapping[str, tuple[str, str] | Callable[[Rule], str]] = {
     "fill": ("let the product fill more of the frame: --fill", "let the product fill less of the frame: --fill"),
     "area_share": ("let the product fill more of the frame: --fill", "let the product fill less of the frame: --fill"),
     "not_white": ("", "put the product on pure white: --ground white --shadow none, JPEG quality 90 or more"),
+    "ringing": ("", "write it with a higher quality: --quality 95"),
     "ground_level": ("put the product on a lighter ground: --ground white", "put the product on a darker ground"),
     "ground_spread": ("", "put the product on a plain ground: --ground white"),
     "border_sides": ("", "crop the frame away that lies around the picture"),

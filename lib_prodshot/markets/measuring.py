@@ -235,12 +235,41 @@ class Measures:
 
     @cached_property
     def not_white(self) -> int:
-        """Pixels outside the support that are not 255, 255, 255. Where most of the border is no ground, those of the
-        border count as well: a picture without any ground has no white one."""
-        outside = self.support.mask == 0
+        """Pixels outside the support that are not 255, 255, 255; of a lossy file outside what its codec codes together
+        with it (see `ringing`). Where most of the border is no ground, those of the border count as well: a picture
+        without any ground has no white one."""
+        outside = self._reached == 0
         if not self._has_ground:
             outside = outside | self._ring
         return int(np.count_nonzero(outside & (self._seen.min(axis=2) < 255)))
+
+    @cached_property
+    def ringing(self) -> int:
+        """How far from 255 ground is, at most, that a lossy codec coded together with the product; else 0."""
+        beside = (self._reached > 0) & (self.support.mask == 0)
+        return int(255 - self._seen.min(axis=2)[beside].min(initial=255))
+
+    @cached_property
+    def _reached(self) -> Grey:
+        """The support, and of a lossy file what its codec codes together with it: its JPEG blocks (8 pixels; 16, and
+        one around them, where chroma is subsampled); of other codecs all within 16 pixels."""
+        support = self.support
+        if not support.is_known or self._loaded.format not in _LOSSY:
+            return support.mask
+        if self.format != "JPEG":
+            return np.asarray(cv2.dilate(support.mask, np.ones((33, 33), np.uint8)))
+        side, around = (BLOCK, 0) if self._is_444 else (2 * BLOCK, 1)
+        height, width = support.mask.shape
+        padded = np.pad(support.mask, ((0, -height % side), (0, -width % side)))
+        blocks = padded.reshape(padded.shape[0] // side, side, padded.shape[1] // side, side).max(axis=(1, 3))
+        whole = np.repeat(np.repeat(blocks, side, axis=0), side, axis=1)[:height, :width]
+        return np.asarray(cv2.dilate(np.ascontiguousarray(whole), np.ones((2 * around + 1,) * 2, np.uint8)))
+
+    @property
+    def _is_444(self) -> bool:
+        with Image.open(self.file) as image:
+            layers = getattr(image, "layer", ())
+        return len({layer[1:3] for layer in layers}) <= 1
 
     @cached_property
     def ground_level(self) -> int:

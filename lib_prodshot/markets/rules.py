@@ -33,8 +33,11 @@ OWN_FILE = Path(__file__).with_name("marketplaces.json")
 Level = Literal["fail", "warning"]
 
 NUMBERS = frozenset(
-    """longest_side shortest_side width height side_sum megapixels ratio bytes frames depth jpeg_quality fill area_share
-    not_white ground_level ground_spread border_sides transparent_pixels shadow_share sharpness clipped_share""".split()  # noqa: SIM905 - a list of words reads better as text
+    {
+        "longest_side", "shortest_side", "width", "height", "side_sum", "megapixels", "ratio", "bytes", "frames",
+        "depth", "jpeg_quality", "fill", "area_share", "not_white", "ringing", "ground_level", "ground_spread",
+        "border_sides", "transparent_pixels", "shadow_share", "sharpness", "clipped_share",
+    }
 )
 CHOICES = frozenset({"format", "mode", "profile"})
 FLAGS = frozenset({"extension_fits", "text", "watermark"})

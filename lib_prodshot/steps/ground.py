@@ -19,10 +19,11 @@ class GroundSettings(StepSettings):
     """What the product stands on."""
 
     ground: str = setting(
-        "white",
+        "auto",
         section="packshot",
-        choices=("transparent", "white", "colour"),
-        help="What the product stands on: nothing (transparent), pure white, or one colour.",
+        choices=("auto", "transparent", "white", "colour"),
+        help="What the product stands on: nothing (transparent), pure white, or one colour; auto: what the marketplace "
+        "wants, white without one.",
         named_only=True,
     )
     ground_colour: str = setting(
@@ -59,6 +60,7 @@ class ComposeStep(Step[GroundSettings]):
     tab = "Packshot"
     prefix = ""
     make = "packshot"
+    per_target = True
 
     def run(self, state: State) -> State:
         """Figures: `width` and `height` of the packshot. Raises `EnhanceError` where an inner pixel would change."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lib_prodshot.packshot.placement import Placement
     from lib_prodshot.pictures import LoadedPicture
     from lib_prodshot.request import Request
+    from lib_prodshot.steps.targets import Target
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class State:
     Of a packshot: `source` are the colours it is made of, `cutout` the product in the picture's own geometry,
     `placement` the frame and where the picture lies in it (set to the picture itself by the cut-out), `shadow` the
     shadow's cover in the frame; `ground` is the picture for the ground that the caller read (H×W×3 uint8 RGB of any
-    size). `figures` are what the last step has measured, for its line in the report.
+    size), `target` the packshot that is being made, whose settings `request` then holds. `figures` are what the last
+    step has measured, for its line in the report.
     """
 
     loaded: LoadedPicture
@@ -48,6 +50,7 @@ class State:
     placement: Placement | None = None
     shadow: Shadow | None = None
     ground: Rgb | None = None
+    target: Target | None = None
     figures: Mapping[str, float | int | str] = field(default_factory=dict)
 
 
@@ -70,10 +73,10 @@ class Step(ABC, Generic[S]):
     """One thing that happens to a picture. Has no state of its own; never reads files, hosts or the network.
 
     `version` is raised when the same settings give another result: folder jobs then do their pictures again. `tab` is
-    the panel's tab, `engine` the engine that must be chosen for the step to run, `make` what must be made (empty: any).
-    `in_dry_run`: it runs also where nothing is to be changed. `stage` is what progress and timings call it; empty: its
-    id. `prefix` comes before the names of its fields where all settings stand side by side (CLI, API, infotext):
-    `<id>_` unless given.
+    the panel's tab, `engine` the engine that must be chosen for the step to run, `make` what must be made (empty:
+    any). `in_dry_run`: it runs also where nothing is to be changed; `per_target`: once for each packshot of a picture.
+    `stage` is what progress and timings call it; empty: its id. `prefix` comes before the names of its fields where all
+    settings stand side by side (CLI, API, infotext): `<id>_` unless given.
     """
 
     id: ClassVar[str]
@@ -84,6 +87,7 @@ class Step(ABC, Generic[S]):
     engine: ClassVar[str] = ""
     make: ClassVar[str] = ""
     in_dry_run: ClassVar[bool] = False
+    per_target: ClassVar[bool] = False
     stage: ClassVar[str] = ""
 
     def applies(self, state: State) -> bool:

@@ -17,12 +17,14 @@ from lib_prodshot.outcome import INFOTEXT_KEYS
 from lib_prodshot.schema import RESERVED_NAMES, Setting, settings_of
 from lib_prodshot.steps.cutout import CutOutStep
 from lib_prodshot.steps.find import FindStep
+from lib_prodshot.steps.frame import FrameStep
 from lib_prodshot.steps.ground import ComposeStep
 from lib_prodshot.steps.inpaint import InpaintStep
 from lib_prodshot.steps.interface import Step
 from lib_prodshot.steps.mask import MaskStep
 from lib_prodshot.steps.preserve import PreserveStep
 from lib_prodshot.steps.retouch import RetouchStep
+from lib_prodshot.steps.shop import ShopStep
 
 STEPS: tuple[Step[Any], ...] = (
     FindStep(),
@@ -31,7 +33,9 @@ STEPS: tuple[Step[Any], ...] = (
     InpaintStep(),
     PreserveStep(),
     CutOutStep(),
+    FrameStep(),
     ComposeStep(),
+    ShopStep(),
 )
 
 

@@ -91,13 +91,21 @@ def test_the_alpha_that_made_the_picture_says_where_the_ground_is(tmp_path: Path
     assert told["white_ground"].measured > 600 and "product" not in told
 
 
-def test_jpeg_ringing_is_counted_where_the_alpha_is_known(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("subsampling", "side"), [(0, 8), (2, 16)])
+def test_jpeg_ringing_is_told_apart_from_the_ground(tmp_path: Path, subsampling: int, side: int) -> None:
     picture = packshot(fill=0.859)
     alpha = np.where((np.asarray(picture) != 255).any(axis=2), np.uint8(255), np.uint8(0))
-    rough = written(tmp_path, picture, "rough.jpg", quality=85, subsampling=0)
-    assert answers(rough, alpha=alpha)["white_ground"].status == "fail"
-    assert answers(rough)["white_ground"].status == "pass", "within a codec's block nobody can tell without the alpha"
-    assert "8 pixels around" in answers(rough)["product"].measured
+    told = answers(written(tmp_path, picture, "a.jpg", quality=80, subsampling=subsampling), alpha=alpha)
+    assert told["white_ground"].measured == 0
+    assert told["ringing"].measured > 12 and told["ringing"].status == "warning"
+    spoilt = np.asarray(picture).copy()
+    spoilt[8 * side : 8 * side + side, 0:side] = 240
+    told = answers(
+        written(tmp_path, Image.fromarray(spoilt), "b.jpg", quality=95, subsampling=subsampling), alpha=alpha
+    )
+    assert told["white_ground"].measured >= side**2 and told["white_ground"].status == "fail"
+    lossless = answers(written(tmp_path, picture), alpha=alpha)
+    assert (lossless["white_ground"].measured, lossless["ringing"].measured) == (0, 0)
 
 
 def test_a_photograph_without_ground_has_no_white_one(tmp_path: Path) -> None:

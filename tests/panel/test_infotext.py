@@ -51,6 +51,9 @@ def anything(known: Any, chance: random.Random) -> Any:
         return f"#{chance.randrange(2**24):06x}"
     if known.name in ("class_thresholds", "class_prompts"):
         return {"class_thresholds": "shoe: 0.25", "class_prompts": 'shoe: a [class], "new"'}[known.name]
+    packshot = {"size": "1801x2600", "marketplace": "amazon, zalando", "file_names": "{stem} {n}, {marketplace}"}
+    if known.name in packshot:
+        return packshot[known.name]
     return "".join(chance.choice(string.ascii_letters + ' ,:"\\()<>[]äß袋') for _ in range(20)).strip()
 
 
@@ -60,6 +63,7 @@ def test_every_field_comes_back(seed: int) -> None:
     chosen = {known.name: anything(known, chance) for known in TABLE}
     ends = ("control_guidance_start", "control_guidance_end")
     chosen |= dict(zip(ends, sorted(chosen[end] for end in ends)))
+    chosen["format"] = "png"  # jpeg and a transparent ground exclude each other
     request = Request(**chosen)
     assert Request(**pasted(infotext(request))) == request
 

@@ -50,7 +50,7 @@ def is_done(line: Line, entry: Entry, content: str, settings: str, out: Path) ->
     named = {key: str(line[key]) for key in ("output", "mask") if line.get(key)}
     if named.get("mask", mask) != mask:
         return False
-    if "output" in named and PurePosixPath(named["output"]).stem != entry.stem:
+    if "output" in named and not line.get("packshots") and PurePosixPath(named["output"]).stem != entry.stem:
         return False
     return all(is_file(out / name) for name in _files_of(line))
 
@@ -137,6 +137,7 @@ def _files_of(line: Line) -> Iterator[str]:
     for key in ("output", "mask"):
         if line.get(key):
             yield str(line[key])
+    yield from (str(made["output"]) for made in (line.get("packshots") or ())[1:] if made.get("output"))
     mask = str(line.get("mask") or "")
     if mask.endswith(MASK_SUFFIX):
         yield mask.removesuffix(MASK_SUFFIX) + ALPHA_SUFFIX

@@ -374,9 +374,9 @@ class Runner:
         line["notes"] = [note.replace(str(entry.source), entry.name) for note in line["notes"]]
         for stuck in self._stuck.get(entry.name, ()):
             line["notes"].append(f"an earlier run's {stuck} cannot be removed")
-        for key in ("output", "mask"):
-            if line[key]:
-                line[key] = Path(line[key]).relative_to(self.job.out).as_posix()
+        for told, key in ((line, "output"), (line, "mask"), *((made, "output") for made in line.get("packshots", ()))):
+            if told[key]:
+                told[key] = Path(told[key]).relative_to(self.job.out).as_posix()
         return {
             **line,
             "sha256": content,

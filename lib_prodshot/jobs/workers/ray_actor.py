@@ -152,6 +152,8 @@ def _request_error(error: RequestError) -> ActorError:
 
 def _without_arrays(outcome: Outcome, here: str, source: str) -> Outcome:
     outcome.picture = outcome.mask = outcome.alpha = outcome.result = None
+    for made in outcome.packshots:
+        made.result = made.alpha = None
     outcome.file = source
     outcome.verdict = type(outcome.verdict)(outcome.status, outcome.verdict.reason.replace(here, source))
     outcome.notes = tuple(note.replace(here, source) for note in outcome.notes)

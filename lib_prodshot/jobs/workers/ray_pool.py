@@ -248,6 +248,8 @@ class RayWorker:
         for kind in ("output_file", "mask_file"):
             if getattr(outcome, kind):
                 setattr(outcome, kind, str(task.folder / Path(getattr(outcome, kind)).name))
+        for made in outcome.packshots:
+            made.file = str(task.folder / Path(made.file).name)
 
     def _failed(self, task: FileTask, reason: str) -> FileResult:
         return FileResult(failed_outcome(self._request, self._finder, reason, task.source), "", retry=True)

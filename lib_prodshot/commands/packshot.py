@@ -1,0 +1,102 @@
+"""`prodshot packshot`: cut the product out, put it on a new ground, frame it, and check it for marketplaces."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from lib_prodshot.commands.check import use_rules
+from lib_prodshot.commands.console import say, shown, with_name
+from lib_prodshot.commands.options import add_request_options, request_from
+from lib_prodshot.commands.paths import PATHS_HELP, folders_of, picture_files, refuse_output
+from lib_prodshot.jobs.report.report import JSONL_NAME, Report
+from lib_prodshot.jobs.settings import folder_setting
+
+if TYPE_CHECKING:
+    from lib_prodshot.outcome import Outcome
+    from lib_prodshot.request import Request
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser("packshot", help="cut products out, put them on a new ground, frame and check them")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=PATHS_HELP)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results and the report")
+    parser.add_argument("--keep-times", action="store_true", help=folder_setting("keep_times").help)
+    add_rules_option(parser)
+    add_request_options(parser, make="packshot")
+    parser.set_defaults(run=run)
+
+
+def add_rules_option(parser: argparse.ArgumentParser) -> None:
+    """The option that names a user's rules for marketplaces."""
+    from lib_prodshot.commands.check import RULES_HELP
+
+    parser.add_argument("--rules", type=Path, metavar="FILE", help=RULES_HELP)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the packshots of every picture; exit code 1 when any failed, or a marketplace would refuse one."""
+    from lib_prodshot.enhancing import load_enhancer
+    from lib_prodshot.finding.registry import load_finder
+    from lib_prodshot.jobs.files.names import name_limit, output_stems
+    from lib_prodshot.jobs.files.reading import real_path
+    from lib_prodshot.jobs.files.staging import make_folder, sole_writer
+    from lib_prodshot.jobs.processor import PictureProcessor
+
+    use_rules(arguments.rules)
+    request = request_from(arguments, make="packshot")
+    paths = picture_files(arguments.paths, "prodshot batch FOLDER --make packshot --out DIR --products …")
+    refuse_output(arguments.out, folders_of(paths))
+    say_what_is_set(request)
+    make_folder(arguments.out)
+    inputs = frozenset(map(real_path, paths))
+    finder = load_finder(request.finder, arguments.models_dir)
+    enhancer = load_enhancer(request.running_engine)
+    processor = PictureProcessor(request, finder, enhancer, inputs, keep_times=arguments.keep_times)
+    counts: Counter[str] = Counter()
+    stems = output_stems(paths, name_limit(arguments.out))
+    with sole_writer(arguments.out), Report(arguments.out, redone=[str(path) for path in paths]) as report:
+        for note in report.notes:
+            say(note)
+        for path, stem in tqdm(list(zip(paths, stems)), unit="picture", disable=None, file=sys.stderr):
+            outcome = processor.process(path, arguments.out, stem)
+            report.add(outcome)
+            counts.update(_tell(outcome, path))
+    told = ", ".join(f"{counts[status]} {status}" for status in ("found", "skipped", "failed"))
+    review = f"; {counts['review']} need a look" if counts["review"] else ""
+    print(shown(f"{told}{review}; report: {arguments.out / JSONL_NAME} (and .csv)"))
+    return 1 if counts["failed"] or counts["refused"] else 0
+
+
+def _tell(outcome: Outcome, path: Path) -> list[str]:
+    """Say what somebody should know about a picture; returns what to count it as."""
+    counted: list[str] = [outcome.status]
+    if outcome.status == "failed":
+        say(with_name(outcome.verdict.reason, str(path)))
+    if outcome.needs_review:
+        say(f"{path}: look at it: {'; '.join(outcome.needs_review)}")
+        counted.append("review")
+    if any(made.passed is False for made in outcome.packshots):
+        counted.append("refused")
+    return counted
+
+
+def say_what_is_set(request: Request) -> None:
+    """Say for each marketplace which settings it sets, and which the user's own stay."""
+    from lib_prodshot.markets.rules import chosen
+    from lib_prodshot.steps.targets import targets_of
+
+    if request.cutout.make != "packshot":
+        return
+    for target, market in zip(targets_of(request), chosen(request.shop.marketplace)):
+        set_by_it = ", ".join(f"{name} {value}" for name, value in target.made.items()) or "nothing"
+        values = target.request.to_dict()
+        kept = [name for name in market.make if name not in target.made and name in values]
+        left = "".join(f"; left as set: {name} {values[name]}" for name in kept)
+        say(f"{market.name} sets {set_by_it}{left}")

@@ -1,0 +1,65 @@
+"""What somebody should look at before a packshot is used, each reason in a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from lib_prodshot.steps.interface import State
+
+SCORE_MARGIN = 0.05
+"""A score nearer to its threshold than this is a close call."""
+
+UNKNOWN_SHARE = 0.15
+"""So much of the product's pixels are estimated edge: hair, straps, glass, or a mask that misses the product."""
+
+AGREEMENT = 0.9
+"""Masks by two thresholds overlap less than this (intersection by union): the segmenter is not sure of the edge."""
+
+THRESHOLDS = (0.3, 0.7)
+
+ENLARGED = 2.0
+"""A product enlarged by more looks soft."""
+
+
+def reasons(state: State) -> Iterator[str]:
+    """Why the packshots of a picture need a look: the find was close, the edge is unsure, the product is cut off, in
+    pieces, or enlarged, a marketplace's rule is missed. Call it when the packshots are made."""
+    assert state.findings is not None and state.built is not None and state.cutout is not None
+    classes = state.request.classes
+    boxes = [state.findings.finds[index].box for index in state.built.chosen]
+    if any(box.score - classes[box.class_index].threshold < SCORE_MARGIN for box in boxes):
+        yield "the score is close to its threshold"
+    alpha = state.cutout.alpha
+    product = np.count_nonzero(alpha > 0)
+    if product and cv2.countNonZero(state.cutout.band) > UNKNOWN_SHARE * product:
+        yield "much of the product is estimated edge"
+    if min((_agreement(state.findings.finds[index].soft_mask) for index in state.built.chosen), default=1) < AGREEMENT:
+        yield "the mask's edge is unsure"
+    if max(alpha[0].max(), alpha[-1].max(), alpha[:, 0].max(), alpha[:, -1].max()) > 0.5:
+        yield "the product is cut off by the picture's edge"
+    pieces = _pieces(state.built.mask)
+    if pieces > len(boxes):
+        yield f"the mask is in {pieces} pieces"
+    if len(boxes) > 1:
+        yield f"{len(boxes)} products are in one frame"
+    if any(made.scale > ENLARGED for made in state.outcome.packshots):
+        yield "the product was enlarged"
+
+
+def _agreement(soft_mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> float:
+    low, high = (soft_mask >= round(255 * threshold) for threshold in THRESHOLDS)
+    wider = np.count_nonzero(low)
+    return np.count_nonzero(high) / wider if wider else 1.0
+
+
+def _pieces(mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> int:
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    if count < 2:
+        return 0
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    return int(np.count_nonzero(areas >= 0.01 * areas.max()))
