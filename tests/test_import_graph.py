@@ -76,7 +76,7 @@ ROOMS = {
     "training.trainer": "bootstrap downloads errors jobs.files training training.dataset training.recipe weights",
     "webui": "enhancing errors finding hosts hosts.compatibility hosts.generation infotext outcome pictures pipeline "
     "request webui.api webui.jobs webui.panel",
-    "webui.api": "'' errors finding hosts overlay pictures request steps webui webui.jobs weights",
+    "webui.api": "'' errors finding hosts jobs markets outcome overlay pictures request steps webui webui.jobs weights",
     "webui.folder": "enhancing errors finding hosts jobs jobs.folder jobs.report jobs.workers request webui webui.api "
     "webui.jobs webui.panel",
     "webui.jobs": "errors jobs.files webui",

@@ -374,6 +374,11 @@ class Measures:
         return np.asarray(cv2.absdiff(self._seen, plain).max(axis=2))
 
 
+def suffix_of(kind: str) -> str:
+    """The usual suffix of a file format's files."""
+    return _SUFFIXES.get(kind, (f".{kind.lower()}",))[0]
+
+
 def _by_alpha(alpha: Grey, how: str) -> Support:
     mask = np.where(alpha > 0, np.uint8(255), np.uint8(0))
     return Support(mask, bounding_box(np.where(alpha >= PRODUCT_ALPHA, alpha, np.uint8(0))), how, is_known=True)

@@ -63,17 +63,28 @@ def property_of(known: Setting) -> Schema:
     return {"type": kind, "minimum": known.minimum, "maximum": known.maximum, **described}
 
 
+_IMAGES: Schema = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": 64,
+    "items": {"type": "string", "format": "byte", "minLength": 1},
+    "description": "Pictures as base64 of either alphabet, padded or not, or as data URLs; in multipart: files.",
+}
+_CHECK_REQUEST: Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["images", "marketplace"],
+    "properties": {
+        "images": _IMAGES,
+        "marketplace": {"type": "string", "minLength": 1, "description": "One or several, with commas."},
+    },
+}
+
+
 def _request_schema(default: Sequence[str]) -> Schema:
     properties = {known.name: property_of(known) for known in settings(WEBUI_BASE)}
     properties["products"] = {**properties["products"], "minLength": 1}
     groups = {step: _group_schema(step, group) for step, group in settings_by_step().items()}
-    images = {
-        "type": "array",
-        "minItems": 1,
-        "maxItems": 64,
-        "items": {"type": "string", "format": "byte", "minLength": 1},
-        "description": "Pictures as base64 of either alphabet, padded or not, or as data URLs; in multipart: files.",
-    }
     include = {
         "type": "array",
         "items": {"type": "string", "enum": list(PICTURES)},
@@ -86,7 +97,7 @@ def _request_schema(default: Sequence[str]) -> Schema:
         "required": ["images"],
         # the products stand flat or in their step's group
         "anyOf": [{"required": ["products"]}, {"required": [setting_named("products").owner]}],
-        "properties": {"images": images, "include": include, **properties, **groups},
+        "properties": {"images": _IMAGES, "include": include, **properties, **groups},
     }
 
 
@@ -125,6 +136,48 @@ _PACKSHOT_AUDIT = _object(
     {"changed_outside": {"type": "integer", "nullable": True, "description": "null: it does not apply"}},
 )
 _AUDIT: Schema = {"anyOf": [_ENHANCE_AUDIT, _PACKSHOT_AUDIT]}
+_RULE = _object(
+    {
+        "rule": _TEXT,
+        "measured": {"nullable": True, "description": "A number, a text, or null where nothing measures it."},
+        "required": _TEXT,
+        "status": {"type": "string", "enum": ["pass", "fail", "warning", "not checked"]},
+        "fix": _TEXT,
+    }
+)
+_PACKSHOT = _object(
+    {
+        "marketplace": {"type": "string", "nullable": True},
+        "file": {"type": "string", "description": "The name that the packshot's file would have."},
+        "output": {"type": "string", "nullable": True, "description": "That file as base64."},
+        "size": {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
+        "format": _TEXT,
+        "quality": {"type": "integer", "nullable": True},
+        "bytes": _COUNT,
+        "fill": _NUMBER,
+        "area_share": _NUMBER,
+        "scale": _NUMBER,
+        "set": {"type": "object", "description": "The settings that the marketplace set."},
+        "audit": _PACKSHOT_AUDIT,
+        "passed": {"type": "boolean", "nullable": True},
+        "rules": {"type": "array", "items": _RULE, "description": "What is not passed."},
+    }
+)
+_CHECKS = _object(
+    {
+        "checks": {
+            "type": "array",
+            "items": _object(
+                {
+                    "file": _TEXT,
+                    "marketplace": _TEXT,
+                    "passed": {"type": "boolean"},
+                    "rules": {"type": "array", "items": _RULE},
+                }
+            ),
+        }
+    }
+)
 _OUTCOME = _object(
     {
         "file": _TEXT,
@@ -139,7 +192,13 @@ _OUTCOME = _object(
         "notes": _TEXTS,
         "infotext": _TEXT,
     },
-    {"audit": _AUDIT, "ran": _TEXTS, **dict.fromkeys(PICTURES, _TEXT)},
+    {
+        "audit": _AUDIT,
+        "ran": _TEXTS,
+        "packshots": {"type": "array", "items": _PACKSHOT},
+        "needs_review": _TEXTS,
+        **dict.fromkeys(PICTURES, _TEXT),
+    },
 )
 _OUTCOMES = _object(
     {"outcomes": {"type": "array", "items": _OUTCOME}, "found": _COUNT, "skipped": _COUNT, "failed": _COUNT}
@@ -235,6 +294,25 @@ ROUTES = (
         _request_schema(("output",)),
         multipart=True,
         description=_OUTPUT_IN,
+        errors=_WITH_BODY,
+    ),
+    Route(
+        "POST",
+        "/packshot",
+        "Cut products out, put them on a new ground, frame them, and check them for marketplaces",
+        _OUTCOMES,
+        _request_schema(("output",)),
+        multipart=True,
+        description=f"{_OUTPUT_IN} As /enhance with `make` 'packshot', which need not be sent.",
+        errors=_WITH_BODY,
+    ),
+    Route(
+        "POST",
+        "/check",
+        "What marketplaces say of pictures as they are",
+        _CHECKS,
+        _CHECK_REQUEST,
+        multipart=True,
         errors=_WITH_BODY,
     ),
     Route("GET", "/jobs", "All jobs, and the kinds that can be started", _JOBS_OUT),

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from importlib import metadata
+from types import MappingProxyType
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
@@ -21,10 +22,12 @@ from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Backend
 from lib_prodshot.hosts.active import host
+from lib_prodshot.markets.rules import Marketplace
 from lib_prodshot.request import WEBUI_BASE, Request, Setting, settings
+from lib_prodshot.steps.targets import known_markets
 from lib_prodshot.webui import answers, options, service
 from lib_prodshot.webui.answers import Refusal, as_json, without_paths
-from lib_prodshot.webui.api import bodies, openapi
+from lib_prodshot.webui.api import bodies, openapi, packshots
 from lib_prodshot.webui.api import pictures as api_pictures
 from lib_prodshot.webui.api.guard import check_caller
 from lib_prodshot.webui.api.openapi import PICTURES, PREFIX
@@ -180,16 +183,49 @@ async def post_enhance(request: HttpRequest) -> Response:
     return await _with_pictures(request, ("output",), service.enhance)
 
 
+async def post_packshot(request: HttpRequest) -> Response:
+    """Find, mask and cut out; a packshot for each marketplace, with its check."""
+    return await _with_pictures(request, ("output",), service.enhance, {"make": "packshot"})
+
+
+async def post_check(request: HttpRequest) -> Response:
+    """What marketplaces say of pictures as they are."""
+    with GATE:
+        body = await bodies.read_body(request, _limit(), ("images",))
+        sent = api_pictures.take_pictures(body)
+        markets = _markets(body.values)
+        await GATE.work(api_pictures.read_all, sent)
+        checks = [check for name, data in sent for check in await GATE.work(packshots.check, name, data, markets)]
+    return as_json({"checks": checks})
+
+
+def _markets(values: Mapping[str, Any]) -> tuple[Marketplace, ...]:
+    unknown = next((name for name in values if name != "marketplace"), None)
+    if unknown is not None:
+        raise RequestError([FieldProblem(unknown, "unknown field", "images, marketplace")])
+    names = values.get("marketplace", "")
+    markets = known_markets(names) if isinstance(names, str) else ()
+    if not markets:
+        raise RequestError([FieldProblem("marketplace", "name one or several, with commas", "such as amazon, zalando")])
+    return markets
+
+
 Work = Callable[[Any, Request], Seen]
 
 
-async def _with_pictures(request: HttpRequest, default: Sequence[str], work: Work) -> Response:
+async def _with_pictures(
+    request: HttpRequest, default: Sequence[str], work: Work, fixed: Mapping[str, Any] = MappingProxyType({})
+) -> Response:
+    """Take pictures through `work` with the settings that were sent; `fixed` are not the caller's to send."""
     with GATE:
         body = await bodies.read_body(request, _limit(), ("images", "include"))
         sent = api_pictures.take_pictures(body)
         included = api_pictures.choose(body.values.pop("include", [*default]), PICTURES)
         bodies.refuse_long(body.values)
-        wanted = Request.from_arguments([bodies.typed(body, body.values)], base=WEBUI_BASE)
+        sent_fixed = next((name for name in fixed if name in body.values), None)
+        if sent_fixed is not None:
+            raise RequestError([FieldProblem(sent_fixed, f"this route makes a {fixed[sent_fixed]}", "leave it out")])
+        wanted = Request.from_arguments([bodies.typed(body, body.values), fixed], base=WEBUI_BASE)
         _ = wanted.classes
         service.refuse_unready(wanted.finder)
         read = await GATE.work(api_pictures.read_all, sent)
@@ -218,6 +254,8 @@ def _take_through(sent: SentPicture, wanted: Request, included: Sequence[str], w
     }
     if seen.ran:
         line["ran"] = list(seen.ran)
+    if outcome.packshots:
+        line |= packshots.answer(outcome, with_pictures="output" in included)
     return line | api_pictures.pictures_of(sent, seen, wanted, included)
 
 
@@ -269,6 +307,8 @@ _HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "/openapi.json"): get_openapi,
     ("POST", "/detect"): post_detect,
     ("POST", "/enhance"): post_enhance,
+    ("POST", "/packshot"): post_packshot,
+    ("POST", "/check"): post_check,
     ("GET", "/jobs"): get_jobs,
     ("POST", "/jobs"): post_job,
     ("GET", "/jobs/{job_id}"): get_job,

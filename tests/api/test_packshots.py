@@ -1,0 +1,82 @@
+"""The routes /packshot and /check."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.api.test_pictures import as_file, body, dark, noise
+
+PACKSHOT, CHECK = "/prodshot/v1/packshot", "/prodshot/v1/check"
+
+
+def test_a_packshot_for_each_marketplace_with_its_check(client: Any) -> None:
+    sent = body(as_file(noise(3, (96, 128))), marketplace="google, meta", size="600x600", fill=0.8)
+    (line,) = client.post(PACKSHOT, json=sent).json()["outcomes"]
+    assert line["status"] == "found", line
+    assert [(made["marketplace"], made["file"], made["passed"]) for made in line["packshots"]] == [
+        ("google", "picture-google.jpg", True),
+        ("meta", "picture-meta.jpg", True),
+    ]
+    for made in line["packshots"]:
+        data = base64.b64decode(made["output"])
+        with Image.open(io.BytesIO(data)) as image:
+            assert (image.format, image.size, len(data)) == ("JPEG", (600, 600), made["bytes"])
+            assert (np.asarray(image)[:30] == 255).all()
+        assert made["fill"] == pytest.approx(0.8, abs=0.005) and made["audit"]["changed_inside"] == 0
+    assert "the product was enlarged" in line["needs_review"]
+    without = client.post(PACKSHOT, json={**sent, "include": []}).json()["outcomes"][0]
+    assert "output" not in without and {made["output"] for made in without["packshots"]} == {None}
+
+
+def test_an_absent_product_is_the_very_file(client: Any) -> None:
+    data = as_file(dark())
+    (line,) = client.post(PACKSHOT, json=body(data)).json()["outcomes"]
+    assert line["status"] == "skipped" and base64.b64decode(line["output"]) == data and "packshots" not in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"make": "enhance"}, "make"), ({"marketplace": "amazn"}, "marketplace"), ({"size": "x"}, "size")],
+)
+def test_a_wrong_field_is_named(client: Any, changes: dict[str, str], field: str) -> None:
+    reply = client.post(PACKSHOT, json=body(as_file(noise()), **changes))
+    assert reply.status_code == 422
+    assert [problem["field"] for problem in reply.json()["detail"]] == [field]
+
+
+def test_check_answers_for_each_picture_and_marketplace(client: Any) -> None:
+    white = as_file(np.full((120, 120, 3), 255, np.uint8))
+    sent = {"images": [base64.b64encode(white).decode()], "marketplace": "amazon,google"}
+    checks = client.post(CHECK, json=sent).json()["checks"]
+    assert [(check["file"], check["marketplace"], check["passed"]) for check in checks] == [
+        ("images[0]", "amazon", False),
+        ("images[0]", "google", True),
+    ]
+    size = next(rule for rule in checks[0]["rules"] if rule["rule"] == "size")
+    assert (size["measured"], size["required"], size["status"]) == (120, "at least 500", "fail")
+    files = {"images": ("shot.png", white, "image/png")}
+    (uploaded,) = client.post(CHECK, files=files, data={"marketplace": "google"}).json()["checks"]
+    assert uploaded["file"] == "shot.png"
+    assert next(rule for rule in uploaded["rules"] if rule["rule"] == "extension")["status"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({}, "marketplace"),
+        ({"marketplace": 5}, "marketplace"),
+        ({"marketplace": "ebey"}, "marketplace"),
+        ({"marketplace": "ebay", "size": "5x5"}, "size"),
+    ],
+)
+def test_check_names_what_is_wrong(client: Any, changes: dict[str, Any], field: str) -> None:
+    sent = {"images": [base64.b64encode(as_file(noise())).decode()], **changes}
+    reply = client.post(CHECK, json=sent)
+    assert reply.status_code == 422
+    assert [problem["field"] for problem in reply.json()["detail"]] == [field]
