@@ -6,7 +6,9 @@ weights, then runs ruff, mypy and pytest. With arguments only pytest runs, with 
 
 import os
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from lib_prodshot.interpreter import refuse_wrong_python
 
@@ -15,8 +17,8 @@ refuse_wrong_python()
 from lib_prodshot.bootstrap import ROOT, BootstrapError, prepare, run_in  # noqa: E402 - an old Python cannot read it
 from tests import environments  # noqa: E402
 
-WORKERS = ["-n", str(max(2, min(4, os.cpu_count() or 1))), "--dist", "loadgroup", "--no-loadscope-reorder"]
-"""For the whole suite: much of it waits for processes of its own, so two workers pay on any machine."""
+WORKERS = ["-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadgroup", "--no-loadscope-reorder"]
+"""For the whole suite: much of it waits for servers, browsers and pauses, so one more than there are cores pays."""
 
 
 def main() -> int:
@@ -36,36 +38,42 @@ def main() -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    _prepare_all()
-    steps = [["-m", "lib_prodshot", "weights", "fetch", "lite"]]
-    if not arguments:
-        steps += [["-m", "ruff", "check", "."], ["-m", "mypy"]]
-    steps.append(["-m", "pytest", *(arguments or WORKERS)])
-    for step in steps:
-        print("tests:", " ".join(step[1:]), flush=True)
-        code = run_in(environments.TESTS, step)
-        if code:
-            return code
-    return 0
+    with _prepared_meanwhile():
+        steps = [["-m", "lib_prodshot", "weights", "fetch", "lite"]]
+        if not arguments:
+            steps += [["-m", "ruff", "check", "."], ["-m", "mypy"]]
+        for step in steps:
+            code = _step(step)
+            if code:
+                return code
+    return _step(["-m", "pytest", *(arguments or WORKERS)])
 
 
-def _prepare_all() -> None:
-    """Make the environments, two at a time. Where those with pins or of another Python cannot be, their tests skip and
-    say why.
+def _step(argv: list[str]) -> int:
+    print("tests:", " ".join(argv[1:]), flush=True)
+    return run_in(environments.TESTS, argv)
 
-    In CI that is an error: there every test is to run.
+
+@contextmanager
+def _prepared_meanwhile() -> Iterator[None]:
+    """Make the suite's own environment, then the block runs while the others are made, two at a time.
+
+    Where those with pins or of another Python cannot be, their tests skip and say why. In CI that is an error: there
+    every test is to run.
     """
     reason = environments.why_no_pins()
+    layered = [] if reason else [*environments.PINS.values()]
     others = [environment for environment in environments.OTHER_PYTHONS.values() if environment.python]
-    wanted = [environments.TESTS, *([] if reason else environments.PINS.values()), *others]
-    if not reason:
-        prepare(environments.TORCH)
     with ThreadPoolExecutor(2) as pool:
-        tests, *more = (pool.submit(prepare, environment) for environment in wanted)
-    tests.result()
+        made = [pool.submit(prepare, environment) for environment in others]
+        if layered:
+            prepare(environments.TORCH)
+        made += [pool.submit(prepare, environment) for environment in layered]
+        prepare(environments.TESTS)
+        yield
     try:
-        for made in more:
-            made.result()
+        for one in made:
+            one.result()
     except BootstrapError as error:
         reason = str(error)
     if reason and os.environ.get("CI"):

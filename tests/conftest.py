@@ -17,14 +17,17 @@ SEED = ROOT.parent / "shared" / "seed"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers: the tests of one file stay together; those under one set of pins, or one other Python, too,
-    and begin first."""
+    """With several workers: the tests of one file stay together. Those that run a whole suite in another environment
+    take longest, so each begins by itself and before all others."""
     if not config.pluginmanager.hasplugin("xdist"):
         return
+    items.sort(key=lambda item: not _is_suite(item))
     for item in items:
-        given = item.callspec.params if hasattr(item, "callspec") else {}
-        item.add_marker(pytest.mark.xdist_group(given.get("pins") or given.get("python") or str(item.path)))
-    items.sort(key=lambda item: "_under_the_pins" not in item.name and "_under_every_python" not in item.name)
+        item.add_marker(pytest.mark.xdist_group(item.name if _is_suite(item) else str(item.path)))
+
+
+def _is_suite(item: pytest.Item) -> bool:
+    return item.path.name in ("test_pins.py", "test_pythons.py")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -111,11 +112,19 @@ def test_an_environment_with_a_webui_s_pins_only_gains_packages_under_the_pins(p
     assert _run_install(python) == ""
 
 
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with nothing but pip in it, made once and copied: Python finds its packages beside itself."""
+    folder = tmp_path_factory.mktemp("environments") / "bare"
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    return folder
+
+
 @pytest.mark.parametrize("host", ["a1111", "forge", "reforge", "classic", "neo"])
-def test_no_host_s_pinned_version_is_moved(host: str, tmp_path: Path) -> None:
+def test_no_host_s_pinned_version_is_moved(host: str, bare: Path, tmp_path: Path) -> None:
     """Packages that only say their name and version stand for all that a host pins; pip and install.py are real."""
     pins = _pins(host)
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / host)], check=True)
+    shutil.copytree(bare, tmp_path / host, symlinks=True)
     (packages_folder,) = (tmp_path / host).glob("lib/python*/site-packages")
     for name, number in pins.items():
         _pretend(packages_folder, name, number)

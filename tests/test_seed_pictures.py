@@ -23,9 +23,10 @@ LEAST_IOU = 0.97
 def test_verdicts(lite_finder: Finder, seed_dir: Path, picture: str) -> None:
     loaded = read(seed_dir / "filter_image_inputs" / f"{picture}.png")
     for product in PRODUCTS:
-        findings = lite_finder.find(loaded.rgb, Request(products=product).classes)
-        verdict = "found" if findings.finds else "skipped"
-        print(f"{picture:8} {product:8} {verdict:8} best score {findings.best_scores[0]:.2f}")
+        request = Request(products=product)
+        boxes = lite_finder.detector.detect(loaded.rgb, request.classes, request.text_threshold)
+        verdict = "found" if boxes.boxes else "skipped"
+        print(f"{picture:8} {product:8} {verdict:8} best score {boxes.best_scores[0]:.2f}")
         assert verdict == ("found" if PICTURES[picture] == product else "skipped"), (picture, product)
 
 
@@ -33,8 +34,8 @@ def test_verdicts(lite_finder: Finder, seed_dir: Path, picture: str) -> None:
 def test_all_products_at_once_give_the_same_verdicts(lite_finder: Finder, seed_dir: Path, picture: str) -> None:
     request = Request(products=", ".join(PRODUCTS))
     loaded = read(seed_dir / "filter_image_inputs" / f"{picture}.png")
-    findings = lite_finder.find(loaded.rgb, request.classes)
-    labels = {request.classes[find.box.class_index].name for find in findings.finds}
+    boxes = lite_finder.detector.detect(loaded.rgb, request.classes, request.text_threshold).boxes
+    labels = {request.classes[box.class_index].name for box in boxes}
     assert labels == ({PICTURES[picture]} if PICTURES[picture] else set())
 
 

@@ -1,7 +1,7 @@
 """Generated requests against our own description: no 5xx, no invalid request accepted, no valid one refused.
 
-PRODSHOT_FUZZ sets how many requests are generated under each of the two sets of pins (1,200 unless told; a longer run
-is for a release).
+PRODSHOT_FUZZ sets how many requests are generated under each of the two sets of pins (600 unless told; a longer run is
+for a release).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from lib_prodshot.webui.api import openapi  # noqa: E402
 from lib_prodshot.webui.api.bodies import MAX_TEXT  # noqa: E402
 from tests.api.tools import as_code, as_file, dark, noise  # noqa: E402
 
-REQUESTS = int(os.environ.get("PRODSHOT_FUZZ", "1200"))
+REQUESTS = int(os.environ.get("PRODSHOT_FUZZ", "600"))
 SEED = 20240600 + 10 * int(pydantic.VERSION[0])
 """Under each set of pins other requests: half of them here, half there."""
 

@@ -1,4 +1,6 @@
-"""The lite finder: its words, its score fusion on hand-made features, and the real models on real photographs."""
+"""The lite finder: its words, its score fusion on hand-made features, and the real models on odd pictures.
+
+Real photographs are in `test_snapshots.py`, the command line's self-test and the demo."""
 
 from __future__ import annotations
 
@@ -243,30 +245,18 @@ def test_a_box_goes_to_the_class_that_fits_best() -> None:
     assert [box.class_index for box in choose(boot, products="watch, boot")] == [1]
 
 
-def test_real_photographs(lite_finder: Finder) -> None:
-    skimage_data = pytest.importorskip("skimage.data")
-    folder = Path(skimage_data.__file__).parent
-    from lib_prodshot.pictures import read
-
-    classes = parse_products("coffee cup, motorcycle, handbag")
-    expected = {"coffee.png": {0}, "motorcycle_left.png": {1}, "moon.png": set(), "chelsea.png": set()}
-    for name, indices in expected.items():
-        findings = lite_finder.find(read(folder / name).rgb, classes)
-        assert {find.box.class_index for find in findings.finds} == indices, name
-
-
 @pytest.mark.parametrize("size", [(1, 1), (1, 700), (33, 2), (17, 301)])
-def test_any_size_gives_an_answer_and_the_same_twice(lite_finder: Finder, size: tuple[int, int]) -> None:
+def test_any_size_gives_an_answer(lite_finder: Finder, size: tuple[int, int]) -> None:
     picture = np.random.default_rng(3).integers(0, 255, (*size, 3), np.uint8)
     classes = parse_products("car")
-    first, second = (lite_finder.detector.detect(picture, classes, 0.25) for _ in range(2))
-    assert first == second
+    assert len(lite_finder.detector.detect(picture, classes, 0.25).best_scores) == 1
     boxes = [Box(0, 1.0, (0.0, 0.0, float(size[1]), float(size[0])))]
     (mask,) = lite_finder.segmenter.segment(picture, boxes)
     assert mask.shape == size and mask.dtype == np.uint8
 
 
-def test_masks_come_back_after_unloading(lite_finder: Finder) -> None:
+def test_masks_come_back_after_unloading(lite_finder: Finder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segmenter, "_PASSES", segmenter._PASSES[:1])  # either pass runs the same network
     picture = np.full((40, 60, 3), 90, np.uint8)
     boxes = [Box(0, 1.0, (5.0, 5.0, 30.0, 30.0)), Box(0, 1.0, (35.0, 5.0, 55.0, 30.0))]
     before = lite_finder.segmenter.segment(picture, boxes)

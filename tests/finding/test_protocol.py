@@ -1,7 +1,7 @@
 """One suite for every finder: the same cases, the same promises, whatever is behind the interface.
 
 Lite runs with its real weights, the others with tiny random ones through their packages' own loaders; which of them can
-run depends on the environment (`test_under_pins.py` starts the rest).
+run depends on the environment (`tests/test_pins.py` starts the rest).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pytest
 from lib_prodshot.errors import FinderError, PictureError, RequestError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Box, Boxes, Picture, SoftMask
+from lib_prodshot.finding.lite import segmenter
 from lib_prodshot.products import ProductClass, parse_products
 from tests.finding import lang_sam_double, tiny
 
@@ -169,7 +170,9 @@ def finder(request: pytest.FixtureRequest, backend: Backend) -> Iterator[Finder]
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Grounding models look at pictures in small, for speed."""
+    """Grounding models look at pictures in small, the lite finder at fewer regions and once at each, for speed."""
+    monkeypatch.setattr("lib_prodshot.finding.lite.features._MAX_PROPOSALS", 1)
+    monkeypatch.setattr("lib_prodshot.finding.lite.segmenter._PASSES", segmenter._PASSES[:1])
     monkeypatch.setattr("lib_prodshot.finding.models.grounded_detector.SHORT_SIDE", 160)
     monkeypatch.setattr("lib_prodshot.finding.models.grounded_detector.SMALLER_SIDE", 96)
 

@@ -1,12 +1,14 @@
-"""One folder of pictures for all tests that only read it."""
+"""One folder of pictures for all tests that only read it, and one job done over it."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.jobs.photographs import make_folder
+from tests.jobs.tools import run
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +19,16 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "notes.txt").write_text("not a picture")
     (folder / ".hidden.png").write_bytes(b"")
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole job over `photos`, done once. Never written to; `done` is a copy."""
+    out = tmp_path_factory.mktemp("finished") / "done"
+    run(photos, out)
+    return out
+
+
+@pytest.fixture
+def done(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "done"))

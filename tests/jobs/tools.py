@@ -121,3 +121,8 @@ def all_of(out: Path) -> dict[str, Any]:
     summary = json.loads((out / "summary.json").read_text())
     counts = {key: summary[key] for key in ("pictures", "done", "found", "skipped", "failed", "classes")}
     return {"files": files, "lines": [timeless(line) for line in lines_of(out)], "rows": rows, "summary": counts}
+
+
+def names_of(photos: Path) -> set[str]:
+    """The files of the conftest's `photos`, or of a copy, that a job lists."""
+    return {name for name in digests(photos) if name not in ("notes.txt", ".hidden.png")}

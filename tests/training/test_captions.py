@@ -176,8 +176,13 @@ def test_the_command_writes_them_and_its_dry_run_does_not(
     ],
 )
 def test_wrong_options_are_one_line(
-    folder: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    options: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("lib_prodshot.hosts.remote.client.FIRST_PAUSE", 0.01)
     assert main(["train", "caption", str(folder), *options]) not in (0, None)
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and said in lines[0], lines
