@@ -1,6 +1,7 @@
 """The lite finder: its words, its score fusion on hand-made features, and the real models on odd pictures.
 
-Real photographs are in `test_snapshots.py`, the command line's self-test and the demo."""
+Real photographs are in `test_snapshots.py`, the command line's self-test and the demo.
+"""
 
 from __future__ import annotations
 
