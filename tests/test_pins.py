@@ -35,7 +35,7 @@ LANGSAM = (
     "tests/finding/test_protocol.py",
     "tests/finding/test_snapshots.py",
 )
-BLIP = ("tests/training/test_captioners.py",)
+BLIP = ("tests/training/captioning/test_captioners.py",)
 """transformers 4.30.2 (AUTOMATIC1111) and 4.57.6 (Forge), same sums."""
 
 NOT_LITE = ("-k", "not lite")

@@ -23,9 +23,9 @@ EVERYWHERE = (
     "tests/pictures/test_modes.py",
     "tests/pictures/test_writing.py",
     "tests/jobs/test_parts.py",
-    "tests/training/test_check.py",
-    "tests/training/test_captions.py",
-    "tests/training/test_buckets.py",
+    "tests/training/dataset/test_check.py",
+    "tests/training/captioning/test_captions.py",
+    "tests/training/dataset/test_buckets.py",
     "tests/faults/test_pipeline.py",
 )
 """The lite finder is among them, with its real weights: the command line's self-test is made of it."""

@@ -18,7 +18,7 @@ from lib_prodshot.errors import RequestError
 from lib_prodshot.training.dataset import check
 from lib_prodshot.training.dataset.fixing import FixJob, FixResult
 from lib_prodshot.training.recipe.recipe import Recipe
-from tests.training.colours import DISPLAY_P3, grey_profile, rgb_profile
+from tests.training.dataset.colours import DISPLAY_P3, grey_profile, rgb_profile
 from tests.training.photographs import make_folder, picture
 
 CASES = ROOT.parent / "shared" / "cases" / "captions"

@@ -16,8 +16,8 @@ from lib_prodshot.jobs.files.reading import with_timeout
 from lib_prodshot.training.captioning.captioners import FileCaptioner, open_upright
 from lib_prodshot.training.dataset.fixing import FixJob
 from lib_prodshot.training.recipe.recipe import Recipe
+from tests.training.dataset.test_check import kinds, report_on
 from tests.training.photographs import TAG, make_folder
-from tests.training.test_check import kinds, report_on
 from tests.unreachable import make_too_deep, refuse_below, refuse_opening
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes, pipes and lengths of POSIX")

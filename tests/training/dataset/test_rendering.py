@@ -14,7 +14,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.training.dataset.photographs import read_photograph
-from tests.training.colours import ADOBE_RGB, DISPLAY_P3, PROPHOTO, SRGB, grey_profile, rgb_profile
+from tests.training.dataset.colours import ADOBE_RGB, DISPLAY_P3, PROPHOTO, SRGB, grey_profile, rgb_profile
 from tests.training.photographs import picture
 
 CASES = ROOT.parent / "shared" / "cases" / "captions"

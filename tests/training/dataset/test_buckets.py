@@ -17,7 +17,7 @@ from lib_prodshot.training.dataset.buckets import BucketRules, assign_bucket, ba
 from lib_prodshot.training.recipe.recipe import Recipe
 from tests.training.trainers import real_trainer
 
-RECORDED = Path(__file__).parent / "recorded" / "buckets.json"
+RECORDED = Path(__file__).parent.parent / "recorded" / "buckets.json"
 SIDES = st.tuples(st.integers(64, 6000), st.integers(64, 6000))
 
 
@@ -43,7 +43,7 @@ def test_every_recorded_photograph_falls_where_sd_scripts_put_it() -> None:
 
 def test_the_real_sd_scripts_still_answers_what_is_recorded() -> None:
     trainer = real_trainer()
-    script = Path(__file__).parent / "record_buckets.py"
+    script = Path(__file__).parent.parent / "record_buckets.py"
     command = [str(trainer.python), str(script), str(trainer.checkout)]
     said = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     (line,) = (line for line in said.splitlines() if line.startswith("buckets:"))

@@ -21,10 +21,10 @@ from lib_prodshot.training.publishing import publish
 from lib_prodshot.training.recipe import files as recipe_files
 from lib_prodshot.training.trainer import ledger, sd_scripts
 from lib_prodshot.training.trainer.runner import LOSSES, read_losses
+from tests.training.captioning.test_captions import Saying
+from tests.training.dataset.test_check import kinds, report_on
 from tests.training.photographs import TAG, make_folder
 from tests.training.rigs import Rig
-from tests.training.test_captions import Saying
-from tests.training.test_check import kinds, report_on
 
 CASES = ROOT.parent / "shared" / "cases" / "captions"
 WORDS = f"{TAG}, café cup"

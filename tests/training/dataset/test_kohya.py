@@ -12,9 +12,9 @@ from lib_prodshot.training.dataset import kohya
 from lib_prodshot.training.dataset.captions import TagEdit
 from lib_prodshot.training.recipe.recipe import Recipe
 from lib_prodshot.training.trainer.runner import DATASET
+from tests.training.dataset.test_check import kinds, report_on
 from tests.training.photographs import TAG, make_folder, picture
 from tests.training.rigs import Rig
-from tests.training.test_check import kinds, report_on
 
 
 @pytest.fixture
