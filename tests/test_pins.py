@@ -42,8 +42,8 @@ NOT_LITE = ("-k", "not lite")
 """The lite finder uses nothing of what the two sets of pins differ in."""
 
 SUITES = {
-    ("a1111", "panel and routes"): (900, (*PANEL_AND_ROUTES, *REQUESTS, *PICTURES)),
-    ("forge", "panel and routes"): (900, (*PANEL_AND_ROUTES, *REQUESTS)),
+    ("a1111", "panel and routes"): (1400, (*PANEL_AND_ROUTES, *REQUESTS, *PICTURES)),
+    ("forge", "panel and routes"): (1150, (*PANEL_AND_ROUTES, *REQUESTS)),
     ("a1111", "models"): (224, (*LANGSAM, *BLIP)),
     ("forge", "models"): (247, (*LANGSAM, *BLIP, *NOT_LITE)),
 }
