@@ -14,6 +14,9 @@ from lib_prodshot.steps.interface import State, Step
 from lib_prodshot.steps.targets import targets_of
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from lib_prodshot.enhancing.interface import Enhancer
     from lib_prodshot.finding.finder import Finder
     from lib_prodshot.pictures import LoadedPicture
@@ -29,8 +32,10 @@ def run(
     finder: Finder,
     enhancer: Enhancer | None,
     progress: Progress = lambda stage: None,
+    ground: npt.NDArray[np.uint8] | None = None,
 ) -> Outcome:
     """Take one picture through the steps. Without an `enhancer` only those of a dry run apply (find and mask).
+    `ground` (H×W×3 uint8 RGB, any size) is the picture for a packshot's ground, where the request names one.
 
     Absent products give a 'skipped' outcome and no later step runs. Anything that goes wrong gives 'failed' with
     the reason, and no result: the caller keeps the picture it has.
@@ -54,7 +59,7 @@ def run(
     names = tuple(item.name for item in request.classes)
     outcome = Outcome(Verdict("failed", ""), names, finder.name, notes=loaded.notes)
     try:
-        _run_steps(State(loaded, request, finder, enhancer, outcome), progress)
+        _run_steps(State(loaded, request, finder, enhancer, outcome, ground=ground), progress)
     except RequestError:
         raise
     except ProdshotError as error:

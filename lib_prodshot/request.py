@@ -23,6 +23,7 @@ from lib_prodshot.steps.interface import S, Step
 from lib_prodshot.steps.mask import MaskSettings
 from lib_prodshot.steps.preserve import PreserveSettings
 from lib_prodshot.steps.retouch import RetouchSettings
+from lib_prodshot.steps.shadow import ShadowSettings
 from lib_prodshot.steps.shop import ShopSettings
 
 __all__ = ["ProductClass", "Request", "Setting", "check", "parse_products", "setting_named", "settings"]
@@ -48,6 +49,7 @@ class Request:
     preserve: PreserveSettings
     cutout: CutOutSettings
     frame: FrameSettings
+    cast_shadow: ShadowSettings
     compose: GroundSettings
     shop: ShopSettings
 

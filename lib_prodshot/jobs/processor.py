@@ -6,19 +6,24 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from lib_prodshot import pictures, pipeline
 from lib_prodshot.enhancing.interface import Enhancer
-from lib_prodshot.errors import OutputError, PictureError, ProdshotError, RequestError
+from lib_prodshot.errors import FieldProblem, OutputError, PictureError, ProdshotError, RequestError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, is_shortened, short_suffix
 from lib_prodshot.jobs.files.reading import READ_TIMEOUT, Stamp, is_unchanged, real_path, stamp_of, with_timeout
 from lib_prodshot.jobs.files.staging import Staging
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.request import Request
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,8 @@ class PictureProcessor:
         try:
             loaded = _read(source)
             read = perf_counter() - start
-            outcome = pipeline.run(loaded, self.request, self.finder, self.enhancer, self.progress)
+            ground = _ground(self.request)
+            outcome = pipeline.run(loaded, self.request, self.finder, self.enhancer, self.progress, ground)
         except RequestError:
             raise
         except _ReadTimeout as error:
@@ -161,6 +167,22 @@ def staged_results(
         yield staging.path
     if staging.time_note:
         outcome.notes = (*outcome.notes, staging.time_note)
+
+
+def _ground(request: Request) -> npt.NDArray[np.uint8] | None:
+    """The picture for a packshot's ground, where the request names one. Raises `RequestError`."""
+    if request.running_engine != "packshot" or request.ground != "picture":
+        return None
+    path = Path(request.ground_picture).expanduser()
+    return _read_ground(path, stamp_of(path))
+
+
+@lru_cache(maxsize=2)
+def _read_ground(path: Path, _stamp: Stamp | None) -> npt.NDArray[np.uint8]:
+    try:
+        return _read(path).in_srgb()
+    except PictureError as error:
+        raise RequestError([FieldProblem("ground_picture", str(error))]) from error
 
 
 class _ReadTimeout(PictureError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -85,6 +85,46 @@ def by_blur(rgb: Rgb, mask: Grey, sigma: float) -> CutOut:
     alpha = feather_alpha(mask, sigma)
     band = np.where((alpha > 0) & (alpha < 1), np.uint8(255), np.uint8(0))
     return CutOut(rgb, alpha, rgb, band)
+
+
+def by_matte(rgb: Rgb, mask: Grey, soft: Grey | None, guided: bool = False) -> tuple[CutOut, bool]:
+    """Cut a picture (H×W×3) along the product's true edge near that of its mask (H×W, 0 or 255), with colours free of
+    the old ground; `soft` is the segmenter's soft mask (H×W, 0..255) where there is one that fits.
+
+    Only the part around the product is worked on. Also tells whether matting was solved, and not filtered (`guided`).
+    """
+    from lib_prodshot.packshot import foreground, matting
+
+    band = matting.band_around(mask, soft)
+    x, y, width, height = bounding_box(np.maximum(mask, band))
+    margin = 16 + max(mask.shape) // 50
+    part = (slice(max(0, y - margin), y + height + margin), slice(max(0, x - margin), x + width + margin))
+    inner, inner_mask, inner_band = (np.ascontiguousarray(plane[part]) for plane in (rgb, mask, band))
+    inner_soft = None if soft is None else np.ascontiguousarray(soft[part])
+    if guided:
+        alpha, is_matted = matting.guided(inner, matting.as_alpha(inner_mask), inner_band), False
+    else:
+        alpha, is_matted = matting.estimate(inner, inner_mask, inner_band, inner_soft)
+    # a share that 8 bits cannot tell from nothing or all is nothing or all
+    alpha[alpha < 0.5 / 255], alpha[alpha > 254.5 / 255] = 0, 1
+    whole, colours = np.zeros(mask.shape, np.float32), rgb.copy()
+    whole[part], colours[part] = alpha, foreground.estimate(inner, alpha)
+    return CutOut(rgb, whole, colours, band), is_matted
+
+
+def by_own_alpha(rgb: Rgb, own: Grey, mask: Grey) -> CutOut:
+    """Cut by the picture's own transparency (H×W, 0..255): every piece of it that the mask touches, as it stands."""
+    count, pieces = cv2.connectedComponents((own > 0).astype(np.uint8), connectivity=8)
+    touched = np.zeros(count, np.bool_)
+    touched[np.unique(pieces[mask > 0])] = True
+    touched[0] = False
+    alpha = np.where(touched[pieces], own / np.float32(255), np.float32(0)).astype(np.float32)
+    return CutOut(rgb, alpha, rgb, np.zeros_like(mask))
+
+
+def limited(cut: CutOut, own: Grey) -> CutOut:
+    """A cut-out that is nowhere less transparent than the picture itself (H×W, 0..255)."""
+    return replace(cut, alpha=np.minimum(cut.alpha, own / np.float32(255)))
 
 
 def levels(alpha: Alpha) -> Grey:

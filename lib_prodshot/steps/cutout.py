@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from lib_prodshot.errors import EnhanceError
 from lib_prodshot.schema import setting
 from lib_prodshot.steps.interface import State, Step, StepSettings
+
+if TYPE_CHECKING:
+    from lib_prodshot.packshot.cutout import Alpha, CutOut, Grey, Source
 
 
 class CutOutSettings(StepSettings):
@@ -21,10 +26,11 @@ class CutOutSettings(StepSettings):
         named_only=True,
     )
     edges: str = setting(
-        "feather",
+        "matte",
         section="packshot",
-        choices=("hard", "feather"),
-        help="The cut-out's edge: hard (the mask's own) or feather (the mask blurred a little).",
+        choices=("hard", "feather", "matte"),
+        help="The cut-out's edge: hard (the mask's own), feather (the mask blurred a little) or matte (estimated from "
+        "the picture, with the old ground taken out of its colours).",
         named_only=True,
     )
     edge_feather: float = setting(
@@ -47,20 +53,70 @@ class CutOutStep(Step[CutOutSettings]):
     make = "packshot"
 
     def run(self, state: State) -> State:
-        """Figures: `band` (pixels whose share was estimated), `unknown_share` of them among the product's."""
+        """Figures: `band` (pixels whose share was estimated), `unknown_share` of them among the product's, `cut_by`
+        (hard, feather, matte; guided where matting had no answer; own alpha), `pieces` that do not touch each other."""
         import cv2
 
         from lib_prodshot.packshot import cutout, placement
 
         assert state.built is not None
-        options, mask = self.options(state.request), state.built.mask
         source = cutout.source_of(state.loaded)
-        sigma = options.edge_feather if options.edges == "feather" else 0.0
-        cut = cutout.by_blur(source.rgb, mask, sigma)
+        cut, cut_by, notes = self._cut(state, source)
         outcome = state.outcome
-        outcome.notes += (*source.notes, *cutout.edge_notes(cut.alpha))
+        outcome.notes += (*source.notes, *notes, *cutout.edge_notes(cut.alpha))
         outcome.alpha = cutout.levels(cut.alpha)
-        band = cv2.countNonZero(cut.band)
-        figures = {"band": band, "unknown_share": round(band / max(1, cv2.countNonZero(outcome.alpha)), 4)}
-        frame = placement.identity(*mask.shape)
+        band, pixels = cv2.countNonZero(cut.band), cv2.countNonZero(outcome.alpha)
+        if not pixels:
+            raise EnhanceError("nothing is left of the product: the picture is wholly transparent there")
+        figures: dict[str, float | int | str] = {
+            "band": band,
+            "unknown_share": round(band / pixels, 4),
+            "cut_by": cut_by,
+            "pieces": cv2.connectedComponents(state.built.mask, connectivity=8)[0] - 1,
+        }
+        frame = placement.identity(*cut.alpha.shape)
         return replace(state, source=source, cutout=cut, placement=frame, figures=figures)
+
+    def _cut(self, state: State, source: Source) -> tuple[CutOut, str, tuple[str, ...]]:
+        from lib_prodshot.packshot import cutout
+
+        assert state.built is not None
+        options, mask = self.options(state.request), state.built.mask
+        own = state.loaded.alpha
+        if own is not None and int(own.min()) < 255:
+            cut = cutout.by_own_alpha(source.rgb, own, mask)
+            if _covered(mask, cut.alpha) >= _OWN_SHARE:
+                return cut, "own alpha", ("the picture's own transparency was taken as the cut-out",)
+        if options.edges != "matte":
+            sigma = options.edge_feather if options.edges == "feather" else 0.0
+            cut, cut_by = cutout.by_blur(source.rgb, mask, sigma), options.edges
+        else:
+            cut, is_matted = cutout.by_matte(source.rgb, mask, _soft(state))
+            cut_by = "matte" if is_matted else "guided"
+        if own is not None:
+            cut = cutout.limited(cut, own)
+        notes = ("the edge could not be matted and was drawn by a guided filter",) if cut_by == "guided" else ()
+        return cut, cut_by, notes
+
+
+_OWN_SHARE = 0.5
+"""The mask covers at least so much of what a transparent picture shows where that is the product cut out already, and
+not a photograph with rounded corners, say."""
+
+
+def _covered(mask: Grey, alpha: Alpha) -> float:
+    """How much of what `alpha` (H×W) shows lies in the mask (H×W, 255)."""
+    shown = alpha > 0
+    return float((shown & (mask > 0)).sum() / max(1, shown.sum()))
+
+
+def _soft(state: State) -> Grey | None:
+    """The chosen finds' soft masks as one; None where the mask's edge is not theirs."""
+    import numpy as np
+
+    assert state.built is not None and state.findings is not None
+    mask = state.request.mask
+    if mask.invert or mask.grow or mask.grow_share or abs(mask.mask_threshold - 0.5) > 0.2:
+        return None
+    finds = state.findings.finds
+    return np.maximum.reduce([finds[index].soft_mask for index in state.built.chosen])

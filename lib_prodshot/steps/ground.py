@@ -21,23 +21,33 @@ class GroundSettings(StepSettings):
     ground: str = setting(
         "auto",
         section="packshot",
-        choices=("auto", "transparent", "white", "colour"),
-        help="What the product stands on: nothing (transparent), pure white, or one colour; auto: what the marketplace "
-        "wants, white without one.",
+        choices=("auto", "transparent", "white", "colour", "sweep", "blurred", "picture"),
+        help="What the product stands on: nothing (transparent), pure white, one colour, a paper sweep in that colour "
+        "(sweep), the picture's own ground blurred, or another picture; auto: what the marketplace wants, white without "
+        "one.",
         named_only=True,
     )
     ground_colour: str = setting(
         "#f2f2f2",
         section="packshot",
-        help="With ground 'colour': #rrggbb or a CSS name.",
+        help="With ground 'colour' or 'sweep': #rrggbb or a CSS name.",
         example="#f2f2f2",
+        named_only=True,
+    )
+    ground_picture: str = setting(
+        "",
+        section="packshot",
+        help="With ground 'picture': the picture file, scaled so that it covers the frame.",
+        example="studio.jpg",
         named_only=True,
     )
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
-        """A colour that is none."""
+        """A colour that is none; a picture that is not named."""
         yield from colour_problems(values, "ground_colour")
+        if values.get("ground") == "picture" and not values.get("ground_picture", "").strip():
+            yield FieldProblem("ground_picture", "the ground 'picture' needs a picture file")
 
 
 def colour_problems(values: Mapping[str, Any], field: str) -> Iterator[FieldProblem]:
@@ -80,12 +90,20 @@ class ComposeStep(Step[GroundSettings]):
         from lib_prodshot.packshot import grounds
         from lib_prodshot.packshot.colours import parse_colour
 
-        assert state.placement is not None
-        options = self.options(state.request)
+        assert state.placement is not None and state.cutout is not None
+        options, size = self.options(state.request), (state.placement.height, state.placement.width)
         if options.ground == "transparent":
             return None
-        colour = (255, 255, 255) if options.ground == "white" else parse_colour(options.ground_colour)
-        return grounds.plain(state.placement.height, state.placement.width, colour)
+        if options.ground == "white":
+            return grounds.plain(*size, (255, 255, 255))
+        if options.ground == "blurred":
+            return grounds.blurred(state.cutout, state.placement)
+        if options.ground == "picture":
+            if state.ground is None:
+                raise EnhanceError("no picture for the ground was given; name one that this program may read")
+            return grounds.fitted(state.ground, *size)
+        make = grounds.plain if options.ground == "colour" else grounds.sweep
+        return make(*size, parse_colour(options.ground_colour))
 
 
 def _refuse_change(audit: PackshotAudit) -> None:

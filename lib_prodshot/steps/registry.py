@@ -24,6 +24,7 @@ from lib_prodshot.steps.interface import Step
 from lib_prodshot.steps.mask import MaskStep
 from lib_prodshot.steps.preserve import PreserveStep
 from lib_prodshot.steps.retouch import RetouchStep
+from lib_prodshot.steps.shadow import ShadowStep
 from lib_prodshot.steps.shop import ShopStep
 
 STEPS: tuple[Step[Any], ...] = (
@@ -34,6 +35,7 @@ STEPS: tuple[Step[Any], ...] = (
     PreserveStep(),
     CutOutStep(),
     FrameStep(),
+    ShadowStep(),
     ComposeStep(),
     ShopStep(),
 )

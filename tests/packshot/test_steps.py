@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -90,7 +91,7 @@ def test_a_transparent_ground_is_written_as_alpha(loaded: LoadedPicture, tmp_pat
     assert np.array_equal(written.rgb[PRODUCT], read(tmp_path / "in.jpg").rgb[PRODUCT])
 
 
-@pytest.mark.parametrize("field", ["ground_colour"])
+@pytest.mark.parametrize("field", ["ground_colour", "shadow_colour"])
 def test_a_colour_that_is_none_is_named(field: str) -> None:
     with pytest.raises(RequestError) as caught:
         PACKSHOT.replace(**{field: "snowish"})
@@ -131,3 +132,107 @@ def test_a_product_cut_by_the_picture_is_said(loaded: LoadedPicture) -> None:
     assert not made(loaded).notes
     cut = made(loaded, grow=25, feather=0)
     assert cut.notes == ("the product touches the picture's edge (top, bottom) and is cut off there",)
+
+
+def test_matte_edges_find_the_true_share_and_the_products_own_colour() -> None:
+    true = cv2.GaussianBlur(np.pad(np.ones((38, 58), np.float32), ((21, 21), (31, 31))), (0, 0), 1.5)
+    rgb = np.rint(true[..., None] * (200, 30, 40) + (1 - true[..., None]) * (30, 120, 60)).astype(np.uint8)
+    outcome = made(LoadedPicture.from_rgb(rgb), edges="matte")
+    assert outcome.picture is not None and outcome.steps[2].figures["cut_by"] == "matte"
+    expected = true[..., None] * (200, 30, 40) + (1 - true[..., None]) * 255
+    raw = made(LoadedPicture.from_rgb(rgb), edges="feather")
+    wrong = [np.sqrt(np.mean((one.picture - expected) ** 2)) for one in (outcome, raw)]
+    assert wrong[0] < 4 < wrong[1]
+    assert audit_of(outcome).changed_inside == 0
+
+
+def test_a_transparent_picture_is_its_own_cut_out(tmp_path: Path) -> None:
+    pixels = np.zeros((80, 120, 4), np.uint8)
+    pixels[15:65, 25:95] = (90, 60, 30, 255)
+    pixels[15:65, 25] = (90, 60, 30, 77)
+    pixels[2:6, 2:6] = (1, 2, 3, 255)
+    Image.fromarray(pixels).save(tmp_path / "cut.png")
+    outcome = made(read(tmp_path / "cut.png"), edges="matte", ground="transparent")
+    assert outcome.result is not None and outcome.steps[2].figures["cut_by"] == "own alpha"
+    alpha = outcome.result.native[..., 3]
+    assert (alpha[15:65, 25] == 77).all() and not alpha[:10].any(), "a piece apart from the product"
+    assert any("own transparency" in note for note in outcome.notes)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "L", "I;16"])
+def test_every_mode_becomes_rgb(mode: str, tmp_path: Path) -> None:
+    grey = np.full((80, 120), 90, np.uint8)
+    image = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(grey).convert(mode)
+    image.save(tmp_path / "in.tif")
+    outcome = made(read(tmp_path / "in.tif"))
+    assert outcome.result is not None and outcome.result.source.mode == "RGB"
+    assert (outcome.result.rgb[0, 0] == 255).all() and (outcome.result.rgb[40, 60] < 120).all()
+
+
+def test_a_shadow_lies_under_the_product_and_outside_it_only(loaded: LoadedPicture) -> None:
+    plain = made(loaded).picture
+    for kind in ("contact", "soft"):
+        outcome = made(loaded, shadow=kind, shadow_strength=0.8)
+        assert outcome.picture is not None and plain is not None
+        assert np.array_equal(outcome.picture[PRODUCT], plain[PRODUCT])
+        below, above = outcome.picture[60:66, 40:80], outcome.picture[:15]
+        assert below.mean() < 235 and above.min() > 245, kind
+        tinted = made(loaded, shadow=kind, shadow_strength=0.8, shadow_colour="#0000ff").picture
+        assert tinted is not None and tinted[61, 60, 2] == 255 > tinted[61, 60, 0]
+    assert np.array_equal(made(loaded, shadow="soft", shadow_strength=0).picture, plain)
+
+
+def test_a_shadow_is_part_of_a_transparent_ground(loaded: LoadedPicture) -> None:
+    outcome = made(loaded, shadow="contact", ground="transparent")
+    assert outcome.result is not None
+    alpha = outcome.result.native[..., 3]
+    assert 0 < alpha[61, 60] < 255 and (outcome.result.rgb[61, 60] == 0).all() and (alpha[PRODUCT] == 255).all()
+
+
+def test_the_real_shadow_is_taken_along_from_a_plain_ground() -> None:
+    rgb = np.full((80, 120, 3), 200, np.uint8)
+    rgb[60:70, 30:90] = 100  # half the light
+    rgb[PRODUCT] = (40, 80, 120)
+    outcome = made(LoadedPicture.from_rgb(rgb), shadow="kept")
+    assert outcome.picture is not None
+    assert abs(int(outcome.picture[65, 60, 0]) - 128) <= 6
+    assert (outcome.picture[5] == 255).all()
+    assert audit_of(outcome).changed_inside == 0
+
+
+def test_no_shadow_is_taken_from_a_ground_that_is_not_plain(loaded: LoadedPicture) -> None:
+    outcome = made(loaded, shadow="kept")
+    assert any("not plain enough" in note for note in outcome.notes)
+    assert outcome.picture is not None and (outcome.picture[70] == 255).all()
+
+
+def test_a_sweep_is_of_its_colour_and_darker_at_the_bend(loaded: LoadedPicture) -> None:
+    outcome = made(loaded, ground="sweep", ground_colour="#e0e0e0")
+    assert outcome.picture is not None
+    middle = outcome.picture[:, 10, 0].astype(int)
+    assert middle[:3].mean() > middle[48:52].mean() + 5 and middle.max() <= 0xE1
+
+
+def test_the_blurred_original_shows_nothing_of_the_product() -> None:
+    rgb = np.full((80, 120, 3), (30, 90, 150), np.uint8)
+    rgb[PRODUCT] = 255
+    outcome = made(LoadedPicture.from_rgb(rgb), ground="blurred")
+    assert outcome.picture is not None and outcome.alpha is not None
+    outside = outcome.picture[outcome.alpha == 0].astype(int)
+    assert np.abs(outside - (30, 90, 150)).max() <= 1
+
+
+def test_a_picture_for_the_ground_covers_the_frame(loaded: LoadedPicture, tmp_path: Path) -> None:
+    Image.new("RGB", (50, 200), (10, 200, 30)).save(tmp_path / "ground.png")
+    (tmp_path / "out").mkdir()
+    Image.fromarray(loaded.rgb).save(tmp_path / "in.png")
+    request = PACKSHOT.replace(ground="picture", ground_picture=str(tmp_path / "ground.png"))
+    outcome = PictureProcessor(request, fixed_finder(), NoEngine()).process(tmp_path / "in.png", tmp_path / "out", "in")
+    assert outcome.picture is not None and (outcome.picture[outcome.alpha == 0] == (10, 200, 30)).all()
+    missing = PACKSHOT.replace(ground="picture", ground_picture=str(tmp_path / "no.png"))
+    with pytest.raises(RequestError, match=r"ground_picture: .*no\.png"):
+        PictureProcessor(missing, fixed_finder(), NoEngine()).process(tmp_path / "in.png", tmp_path / "out", "in")
+    with pytest.raises(RequestError, match="needs a picture file"):
+        PACKSHOT.replace(ground="picture")
+    ungiven = run(loaded, request, fixed_finder(), NoEngine())
+    assert ungiven.status == "failed" and "no picture for the ground" in ungiven.verdict.reason
