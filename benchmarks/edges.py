@@ -24,7 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lib_prodshot.packshot import cutout, matting
-from lib_prodshot.packshot.cutout import CutOut, Rgb
+from lib_prodshot.packshot.arrays import Rgb
+from lib_prodshot.packshot.cutout import CutOut
 
 Floats = npt.NDArray[np.float32]
 

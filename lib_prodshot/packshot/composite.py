@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lib_prodshot.outcome import PackshotAudit
-from lib_prodshot.packshot.cutout import Alpha, CutOut, Rgb, levels
+from lib_prodshot.packshot.arrays import Alpha, Rgb
+from lib_prodshot.packshot.cutout import CutOut, levels
 from lib_prodshot.packshot.placement import Placement
 from lib_prodshot.pictures.loaded import LoadedPicture, Metadata, RestoredPicture
 

@@ -7,21 +7,12 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from lib_prodshot.bounds import bounding_box
+from lib_prodshot.packshot.arrays import Alpha, Grey, Rgb
 
 if TYPE_CHECKING:
     from lib_prodshot.pictures import LoadedPicture
-
-Rgb = npt.NDArray[np.uint8]
-"""H×W×3 RGB."""
-
-Grey = npt.NDArray[np.uint8]
-"""H×W."""
-
-Alpha = npt.NDArray[np.float32]
-"""H×W, 0..1: the product's share of each pixel."""
 
 _RGB_MODES = ("RGB", "RGBA", "P", "RGBa", "RGB;16", "RGBA;16", "RGBa;16")
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.packshot.cutout import Alpha, Rgb
+from lib_prodshot.packshot.arrays import Alpha, Rgb
 
 _REGULARISATION = 1e-5
 _GRADIENT = 1.0

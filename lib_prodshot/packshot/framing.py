@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 
 from lib_prodshot.bounds import bounding_box
-from lib_prodshot.packshot.cutout import Alpha, CutOut
+from lib_prodshot.packshot.arrays import Alpha
+from lib_prodshot.packshot.cutout import CutOut
 from lib_prodshot.packshot.placement import Placement
 
 BOX_ALPHA = 0.1

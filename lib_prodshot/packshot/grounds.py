@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from lib_prodshot.packshot.cutout import CutOut, Rgb
+from lib_prodshot.packshot.arrays import Rgb
+from lib_prodshot.packshot.cutout import CutOut
 from lib_prodshot.packshot.placement import Placement
 
 

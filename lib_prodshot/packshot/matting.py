@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.packshot.cutout import Alpha, Grey, Rgb
+from lib_prodshot.packshot.arrays import Alpha, Grey, Rgb
 
 EPSILON = 1e-6
 """Regularisation of the colours' covariance in a window, of colours in 0..1 (Levin et al.: 1e-7 to 1e-5)."""

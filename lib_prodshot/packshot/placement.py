@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.packshot.cutout import Alpha, CutOut, Grey
+from lib_prodshot.packshot.arrays import Alpha, Grey
+from lib_prodshot.packshot.cutout import CutOut
 
 Layer = npt.NDArray[Any]
 """H×W or H×W×channels, uint8 or float32."""

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib_prodshot.bounds import bounding_box
-from lib_prodshot.packshot.cutout import Alpha, Grey, Rgb
+from lib_prodshot.packshot.arrays import Alpha, Grey, Rgb
 
 Floats = npt.NDArray[np.float32]
 

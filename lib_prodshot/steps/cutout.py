@@ -10,7 +10,8 @@ from lib_prodshot.schema import setting
 from lib_prodshot.steps.interface import State, Step, StepSettings
 
 if TYPE_CHECKING:
-    from lib_prodshot.packshot.cutout import Alpha, CutOut, Grey, Source
+    from lib_prodshot.packshot.arrays import Alpha, Grey
+    from lib_prodshot.packshot.cutout import CutOut, Source
 
 
 class CutOutSettings(StepSettings):

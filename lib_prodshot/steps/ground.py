@@ -12,7 +12,7 @@ from lib_prodshot.steps.interface import State, Step, StepSettings
 
 if TYPE_CHECKING:
     from lib_prodshot.outcome import PackshotAudit
-    from lib_prodshot.packshot.cutout import Rgb
+    from lib_prodshot.packshot.arrays import Rgb
 
 
 class GroundSettings(StepSettings):
@@ -23,8 +23,8 @@ class GroundSettings(StepSettings):
         section="packshot",
         choices=("auto", "transparent", "white", "colour", "sweep", "blurred", "picture"),
         help="What the product stands on: nothing (transparent), pure white, one colour, a paper sweep in that colour "
-        "(sweep), the picture's own ground blurred, or another picture; auto: what the marketplace wants, white without "
-        "one.",
+        "(sweep), the picture's own ground blurred, or another picture; auto: as the marketplace wants it, "
+        "else white.",
         named_only=True,
     )
     ground_colour: str = setting(

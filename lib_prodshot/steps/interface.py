@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from lib_prodshot.finding.interface import Findings
     from lib_prodshot.masks import BuiltMask
     from lib_prodshot.outcome import Outcome
+    from lib_prodshot.packshot.arrays import Rgb
     from lib_prodshot.packshot.composite import Shadow
-    from lib_prodshot.packshot.cutout import CutOut, Rgb, Source
+    from lib_prodshot.packshot.cutout import CutOut, Source
     from lib_prodshot.packshot.placement import Placement
     from lib_prodshot.pictures import LoadedPicture
     from lib_prodshot.request import Request

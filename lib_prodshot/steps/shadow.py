@@ -12,7 +12,7 @@ from lib_prodshot.steps.ground import colour_problems
 from lib_prodshot.steps.interface import State, Step, StepSettings
 
 if TYPE_CHECKING:
-    from lib_prodshot.packshot.cutout import Alpha
+    from lib_prodshot.packshot.arrays import Alpha
 
 
 class ShadowSettings(StepSettings):

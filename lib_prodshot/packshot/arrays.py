@@ -1,0 +1,15 @@
+"""The arrays that packshots are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Rgb = npt.NDArray[np.uint8]
+"""H×W×3 RGB."""
+
+Grey = npt.NDArray[np.uint8]
+"""H×W."""
+
+Alpha = npt.NDArray[np.float32]
+"""H×W, 0..1: the product's share of each pixel."""
