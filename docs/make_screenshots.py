@@ -1,0 +1,212 @@
+"""Make the screenshots of docs/images/ anew: `python -m docs.make_screenshots [SCENE…]`, with real WebUIs in a real
+browser.
+
+As for `tests/webui`, PRODSHOT_WEBUI_DIR names an installed WebUI of AUTOMATIC1111 and PRODSHOT_FORGE_DIR a Forge; a
+scene whose WebUI is not named is passed by, and its picture stays. Playwright and a Chromium are needed, and a network
+for the first run, which fetches the lite finder as a new owner's does. Checkpoints are the suite's tiny ones, so the
+pictures are made by retouch; the photographs are those that scikit-image ships.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from lib_prodshot import weights
+from lib_prodshot.commands.demo import find_photographs
+from tests.webui import server as servers
+from tests.webui.browser import LONG, Tab, opened
+from tests.webui.server import Installation, Server
+
+IMAGES = Path(__file__).parent / "images"
+DIRECTORIES = {"a1111": "PRODSHOT_WEBUI", "forge": "PRODSHOT_FORGE"}
+PRODUCT, PHOTOGRAPH = "coffee cup", "coffee.png"
+ADDRESS = "https://github.com/…/sd-webui-prodshot"
+WIDE = {"width": 1400, "height": 1150}
+
+
+def main(names: list[str]) -> None:
+    """Draw the scenes of these names, or all."""
+    with tempfile.TemporaryDirectory() as made:
+        for scene in SCENES:
+            if not names or scene.__name__ in names:
+                scene(Path(made))
+
+
+def first_run(work: Path) -> None:
+    """A new owner's four clicks: install, get the finder, Find, Generate; no weights and no checkpoint are there."""
+    with _webui("a1111", work / "first", finder=None, checkpoint=False) as server, _page(server, work) as page:
+        if page is None:
+            return
+        page.locator("#tabs > .tab-nav button", has_text="Extensions").first.click()
+        page.locator("#tabs_extensions button", has_text="Install from URL").first.click()
+        page.fill("#tabs_extensions label:has-text('URL for extension') :is(textarea, input)", ADDRESS)
+        _shoot(page, "first-1-install", WIDE | {"height": 560})
+        tab = _with_picture(page)
+        tab.ours("get_lite").wait_for(state="visible", timeout=LONG)
+        _shoot(page, "first-2-finder", tab.prefix)
+        tab.ours("get_lite").click()
+        page.wait_for_selector(f"#{tab.prefix}state .prodshot-ready", timeout=LONG * 3)
+        tab.write("products", PRODUCT)
+        _find(tab)
+        _shoot(page, "first-3-find", tab.prefix)
+        tab.generate()
+        page.evaluate("scrollTo(0, 0)")
+        _shoot(page, "first-4-generate", WIDE)
+
+
+def panel(work: Path) -> None:
+    """The panel after Find in both themes, the Enhance tab, a generation, and the tabs, in AUTOMATIC1111's WebUI."""
+    with _webui("a1111", work / "panel") as server:
+        for theme in ("light", "dark"):
+            with _page(server, work, theme) as page:
+                if page is None:
+                    return
+                tab = _with_picture(page)
+                tab.write("products", PRODUCT)
+                _find(tab)
+                _shoot(page, "panel-find" + "-dark" * (theme == "dark"), tab.prefix)
+                if theme == "dark":
+                    continue
+                _shoot(page, "hosts-a1111", tab.prefix)
+                page.locator(f"#{tab.prefix}result .prodshot-close").first.click()
+                tab.open("Enhance")
+                page.wait_for_timeout(1500)
+                _shoot(page, "panel-enhance", tab.prefix)
+                page.locator(f"#{tab.prefix}engine label", has_text="retouch").click()
+                tab.generate()
+                page.evaluate("scrollTo(0, 0)")
+                _shoot(page, "img2img", WIDE)
+                _folder(page, work)
+                page.locator("#tabs > .tab-nav button", has_text="Prodshot training").first.click()
+                page.wait_for_timeout(1500)
+                _shoot(page, "training", WIDE)
+
+
+def _folder(page: Any, work: Path) -> None:
+    """The folder's tab with a job that is done, and its contact sheet."""
+    photographs = work / "photographs"
+    photographs.mkdir(exist_ok=True)
+    for name in ("coffee.png", "motorcycle_left.png", "chelsea.png"):
+        shutil.copy(_photograph(name), photographs / name)
+    page.locator("#tabs > .tab-nav button", has_text="Prodshot folder").first.click()
+    for field, text in (("folder", "photographs"), ("out", "done"), ("products", "coffee cup, motorcycle")):
+        page.fill(f"#prodshot_folder_{field} :is(textarea, input)", str(work / text) if field != "products" else text)
+    page.locator("#prodshot_folder_engine label", has_text="retouch").click()
+    page.click("#prodshot_folder_job_start")
+    page.wait_for_selector("#prodshot_folder_job_line .prodshot-job-done", timeout=LONG)
+    page.wait_for_timeout(3000)
+    for field, text in (("folder", "photographs"), ("out", "done")):
+        page.fill(f"#prodshot_folder_{field} :is(textarea, input)", text)
+    _shoot(page, "folder", WIDE)
+    with page.context.expect_page() as opened_sheet:
+        page.locator("#prodshot_folder_job_line a", has_text="Contact sheet").first.click()
+    sheet = opened_sheet.value
+    sheet.wait_for_selector("article", state="attached")
+    _shoot(sheet, "folder-sheet", {"width": 1300, "height": 800})
+    sheet.close()
+
+
+def forge(work: Path) -> None:
+    """The panel after Find in Forge."""
+    with _webui("forge", work / "forge") as server, _page(server, work) as page:
+        if page is None:
+            return
+        tab = _with_picture(page)
+        tab.write("products", PRODUCT)
+        _find(tab)
+        _shoot(page, "hosts-forge", tab.prefix)
+
+
+SCENES: tuple[Callable[[Path], None], ...] = (first_run, panel, forge)
+
+
+@contextmanager
+def _webui(host: str, data: Path, finder: Any = "lite", checkpoint: bool = True) -> Iterator[Server | None]:
+    """A running WebUI with Prodshot in it; None where none is named."""
+    installation = _installation(host)
+    if installation is None:
+        print(f"{DIRECTORIES[host]}_DIR names no WebUI: its pictures stay as they are")
+        yield None
+        return
+    python = servers.overlaid(installation, data / "python")
+    servers.run_installer(python)
+    models = data.parent / "tiny"
+    tiny = _installation("a1111")
+    assert tiny is not None
+    servers.make_tiny_models(tiny, models)
+    folder = data / "data"
+    lite = [weights.fetch(entry) for entry in weights.select([finder])][0].parent if finder else None
+    servers.lay_out(python, folder, models, lite, ours=True)
+    environment = {"PRODSHOT_MODELS": str(folder / "models" / "prodshot"), "XDG_CACHE_HOME": str(data / "cache")}
+    if not checkpoint:
+        shutil.rmtree(folder / "models" / "Stable-diffusion")
+    if host == "forge":
+        servers.make_forge_config(python, data / "config")
+        environment["PRODSHOT_TINY_FORGE_CONFIG"] = str(data / "config")
+    server = servers.start(python, folder, **environment)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _installation(host: str) -> Installation | None:
+    folder = os.environ.get(f"{DIRECTORIES[host]}_DIR", "")
+    if not folder:
+        return None
+    place = Path(folder).resolve()
+    return Installation(host, place, Path(os.environ.get(f"{DIRECTORIES[host]}_PYTHON", place / "venv/bin/python")))
+
+
+@contextmanager
+def _page(server: Server | None, work: Path, theme: str = "light") -> Iterator[Any]:
+    if server is None:
+        yield None
+        return
+    with opened(server, work / f"profile-{server.port}-{theme}", theme) as page:
+        page.set_viewport_size(WIDE)
+        yield page
+
+
+def _with_picture(page: Any) -> Tab:
+    """img2img with the photograph and the script chosen."""
+    tab = Tab(page, "img2img")
+    tab.give_picture(_photograph(PHOTOGRAPH))
+    tab.choose_script()
+    page.wait_for_selector(f"#{tab.prefix}state .prodshot-dot", timeout=LONG)
+    return tab
+
+
+def _find(tab: Tab) -> None:
+    tab.ours("find").click()
+    tab.page.wait_for_selector(f"#{tab.prefix}result .prodshot-preview", timeout=LONG)
+    tab.page.wait_for_timeout(1500)
+
+
+def _photograph(name: str) -> Path:
+    return next(path for path in find_photographs() if path.name == name)
+
+
+def _shoot(page: Any, name: str, part: str | dict[str, int]) -> None:
+    """Keep a picture of the panel with this prefix of ids, or of the upper part of the page, in few colours."""
+    path = IMAGES / f"{name}.png"
+    if isinstance(part, str):
+        page.locator(f"#{part}panel").first.screenshot(path=str(path))
+    else:
+        page.screenshot(path=str(path), clip={"x": 0, "y": 0, **part}, full_page=True)
+    with Image.open(path) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(path.relative_to(IMAGES.parent.parent), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
