@@ -42,8 +42,9 @@ def main(names: list[str]) -> None:
 
 
 def first_run(work: Path) -> None:
-    """A new owner's four clicks: install, get the finder, Find, Generate; no weights and no checkpoint are there."""
-    with _webui("a1111", work / "first", finder=None, checkpoint=False) as server, _page(server, work) as page:
+    """A new owner's four clicks: install, get the finder, Find, Generate; and Generate before there is a finder. The
+    suite's checkpoint paints nothing that one would like to see, so retouch is chosen."""
+    with _webui("a1111", work / "first", finder=None) as server, _page(server, work) as page:
         if page is None:
             return
         page.locator("#tabs > .tab-nav button", has_text="Extensions").first.click()
@@ -53,9 +54,14 @@ def first_run(work: Path) -> None:
         tab = _with_picture(page)
         tab.ours("get_lite").wait_for(state="visible", timeout=LONG)
         _shoot(page, "first-2-finder", tab.prefix)
+        tab.write("products", PRODUCT)
+        page.locator(f"#{tab.prefix}engine label", has_text="retouch").click()
+        tab.generate()
+        page.locator(".prodshot-offer").wait_for(state="visible", timeout=LONG)
+        page.evaluate("scrollTo(0, 0)")
+        _shoot(page, "no-finder", WIDE)
         tab.ours("get_lite").click()
         page.wait_for_selector(f"#{tab.prefix}state .prodshot-ready", timeout=LONG * 3)
-        tab.write("products", PRODUCT)
         _find(tab)
         _shoot(page, "first-3-find", tab.prefix)
         tab.generate()
@@ -130,7 +136,7 @@ SCENES: tuple[Callable[[Path], None], ...] = (first_run, panel, forge)
 
 
 @contextmanager
-def _webui(host: str, data: Path, finder: Any = "lite", checkpoint: bool = True) -> Iterator[Server | None]:
+def _webui(host: str, data: Path, finder: str | None = "lite") -> Iterator[Server | None]:
     """A running WebUI with Prodshot in it; None where none is named."""
     installation = _installation(host)
     if installation is None:
@@ -144,11 +150,8 @@ def _webui(host: str, data: Path, finder: Any = "lite", checkpoint: bool = True)
     assert tiny is not None
     servers.make_tiny_models(tiny, models)
     folder = data / "data"
-    lite = [weights.fetch(entry) for entry in weights.select([finder])][0].parent if finder else None
-    servers.lay_out(python, folder, models, lite, ours=True)
+    servers.lay_out(python, folder, models, _fetched(finder) if finder else None, ours=True)
     environment = {"PRODSHOT_MODELS": str(folder / "models" / "prodshot"), "XDG_CACHE_HOME": str(data / "cache")}
-    if not checkpoint:
-        shutil.rmtree(folder / "models" / "Stable-diffusion")
     if host == "forge":
         servers.make_forge_config(python, data / "config")
         environment["PRODSHOT_TINY_FORGE_CONFIG"] = str(data / "config")
@@ -157,6 +160,12 @@ def _webui(host: str, data: Path, finder: Any = "lite", checkpoint: bool = True)
         yield server
     finally:
         server.stop()
+
+
+def _fetched(finder: str) -> Path:
+    """The folder of the finder's weights."""
+    paths = [weights.fetch(entry) for entry in weights.select([finder])]
+    return paths[0].parent
 
 
 def _installation(host: str) -> Installation | None:

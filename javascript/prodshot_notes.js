@@ -89,6 +89,16 @@
         }
     }
 
+    /* gradio labels a slider and leaves the number beside it nameless */
+    function nameInputs() {
+        for (const input of all('.prodshot-field input:is([type=number], [type=range]):not([data-prodshot-named])')) {
+            const label = input.closest('.prodshot-field').querySelector('[data-testid="block-info"], label > span');
+            if (!label) continue;
+            input.dataset.prodshotNamed = '1';
+            input.setAttribute('aria-label', label.textContent.trim());
+        }
+    }
+
     /* by these words of the server a generation ended for want of a finder */
     const WANTS_FINDER = 'Prodshot\'s panel has a button that gets one';
 
@@ -142,6 +152,7 @@
     }
 
     function refresh() {
+        nameInputs();
         showInherited();
         showWhichStrength();
         showIdleAccordions();

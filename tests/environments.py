@@ -62,7 +62,7 @@ OTHER_PYTHONS = {
 """By version. Nothing is held back: each has the newest packages that its Python can have, as a user's has."""
 
 _RUNNER = ("pytest>=8", "hypothesis>=6", "tqdm>=4.66")
-_CLIENTS = ("httpx==0.24.1", "requests", "webuiapi==0.9.17", "jsonschema", "playwright")
+_CLIENTS = ("httpx==0.24.1", "requests", "webuiapi==0.9.17", "jsonschema", "playwright", "axe-playwright-python==0.1.8")
 """What speaks to our routes and pages in the tests of `tests/api` and `tests/panel`."""
 
 A1111_HOST = Environment(

@@ -89,8 +89,11 @@ class WebUI:
         return Names(installed.checkpoints(), installed.samplers(), installed.schedulers(), control)
 
     def no_inpainting(self) -> str:
-        """Why this WebUI has nothing to inpaint with yet: its list of checkpoints is empty."""
-        return "" if installed.checkpoints() else "this WebUI has no checkpoint yet"
+        """Why this WebUI has nothing to inpaint with yet: no checkpoint, or one in use of which it cannot be told."""
+        if not installed.checkpoints():
+            return "this WebUI has no checkpoint yet"
+        known = installed.family("") != "other"
+        return "" if known else "it cannot be told whether this WebUI's checkpoint can inpaint"
 
     def has_lora(self, name: str) -> bool:
         """Whether a LoRA of this name is installed, as the WebUI listed them last."""

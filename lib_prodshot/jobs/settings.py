@@ -10,7 +10,8 @@ from lib_prodshot.schema import Setting, check_value, kind_of
 
 
 def job_setting(name: str, label: str, help: str, default: Any = "", **bounds: Any) -> Setting:
-    """Declare one setting of a job; `bounds` are `choices`, or `minimum`, `maximum` and `step`."""
+    """Declare one setting of a job; `bounds` are `choices`, or `minimum`, `maximum` and
+    `step`, or `lines`."""
     kind = kind_of(default, bounds.get("choices", ()))
     return Setting(name, kind, default, label, help, section="job", infotext="", **bounds)
 
@@ -50,6 +51,12 @@ SETTINGS = (
         minimum=0,
         maximum=10_000_000,
         step=1,
+    ),
+    job_setting(
+        "only",
+        "Only these",
+        "Only these pictures of the folder, one name a line, as the report has them; empty takes all.",
+        lines=3,
     ),
     job_setting(
         "keep_times",

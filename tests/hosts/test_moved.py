@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lib_prodshot.hosts import active
+from lib_prodshot.hosts import active, installed
 from lib_prodshot.hosts.compatibility.interface_changes import describe_change
 from lib_prodshot.hosts.interface import HostUnavailable
 from tests.hosts.conftest import Double, _load_door, noise_picture, outcomes, pixels
@@ -153,3 +153,13 @@ def test_what_is_raised_within_the_webui_is_no_moved_interface(webui: Double, mo
     (outcome,) = outcomes(webui.run_script(BAG, init_images=[noise_picture()]))
     assert outcome["reason"].startswith("the inpaint pass failed: AttributeError")
     assert describe_change(ImportError("x", name="cv2")) == "" and describe_change(ValueError("x")) == ""
+
+
+def test_without_a_checkpoint_that_is_known_there_is_nothing_to_inpaint_with(
+    webui: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert active.host().no_inpainting() == ""
+    monkeypatch.setattr(installed, "family", lambda name: "other")
+    assert "cannot be told" in active.host().no_inpainting()
+    monkeypatch.setattr(installed, "checkpoints", lambda: ())
+    assert "no checkpoint" in active.host().no_inpainting()

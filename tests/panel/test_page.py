@@ -16,6 +16,7 @@ pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser
 
 from lib_prodshot.hosts.generation.session import NO_FINDER_ADVICE
 from tests.api.tools import dark, noise
+from tests.panel.axe import grave
 from tests.panel.served import served
 
 S = "#script_img2img_prodshot_"
@@ -216,3 +217,18 @@ def test_enter_in_products_finds(page: Any, picture: Path) -> None:
     page.fill(f"{S}products textarea", "shoe")
     page.press(f"{S}products textarea", "Enter")
     page.wait_for_selector(f"{S}result :text('shoe 0.80')", timeout=60_000)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_of_the_panel_is_out_of_reach(page: Any, picture: Path, theme: str) -> None:
+    page.evaluate("theme => document.body.classList.toggle('dark', theme === 'dark')", theme)
+    page.set_input_files("#img2img_image input[type=file]", str(picture))
+    page.wait_for_selector("#img2img_image img")
+    find(page)
+    advanced(page)
+    page.wait_for_timeout(1500)
+    assert grave(page, f"{S}panel") == []
+    for tab in ("Mask", "Enhance", "Presets"):
+        page.locator(f"{S}tabs button", has_text=tab).first.click()
+        page.wait_for_timeout(300)
+        assert grave(page, f"{S}panel") == [], tab

@@ -16,6 +16,7 @@ pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser
 
 from tests.api.tools import dark, noise
 from tests.jobs.tools import digests, lines_of
+from tests.panel.axe import grave
 from tests.panel.served import served
 
 F = "#prodshot_folder_"
@@ -137,3 +138,42 @@ def test_engines_and_presets_work_as_on_the_panel(page: Any) -> None:
     page.click(f"{F}preset_load")
     page.wait_for_selector(f"{F}preset_message :text('Loaded Folders')")
     assert page.input_value(f"{F}products textarea") == "watch"
+
+
+def test_a_folder_is_picked_from_a_list(page: Any, shop: Path) -> None:
+    page.fill(f"{F}folder textarea", str(shop))
+    page.click(f"{F}folder_browse")
+    page.locator(f"{F}folder_choice label", has_text="shop/new").first.click(timeout=10_000)
+    page.wait_for_function(
+        "([field, path]) => document.querySelector(field).value === path",
+        arg=[f"{F}folder textarea", str(shop / "new")],
+        timeout=10_000,
+    )
+
+
+def test_the_sheet_stands_below_and_chosen_pictures_are_done_again(page: Any, shop: Path, tmp_path: Path) -> None:
+    fill(page, shop, tmp_path / "sheet")
+    page.click(f"{F}job_start")
+    wait_for(page, COUNTS)
+    sheet = page.frame_locator(f"{F}sheet iframe")
+    assert sheet.locator("article").count() == 6
+    sheet.locator("input[value=review]").check()
+    # the failed one, and those whose colours the backend has inverted
+    assert sheet.locator("article:visible").count() == 5
+    sheet.locator("input[value='']").check()
+    sheet.locator("article", has_text="a.png").locator(".again input").check()
+    page.wait_for_function(
+        "field => document.querySelector(field).value === 'a.png'", arg=f"{F}only textarea", timeout=10_000
+    )
+    before = {line["file"]: line["settings"] for line in lines_of(tmp_path / "sheet")}
+    page.locator(f"{F}engine label", has_text="retouch").click()
+    page.click(f"{F}job_start")
+    wait_for(page, "1 of 1 pictures: 1 found")
+    after = {line["file"]: line["settings"] for line in lines_of(tmp_path / "sheet")}
+    assert [name for name in before if before[name] != after[name]] == ["a.png"]
+
+
+def test_nothing_of_the_tabs_is_out_of_reach(page: Any) -> None:
+    page.locator(f"{F}advanced > .label-wrap").click()
+    page.wait_for_timeout(500)
+    assert grave(page, "#prodshot_folder") == []

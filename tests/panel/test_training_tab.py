@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from lib_prodshot.errors import ProdshotError, RequestError
+from lib_prodshot.training.dataset.check import Problem
 from lib_prodshot.training.errors import TrainerError, TrainerMissing
 from lib_prodshot.training.recipe.presets import PRESETS
 from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe
@@ -169,9 +170,9 @@ def test_a_preset_fills_what_it_changes_and_puts_the_rest_back() -> None:
 
 def test_the_folder_is_checked(host: LocalHost, shop: Path) -> None:
     (shop / "2.txt").write_bytes(b"caf\xe9")
-    told = training_page._check(*small())
+    told = " ".join(training_page._check(*small()).split())
     assert "6 steps an epoch × 2 epochs = 12 steps" in told and "1 error, no warnings" in told
-    assert "2.txt: the caption is not UTF-8" in told and "64×64" in told
+    assert "<b>2.txt</b><ul> <li class='prodshot-error'>the caption is not UTF-8" in told and "64×64" in told
     assert "prodshot-said-error" in training_page._check(*small(image_dir="nowhere"))
     assert "a folder is needed" in training_page._check(*small(image_dir=""))
     (shop / "<b>.jpg").write_bytes(b"no picture")
@@ -185,9 +186,9 @@ def test_what_training_would_see_and_the_copies(host: LocalHost, shop: Path, tmp
     (folder / "<b>.txt").write_text("x")
     told = training_page._check(*small(image_dir="10_bag", num_repeats=6))
     assert "10_bag: 7 photographs × 10 (its name)" in told
-    for words in ("deep.png: sd-scripts clips its 16-bit grey", "1.jpg.txt: this caption of 1.jpg is not read"):
+    for words in (">deep.png</b>", "sd-scripts clips its 16-bit grey", "this caption of 1.jpg is not read"):
         assert words in told
-    assert "&lt;b&gt;.txt: it belongs to no picture" in told
+    assert "<b>&lt;b&gt;.txt</b>" in told and "it belongs to no picture" in told
     told = training_page._check(*small(image_dir="10_bag", num_repeats=6), "fixed")
     assert "1 converted, 6 copied, 0 there already, 0 left out" in told and (tmp_path / "fixed" / "10_bag").is_dir()
     assert told.count("prodshot-training-report") == 2 and str(tmp_path) not in told
@@ -277,7 +278,9 @@ def test_what_lacks_is_said_and_can_be_fetched(
 
     monkeypatch.setattr(sd_scripts, "find", find)
     drawn = draw()
-    assert "sd-scripts is not here" in drawn["trainer"].value and drawn["setup"].open
+    assert "<b>Missing</b> <span>sd-scripts" in drawn["trainer"].value and drawn["setup"].visible
+    assert "<b>Here</b> <span>1 checkpoint to train on" in drawn["trainer"].value
+    assert "error" not in drawn["trainer"].value and "prodshot train" not in drawn["trainer"].value
     plan = setup.SetupPlan(tmp_path, tmp_path / "sd-scripts", True, "cpu", "python3")
     monkeypatch.setattr(setup, "plan", lambda: plan)
     info = sd_scripts.TrainerInfo("3.11", "2.6.0", (), {}, {})
@@ -286,7 +289,7 @@ def test_what_lacks_is_said_and_can_be_fetched(
     assert job.state == "done" and job.result == {"torch": "2.6.0"}
     monkeypatch.setattr(sd_scripts, "find", lambda *_: STAND_IN)
     drawn = draw()
-    assert "is ready" in drawn["trainer"].value and not drawn["setup"].open
+    assert "Missing" not in drawn["trainer"].value and not drawn["setup"].visible
 
 
 def test_what_nobody_foresaw_is_said(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,3 +303,12 @@ def test_a_curve_needs_two_points() -> None:
     assert training_view.curve([], 10) == training_view.curve([[1, 1, 0.5]], 10) == ""
     flat = training_view.curve([[1, 1, 0.5], [2, 1, 0.5]], 10)
     assert "nan" not in flat and "10 steps" in flat
+
+
+def test_a_faulty_photograph_is_shown_with_its_faults(tmp_path: Path) -> None:
+    Image.new("RGB", (300, 200), "red").save(tmp_path / "<b>.png")
+    problems = [Problem("error", "caption", str(tmp_path / name), f"wrong with {name}") for name in ("<b>.png", "gone")]
+    problems.append(Problem("warning", "blur", problems[0].file, "it is soft"))
+    shown = " ".join(str(training_view._macros().faulty(training_view.by_file(problems))).split())
+    assert shown.count("<figure>") == 2 and shown.count("data:image/jpeg") == 1 and "<b><b>" not in shown
+    assert "wrong with &lt;b&gt;.png</li> <li class='prodshot-warning'>it is soft" in shown

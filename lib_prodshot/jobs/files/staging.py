@@ -20,6 +20,7 @@ STATE_FOLDER = ".prodshot"
 
 _NUMBERS = count()
 
+
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
     """Lock the output folder while the block runs, for two runs would drop each other's report lines.

@@ -25,7 +25,7 @@ from time import monotonic
 from typing import Any, Literal
 
 from lib_prodshot import __version__
-from lib_prodshot.errors import OutputError, ProdshotError
+from lib_prodshot.errors import FieldProblem, OutputError, ProdshotError, RequestError
 from lib_prodshot.jobs.files.reading import is_unchanged, real_path, stamp_of
 from lib_prodshot.jobs.files.staging import (
     STATE_FOLDER,
@@ -53,7 +53,7 @@ SUMMARY_NAME = "summary.json"
 MIN_FREE_BYTES = 64 * 2**20
 """With fewer free bytes on the disk the job stops, instead of failing every further picture."""
 
-PAGE_INTERVAL = 60.0
+PAGE_INTERVAL = 5.0
 """Seconds between two drafts of the contact sheet while the job runs; more when one takes long."""
 
 State = Literal["new", "preparing", "running", "stopping", "done", "stopped", "failed"]
@@ -63,7 +63,8 @@ State = Literal["new", "preparing", "running", "stopping", "done", "stopped", "f
 class FolderJob:
     """The settings of a folder job.
 
-    `limit`: only the first so many pictures of the folder; `dry_run`: find, and enhance none;
+    `limit`: only the first so many pictures of the folder; `only`: of these only those with such names (as the report
+    has them), all if empty; `dry_run`: find, and enhance none;
     `keep_times`: results get their input's modification time; `may_open`: where links in the folder may lead."""
 
     inputs: Path
@@ -71,6 +72,7 @@ class FolderJob:
     request: Request
     recursive: bool = False
     limit: int | None = None
+    only: frozenset[str] = frozenset()
     dry_run: bool = False
     keep_times: bool = False
     may_open: MayOpen = lambda place: True
@@ -143,6 +145,7 @@ class Runner:
         """
         _ = self.job.request.classes
         listed = list_pictures(self.job.inputs, self.job.out, self.job.recursive, self.job.may_open)
+        _refuse_unknown(self.job.only, listed)
         state = self.job.out / STATE_FOLDER
         make_folder(self.job.out)
         make_folder(state)
@@ -195,7 +198,8 @@ class Runner:
         self._folder_lock.close()
 
     def _run_job(self, listed: WorkList, ledger: Ledger) -> None:
-        entries = listed.entries[: self.job.limit]
+        chosen = (entry for entry in listed.entries if not self.job.only or entry.name in self.job.only)
+        entries = tuple(chosen)[: self.job.limit]
         inputs = frozenset(real_path(entry.source) for entry in listed.entries)
         out, state = self.job.out, self.job.out / STATE_FOLDER
         try:
@@ -439,6 +443,12 @@ class Runner:
     def _set(self, **changes: Any) -> None:
         with self._lock:
             self._progress = replace(self._progress, **changes)
+
+
+def _refuse_unknown(names: frozenset[str], listed: WorkList) -> None:
+    unknown = sorted(names - {entry.name for entry in listed.entries})
+    if unknown:
+        raise RequestError([FieldProblem("only", f"the folder has no picture {in_a_row(unknown)}")])
 
 
 def _reason(problem: OSError) -> str:

@@ -34,6 +34,9 @@ HTML_NAME = "contact-sheet.html"
 PNG_ROWS = 40
 """A taller PNG is refused by many viewers; the page holds all rows."""
 
+REVIEW_DELTA_E = 10.0
+"""From this mean ΔE2000 inside the mask on a picture should be looked at (retouch's own limit)."""
+
 SIDE = 256
 SMALL_SIDE = 160
 MANY_ROWS = 400
@@ -134,11 +137,18 @@ def _page(rows: Iterable[str], lines: Sequence[Mapping[str, Any]], title: str) -
     head, _, tail = template.partition("<!-- rows -->")
     counts = {status: sum(line.get("status") == status for line in lines) for status in _STATUS_COLOURS}
     head = head.replace("{{title}}", html.escape(title)).replace("{{all}}", str(len(lines)))
+    counts["review"] = sum(map(needs_review, lines))
     for status, count in counts.items():
         head = head.replace("{{" + status + "}}", str(count))
     yield head
     yield from rows
     yield tail
+
+
+def needs_review(line: Mapping[str, Any]) -> bool:
+    """Whether somebody should look at this picture: it failed, or the product's colours moved far."""
+    audit = line.get("audit") or {}
+    return line.get("status") == "failed" or float(audit.get("delta_e_mean") or 0) > REVIEW_DELTA_E
 
 
 def _article(index: int, line: Mapping[str, Any], pictures: EncodedThumbnails, names: _Names) -> str:
@@ -156,8 +166,9 @@ def _article(index: int, line: Mapping[str, Any], pictures: EncodedThumbnails, n
     facts = "".join(f"<p>{html.escape(fact)}</p>" for fact in _facts(line))
     return (
         f'<article class="{status}" data-i="{index}" data-status="{status}" data-score="{_score(line):.4f}" '
-        f'data-name="{name}">{figures}<div class="facts"><h2>{name}</h2>'
-        f'<p class="verdict">{status}</p>{facts}</div></article>\n'
+        f'data-name="{name}"{" data-review=1" * needs_review(line)}>{figures}<div class="facts"><h2>{name}</h2>'
+        f'<p class="verdict">{status}</p>{facts}'
+        f'<label class="again"><input type="checkbox"> do it again</label></div></article>\n'
     )
 
 

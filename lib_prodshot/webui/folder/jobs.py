@@ -54,6 +54,7 @@ def _job(settings: Mapping[str, Any], open_path: OpenPath) -> FolderJob:
         request,
         recursive=own["recursive"],
         limit=own["limit"] or None,
+        only=frozenset(line.strip() for line in own["only"].splitlines() if line.strip()),
         dry_run=own["dry_run"],
         keep_times=own["keep_times"],
         may_open=partial(_may_open, open_path),

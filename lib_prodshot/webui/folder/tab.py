@@ -7,10 +7,13 @@ from typing import Any
 
 import gradio as gr
 
+from lib_prodshot.finding import registry
 from lib_prodshot.hosts.active import incompatibility
 from lib_prodshot.jobs.settings import SETTINGS, folder_setting
 from lib_prodshot.request import setting_named, settings
-from lib_prodshot.webui.jobs.box import JobBox
+from lib_prodshot.webui import options
+from lib_prodshot.webui.folder.box import FolderBox
+from lib_prodshot.webui.folder.picker import FolderPicker
 from lib_prodshot.webui.jobs.table import JOBS, Job
 from lib_prodshot.webui.messages import said
 from lib_prodshot.webui.panel import fields, layout, preset_box
@@ -33,12 +36,14 @@ def draw() -> None:
         gr.HTML(said(why, is_error=True))
         return
     form = Form.begin(elem_id)
-    own = _draw_own(("folder", "out"))
+    own, pickers = _draw_folders()
     form.draw_one(setting_named(layout.PRODUCTS))
     line = FinderLine.draw(elem_id)
     form.draw_front()
-    box = JobBox("folder", _LINKS)
+    box = FolderBox("folder", _LINKS)
     box.draw("Start")
+    box.draw_sheet()
+    own |= _draw_own(("only",))
     with gr.Accordion("Advanced", open=False, elem_id=elem_id("advanced"), elem_classes=["prodshot-advanced"]):
         own |= _draw_own(("recursive", "dry_run", "keep_times", "limit"))
         with gr.Tabs(elem_id=elem_id("tabs"), elem_classes=["prodshot-tabs"]):
@@ -51,9 +56,23 @@ def draw() -> None:
     with gr.Column(visible=False):
         form.draw_kept()
     form.connect()
+    for picker, field in pickers:
+        picker.connect(field)
     line.connect(form.components["finder"])
     presets.connect(form.in_order())
-    box.connect(begin, [*(own[known.name] for known in SETTINGS), *form.in_order()])
+    box.connect_all(begin, [*(own[known.name] for known in SETTINGS), *form.in_order()])
+
+
+def _draw_folders() -> tuple[dict[str, Any], list[tuple[FolderPicker, Any]]]:
+    """Draw the two folders, each with its list of folders to choose from."""
+    own: dict[str, Any] = {}
+    pickers = []
+    with gr.Row(elem_classes=["prodshot-row"]):
+        for name in ("folder", "out"):
+            with gr.Column(elem_classes=["prodshot-folder"]):
+                own |= _draw_own((name,))
+                pickers.append((FolderPicker.draw(elem_id, name), own[name]))
+    return own, pickers
 
 
 def _draw_own(names: Sequence[str]) -> dict[str, Any]:
@@ -73,4 +92,6 @@ def begin(*values: Any) -> Job:
 
     names = [known.name for known in (*SETTINGS, *settings())]
     given = {name: value for name, value in zip(names, values) if value is not None}
+    # before it waits in the queue, and in the page's words
+    registry.choose(given.get("finder", "auto"), options.models_dir())
     return JOBS.put("folder", folder_jobs.work_from(given, open_for_page))

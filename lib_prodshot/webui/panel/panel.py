@@ -112,4 +112,4 @@ def _draw_advanced(form: Form, find: find_box.FindBox) -> tuple[lora_prompts.Lor
 def why_retouch() -> str:
     """Why the panel begins with retouch; empty where inpaint can be had."""
     why = host().no_inpainting()
-    return said(f"Retouch to begin with: {why}, and inpaint needs one.") if why else ""
+    return said(f"Retouch to begin with: {why}.") if why else ""

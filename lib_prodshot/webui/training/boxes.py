@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
 from lib_prodshot.errors import ProdshotError
+from lib_prodshot.hosts.active import host
 from lib_prodshot.training.errors import TrainerError
 from lib_prodshot.training.trainer import sd_scripts, setup
 from lib_prodshot.webui.gradio_compat import unsaved
 from lib_prodshot.webui.jobs.box import JobBox
 from lib_prodshot.webui.jobs.files import page_address
 from lib_prodshot.webui.jobs.table import JOBS, Control, Job
-from lib_prodshot.webui.messages import said
 from lib_prodshot.webui.server_paths import page_is_trusted
 from lib_prodshot.webui.training import view as training_view
 
@@ -63,24 +64,28 @@ class RunBox(JobBox):
 
 
 class SetupBox(JobBox):
-    """Says whether sd-scripts is here, and gets it."""
+    """Says what training has here and what it lacks, and gets sd-scripts."""
 
     state: Any = None
+    get: Any = None
 
     def __init__(self) -> None:
         super().__init__("training_setup", ())
 
     def draw_all(self) -> None:
-        """Draw what is here; the buttons are folded away once it is."""
-        missing = _missing_trainer()
-        self.state = unsaved(gr.HTML(_trainer_status(missing), elem_id="prodshot_training_trainer"))
-        with gr.Accordion("Set up sd-scripts", open=bool(missing), elem_id="prodshot_training_setup"):
-            self.draw("Get sd-scripts")
+        """Draw what is here; the button is there only while sd-scripts is not."""
+        self.state = unsaved(gr.HTML(_inventory(), elem_id="prodshot_training_trainer"))
+        with gr.Column(visible=not _has_trainer(), elem_id="prodshot_training_setup") as self.get:
+            self.draw("Get sd-scripts (3 to 8 GB)")
 
     def connect_all(self) -> None:
-        """Let the button start the setup."""
+        """Let the button start the setup, and go when it has done its work."""
         self.connect(self._begin, [])
-        self.refresh.click(lambda: _trainer_status(_missing_trainer()), [], [self.state], **_QUIET)
+        self.refresh.click(self._refresh, [], [self.state, self.get], **_QUIET)
+
+    @staticmethod
+    def _refresh() -> tuple[str, Any]:
+        return _inventory(), gr.update(visible=not _has_trainer())
 
     @staticmethod
     def _begin() -> Job:
@@ -100,17 +105,23 @@ def _set_up(plan: setup.SetupPlan, control: Control) -> dict[str, str]:
     return {"torch": info.torch}
 
 
-def _missing_trainer() -> str:
-    """Why nothing can be trained here; empty when it can."""
+def _has_trainer() -> bool:
     try:
         sd_scripts.find()
-    except ProdshotError as error:
-        return str(error)
-    return ""
+    except ProdshotError:
+        return False
+    return True
 
 
-def _trainer_status(missing: str) -> str:
-    if not missing:
-        return said(f"sd-scripts {sd_scripts.TAG} is ready.")
-    sizes = "about 3 to 8 GB, in an environment of its own beside Prodshot's model cache"
-    return said(f"{missing}. The button below does the same: {sizes}.", is_error=True)
+def _inventory() -> str:
+    """What a training needs: here or missing, one a line."""
+    count = len(host().names().checkpoints)
+    trainer = f"sd-scripts {sd_scripts.TAG}" if _has_trainer() else "sd-scripts, which trains: one button brings it"
+    checkpoints = f"{count} checkpoint{'s' * (count != 1)} to train on" if count else "a checkpoint to train on"
+    lines = (_has_trainer(), trainer), (bool(count), checkpoints)
+    items = "".join(
+        f"<li><span class='prodshot-dot prodshot-{'ready' if here else 'lacking'}'></span>"
+        f"<b>{'Here' if here else 'Missing'}</b> <span>{html.escape(words)}</span></li>"
+        for here, words in lines
+    )
+    return f"<ul class='prodshot-inventory'>{items}</ul>"

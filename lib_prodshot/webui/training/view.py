@@ -5,16 +5,19 @@ Jinja2 comes with gradio; it escapes all that is put into a template.
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
+from PIL import Image, ImageOps
 
-from lib_prodshot.training.dataset.check import Folder, counted
+from lib_prodshot.training.dataset.check import Folder, Problem, counted
 from lib_prodshot.training.dataset.fixing import to_text
 from lib_prodshot.training.publishing.publish import Published
 from lib_prodshot.webui.training.check import CheckResult
@@ -23,6 +26,12 @@ WIDTH, HEIGHT = 640, 150
 """Of the loss curve's drawing, in its own units; it is shown as wide as the page."""
 
 _MARGIN = 34
+SHOWN_FAULTY = 60
+"""Photographs with faults that are shown as pictures, the first; the others by name."""
+
+THUMBNAIL = 120
+"""Their longer side in pixels."""
+
 SHOWN_SAMPLES = 24
 """Sample pictures that are shown, the newest."""
 
@@ -30,6 +39,42 @@ SHOWN_SAMPLES = 24
 def check_result(done: CheckResult) -> str:
     """The report: buckets, steps, what is wrong; with copies, also what was written and the report on them."""
     return _render("check_result", done, to_text(done.fixed) if done.fixed and done.copies else "")
+
+
+@dataclass(frozen=True)
+class Faulty:
+    """A photograph with something wrong, as a small picture (a data URL; empty where it cannot be shown)."""
+
+    name: str
+    picture: str
+    faults: Sequence[Problem]
+
+
+def by_file(problems: Sequence[Problem]) -> list[Faulty]:
+    """Each file with something wrong once, with all that is wrong with it."""
+    files: dict[str, list[Problem]] = {}
+    for one in problems:
+        if one.file:
+            files.setdefault(one.file, []).append(one)
+    shown = set(list(files)[:SHOWN_FAULTY])
+    return [
+        Faulty(Path(file).name, _thumbnail(Path(file)) if file in shown else "", own) for file, own in files.items()
+    ]
+
+
+def _thumbnail(file: Path) -> str:
+    try:
+        if not file.is_file():
+            return ""
+        with Image.open(file) as image:
+            image.draft("RGB", (THUMBNAIL, THUMBNAIL))
+            small = ImageOps.exif_transpose(image).convert("RGB")
+            small.thumbnail((THUMBNAIL, THUMBNAIL))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return ""
+    written = io.BytesIO()
+    small.save(written, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode()}"
 
 
 def changes(result: Mapping[str, Any], dry_run: bool) -> str:
@@ -78,7 +123,12 @@ def _macros() -> Any:
     templates = Environment(
         loader=PackageLoader("lib_prodshot.webui.training", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    templates.filters |= {"counted": counted, "file_name": _file_name, "without_path": _without_path}
+    templates.filters |= {
+        "counted": counted,
+        "file_name": _file_name,
+        "without_path": _without_path,
+        "by_file": by_file,
+    }
     return templates.get_template("view.html").module
 
 
