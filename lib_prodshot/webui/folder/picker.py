@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import gradio as gr
 
 from lib_prodshot.errors import RequestError
 from lib_prodshot.hosts.active import host
-from lib_prodshot.webui.gradio_compat import small_button, unsaved
+from lib_prodshot.webui.gradio_compat import unsaved
 from lib_prodshot.webui.server_paths import allowed_folders, open_for_page, page_is_trusted
 
 MOST = 500
@@ -26,15 +25,14 @@ class FolderPicker:
     choice: Any
 
     @classmethod
-    def draw(cls, elem_id: Callable[[str], str], name: str) -> FolderPicker:
-        """Draw both beside the field `name`; the list is hidden until it is asked for."""
-        browse = small_button("Browse", elem_id(f"{name}_browse"))
+    def draw(cls, browse: Any, elem_id: str) -> FolderPicker:
+        """Draw the list that the button `browse` opens."""
         choice = gr.Radio(
             [],
             label="Folders here",
             visible=False,
             interactive=True,
-            elem_id=elem_id(f"{name}_choice"),
+            elem_id=elem_id,
             elem_classes=["prodshot-field", "prodshot-folders"],
         )
         return cls(browse, unsaved(choice))

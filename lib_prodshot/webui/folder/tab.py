@@ -14,6 +14,7 @@ from lib_prodshot.request import setting_named, settings
 from lib_prodshot.webui import options
 from lib_prodshot.webui.folder.box import FolderBox
 from lib_prodshot.webui.folder.picker import FolderPicker
+from lib_prodshot.webui.gradio_compat import small_button
 from lib_prodshot.webui.jobs.table import JOBS, Job
 from lib_prodshot.webui.messages import said
 from lib_prodshot.webui.panel import fields, layout, preset_box
@@ -64,14 +65,14 @@ def draw() -> None:
 
 
 def _draw_folders() -> tuple[dict[str, Any], list[tuple[FolderPicker, Any]]]:
-    """Draw the two folders, each with its list of folders to choose from."""
+    """Draw the two folders, each with its list of folders to choose from below."""
     own: dict[str, Any] = {}
     pickers = []
-    with gr.Row(elem_classes=["prodshot-row"]):
-        for name in ("folder", "out"):
-            with gr.Column(elem_classes=["prodshot-folder"]):
-                own |= _draw_own((name,))
-                pickers.append((FolderPicker.draw(elem_id, name), own[name]))
+    for known in map(folder_setting, ("folder", "out")):
+        with gr.Row(elem_classes=["prodshot-row", "prodshot-head"]):
+            own[known.name] = fields.draw(known, known.default, elem_id(known.name))
+            browse = small_button("Browse", elem_id(f"{known.name}_browse"))
+        pickers.append((FolderPicker.draw(browse, elem_id(f"{known.name}_choice")), own[known.name]))
     return own, pickers
 
 
