@@ -8,6 +8,16 @@
     const TABS = ['txt2img', 'img2img'];
     const TITLE = 'Prodshot';
 
+    /* every text that is written here; language packs have them as keys */
+    const TEXTS = {
+        fromTab: "from the tab:",
+        byDefault: "by default:",
+        overruled: "not used: Prodshot has its own,",
+        overrules: "this one counts, not the tab's",
+        idle: "The script Prodshot is chosen and does the work; this accordion does nothing meanwhile.",
+        ready: "There is a finder now: press Generate again."
+    };
+
     /* writes a note of one text, or of a text and a value, into `place`; only what changes is written, for language packs
        translate texts as they appear */
     function note(place, kind, text, value = '') {
@@ -50,9 +60,9 @@
 
     function inheritedValue(id) {
         const [, tab, name] = id.match(/^script_(txt2img|img2img)_prodshot_(?:accordion_)?(.+)$/) || [];
-        if (tab) return ['from the tab:', SOURCES[name]?.(tab) ?? ''];
+        if (tab) return [TEXTS.fromTab, SOURCES[name]?.(tab) ?? ''];
         const own = page().querySelector('.prodshot-defaults')?.dataset ?? {};
-        return ['by default:', own[id.replace(/^prodshot_folder_/, '')] ?? ''];
+        return [TEXTS.byDefault, own[id.replace(/^prodshot_folder_/, '')] ?? ''];
     }
 
     function showInherited() {
@@ -74,8 +84,8 @@
         const ours = page().querySelector('#script_img2img_prodshot_denoising_strength');
         if (!theirs || !ours) return;
         const counts = isChosen('img2img') && isShown(ours);
-        note(theirs, 'overruled', counts ? 'not used: Prodshot has its own,' : '', valueOf(ours));
-        note(ours, 'overrules', counts ? 'this one counts, not the tab\'s' : '', valueOf(theirs));
+        note(theirs, 'overruled', counts ? TEXTS.overruled : '', valueOf(ours));
+        note(ours, 'overrules', counts ? TEXTS.overrules : '', valueOf(theirs));
         theirs.classList.toggle('prodshot-is-overruled', counts);
     }
 
@@ -85,7 +95,7 @@
             if (!panel) continue;
             const idle = isChosen(tab);
             panel.classList.toggle('prodshot-is-idle', idle);
-            note(panel, 'idle', idle ? 'The script Prodshot is chosen and does the work; this accordion does nothing meanwhile.' : '');
+            note(panel, 'idle', idle ? TEXTS.idle : '');
         }
     }
 
@@ -111,7 +121,7 @@
             const panel = panels.find((one) => isShown(one.querySelector('.prodshot-state')));
             const button = panel && [...panel.querySelectorAll('button[id*="_get_"]')].find(isShown);
             const ready = panel?.querySelector('.prodshot-state .prodshot-ready');
-            note(log.parentElement, 'ready', wants && ready ? 'There is a finder now: press Generate again.' : '');
+            note(log.parentElement, 'ready', wants && ready ? TEXTS.ready : '');
             offer(log.parentElement, wants && !ready ? button : null);
         }
     }

@@ -9,7 +9,7 @@ from lib_prodshot.request import Setting, settings
 
 PRODUCTS = "products"
 
-WHAT_TO_MAKE = ("engine",)
+WHAT_TO_MAKE = ("make", "engine")
 """The row "What to make": first what becomes of the picture, then how."""
 
 STRENGTHS = {"retouch": "strength", "inpaint": "denoising_strength"}
