@@ -173,6 +173,8 @@ def _ground(request: Request) -> npt.NDArray[np.uint8] | None:
     """The picture for a packshot's ground, where the request names one. Raises `RequestError`."""
     if request.running_engine != "packshot" or request.ground != "picture":
         return None
+    if not request.ground_picture.strip():
+        raise RequestError([FieldProblem("ground_picture", "the ground 'picture' needs a picture file")])
     path = Path(request.ground_picture).expanduser()
     return _read_ground(path, stamp_of(path))
 

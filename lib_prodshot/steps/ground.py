@@ -44,10 +44,8 @@ class GroundSettings(StepSettings):
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
-        """A colour that is none; a picture that is not named."""
+        """A colour that is none. That a ground 'picture' needs its file is told where files are read."""
         yield from colour_problems(values, "ground_colour")
-        if values.get("ground") == "picture" and not values.get("ground_picture", "").strip():
-            yield FieldProblem("ground_picture", "the ground 'picture' needs a picture file")
 
 
 def colour_problems(values: Mapping[str, Any], field: str) -> Iterator[FieldProblem]:

@@ -232,7 +232,8 @@ def test_a_picture_for_the_ground_covers_the_frame(loaded: LoadedPicture, tmp_pa
     missing = PACKSHOT.replace(ground="picture", ground_picture=str(tmp_path / "no.png"))
     with pytest.raises(RequestError, match=r"ground_picture: .*no\.png"):
         PictureProcessor(missing, fixed_finder(), NoEngine()).process(tmp_path / "in.png", tmp_path / "out", "in")
+    unnamed = PictureProcessor(PACKSHOT.replace(ground="picture"), fixed_finder(), NoEngine())
     with pytest.raises(RequestError, match="needs a picture file"):
-        PACKSHOT.replace(ground="picture")
+        unnamed.process(tmp_path / "in.png", tmp_path / "out", "in")
     ungiven = run(loaded, request, fixed_finder(), NoEngine())
     assert ungiven.status == "failed" and "no picture for the ground" in ungiven.verdict.reason
