@@ -35,10 +35,21 @@ window.prodshot = (function() {
         });
     }
 
-    /* the arguments of Find: the uploaded picture, the tab's own as a data URL, then the settings */
-    async function find(tab, values) {
+    /* what each panel's Find has looked at last, by the panel's prefix: source and, once its card is there, fingerprint */
+    const asked = {};
+
+    /* the arguments of Find: the uploaded picture, the tab's own as a data URL, then the settings. A picture that the
+       WebUI has seen is not sent again, and what was chosen on another one (at `places`) is forgotten. */
+    async function find(tab, values, prefix, places) {
         const [uploaded, , ...settings] = values;
-        return [uploaded, uploaded ? '' : await asDataUrl(pictureOf(tab)), ...settings];
+        const source = uploaded ? (page().querySelector(`#${prefix}picture img`)?.src || '') : pictureOf(tab);
+        const former = asked[prefix];
+        const card = page().querySelector(`#${prefix}result .prodshot-preview[data-picture]`);
+        const isSame = former && source && former.source === source && former.isUploaded === Boolean(uploaded);
+        asked[prefix] = {tab, source, isUploaded: Boolean(uploaded)};
+        if (isSame && card) return [null, `seen:${card.dataset.picture}`, ...settings];
+        if (former && !isSame) for (const place of places) settings[place] = '';
+        return [uploaded, uploaded ? '' : await asDataUrl(source), ...settings];
     }
 
     /* the state line is asked for when it is first seen, and every second while weights are being fetched */
@@ -92,5 +103,5 @@ window.prodshot = (function() {
     document.addEventListener('click', onClick);
     setInterval(refreshStates, 1000);
     setInterval(refreshJobs, 1000);
-    return {find, pictureOf};
+    return {find, pictureOf, asked};
 })();

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib_prodshot.bounds import bounding_box
+from lib_prodshot.corrections import Stroke
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.finding.interface import Box, Find, SoftMask
 
@@ -63,14 +64,18 @@ class BuiltMask:
     pieces: tuple[Piece, ...] = ()
 
 
-def build_mask(finds: Sequence[Find], request: Request) -> BuiltMask:
-    """Join the chosen finds of one picture into a mask, as the request's mask settings say. `finds` is not empty.
+def build_mask(
+    finds: Sequence[Find], request: Request, strokes: Sequence[Stroke] = (), chosen: Sequence[int] | None = None
+) -> BuiltMask:
+    """Join the chosen finds of one picture into a mask, as the request's mask settings say. `finds` is not empty;
+    `chosen` are the indices to join (None: as the request's `instances` says). `strokes` correct the joined mask.
 
     Raises `EnhanceError` when nothing is left to work on: shrunk away, below the threshold, or inverted to nothing.
     """
-    pieces = [_piece(find, request) for find in finds]
+    pieces = [piece_of(find, request) for find in finds]
     areas = [cv2.countNonZero(piece.mask) for piece in pieces]
-    chosen = choose_instances([find.box for find in finds], areas, request.instances, request.instance_index)
+    if chosen is None:
+        chosen = choose_instances([find.box for find in finds], areas, request.instances, request.instance_index)
     mask = np.zeros(finds[0].soft_mask.shape, np.uint8)
     if not chosen:
         return BuiltMask(mask, mask, (), ())
@@ -78,10 +83,17 @@ def build_mask(finds: Sequence[Find], request: Request) -> BuiltMask:
         if areas[index]:
             part = mask[pieces[index].region]
             np.maximum(part, pieces[index].mask, out=part)
-    if not any(areas[index] for index in chosen):
+    if not any(areas[index] for index in chosen) and not strokes:
         raise EnhanceError(_why_empty(request))
     if request.invert:
         mask = invert(mask)
+    if strokes:
+        mask = _corrected(mask, strokes)
+    if strokes and not request.invert:
+        pieces = _shared_out(mask, pieces, chosen, [find.box for find in finds])
+        areas = [cv2.countNonZero(piece.mask) for piece in pieces]
+    if not mask.any() and strokes:
+        raise EnhanceError("the edits have erased the whole mask; undo some of them (setting 'mask_edits')")
     if not mask.any():
         raise EnhanceError("the product fills the whole picture: its inverted mask is empty; turn 'invert' off")
     alpha = feather(mask, request.feather)
@@ -97,7 +109,8 @@ def _why_empty(request: Request) -> str:
     return f"the mask is empty: no pixel reaches {request.mask_threshold:g}; lower 'mask_threshold'"
 
 
-def _piece(find: Find, request: Request) -> Piece:
+def piece_of(find: Find, request: Request) -> Piece:
+    """The mask of one find: thresholded, without specks, its holes filled, grown."""
     soft = find.soft_mask
     whole = threshold(soft, request.mask_threshold)
     pixels = _growth(find.box, request)
@@ -114,6 +127,56 @@ def _piece(find: Find, request: Request) -> Piece:
 
 def _growth(box: Box, request: Request) -> int:
     return request.grow + share_in_pixels(box, request.grow_share)
+
+
+def _corrected(mask: Mask, strokes: Sequence[Stroke]) -> Mask:
+    """The mask with strokes drawn on it, in their order."""
+    corrected = mask.copy()
+    for stroke in strokes:
+        draw_stroke(corrected, stroke)
+    return corrected
+
+
+def draw_stroke(mask: Mask, stroke: Stroke) -> None:
+    """Draw a stroke on a mask, in place: every pixel whose middle is no further than the radius from the line through
+    the stroke's points. The panel's script draws by the same formula, in the same arithmetic, so that both masks are
+    one."""
+    ends = list(zip(stroke.points, stroke.points[1:])) or [(stroke.points[0], stroke.points[0])]
+    height, width = mask.shape
+    reach = stroke.radius
+    for (x0, y0), (x1, y1) in ends:
+        left, right = max(0, min(x0, x1) - reach), min(width, max(x0, x1) + reach + 1)
+        top, bottom = max(0, min(y0, y1) - reach), min(height, max(y0, y1) + reach + 1)
+        if left >= right or top >= bottom:
+            continue
+        across = np.arange(left, right, dtype=np.float64)[None, :] - x0
+        down = np.arange(top, bottom, dtype=np.float64)[:, None] - y0
+        dx, dy = float(x1 - x0), float(y1 - y0)
+        length = dx * dx + dy * dy
+        along = np.clip((across * dx + down * dy) / length, 0.0, 1.0) if length else np.zeros((1, 1))
+        off_x, off_y = across - along * dx, down - along * dy
+        near = off_x * off_x + off_y * off_y <= float(reach * reach)
+        mask[top:bottom, left:right][near] = 255 if stroke.adds else 0
+
+
+def _shared_out(mask: Mask, pieces: Sequence[Piece], chosen: Sequence[int], boxes: Sequence[Box]) -> list[Piece]:
+    """The pieces after a correction of their joined mask: each without what was erased, and what was added to the one
+    whose box is nearest to it."""
+    height, width = mask.shape
+    wholes = {index: np.minimum(pieces[index].whole(height, width), mask) for index in chosen}
+    added = np.where(union(list(wholes.values())) > 0, np.uint8(0), mask)
+    count, labels, _, centres = cv2.connectedComponentsWithStats(added, connectivity=8, ltype=cv2.CV_32S)
+    for number in range(1, count):
+        x, y = centres[number]
+        nearest = min(chosen, key=lambda index: _distance(boxes[index], x, y))
+        wholes[nearest][labels == number] = 255
+    everything = (slice(0, height), slice(0, width))
+    return [Piece(everything, wholes[index]) if index in wholes else piece for index, piece in enumerate(pieces)]
+
+
+def _distance(box: Box, x: float, y: float) -> float:
+    x0, y0, x1, y1 = box.corners
+    return math.hypot(max(x0 - x, x - x1, 0.0), max(y0 - y, y - y1, 0.0))
 
 
 def share_in_pixels(box: Box, share: float) -> int:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from lib_prodshot.finding.interface import Findings
     from lib_prodshot.pictures import RestoredPicture
 
 Status = Literal["found", "skipped", "failed"]
@@ -194,7 +195,7 @@ class Outcome:
     feathered mask (H×W uint8, 0 = untouched), `picture` the result (H×W×3 uint8 RGB), `result` the same in the
     input's own size, mode and orientation (a packshot: in its frame's), ready to be written; None unless found.
     `packshots` are all that were made of the picture; of several `result` is the last. `needs_review` says why somebody
-    should look at it."""
+    should look at it. `findings` are all that the finder found, where the caller asked for its candidates."""
 
     verdict: Verdict
     products: tuple[str, ...]
@@ -213,6 +214,7 @@ class Outcome:
     picture: npt.NDArray[np.uint8] | None = None
     mask: npt.NDArray[np.uint8] | None = None
     alpha: npt.NDArray[np.uint8] | None = None
+    findings: Findings | None = None
 
     @property
     def status(self) -> Status:

@@ -33,12 +33,14 @@ def run(
     enhancer: Enhancer | None,
     progress: Progress = lambda stage: None,
     ground: npt.NDArray[np.uint8] | None = None,
+    with_candidates: bool = False,
 ) -> Outcome:
     """Take one picture through the steps. Without an `enhancer` only those of a dry run apply (find and mask).
     `ground` (H×W×3 uint8 RGB, any size) is the picture for a packshot's ground, where the request names one.
 
     Absent products give a 'skipped' outcome and no later step runs. Anything that goes wrong gives 'failed' with
-    the reason, and no result: the caller keeps the picture it has.
+    the reason, and no result: the caller keeps the picture it has. `with_candidates` keeps the findings in the outcome,
+    and those below their threshold with them.
 
     Raises `RequestError` (`UnknownProduct` among them): a request that fits no picture is not the picture's fault; and
     whatever nobody foresaw, for only the caller knows where its traceback belongs (`unforeseen` has the words).
@@ -59,7 +61,8 @@ def run(
     names = tuple(item.name for item in request.classes)
     outcome = Outcome(Verdict("failed", ""), names, finder.name, notes=loaded.notes)
     try:
-        _run_steps(State(loaded, request, finder, enhancer, outcome, ground=ground), progress)
+        state = State(loaded, request, finder, enhancer, outcome, ground=ground, with_candidates=with_candidates)
+        _run_steps(state, progress)
     except RequestError:
         raise
     except ProdshotError as error:

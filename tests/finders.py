@@ -16,7 +16,11 @@ class FixedDetector:
 
     name = "fixed"
 
-    def __init__(self, score: float = 0.8, darkest: float = 0.0) -> None:
+    def __init__(
+        self, score: float = 0.8, darkest: float = 0.0, further: Sequence[tuple[float, Sequence[float]]] = ()
+    ) -> None:
+        """`further`: scores and boxes (shares of width and height) of further detections of the first class."""
+        self.further = further
         self.score = score
         self.darkest = darkest
         self.calls = 0
@@ -29,6 +33,9 @@ class FixedDetector:
         corners = (width // 4, height // 4, width - width // 4, height - height // 4)
         scores = tuple(self.score if index == 0 else 0.05 for index in range(len(classes)))
         boxes = (Box(0, self.score, corners),) if self.score >= classes[0].threshold else ()
+        for score, (x0, y0, x1, y1) in self.further:
+            if score >= classes[0].threshold:
+                boxes += (Box(0, score, (x0 * width, y0 * height, x1 * width, y1 * height)),)
         return Boxes(boxes, scores)
 
     def unload(self) -> None:
@@ -58,5 +65,7 @@ class BoxSegmenter:
         pass
 
 
-def fixed_finder(score: float = 0.8, darkest: float = 0.0) -> Finder:
-    return Finder("fixed", FixedDetector(score, darkest), BoxSegmenter())
+def fixed_finder(
+    score: float = 0.8, darkest: float = 0.0, further: Sequence[tuple[float, Sequence[float]]] = ()
+) -> Finder:
+    return Finder("fixed", FixedDetector(score, darkest, further), BoxSegmenter())

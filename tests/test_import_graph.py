@@ -28,17 +28,18 @@ ROOMS = {
     "jobs.workers markets model_files outcome request steps training training.captioning training.dataset "
     "training.publishing training.recipe training.trainer weights",
     "control": "errors inpainting",
+    "corrections": "errors",
     "downloads": "'' errors model_files",
     "enhancing": "bounds control errors inpainting masks outcome preserve products",
     "errors": "",
-    "finding": "errors finding.langsam finding.lite products",
+    "finding": "corrections errors finding.langsam finding.lite products",
     "finding.fast": "",
     "finding.langsam": "errors finding finding.fast finding.models weights",
     "finding.langsam.weights": "model_files",
     "finding.lite": "errors finding finding.lite.networks finding.models products weights",
     "finding.lite.conversion": "model_files",
     "finding.lite.networks": "errors finding finding.models",
-    "finding.models": "errors finding products",
+    "finding.models": "corrections errors finding products",
     "hosts": "errors finding hosts.compatibility hosts.nested_pass inpainting pictures products",
     "hosts.compatibility": "hosts inpainting request",
     "hosts.generation": "enhancing errors finding hosts hosts.compatibility hosts.nested_pass infotext outcome "
@@ -55,7 +56,7 @@ ROOMS = {
     "jobs.workers": "'' enhancing errors finding hosts.remote jobs jobs.files outcome request",
     "locks": "",
     "markets": "bounds errors pictures",
-    "masks": "bounds errors finding",
+    "masks": "bounds corrections errors finding",
     "model_files": "",
     "outcome": "''",
     "overlay": "outcome",
@@ -67,7 +68,7 @@ ROOMS = {
     "products": "errors product_lists",
     "request": "errors products schema steps",
     "schema": "",
-    "steps": "enhancing errors markets masks outcome packshot pictures preserve products schema",
+    "steps": "corrections enhancing errors finding markets masks outcome packshot pictures preserve products schema",
     "training": "errors",
     "training.captioning": "errors jobs.files pictures training.dataset",
     "training.dataset": "downloads errors jobs.files pictures preserve training.recipe",
@@ -80,8 +81,8 @@ ROOMS = {
     "webui.folder": "enhancing errors finding hosts jobs jobs.folder jobs.report jobs.workers request webui webui.api "
     "webui.jobs webui.panel",
     "webui.jobs": "errors jobs.files webui",
-    "webui.panel": "downloads errors finding hosts hosts.compatibility hosts.generation infotext model_files outcome "
-    "pictures products request training.publishing webui weights",
+    "webui.panel": "corrections downloads errors finding hosts hosts.compatibility hosts.generation infotext masks "
+    "model_files outcome pictures products request steps training.publishing webui weights",
     "webui.training": "errors hosts jobs schema training training.captioning training.dataset training.publishing "
     "training.recipe training.trainer webui webui.api webui.jobs webui.panel",
     "weights": "downloads errors finding.langsam.weights finding.lite.conversion locks model_files",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from lib_prodshot.corrections import ChosenBox, Prompt
 from lib_prodshot.products import ProductClass
 
 Picture = npt.NDArray[np.uint8]
@@ -75,6 +76,29 @@ class Segmenter(Protocol):
         """Free the model's memory; the next call loads it again."""
 
 
+@runtime_checkable
+class PointSegmenter(Segmenter, Protocol):
+    """A segmenter that can also be told points."""
+
+    def segment_points(
+        self, picture: Picture, prompts: Sequence[tuple[Box | None, Sequence[Prompt]]]
+    ) -> list[SoftMask]:
+        """One H×W soft mask for each box with its points, or for points alone (None, at least one of them included).
+
+        Raises `FinderError` when the model fails.
+        """
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a user has chosen in one picture: `boxes` to take whatever their scores (None: those at their thresholds),
+    `prompts` for the segmenter; `with_candidates` asks for what was not taken as well."""
+
+    boxes: tuple[ChosenBox, ...] | None = None
+    prompts: tuple[Prompt, ...] = ()
+    with_candidates: bool = False
+
+
 @dataclass(frozen=True)
 class Find:
     """One detection with its soft mask (H×W uint8)."""
@@ -85,9 +109,11 @@ class Find:
 
 @dataclass(frozen=True)
 class Findings:
-    """A finder's output for one picture. `seconds` has the stages 'detect' and 'segment'."""
+    """A finder's output for one picture. `seconds` has the stages 'detect' and 'segment'; `candidates` are further
+    detections, below their threshold or not chosen, best first, where the caller asked for them."""
 
     finds: tuple[Find, ...]
     best_scores: tuple[float, ...]
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    candidates: tuple[Find, ...] = ()

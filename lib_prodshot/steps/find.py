@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lib_prodshot.corrections import ChosenBox, MaskEdits, parse_boxes, parse_edits
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.outcome import Verdict
 from lib_prodshot.products import ProductClass, match_names, parse_products, parse_thresholds, with_thresholds
@@ -65,10 +66,22 @@ class FindSettings(StepSettings):
         help="How LangSAM computes: full (float32), half (16 bits where its results hold), or auto: half on a GPU that"
         " has units for it, full elsewhere.",
     )
+    boxes: str = setting(
+        "",
+        label="Chosen boxes",
+        help="Only the detections at these boxes, whatever their scores: 'handbag 30 20 90 60' in pixels, or 'none'. "
+        "Filled by Find; empty: as thresholds and instances say.",
+        example="handbag 30 20 90 60, shoe 100 5 120 40",
+        named_only=True,
+    )
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
-        """A product list that cannot be read; thresholds that cannot, or are for none of the products."""
+        """A product list that cannot be read; thresholds that cannot, or are for none of the products; boxes."""
+        try:
+            parse_boxes(values.get("boxes", ""))
+        except RequestError as error:
+            yield from error.problems
         try:
             classes = named_products(values)
             thresholds = parse_thresholds(values.get("class_thresholds", ""))
@@ -81,6 +94,11 @@ class FindSettings(StepSettings):
     def classes(self) -> tuple[ProductClass, ...]:
         """The products as classes with synonyms and thresholds. Raises `RequestError` when there are none."""
         return with_thresholds(parse_products(self.products), self.class_thresholds, self.box_threshold)
+
+    @property
+    def chosen_boxes(self) -> tuple[ChosenBox, ...] | None:
+        """The boxes that the user took; None where nothing was chosen."""
+        return parse_boxes(self.boxes)
 
 
 def named_products(values: Mapping[str, Any]) -> tuple[ProductClass, ...] | None:
@@ -99,18 +117,46 @@ class FindStep(Step[FindSettings]):
     in_dry_run = True
 
     def run(self, state: State) -> State:
-        """Figures: `detections` (how many), `best_score` of all classes."""
+        """Figures: `detections` (how many), `best_score` of all classes, `chosen` boxes where the user chose some."""
+        from lib_prodshot.finding.interface import Selection
+
         options = self.options(state.request)
-        classes = options.classes
+        classes, chosen, picture = options.classes, options.chosen_boxes, state.loaded.seen()
+        edits = parse_edits(state.request.mask.mask_edits)
+        if edits and not edits.fits(picture):
+            state.outcome.notes += (OTHER_PICTURE,)
+            edits = MaskEdits()
+        selection = Selection(chosen, edits.prompts, state.with_candidates)
         findings = state.finder.find(
-            state.loaded.seen(), classes, options.text_threshold, precision=options.precision
+            picture, classes, options.text_threshold, precision=options.precision, selection=selection
         )
         state.outcome.seconds.update(findings.seconds)
         state.outcome.notes += findings.notes
+        if state.with_candidates:
+            state.outcome.findings = findings
         if not findings.finds:
-            state.outcome.verdict = Verdict("skipped", absence(classes, findings))
-        best = round(max(findings.best_scores), 4)
-        return replace(state, findings=findings, figures={"detections": len(findings.finds), "best_score": best})
+            reason = absence(classes, findings) if chosen is None else not_chosen(chosen)
+            state.outcome.verdict = Verdict("skipped", reason)
+        figures: dict[str, float | int] = {
+            "detections": len(findings.finds),
+            "best_score": round(max(findings.best_scores), 4),
+        }
+        if chosen is not None:
+            figures["chosen"] = len(chosen)
+            missing = len(chosen) - len(findings.finds)
+            if missing and findings.finds:
+                state.outcome.notes += (f"{missing} of {len(chosen)} chosen boxes are not in this picture",)
+        return replace(state, findings=findings, edits=edits, figures=figures)
+
+
+OTHER_PICTURE = "the mask edits were made on another picture and are not used on this one"
+
+
+def not_chosen(chosen: Sequence[ChosenBox]) -> str:
+    """Why the picture is skipped by a choice of boxes."""
+    if not chosen:
+        return "no detection was taken (setting 'boxes')"
+    return f"nothing was found at the {len(chosen)} chosen boxes; clear 'boxes' to work on all that is found"
 
 
 def absence(classes: Sequence[ProductClass], findings: Findings) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from lib_prodshot.corrections import MaskEdits
 from lib_prodshot.schema import SettingsModel
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class State:
     shadow's cover in the frame; `ground` is the picture for the ground that the caller read (H×W×3 uint8 RGB of any
     size), `target` the packshot that is being made, whose settings `request` then holds. `figures` are what the last
     step has measured, for its line in the report.
+    `with_candidates`: also look for what is below its threshold, to be shown. `edits` are the mask edits that fit this
+    picture.
     """
 
     loaded: LoadedPicture
@@ -53,6 +56,8 @@ class State:
     ground: Rgb | None = None
     target: Target | None = None
     figures: Mapping[str, float | int | str] = field(default_factory=dict)
+    with_candidates: bool = False
+    edits: MaskEdits = field(default_factory=MaskEdits)
 
 
 class StepSettings(SettingsModel):

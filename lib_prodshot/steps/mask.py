@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from lib_prodshot.corrections import parse_edits
+from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.outcome import Detection, Verdict
 from lib_prodshot.products import ProductClass
 from lib_prodshot.schema import setting
@@ -58,6 +60,21 @@ class MaskSettings(StepSettings):
         label="Invert mask",
         help="Work on everything but the product.",
     )
+    mask_edits: str = setting(
+        "",
+        help="Corrections of the mask: brush strokes ('add 12: 30 40, 35 44', 'erase 6: 80 20', radius and points in "
+        "pixels) and points for LangSAM's segmenter ('include: 50 50', 'exclude: 10 12'). Filled by Find.",
+        example="add 12: 30 40, 35 44; erase 6: 80 20",
+        named_only=True,
+    )
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
+        """Edits that cannot be read."""
+        try:
+            parse_edits(values.get("mask_edits", ""))
+        except RequestError as error:
+            yield from error.problems
 
 
 class MaskStep(Step[MaskSettings]):
@@ -70,13 +87,15 @@ class MaskStep(Step[MaskSettings]):
     in_dry_run = True
 
     def run(self, state: State) -> State:
-        """Figures: `pixels` of the mask, `share` of the picture that it covers."""
+        """Figures: `pixels` of the mask, `share` of the picture that it covers, `edits` if there are any."""
         import cv2
 
         from lib_prodshot.masks import build_mask
 
         assert state.findings is not None
-        built = build_mask(state.findings.finds, state.request)
+        # boxes that were chosen by themselves are not chosen among once more
+        chosen = None if state.request.find.chosen_boxes is None else range(len(state.findings.finds))
+        built = build_mask(state.findings.finds, state.request, state.edits.strokes, chosen)
         outcome = state.outcome
         outcome.detections = detections_of(state.request.classes, state.findings, built)
         if not outcome.detections:
@@ -85,18 +104,23 @@ class MaskStep(Step[MaskSettings]):
             return state
         outcome.mask, outcome.alpha = built.mask, built.alpha
         pixels = cv2.countNonZero(built.mask)
-        return replace(state, built=built, figures={"pixels": pixels, "share": round(pixels / built.mask.size, 4)})
+        figures: dict[str, float | int] = {"pixels": pixels, "share": round(pixels / built.mask.size, 4)}
+        if state.edits:
+            figures["edits"] = len(state.edits.strokes) + len(state.edits.prompts)
+            outcome.notes += (f"the mask was corrected by hand ({figures['edits']} edits)",)
+        return replace(state, built=built, figures=figures)
 
 
 def detections_of(classes: Sequence[ProductClass], findings: Findings, built: BuiltMask) -> tuple[Detection, ...]:
     """The chosen finds as detections: labels as the user wrote them, boxes in whole pixels, areas of their masks."""
     chosen = [findings.finds[index].box for index in built.chosen]
     return tuple(
-        Detection(classes[box.class_index].name, box.score, _whole_pixels(box.corners), area)
+        Detection(classes[box.class_index].name, box.score, whole_pixels(box.corners), area)
         for box, area in zip(chosen, built.areas, strict=True)
     )
 
 
-def _whole_pixels(corners: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
+def whole_pixels(corners: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
+    """A box's corners, rounded."""
     x0, y0, x1, y1 = (round(corner) for corner in corners)
     return x0, y0, x1, y1

@@ -9,6 +9,7 @@ from lib_prodshot.enhancing.interface import Enhancer
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Finder
+from lib_prodshot.finding.interface import PointSegmenter
 from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.generation.results import outcome_parameters, request_parameters
 from lib_prodshot.hosts.generation.session import enhancer_for
@@ -39,11 +40,15 @@ def refuse_unready(finder: str) -> None:
         raise RequestError([FieldProblem("finder", f"not ready on this server: {' '.join(missing)}", f"auto, {ready}")])
 
 
-def detect(loaded: LoadedPicture, request: Request) -> Seen:
-    """Find and mask, and stop there. Raises `RequestError`, `FinderUnavailable`, `WeightsError`."""
+def detect(loaded: LoadedPicture, request: Request, with_candidates: bool = False) -> Seen:
+    """Find and mask, and stop there; `with_candidates` as in `pipeline.run`.
+
+    Raises `RequestError`, `FinderUnavailable`, `WeightsError`.
+    """
     _ = request.classes  # a request that fits no picture need not wait in the queue
     with host().job("Prodshot: find"), host().use_finder(request.finder) as finder:
-        return Seen(_run_pipeline(loaded, request, finder, None))
+        outcome = _run_pipeline(loaded, request, finder, None, with_candidates)
+        return Seen(outcome, takes_points=isinstance(finder.segmenter, PointSegmenter))
 
 
 def enhance(loaded: LoadedPicture, request: Request) -> Seen:
@@ -56,10 +61,12 @@ def enhance(loaded: LoadedPicture, request: Request) -> Seen:
     return Seen(outcome, tuple(getattr(enhancer, "ran", ())))
 
 
-def _run_pipeline(loaded: LoadedPicture, request: Request, finder: Finder, enhancer: Enhancer | None) -> Outcome:
+def _run_pipeline(
+    loaded: LoadedPicture, request: Request, finder: Finder, enhancer: Enhancer | None, with_candidates: bool = False
+) -> Outcome:
     """`pipeline.run`; an unforeseen error becomes this picture's failure; only the console shows its traceback."""
     try:
-        return pipeline.run(loaded, request, finder, enhancer)
+        return pipeline.run(loaded, request, finder, enhancer, with_candidates=with_candidates)
     except RequestError:
         raise
     except Exception as error:
@@ -69,10 +76,12 @@ def _run_pipeline(loaded: LoadedPicture, request: Request, finder: Finder, enhan
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture's outcome, and the settings that each inpaint pass ran with (one line each)."""
+    """A picture's outcome, the settings that each inpaint pass ran with (one line each), and whether the finder's
+    segmenter takes points."""
 
     outcome: Outcome
     ran: tuple[str, ...] = ()
+    takes_points: bool = False
 
     def infotext(self, request: Request) -> str:
         """The parameters line that the WebUI's PNG Info reads and pastes back."""

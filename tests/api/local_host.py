@@ -137,6 +137,9 @@ class LocalHost:
     def warn(self, text: str) -> None:
         self.warnings.append(text)
 
+    def lossy_format(self) -> str:
+        return ""
+
     def interrupted(self) -> bool:
         return False
 

@@ -294,6 +294,14 @@ def test_the_picture_is_not_changed(finder: Finder) -> None:
 BOX = Box(0, 1.0, (30.0, 40.0, 130.0, 90.0))
 
 
+@pytest.fixture
+def unseen(request: pytest.FixtureRequest) -> Any:
+    """A photograph that no model has looked at: of its last picture a finder keeps what it has computed."""
+    picture = photograph().copy()
+    picture[0, 0] = len(request.node.name)
+    return picture
+
+
 def not_numbers(answer: Any) -> Any:
     """The same answer, every number in it NaN."""
     if isinstance(answer, (tuple, list)):
@@ -302,15 +310,15 @@ def not_numbers(answer: Any) -> Any:
 
 
 def test_numbers_that_are_none_are_a_failure_and_never_absence(
-    finder: Finder, backend: Backend, monkeypatch: pytest.MonkeyPatch
+    finder: Finder, backend: Backend, unseen: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend.spoil_detector(finder, monkeypatch, not_numbers)
     with pytest.raises(FinderError, match="not finite"):
-        finder.detector.detect(photograph(), ALL, 0.25)
+        finder.detector.detect(unseen, ALL, 0.25)
     monkeypatch.undo()
     backend.spoil_segmenter(finder, monkeypatch, not_numbers)
     with pytest.raises(FinderError, match="not finite"):
-        finder.segmenter.segment(photograph(), [BOX])
+        finder.segmenter.segment(unseen, [BOX])
 
 
 class Full:
@@ -328,31 +336,31 @@ class Full:
 
 
 def test_when_memory_runs_out_it_is_tried_once_more(
-    finder: Finder, backend: Backend, monkeypatch: pytest.MonkeyPatch
+    finder: Finder, backend: Backend, unseen: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked, masked = Full(1), Full(1)
     backend.spoil_detector(finder, monkeypatch, looked)
-    assert_sound(finder.detector.detect(photograph(), ALL, 0.25), photograph(), ALL)
+    assert_sound(finder.detector.detect(unseen, ALL, 0.25), unseen, ALL)
     monkeypatch.undo()
     backend.spoil_segmenter(finder, monkeypatch, masked)
-    assert_masks(finder.segmenter.segment(photograph(), [BOX]), [BOX], photograph())
+    assert_masks(finder.segmenter.segment(unseen, [BOX]), [BOX], unseen)
     assert looked.runs >= 2 and masked.runs >= 2
 
 
 def test_when_memory_runs_out_twice_it_is_a_clear_failure_and_the_next_picture_works(
-    finder: Finder, backend: Backend, monkeypatch: pytest.MonkeyPatch
+    finder: Finder, backend: Backend, unseen: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = Full(2)
     backend.spoil_detector(finder, monkeypatch, full)
     with pytest.raises(FinderError, match="ran out of memory twice.*close other programs"):
-        finder.detector.detect(photograph(), ALL, 0.25)
+        finder.detector.detect(unseen, ALL, 0.25)
     assert full.runs == 2
-    assert_sound(finder.detector.detect(photograph(), ALL, 0.25), photograph(), ALL)
+    assert_sound(finder.detector.detect(unseen, ALL, 0.25), unseen, ALL)
     monkeypatch.undo()
     backend.spoil_segmenter(finder, monkeypatch, Full(2))
     with pytest.raises(FinderError, match="ran out of memory twice"):
-        finder.segmenter.segment(photograph(), [BOX])
-    assert_masks(finder.segmenter.segment(photograph(), [BOX]), [BOX], photograph())
+        finder.segmenter.segment(unseen, [BOX])
+    assert_masks(finder.segmenter.segment(unseen, [BOX]), [BOX], unseen)
 
 
 def test_nothing_of_how_a_finder_computes_is_left_in_the_process(finder: Finder) -> None:

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("segment_anything")
 
 from benchmarks.random_models import VIT_B  # noqa: E402 - the packages may be missing
+from lib_prodshot.corrections import Prompt  # noqa: E402
 from lib_prodshot.errors import FinderError, FinderUnavailable, WeightsError  # noqa: E402
 from lib_prodshot.finding.interface import Box  # noqa: E402
 from lib_prodshot.finding.langsam import segment_anything  # noqa: E402
@@ -50,9 +51,9 @@ def counting(model: PromptedModel, error: Exception | None = None, times: int = 
             raise error
         return model.encode(pixels)
 
-    def decode(embedding: Any, boxes: Any, multimask: bool) -> Any:
+    def decode(*asked: Any) -> Any:
         calls["decode"] += 1
-        return model.decode(embedding, boxes, multimask)
+        return model.decode(*asked)
 
     return PromptedModel(model.module, model.side, encode, decode), calls
 
@@ -74,6 +75,36 @@ def test_equal_to_the_packages_own_predictor(
         assert soft.shape == picture.shape[:2] and soft.dtype == np.uint8
         assert 0.02 < expected.mean() < 0.98, "a mask that says something"
         assert (found & expected).sum() / (found | expected).sum() >= 0.999
+
+
+@pytest.mark.parametrize("box", [BOXES[0], None])
+def test_points_are_those_of_the_packages_own_predictor(plain: PromptedModel, box: Box | None) -> None:
+    from segment_anything import SamPredictor
+
+    predictor = SamPredictor(plain.module)
+    picture = tiny.picture()
+    predictor.set_image(picture)
+    prompts = [Prompt((60, 80), True), Prompt((150, 200), False)]
+    (soft,) = segmenter_of(plain).segment_points(picture, [(box, prompts)])
+    answers, _, _ = predictor.predict(
+        point_coords=np.array([prompt.point for prompt in prompts], np.float32),
+        point_labels=np.array([1, 0]),
+        box=None if box is None else np.array(box.corners),
+        multimask_output=False,
+    )
+    assert ((soft >= 128) == answers[0]).mean() >= 0.999
+    (without,) = segmenter_of(plain).segment_points(picture, [(box, prompts[:1])])
+    assert not np.array_equal(soft, without), "an excluded point says something"
+
+
+def test_points_after_boxes_encode_nothing_again(fast: PromptedModel) -> None:
+    model, calls = counting(fast)
+    segmenter = segmenter_of(model)
+    segmenter.segment(tiny.picture(), BOXES)
+    segmenter.segment_points(tiny.picture(), [(BOXES[0], [Prompt((60, 80), True)])])
+    assert calls["encode"] == 1
+    segmenter.segment_points(tiny.picture()[::-1].copy(), [(None, [Prompt((60, 80), True)])])
+    assert calls["encode"] == 2
 
 
 def test_a_picture_is_encoded_once_and_its_boxes_decoded_singly(fast: PromptedModel) -> None:

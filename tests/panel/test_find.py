@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 import threading
 from pathlib import Path
@@ -20,7 +21,9 @@ from lib_prodshot.downloads import megabytes
 from lib_prodshot.errors import WeightsError
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Backend
+from lib_prodshot.pictures import LoadedPicture
 from lib_prodshot.request import WEBUI_BASE, Request
+from lib_prodshot.webui import service
 from lib_prodshot.webui.panel import find_box, finder_line, finder_state
 from lib_prodshot.webui.panel.finder_state import Fetching, state_of
 from tests.api.local_host import LocalHost
@@ -42,16 +45,14 @@ def test_found(host: LocalHost) -> None:
     assert "prodshot-is-found" in shown and "handbag 0.80" in shown
     assert "<rect x='30' y='20' width='60' height='40'/>" in shown
     assert "25.0%" in shown and "120×80 pixels" in shown
-    assert shown.count("data:image/") == 2
+    assert shown.count("data:image/") == 3, "picture, mask, and the mask of the one detection"
     assert host.jobs == ["Prodshot: find"]
 
 
 def test_the_mask_layer_is_the_feathered_mask(host: LocalHost) -> None:
     shown = find(noise(0, (80, 120)), feather=0.0)
-    code = re.search(r"data:image/png;base64,([^']+)'", shown)
+    code = re.search(r"class='prodshot-mask' src='data:image/png;base64,([^']+)'", shown)
     assert code
-    import io
-
     tint = Image.open(io.BytesIO(base64.b64decode(code[1]))).convert("RGBA")
     assert tint.size == (120, 80)
     opacity = np.asarray(tint)[..., 3]
@@ -88,6 +89,33 @@ def test_no_picture(host: LocalHost, given: str, words: str) -> None:
 
 def test_no_products(host: LocalHost) -> None:
     assert "prodshot-said-error" in find(noise(), products="")
+
+
+def test_candidates_are_listed_but_not_taken(host: LocalHost) -> None:
+    shown = find(noise(0, (80, 120)), box_threshold=0.9)
+    assert "prodshot-is-skipped" in shown and "data-score='0.8'" in shown
+    assert "class='prodshot-left'" in shown and "aria-label='handbag 0.80'>" in shown
+    taken = find(noise(0, (80, 120)), box_threshold=0.9, boxes="handbag 30 20 90 60")
+    assert "prodshot-is-found" in taken and "aria-label='handbag 0.80' checked>" in taken
+
+
+def test_each_detection_brings_its_own_mask(host: LocalHost) -> None:
+    shown = find(noise(0, (80, 120)), grow=3)
+    place = re.search(r"data-left='(\d+)' data-top='(\d+)' data-mask='data:image/png;base64,([^']+)'", shown)
+    assert place
+    piece = np.asarray(Image.open(io.BytesIO(base64.b64decode(place[3]))).convert("L"))
+    whole = np.zeros((80, 120), np.uint8)
+    whole[int(place[2]) :, int(place[1]) :][: piece.shape[0], : piece.shape[1]] = piece
+    outcome = service.detect(LoadedPicture.from_rgb(noise(0, (80, 120))), Request(products="handbag", grow=3)).outcome
+    assert np.array_equal(whole, outcome.mask)
+
+
+def test_a_picture_is_sent_once(host: LocalHost) -> None:
+    shown = find(None, "data:image/png;base64," + as_code(as_file(noise(0, (80, 120)))))
+    told = re.search(r"data-picture='([0-9a-f]{8})'", shown)
+    assert told
+    assert f"data-picture='{told[1]}'" in find(None, f"{find_box.SEEN}{told[1]}", mask_edits="erase 9: 60 40")
+    assert "press Find again" in find(None, f"{find_box.SEEN}00000000")
 
 
 def test_names_are_text_and_never_markup(host: LocalHost) -> None:

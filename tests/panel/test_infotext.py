@@ -36,6 +36,15 @@ def pasted(text: str) -> dict[str, Any]:
     return {known.name: value_in(parameters, known) for known in TABLE}
 
 
+LANGUAGES = {
+    "class_thresholds": "shoe: 0.25",
+    "class_prompts": 'shoe: a [class], "new"',
+    "boxes": "shoe 30 20 90 60, 1 2 30 40",
+    "mask_edits": "of 0123abcd; add 12: 30 40, 35 44; erase 6: 80 20; include: 3 4",
+}
+"""Texts of settings that hold a small language."""
+
+
 def anything(known: Any, chance: random.Random) -> Any:
     if known.kind == "flag":
         return chance.random() < 0.5
@@ -49,8 +58,8 @@ def anything(known: Any, chance: random.Random) -> Any:
         return "hand bag, shoe: sneaker | trainer"
     if known.name.endswith("_colour"):
         return f"#{chance.randrange(2**24):06x}"
-    if known.name in ("class_thresholds", "class_prompts"):
-        return {"class_thresholds": "shoe: 0.25", "class_prompts": 'shoe: a [class], "new"'}[known.name]
+    if known.name in LANGUAGES:
+        return LANGUAGES[known.name]
     packshot = {"size": "1801x2600", "marketplace": "amazon, zalando", "file_names": "{stem} {n}, {marketplace}"}
     if known.name in packshot:
         return packshot[known.name]

@@ -16,7 +16,7 @@ pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under
 from lib_prodshot import weights
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.webui import options, tabs
-from lib_prodshot.webui.panel import finder_state
+from lib_prodshot.webui.panel import finder_state, preview, result_card
 from tests.api.local_host import LocalHost
 from tests.panel.drawing import draw_page
 
@@ -63,7 +63,8 @@ def said_by_the_panel(host: LocalHost) -> set[str]:
     buttons = {finder_state.Offer(name, size).label for name, size in sizes.items()}
     none = f"There is no finder here yet. {finder_state._KNOWS}"
     why = "Retouch to begin with: this WebUI has no checkpoint yet."
-    return {*said, *buttons, known, none, why, "The lite finder is ready.", "LangSAM is ready."}
+    cards = (*preview.TEXTS, *result_card.TEXTS)
+    return {*cards, *said, *buttons, known, none, why, "The lite finder is ready.", "LangSAM is ready."}
 
 
 class Option(SimpleNamespace):

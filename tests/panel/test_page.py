@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: unde
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
 
+from lib_prodshot.corrections import Stroke, parse_edits
 from lib_prodshot.hosts.generation.session import NO_FINDER_ADVICE
+from lib_prodshot.masks import draw_stroke
 from tests.api.tools import dark, noise
 from tests.panel.axe import grave
 from tests.panel.served import served
@@ -232,3 +236,208 @@ def test_nothing_of_the_panel_is_out_of_reach(page: Any, picture: Path, theme: s
         page.locator(f"{S}tabs button", has_text=tab).first.click()
         page.wait_for_timeout(300)
         assert grave(page, f"{S}panel") == [], tab
+
+
+# --- Find as picker and editor ----------------------------------------------------------------------------------------
+
+LEFT, RIGHT, FAINT = (30, 20, 90, 60), (96, 8, 120, 32), (0, 64, 24, 80)
+"""The boxes of the page's finder in a picture of 120×80."""
+
+
+def masked(*boxes: tuple[int, int, int, int], strokes: tuple[Stroke, ...] = ()) -> np.ndarray:
+    mask = np.zeros((80, 120), np.uint8)
+    for x0, y0, x1, y1 in boxes:
+        mask[y0:y1, x0:x1] = 255
+    for stroke in strokes:
+        draw_stroke(mask, stroke)
+    return mask
+
+
+class Card:
+    """Find's card of one picture, and what a generation then makes of it."""
+
+    def __init__(self, page: Any, picture: Path) -> None:
+        self.page = page
+        page.set_input_files("#img2img_image input[type=file]", str(picture))
+        page.wait_for_selector("#img2img_image img")
+        self.find()
+
+    def find(self) -> None:
+        find(self.page)
+        self.page.wait_for_selector(f"{S}result .prodshot-preview[data-ready]", timeout=10_000)
+        self.part = self.page.locator(f"{S}result .prodshot-preview")
+
+    def take(self, number: int) -> None:
+        self.part.locator(f"tr[data-row='{number}'] .prodshot-take").click()
+
+    def tool(self, kind: str) -> None:
+        self.part.locator(f".prodshot-kinds input[value={kind}]").check()
+        self.page.wait_for_selector(f"{S}result canvas.prodshot-mask", state="attached")
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Where a pixel of the picture is on the page."""
+        frame = self.part.locator(".prodshot-canvas").bounding_box()
+        scale = min(frame["width"] / 120, frame["height"] / 80)
+        left, top = (frame["width"] - 120 * scale) / 2, (frame["height"] - 80 * scale) / 2
+        return frame["x"] + left + (x + 0.5) * scale, frame["y"] + top + (y + 0.5) * scale
+
+    def draw(self, *points: tuple[int, int]) -> None:
+        mouse = self.page.mouse
+        mouse.move(*self.at(*points[0]))
+        mouse.down()
+        for point in points[1:]:
+            mouse.move(*self.at(*point), steps=4)
+        mouse.up()
+
+    def setting(self, name: str) -> str:
+        return str(self.page.locator(f"{S}{name}").locator("textarea, input").first.input_value())
+
+    def generated(self) -> list[Any]:
+        """Verdict, notes and mask of a generation."""
+        self.page.wait_for_timeout(300)
+        self.page.evaluate("() => { document.querySelector('#generated textarea, #generated input').value = ''; }")
+        self.page.locator("#img2img_generate").click()
+        self.page.wait_for_function(
+            "() => document.querySelector('#generated textarea, #generated input').value", timeout=30_000
+        )
+        return json.loads(self.page.locator("#generated").locator("textarea, input").first.input_value())
+
+    def assert_mask(self, expected: np.ndarray) -> None:
+        assert self.generated()[2] == hashlib.sha256(expected.tobytes()).hexdigest()
+
+    def drawn(self) -> np.ndarray:
+        """The mask that the page saves."""
+        with self.page.expect_download() as download:
+            self.part.locator(".prodshot-save").click()
+        return np.asarray(Image.open(download.value.path()).convert("L"))
+
+
+@pytest.fixture
+def card(page: Any, picture: Path) -> Card:
+    page.set_viewport_size({"width": 900, "height": 1600})
+    return Card(page, picture)
+
+
+def test_rows_and_boxes_are_taken_and_left(card: Card) -> None:
+    card.take(1)
+    assert card.setting("boxes") == "handbag 30 20 90 60"
+    card.assert_mask(masked(LEFT))
+    card.take(2)
+    card.assert_mask(masked(LEFT, FAINT))
+    card.part.locator("g[data-row='0'] rect").first.click(position={"x": 4, "y": 30})
+    card.assert_mask(masked(FAINT))
+    card.part.locator(".prodshot-canvas").focus()
+    card.page.keyboard.press("Enter")
+    card.assert_mask(masked(LEFT, FAINT))
+    card.part.locator(".prodshot-undo").click()
+    card.assert_mask(masked(FAINT))
+    card.part.locator(".prodshot-canvas").focus()
+    card.page.keyboard.press("Control+z")
+    card.assert_mask(masked(LEFT, FAINT))
+
+
+def test_nothing_taken_is_skipped_and_all_taken_is_no_choice(card: Card) -> None:
+    card.take(0)
+    card.take(1)
+    assert card.setting("boxes") == "none" and "no detection was taken" in card.generated()[0]
+    card.take(0)
+    card.take(1)
+    assert card.setting("boxes") == ""
+
+
+def test_the_threshold_moves_without_finding_again(card: Card) -> None:
+    slider = card.part.locator(".prodshot-threshold")
+    slider.fill("0.7")
+    slider.dispatch_event("change")
+    assert card.part.locator("tr.prodshot-left").count() == 2
+    assert card.setting("boxes") == "" and card.page.locator(f"{S}box_threshold input").first.input_value() == "0.7"
+    card.assert_mask(masked(LEFT))
+    slider.fill("0.1")
+    slider.dispatch_event("change")
+    assert card.part.locator("tr.prodshot-left").count() == 0
+    card.assert_mask(masked(LEFT, RIGHT, FAINT))
+
+
+def test_a_stroke_is_the_mask_that_is_generated(card: Card, picture: Path) -> None:
+    card.part.locator(".prodshot-brush").fill("5")
+    card.tool("add")
+    card.draw((40, 70), (70, 74))
+    card.tool("erase")
+    card.draw((60, 40))
+    edits = parse_edits(card.setting("mask_edits"))
+    assert [stroke.adds for stroke in edits.strokes] == [True, False] and len(edits.picture) == 8
+    expected = masked(LEFT, RIGHT, strokes=edits.strokes)
+    assert expected[72, 55] and not expected[40, 60]
+    assert np.array_equal(card.drawn(), expected)
+    card.assert_mask(expected)
+    assert any("corrected by hand (2 edits)" in note for note in card.generated()[1])
+    sent = []
+    card.page.on("request", lambda request: sent.append(len(request.post_data or "")))
+    card.find()
+    assert max(sent) < 20_000 and any(sent), "a picture that was seen is not sent again"
+    assert np.array_equal(card.drawn(), expected), "found again, the edits are still there"
+    card.part.locator(".prodshot-canvas").focus()
+    card.tool("add")
+    card.part.locator(".prodshot-canvas").focus()
+    card.page.keyboard.press("Space")
+    assert len(parse_edits(card.setting("mask_edits")).strokes) == 3
+    card.part.locator(".prodshot-undo").click()
+    card.assert_mask(expected)
+
+
+def test_edits_are_forgotten_with_their_picture(card: Card, tmp_path: Path) -> None:
+    card.take(1)
+    card.tool("add")
+    card.draw((10, 10), (20, 10))
+    assert card.setting("boxes") and card.setting("mask_edits")
+    card.page.locator(
+        "#img2img_image button[aria-label='Clear'], #img2img_image button[aria-label='Remove Image']"
+    ).click()
+    other = saved(tmp_path / "other.png", noise(9, (80, 120)))
+    card.page.set_input_files("#img2img_image input[type=file]", str(other))
+    card.page.wait_for_selector(f"{S}result .prodshot-stale", timeout=10_000)
+    assert card.setting("boxes") == card.setting("mask_edits") == ""
+    assert "The picture has changed" in card.part.inner_text()
+    card.assert_mask(masked(LEFT, RIGHT))
+
+
+def test_picture_and_mask_are_sent_to_inpaint(card: Card) -> None:
+    card.take(1)
+    card.part.locator(".prodshot-send").click()
+    card.page.wait_for_selector("#img_inpaint_mask img", timeout=20_000)
+    card.page.wait_for_selector("#img_inpaint_base img", timeout=20_000)
+    shown = card.page.evaluate(
+        """async (id) => { const image = document.querySelector('#img_inpaint_mask img'); await image.decode();
+        const canvas = document.createElement('canvas'); [canvas.width, canvas.height] = [120, 80];
+        const context = canvas.getContext('2d'); context.drawImage(image, 0, 0);
+        return [...context.getImageData(0, 0, 120, 80).data.filter((_, place) => place % 4 === 0)]; }"""
+    )
+    assert np.array_equal(np.array(shown, np.uint8).reshape(80, 120), masked(LEFT))
+
+
+def test_the_result_card_compares_and_gives_back_the_old_one(page: Any, picture: Path) -> None:
+    page.set_input_files("#img2img_image input[type=file]", str(picture))
+    page.wait_for_selector("#img2img_image img")
+    page.fill(f"{S}products textarea", "handbag")
+    page.wait_for_timeout(300)
+    page.click("#work")
+    card = page.locator("#prodshot_card_img2img .prodshot-card")
+    card.wait_for(timeout=30_000)
+    text = card.inner_text()
+    assert "handbag 0.80" in text and "Pixels changed outside the mask" in text and "ΔE2000" in text
+    assert card.locator("tr", has_text="outside the mask").locator("td").inner_text() == "0"
+    assert card.locator(".prodshot-again").count() == 0, "a retouch has no seed"
+    before, mask = card.locator(".prodshot-before"), card.locator(".prodshot-mask")
+    card.locator(".prodshot-compare").fill("20")
+    assert "80%" in before.evaluate("e => getComputedStyle(e).clipPath")
+    frame = card.locator(".prodshot-canvas")
+    frame.click(position={"x": 0.75 * frame.bounding_box()["width"], "y": 5})
+    assert card.locator(".prodshot-compare").input_value() == "75"
+    assert mask.is_hidden()
+    card.locator("label", has_text="Mask").click()
+    assert mask.is_visible()
+    card.locator(".prodshot-keep").click()
+    page.wait_for_selector("#prodshot_card_img2img :text('The old picture was kept.')", timeout=10_000)
+    assert page.locator("#prodshot_card_img2img .prodshot-before").count() == 0
+    page.click("#work")
+    page.wait_for_selector("#prodshot_card_img2img .prodshot-before", state="attached", timeout=30_000)

@@ -128,3 +128,45 @@ def test_every_text_can_be_read(page: Any, seed_dir: Path) -> None:
                 if contrast < LEAST_CONTRAST:
                     weak[f"{text}: {found.inner_text()[:30]}"] = round(contrast, 2)
     assert not weak
+
+
+def test_corrected_by_hand_generated_compared_and_sent_on(page: Any, clean: Server, seed_dir: Path) -> None:
+    """What is taken and painted in the card is what the next Generate works on; its result can be compared."""
+    tab = Tab(page, "img2img")
+    tab.small()
+    tab.choose_script()
+    tab.give_picture(Path(seed_file(seed_dir, "car")))
+    shown = find(tab, "car")
+    page.wait_for_selector(f"#{tab.prefix}result .prodshot-preview[data-ready]")
+    shown.locator(".prodshot-kinds input[value=erase]").check()
+    page.wait_for_selector(f"#{tab.prefix}result canvas.prodshot-mask", state="attached")
+    frame = shown.locator(".prodshot-canvas")
+    frame.scroll_into_view_if_needed()
+    frame.focus()
+    page.keyboard.press("Space")
+    assert tab.text("mask_edits").input_value().startswith("of ")
+    photograph(page, f"{clean.installation.host}-correct-{page.theme}", f"#{tab.prefix}panel")
+    infotext = tab.generate()
+    assert "Prodshot: found car" in infotext, infotext + tab.log()
+    assert "Prodshot mask edits" in infotext and "corrected by hand (1 edits)" in infotext, infotext
+    card = page.locator("#prodshot_card_img2img .prodshot-card")
+    card.wait_for(timeout=LONG)
+    assert card.locator("tr", has_text="outside the mask").locator("td").inner_text() == "0"
+    card.scroll_into_view_if_needed()
+    photograph(page, f"{clean.installation.host}-result-{page.theme}", "#prodshot_card_img2img")
+    photograph(page, f"{clean.installation.host}-result-page-{page.theme}")
+    card.locator(".prodshot-again").click()
+    page.wait_for_function(
+        "(old) => { const now = document.querySelector('#html_info_img2img').innerText; return now && now !== old; }",
+        arg=tab.infotext(),
+        timeout=LONG,
+    )
+    assert "Prodshot seed" in tab.infotext() and "Prodshot mask edits" in tab.infotext()
+    page.wait_for_timeout(3000)
+    before = clean.outputs()
+    card.locator(".prodshot-keep").click()
+    page.wait_for_selector("#prodshot_card_img2img :text('The old picture was kept.')", timeout=LONG)
+    assert any("-prodshot-rejected" in path.name for path in clean.outputs() - before)
+    shown.locator(".prodshot-send").click()
+    page.wait_for_selector("#img_inpaint_mask img", timeout=LONG)
+    page.wait_for_selector("#img_inpaint_base img", timeout=LONG)

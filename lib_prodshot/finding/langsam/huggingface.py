@@ -105,7 +105,7 @@ def load_segmenter(weights: Path, reference: bool = False) -> PromptedModel:
         module,
         side,
         module.get_image_embeddings,
-        lambda embedding, boxes, multimask: _decode(module, embedding, boxes, multimask),
+        partial(_decode, module),
         halve=None if reference else partial(_halve, "halve_segmenter", module),
     )
 
@@ -247,6 +247,9 @@ def forward(module: Any, tokenizer: Any, pixels: Any, caption: str) -> tuple[Any
     return answer.logits[0], answer.pred_boxes[0]
 
 
-def _decode(module: Any, embedding: Any, boxes: Any, multimask: bool) -> tuple[Any, Any]:
-    answer = module(image_embeddings=embedding, input_boxes=boxes[None], multimask_output=multimask)
+def _decode(module: Any, embedding: Any, boxes: Any, multimask: bool, points: Any = None) -> tuple[Any, Any]:
+    asked = {} if boxes is None else {"input_boxes": boxes[None]}
+    if points is not None:
+        asked |= {"input_points": points[0][None], "input_labels": points[1][None]}
+    answer = module(image_embeddings=embedding, **asked, multimask_output=multimask)
     return answer.pred_masks[0], answer.iou_scores[0]

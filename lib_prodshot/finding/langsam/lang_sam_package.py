@@ -171,11 +171,16 @@ def _prompted_sam2(module: Any) -> PromptedModel:
         maps = [level.permute(1, 2, 0).view(1, -1, *size) for level, size in zip(levels, sizes, strict=True)]
         return maps[-1], maps[:-1]
 
-    def decode(embedding: Any, boxes: Any, multimask: bool) -> tuple[Any, Any]:
+    def decode(embedding: Any, boxes: Any, multimask: bool, points: Any = None) -> tuple[Any, Any]:
         import torch
 
-        corners = boxes.reshape(-1, 2, 2)
-        labels = torch.tensor([[2, 3]], dtype=torch.int32, device=boxes.device).repeat(corners.shape[0], 1)
+        # a box is two points of labels of their own
+        parts = [] if points is None else [points]
+        if boxes is not None:
+            corners = boxes.reshape(-1, 2, 2)
+            ends = torch.tensor([[2, 3]], dtype=torch.int32, device=boxes.device).repeat(corners.shape[0], 1)
+            parts.insert(0, (corners, ends))
+        corners, labels = (torch.cat(values, dim=1) for values in zip(*parts, strict=True))
         sparse, dense = module.sam_prompt_encoder(points=(corners, labels), boxes=None, masks=None)
         logits, qualities, *_ = module.sam_mask_decoder(
             image_embeddings=embedding[0],

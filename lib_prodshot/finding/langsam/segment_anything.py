@@ -61,7 +61,7 @@ def prompted_model(module: Any) -> PromptedModel:
         module,
         int(module.image_encoder.img_size),
         module.image_encoder,
-        lambda embedding, boxes, multimask: _decode(module, embedding, boxes, multimask),
+        partial(_decode, module),
     )
 
 
@@ -122,8 +122,8 @@ def build(shape: SegmenterShape) -> Any:
     return Sam(encoder, prompts, decoder)
 
 
-def _decode(module: Any, embedding: Any, boxes: Any, multimask: bool) -> tuple[Any, Any]:
-    sparse, dense = module.prompt_encoder(points=None, boxes=boxes, masks=None)
+def _decode(module: Any, embedding: Any, boxes: Any, multimask: bool, points: Any = None) -> tuple[Any, Any]:
+    sparse, dense = module.prompt_encoder(points=points, boxes=boxes, masks=None)
     logits, qualities = module.mask_decoder(
         image_embeddings=embedding,
         image_pe=module.prompt_encoder.get_dense_pe(),

@@ -8,6 +8,7 @@ import numpy as np
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.finding.interface import Box, Boxes, Picture
+from lib_prodshot.finding.last_picture import LastPicture
 from lib_prodshot.finding.lite import score_fusion
 from lib_prodshot.finding.lite.features import FeatureExtractor, Features
 from lib_prodshot.finding.lite.instance_selection import select_instances
@@ -24,6 +25,7 @@ class LiteDetector:
 
     def __init__(self, extractor: FeatureExtractor) -> None:
         self._extractor = extractor
+        self._last: LastPicture[Features] = LastPicture()
 
     def detect(self, picture: Picture, classes: Sequence[ProductClass], text_threshold: float) -> Boxes:
         """See `Detector`. `text_threshold` has no meaning for a closed vocabulary.
@@ -35,7 +37,7 @@ class LiteDetector:
             raise RequestError([FieldProblem("products", "no product is named", "such as 'handbag, shoe'")])
         known = [categories_of(item) for item in classes]
         picture = as_rgb(picture)
-        features = self._extractor.extract(picture)
+        features = self._last.recall(picture) or self._last.keep(picture, self._extractor.extract(picture))
         categories = [found for found, _ in known]
         scores = np.stack([class_scores(features, found) for found in categories], axis=1)
         detections = [score_fusion.detections_of(features.detections, found) for found in categories]
@@ -46,6 +48,7 @@ class LiteDetector:
 
     def unload(self) -> None:
         """Free the memory of all models."""
+        self._last.forget()
         self._extractor.unload()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from lib_prodshot.errors import FinderError
 from lib_prodshot.finding.interface import Box, Boxes, Picture
+from lib_prodshot.finding.last_picture import LastPicture
 from lib_prodshot.finding.models.captions import (
     MAX_BOXES,
     AssignedBoxes,
@@ -55,10 +56,13 @@ class GroundedDetector:
         self.name = name
         self._handle = handle
         self._precision = precision
+        self._last: LastPicture[list[tuple[Floats, Floats]]] = LastPicture()
 
     def with_precision(self, precision: str) -> GroundedDetector:
         """The same detector, computing as the setting `precision` says; both share one model."""
-        return GroundedDetector(self.name, self._handle, precision)
+        other = GroundedDetector(self.name, self._handle, precision)
+        other._last = self._last
+        return other
 
     def detect(self, picture: Picture, classes: Sequence[ProductClass], text_threshold: float) -> Boxes:
         """As `Detector.detect`. Retried once on out-of-memory: from a GPU on the CPU, else on a smaller input."""
@@ -83,9 +87,14 @@ class GroundedDetector:
         short_side: int,
     ) -> tuple[Captions, AssignedBoxes]:
         captions = make_captions(classes, model.tokenizer, self.name)
-        pixels = moved(detector_pixels(picture, short_side), device)
+        key = (tuple(caption.text for caption in captions.captions), short_side, self._precision)
+        read = self._last.recall(picture, key)
+        if read is None:
+            pixels = moved(detector_pixels(picture, short_side), device)
+            read = self._last.keep(picture, [_read(model, pixels, caption) for caption in captions.captions], key)
         parts = [
-            assign(*_read(model, pixels, caption), caption, classes, text_threshold) for caption in captions.captions
+            assign(*answer, caption, classes, text_threshold)
+            for answer, caption in zip(read, captions.captions, strict=True)
         ]
         return captions, merge(parts)
 
@@ -95,6 +104,7 @@ class GroundedDetector:
 
     def unload(self) -> None:
         """Free the model's memory; the next call loads it again."""
+        self._last.forget()
         self._handle.unload()
 
 

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
@@ -16,7 +17,7 @@ from lib_prodshot.enhancing.inpaint import InpaintEnhancer
 from lib_prodshot.errors import FinderUnavailable, ProdshotError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.compatibility.interface_changes import describe_change
-from lib_prodshot.hosts.generation import results
+from lib_prodshot.hosts.generation import recent, results
 from lib_prodshot.hosts.generation.attributes import SESSION
 from lib_prodshot.hosts.interface import Host
 from lib_prodshot.hosts.pil import image_from, loaded_from
@@ -67,6 +68,7 @@ class Session:
     records: dict[int, Record] = field(default_factory=dict)
     gallery: list[tuple[Image.Image, str]] = field(default_factory=list)
     reported: set[str] = field(default_factory=set)
+    compared: dict[int, recent.Result] = field(default_factory=dict)
 
     def attach(self, parent: Any) -> None:
         """Attach the session to the generation and add the outcome to each picture's infotext."""
@@ -117,6 +119,9 @@ class Session:
             result = self._failed(image, describe_change(error) or f"{type(error).__name__}: {error}")
         light = replace(result.outcome, result=None, picture=None, mask=None, alpha=None)
         self.records[number] = Record(light, result.ran)
+        if not getattr(parent, "is_api", False):
+            alpha = result.outcome.alpha
+            self.compared[number] = recent.Result(image, result.image, light, result.ran, alpha, self.source)
         self._notify(parent, result.outcome)
         return result
 
@@ -174,7 +179,8 @@ class Session:
         return not known
 
     def finish(self, processed: Any) -> None:
-        """Add gallery and outcomes to the generation's result."""
+        """Add gallery and outcomes to the generation's result, and keep its pictures for the result card."""
+        self._remember_results(processed)
         results.add_to_gallery(processed, self.gallery)
         self.gallery = []
         outcomes = [self.records[number].outcome for number in sorted(self.records)]
@@ -183,6 +189,19 @@ class Session:
         if len(outcomes) > 1 or (outcomes and outcomes[0].status != "failed"):
             verdict = outcomes[0].to_infotext() if len(outcomes) == 1 else self.summary()
             results.put_first_comment(processed, f"Prodshot: {verdict}")
+
+    def _remember_results(self, processed: Any) -> None:
+        first = processed.index_of_first_image
+        for place, number in enumerate(sorted(self.compared)):
+            shown = processed.images[first + place : first + place + 1]
+            infotexts = processed.infotexts[first + place : first + place + 1]
+            if not shown or not infotexts:
+                continue
+            saved = getattr(shown[0], "already_saved_as", None)
+            result = replace(self.compared[number], infotext=infotexts[0], path=Path(saved) if saved else None)
+            # a grid stands before the pictures, with an infotext of its own: it shows the first one's card
+            recent.remember(result, infotexts if place else [*processed.infotexts[:first], *infotexts])
+        self.compared.clear()
 
 
 def _print_traceback() -> None:

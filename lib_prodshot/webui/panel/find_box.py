@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from lib_prodshot.corrections import fingerprint
 from lib_prodshot.errors import PictureError
-from lib_prodshot.request import Request
+from lib_prodshot.request import Request, settings
 from lib_prodshot.webui import picture_codes
 from lib_prodshot.webui.gradio_compat import javascript, unsaved, upload_only
 from lib_prodshot.webui.messages import failed
 from lib_prodshot.webui.panel.finder_line import FinderLine, show_state
+
+if TYPE_CHECKING:
+    from lib_prodshot.pictures import LoadedPicture
+
+SEEN = "seen:"
 
 
 @dataclass
@@ -55,13 +61,15 @@ class FindBox:
         """Let Find read the settings' components (in schema order)."""
         assert self.line is not None
         products, finder = (self._among(components, name) for name in ("products", "finder"))
+        places = [place for place, known in enumerate(settings()) if known.name in ("boxes", "mask_edits")]
+        told = f"'{self.tab}', args, '{self.elem_id('')}', {places}"
         for begins in (self.button.click, products.submit):
             begins(
                 find,
                 [self.picture, self.given, *components],
                 [self.result, *self.line.shown],
                 queue=False,
-                **javascript(f"(...args) => window.prodshot ? window.prodshot.find('{self.tab}', args) : args"),
+                **javascript(f"(...args) => window.prodshot ? window.prodshot.find({told}) : args"),
             )
         self.line.connect(finder)
 
@@ -79,7 +87,8 @@ def draw(elem_id: Callable[[str], str], tab: str) -> FindBox:
 def find(picture: Any, given: str, *values: Any) -> tuple[Any, ...]:
     """What Find shows: result, then the finder's line.
 
-    `picture` is the uploaded one (PIL) or None, `given` the tab's own as a data URL, sent by our script.
+    `picture` is the uploaded one (PIL) or None, `given` the tab's own as a data URL, sent by our script, or 'seen:' and
+    the fingerprint of a picture that was looked at before, which need not be sent again.
     """
     # the pipeline is loaded by the first use, not by the page
     from lib_prodshot.hosts.pil import loaded_from
@@ -88,14 +97,32 @@ def find(picture: Any, given: str, *values: Any) -> tuple[Any, ...]:
 
     try:
         request = Request.from_arguments(values)
-        loaded = loaded_from(picture) if picture is not None else service.read_picture(_decoded(given))
-        outcome = service.detect(loaded, request).outcome
-        return (preview.html_of(loaded, outcome), *show_state(request.finder))
+        loaded = _SEEN.get(given)
+        if loaded is None:
+            loaded = loaded_from(picture) if picture is not None else service.read_picture(_decoded(given))
+            _remember(f"{SEEN}{fingerprint(loaded.seen())}", loaded)
+        seen = service.detect(loaded, request, with_candidates=True)
+        return (preview.html_of(loaded, seen.outcome, request, seen.takes_points), *show_state(request.finder))
     except Exception as error:
         return (failed(error, "Find"), *FinderLine.unchanged())
 
 
+_SEEN: dict[str, LoadedPicture] = {}
+"""The last pictures that Find looked at."""
+
+_MOST_SEEN = 2
+
+
+def _remember(name: str, loaded: LoadedPicture) -> None:
+    _SEEN.pop(name, None)
+    _SEEN[name] = loaded
+    for former in list(_SEEN)[:-_MOST_SEEN]:
+        _SEEN.pop(former, None)
+
+
 def _decoded(given: str) -> bytes:
+    if given.startswith(SEEN):
+        raise PictureError("the WebUI no longer has this picture: press Find again, which sends it")
     if not given:
         raise PictureError("there is no picture to look at: choose one in the tab, or put one into the Find tab")
     try:

@@ -13,7 +13,7 @@ from lib_prodshot.hosts.active import host, incompatibility
 from lib_prodshot.request import WEBUI_BASE, setting_named, settings
 from lib_prodshot.webui.gradio_compat import input_accordion, unsaved
 from lib_prodshot.webui.messages import said
-from lib_prodshot.webui.panel import find_box, layout, lora_prompts, preset_box
+from lib_prodshot.webui.panel import find_box, layout, lora_prompts, preset_box, result_card
 from lib_prodshot.webui.panel.form import Form
 from lib_prodshot.webui.panel.infotext import Pasted, is_enabled
 
@@ -83,6 +83,7 @@ def _draw_inside(form: Form, tab: str) -> None:
     form.draw_kept()
     with gr.Accordion("Advanced", open=False, elem_id=form.elem_id("advanced"), elem_classes=["prodshot-advanced"]):
         loras, presets = _draw_advanced(form, find)
+    result_card.ResultCard.draw(form.elem_id, tab)
     components = form.in_order()
     form.connect()
     find.connect(components)
