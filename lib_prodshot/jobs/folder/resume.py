@@ -17,6 +17,7 @@ from lib_prodshot.jobs.folder.work_list import Entry
 from lib_prodshot.jobs.report.ledger import Line
 from lib_prodshot.request import Request
 from lib_prodshot.steps import registry
+from lib_prodshot.steps.targets import targets_of
 
 
 def fingerprint(request: Request, finder: str, dry_run: bool) -> str:
@@ -33,6 +34,9 @@ def fingerprint(request: Request, finder: str, dry_run: bool) -> str:
     }
     values["step_versions"] = {step.id: step.version for step in steps}
     values["products"] = [product.as_text() for product in request.classes]
+    if request.cutout.make == "packshot":
+        # a marketplace's own figures may be a user's, and change
+        values["targets"] = [(each.marketplace, dict(each.made), each.limit) for each in targets_of(request)]
     values["finder"] = finder
     values["dry_run"] = dry_run
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

@@ -195,6 +195,12 @@ def _facts(line: Mapping[str, Any]) -> list[str]:
     audit = line.get("audit")
     if audit:
         facts.extend(_audit_facts(audit))
+    for made in line.get("packshots") or ():
+        if made.get("passed") is not None:
+            missed = ", ".join(rule["rule"] for rule in made["rules"] if rule["status"] == "fail")
+            facts.append(f"{made['marketplace']}: " + ("pass" if made["passed"] else f"fail ({missed})"))
+    if line.get("needs_review"):
+        facts.append(f"look at it: {'; '.join(line['needs_review'])}")
     seconds = line.get("seconds") or {}
     if seconds:
         facts.append(f"finder: {line.get('finder')}")
