@@ -114,7 +114,8 @@ def form_updates(recipe: Recipe) -> list[Any]:
     """Updates that make the form show `recipe`."""
     values = recipe.to_dict()
     tables = {name: values[name] for name in TABLES if name in values}
-    return [*(_form_value(known, values[known.name]) for known in SETTINGS), recipe_files.dump(tables)]
+    shown = ["\n".join(values[known.name]) if known.many else values[known.name] for known in SETTINGS]
+    return [*shown, recipe_files.dump(tables)]
 
 
 def preset_updates(name: str) -> list[Any]:
@@ -150,7 +151,3 @@ def _read_one(known: RecipeSetting, value: Any) -> Any:
     if known.kind == "number" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
-
-
-def _form_value(known: RecipeSetting, value: Any) -> Any:
-    return "\n".join(value) if known.many else value

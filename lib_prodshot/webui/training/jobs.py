@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, PictureError, RequestError
@@ -64,7 +63,7 @@ def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -
         raise RequestError([FieldProblem("image_dir", str(error))]) from error
     except TrainingError as error:
         raise RequestError([FieldProblem("output_name", str(error))]) from error
-    return _TrainingWork(job, own["while_generating"], own["publish"])
+    return lambda control: _train(job, control, own["while_generating"], own["publish"])
 
 
 def _refuse_while_generating() -> None:
@@ -74,41 +73,33 @@ def _refuse_while_generating() -> None:
         raise RequestError([FieldProblem("while_generating", f"the WebUI is generating: {advice}", "true | false")])
 
 
-@dataclass(frozen=True)
-class _TrainingWork:
-    """A run that has been checked; called when its turn comes."""
+def _train(job: TrainingJob, control: Control, while_generating: bool, publish: bool) -> Mapping[str, Any]:
+    """Train, once the job's turn has come. Raises `JobCancelled` and whatever ends the run."""
+    if not while_generating:
+        _wait_for_gpu(control)
+    job.start()
+    control.serve(job.folder, **FILES)
+    result = _watch(job, control)
+    _report_progress(control, job)
+    if result.outcome == "stopped":
+        raise JobCancelled
+    if result.outcome == "failed":
+        saved = f"; {len(result.loras)} saved LoRAs stay" if result.loras else ""
+        raise TrainingError(f"{result.reason}{saved}")
+    published = {"published": [one.to_json() for one in publish_here(job.folder)]} if publish else {}
+    # names of files, not the server's paths
+    return {**result.to_json(), "loras": [path.name for path in result.loras], **published}
 
-    job: TrainingJob
-    while_generating: bool
-    publish: bool
 
-    def __call__(self, control: Control) -> Mapping[str, Any]:
-        """Train. Raises `JobCancelled` and whatever ends the run."""
-        if not self.while_generating:
-            _wait_for_gpu(control)
-        self.job.start()
-        control.serve(self.job.folder, **FILES)
-        result = self._watch(control)
-        _report_progress(control, self.job)
-        if result.outcome == "stopped":
-            raise JobCancelled
-        if result.outcome == "failed":
-            saved = f"; {len(result.loras)} saved LoRAs stay" if result.loras else ""
-            raise TrainingError(f"{result.reason}{saved}")
-        return {**_result_json(result), **(self._publish() if self.publish else {})}
-
-    def _watch(self, control: Control) -> TrainingResult:
-        stops = 0
-        while (result := self.job.wait(POLL_SECONDS)) is None:
-            _report_progress(control, self.job)
-            while stops < control.cancelled + control.aborted:
-                stops += 1
-                # the first time what was learned since the last saved epoch is not lost
-                self.job.stop(after_epoch=stops == 1)
-        return result
-
-    def _publish(self) -> dict[str, Any]:
-        return {"published": [one.to_json() for one in publish_here(self.job.folder)]}
+def _watch(job: TrainingJob, control: Control) -> TrainingResult:
+    stops = 0
+    while (result := job.wait(POLL_SECONDS)) is None:
+        _report_progress(control, job)
+        while stops < control.cancelled + control.aborted:
+            stops += 1
+            # the first time what was learned since the last saved epoch is not lost
+            job.stop(after_epoch=stops == 1)
+    return result
 
 
 def _wait_for_gpu(control: Control) -> None:
@@ -137,8 +128,3 @@ def _subsampled(points: list[tuple[int, int, float]]) -> list[tuple[int, int, fl
     """At most `MAX_POINTS` of a curve, evenly taken, the last one among them."""
     stride = -(-len(points) // MAX_POINTS) or 1
     return points[::-1][::stride][::-1]
-
-
-def _result_json(result: TrainingResult) -> dict[str, Any]:
-    """The result as clients see it: names of files, not the server's paths."""
-    return {**result.to_json(), "loras": [path.name for path in result.loras]}
