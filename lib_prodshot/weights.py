@@ -36,13 +36,6 @@ class Search:
     problems: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Folder:
-    path: Path
-    ours: bool
-    """Wrong files in our folders are renamed; in a host's folder they belong to other extensions and are ignored."""
-
-
 def catalogue() -> tuple[Weights, ...]:
     """All entries, the lite finder's first."""
     from lib_prodshot.finding.langsam.weights import WEIGHTS as LANGSAM
@@ -91,10 +84,12 @@ def destination(models_dir: Path | None = None) -> Path:
     return Path(chosen).expanduser() if chosen else cache_folder()
 
 
-def _folders(entry: Weights, models_dir: Path | None) -> Iterator[_Folder]:
+def _folders(entry: Weights, models_dir: Path | None) -> Iterator[tuple[Path, bool]]:
+    """The folders that may have an entry's file, and whether they are ours: wrong files are renamed there, while in a
+    WebUI's folder they belong to other extensions."""
     for folder in search_folders(models_dir):
-        yield _Folder(folder, ours=True)
-        yield from (_Folder(folder / name, ours=False) for name in entry.host_folders)
+        yield folder, True
+        yield from ((folder / name, False) for name in entry.host_folders)
 
 
 def search_folders(models_dir: Path | None = None) -> tuple[Path, ...]:
@@ -109,8 +104,8 @@ def look_for(entry: Weights, models_dir: Path | None = None, report: Report = si
     Reads a whole file only when its size or time has changed since it was last verified, or when asked to, `anew`.
     """
     problems: list[str] = []
-    for folder in _folders(entry, models_dir):
-        path = folder.path / entry.file
+    for folder, is_ours in _folders(entry, models_dir):
+        path = folder / entry.file
         if not os.path.lexists(path):
             continue
         try:
@@ -120,7 +115,7 @@ def look_for(entry: Weights, models_dir: Path | None = None, report: Report = si
             continue
         if not wrong:
             return Search(path, tuple(problems))
-        problems.append(_reject(path, wrong, folder.ours))
+        problems.append(_reject(path, wrong, is_ours))
     return Search(None, tuple(problems))
 
 

@@ -81,22 +81,15 @@ def _parse(text: str) -> Caption:
     has_bom = first.startswith("\ufeff")
     first = first.lstrip("\ufeff").strip()
     if has_bom:
-        return Caption(
-            first,
-            problem="it begins with a byte order mark: save it as plain UTF-8",
-            remaining_lines=remaining_lines,
-            has_bom=True,
-        )
-    if not first:
+        problem = "it begins with a byte order mark: save it as plain UTF-8"
+    elif not first:
         reason = "its first line is empty" if remaining_lines.strip() else "it holds nothing but space"
-        return Caption("", problem=f"{reason}, so it trains as an empty caption", remaining_lines=remaining_lines)
-    if remaining_lines.strip():
-        return Caption(
-            first,
-            problem="the caption has several lines, of which only the first counts",
-            remaining_lines=remaining_lines,
-        )
-    return Caption(first)
+        problem = f"{reason}, so it trains as an empty caption"
+    elif remaining_lines.strip():
+        problem = "the caption has several lines, of which only the first counts"
+    else:
+        return Caption(first)
+    return Caption(first, problem=problem, remaining_lines=remaining_lines, has_bom=has_bom)
 
 
 def count_tokens(text: str) -> int:

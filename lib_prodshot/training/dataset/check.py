@@ -119,7 +119,7 @@ def check(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, to
 
     Raises `PictureError` when a folder cannot be read.
     """
-    folder_warnings = [_warning("folder_name", one.folder, one.message) for one in kohya.folder_warnings(recipe)]
+    folder_warnings = [_warning("folder_name", *told) for told in kohya.folder_warnings(recipe)]
     recipe = kohya.expand(recipe)
     listings = [
         (subset, list_folder(Path(subset.image_dir), recipe.caption_extension)) for subset in recipe.all_subsets

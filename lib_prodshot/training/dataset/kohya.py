@@ -28,14 +28,6 @@ class KohyaName:
     words: str
 
 
-@dataclass(frozen=True)
-class FolderWarning:
-    """A warning about the name or place of `folder`."""
-
-    folder: Path
-    message: str
-
-
 def parse_folder_name(folder: Path) -> KohyaName | None:
     """Parse a folder's name, None for one that is not of the form or whose number is out of range."""
     found = _NAME.fullmatch(os.path.basename(os.path.abspath(folder)))  # noqa: PTH100, PTH119 - '..' has a name, too
@@ -67,26 +59,20 @@ def expand(recipe: Recipe) -> Recipe:
     return replace(recipe, image_dir=first.image_dir, num_repeats=first.num_repeats, subsets=tuple(others))
 
 
-def folder_warnings(recipe: Recipe) -> Iterator[FolderWarning]:
-    """Yield warnings for unused folders, and for repeats other than in the folders' names."""
+def folder_warnings(recipe: Recipe) -> Iterator[tuple[Path, str]]:
+    """Yield folder and warning for unused folders, and for repeats other than in the folders' names."""
     for subset in recipe.all_subsets:
         folder = Path(subset.image_dir)
         inside = _named_folders(folder)
         if inside and _has_photographs(folder):
             names = ", ".join(path.name for path in inside)
-            yield FolderWarning(
-                folder, f"{names} in it are not used, as photographs stand beside them: name each as a subset"
-            )
+            yield folder, f"{names} in it are not used, as photographs stand beside them: name each as a subset"
         elif inside:
             yield from _unused_folders(folder, inside)
             if subset.num_repeats != _REPEATS.default:
-                yield FolderWarning(
-                    folder, f"the repeats of the folders' names count in it, not the {subset.num_repeats} set"
-                )
+                yield folder, f"the repeats of the folders' names count in it, not the {subset.num_repeats} set"
         elif (name := parse_folder_name(folder)) and subset.num_repeats not in (_REPEATS.default, name.repeats):
-            yield FolderWarning(
-                folder, f"its name says {name.repeats} repeats, and the recipe's {subset.num_repeats} count"
-            )
+            yield folder, f"its name says {name.repeats} repeats, and the recipe's {subset.num_repeats} count"
 
 
 def suggested_folder(folder: Path) -> str:
@@ -121,13 +107,11 @@ def _expand(subset: Subset) -> Iterator[Subset]:
         yield replace(subset, image_dir=str(path), num_repeats=name.repeats, class_tokens=words)
 
 
-def _unused_folders(folder: Path, used: list[Path]) -> Iterator[FolderWarning]:
+def _unused_folders(folder: Path, used: list[Path]) -> Iterator[tuple[Path, str]]:
     for path in _folders(folder):
         count = len(pictures_below(path)) if path not in used else 0
         if count:
-            yield FolderWarning(
-                path, f"its {count} pictures are not used: its name has no repeats, as {used[0].name} has"
-            )
+            yield path, f"its {count} pictures are not used: its name has no repeats, as {used[0].name} has"
 
 
 def _named_folders(folder: Path) -> list[Path]:

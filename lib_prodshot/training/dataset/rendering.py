@@ -100,7 +100,7 @@ def differences(image: Image.Image, colours: ColourDescription) -> Iterator[Diff
     except ValueError as error:
         yield Difference("error", "unreadable", f"sd-scripts cannot convert it: {error}")
         return
-    if _is_16_bit(small):
+    if small.mode.startswith("I"):  # 16 bits
         yield _clipping_difference(small, loaded)
         return
     yield from _opacity_differences(small, loaded)
@@ -227,10 +227,6 @@ def _subsampled(image: Image.Image) -> Image.Image:
     stride = -(-max(image.size) // SAMPLE_SIDE)
     size = (max(1, image.width // stride), max(1, image.height // stride))
     return image.resize(size, Image.Resampling.NEAREST) if stride > 1 else image
-
-
-def _is_16_bit(image: Image.Image) -> bool:
-    return image.mode.startswith("I")
 
 
 def _opaque(image: Image.Image) -> Image.Image:
