@@ -257,7 +257,8 @@ def read_jpeg2000(data: bytes) -> Jpeg2000:
             inside = [(name, data[low:high]) for name, low, high in boxes(data, first, last)]
             palette = any(name == b"pclr" for name, _ in inside)
             colours = [body for name, body in inside if name == b"colr" and len(body) >= 3]
-            space = next((_space(body) for body in colours if body[0] == 1), "")
+            numbers = (int.from_bytes(body[3:7], "big") for body in colours if body[0] == 1)
+            space = next((_ENUMERATED.get(number, "other") for number in numbers), "")
             told["icc"] = next((body[3:] for body in colours if body[0] in (2, 3)), None)
         elif kind == b"uuid":
             mark, body = data[first : first + 16], data[first + 16 : last]
@@ -290,10 +291,6 @@ def _remarks(data: bytes, start: int) -> tuple[tuple[str, ...], tuple[str, ...]]
             others.append("a binary comment")
         place += 2 + max(length, 2)
     return tuple(texts), tuple(dict.fromkeys(others))
-
-
-def _space(colr: bytes) -> str:
-    return _ENUMERATED.get(int.from_bytes(colr[3:7], "big"), "other")
 
 
 def _size_of(data: bytes, start: int) -> Jpeg2000:

@@ -216,7 +216,7 @@ def _plane(
         entries |= {TILE_WIDTH: grey.entry(LONG, run), TILE_HEIGHT: grey.entry(LONG, tile_height)}
     else:
         entries[STRIP_ROWS] = grey.entry(LONG, min(tags.number(STRIP_ROWS, high), high))
-    rows = _bytes_as_grey(data, replace(grey, entries=entries))
+    rows: npt.NDArray[np.uint8] = np.asarray(_opened(data, replace(grey, entries=entries)))
     if bits < 8:
         return _unpacked(rows.reshape(high, across, run), bits, shape)
     samples = rows.reshape(-1).view(kind).reshape(high, wide, channels).astype(kind.newbyteorder("="), copy=False)
@@ -261,11 +261,6 @@ def decoded_by_pillow(data: bytes, tags: Tags, shape: Layout) -> Image.Image:
     if JPEG_TABLES in tags.entries:
         entries[JPEG_TABLES] = tags.entries[JPEG_TABLES]
     return _opened(data, replace(told, entries=entries))
-
-
-def _bytes_as_grey(data: bytes, tags: Tags) -> npt.NDArray[np.uint8]:
-    """Unpack a TIFF's strips or tiles as if they held grey bytes."""
-    return np.asarray(_opened(data, tags))
 
 
 def _opened(data: bytes, tags: Tags) -> Image.Image:

@@ -61,10 +61,8 @@ class Tags:
     def entry(self, kind: int, *values: int) -> Entry:
         """A tag of ours in this file's byte order; `kind` is BYTE, SHORT, LONG, or RATIONAL with pairs."""
         letter = "I" if kind == RATIONAL else _INTEGERS[kind]
-        return Entry(kind, len(values) // (2 if kind == RATIONAL else 1), self._pack(letter, *values))
-
-    def _pack(self, letters: str, *values: int) -> bytes:
-        return struct.pack(f"{self.order}{len(values)}{letters}", *values)
+        data = struct.pack(f"{self.order}{len(values)}{letter}", *values)
+        return Entry(kind, len(values) // (2 if kind == RATIONAL else 1), data)
 
 
 def is_tiff(head: bytes) -> bool:

@@ -22,7 +22,7 @@ class AppendOnlyFile:
 
         What is not UTF-8 (file names may hold it) is written with backslashes.
         """
-        offset = self._size()
+        offset = os.fstat(self._file.fileno()).st_size
         try:
             self._write(text.encode("utf-8", "backslashreplace"))
             if sync:
@@ -45,6 +45,3 @@ class AppendOnlyFile:
         rest = memoryview(data)
         while rest:
             rest = rest[self._file.write(rest) or 0 :]
-
-    def _size(self) -> int:
-        return os.fstat(self._file.fileno()).st_size

@@ -53,7 +53,7 @@ class ThumbnailStore:
     def add(self, line: Line, pictures: EncodedThumbnails) -> None:
         """Store the thumbnails of a line."""
         name, state = str(line.get("file")), _state_of(line, self._side)
-        kept = {"file": name, "of": state, "pictures": [_plain(one) for one in pictures]}
+        kept = {"file": name, "of": state, "pictures": [one and astuple(one) for one in pictures]}
         with self._lock:
             if self._file is None:
                 return
@@ -135,10 +135,6 @@ def _ends_well(path: Path) -> bool:
 def _state_of(line: Line, side: int) -> str:
     """Return a key that changes whenever the thumbnails do."""
     return f"{line.get('sha256')} {line.get('settings')} {line.get('status')} {side}"
-
-
-def _plain(picture: Encoded | None) -> list[Any] | None:
-    return None if picture is None else list(astuple(picture))
 
 
 def _encoded(plain: list[Any] | None) -> Encoded | None:

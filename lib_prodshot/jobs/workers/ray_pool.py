@@ -175,7 +175,8 @@ class RayWorker:
                 stamp, data = stamp_of(task.source), file.read()
             answer = self._call_with_retry(task, data)
         except (OSError, _ActorDied) as error:
-            return self._failed(task, str(error))
+            failed = failed_outcome(self._request, self._finder, str(error), task.source)
+            return FileResult(failed, "", retry=True)
         if isinstance(answer, ActorError):
             answer.reraise()
         assert isinstance(answer, ActorResult)
@@ -250,9 +251,6 @@ class RayWorker:
                 setattr(outcome, kind, str(task.folder / Path(getattr(outcome, kind)).name))
         for made in outcome.packshots:
             made.file = str(task.folder / Path(made.file).name)
-
-    def _failed(self, task: FileTask, reason: str) -> FileResult:
-        return FileResult(failed_outcome(self._request, self._finder, reason, task.source), "", retry=True)
 
 
 class _ActorDied(Exception):

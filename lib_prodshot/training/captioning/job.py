@@ -132,7 +132,9 @@ class CaptionJob:
         if rewritten and not self.dry_run:
             remaining_lines = "" if fresh or before is None else before.remaining_lines
             try:
-                _write(file, f"{after}\n{remaining_lines}")
+                with Staging(file.parent) as staging:
+                    text = f"{after}\n{remaining_lines}"
+                    staging.path(file.name).write_text(text, encoding="utf-8", newline="\n")
             except OutputError as error:  # one photograph's trouble ends no job
                 return CaptionResult(path, file, old, "", str(error), unusable=before is not None)
         return CaptionResult(path, file, old, after, rewritten=rewritten)
@@ -144,8 +146,3 @@ def count_results(results: Sequence[CaptionResult]) -> dict[str, int]:
     unread = sum(one.unusable for one in problems)
     kept = len(results) - written - len(problems)
     return {"written": written, "kept": kept, "missing": len(problems) - unread, "unread": unread}
-
-
-def _write(file: Path, text: str) -> None:
-    with Staging(file.parent) as staging:
-        staging.path(file.name).write_text(text, encoding="utf-8", newline="\n")

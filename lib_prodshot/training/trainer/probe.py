@@ -33,18 +33,15 @@ def probe(checkout: str) -> dict[str, Any]:
     import torch
     import train_network
 
-    gpus = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    numbers = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    gpus = [torch.cuda.get_device_properties(number) for number in numbers]
     return {
         "python": "{}.{}.{}".format(*sys.version_info[:3]),
         "torch": torch.__version__,
-        "gpus": [_gpu(torch.cuda.get_device_properties(index)) for index in gpus],
+        "gpus": [{"name": gpu.name, "bytes": gpu.total_memory} for gpu in gpus],
         "packages": {name: _version(name) for name in PACKAGES if importlib.util.find_spec(name)},
         "options": {action.dest: _option(action) for action in train_network.setup_parser()._actions},
     }
-
-
-def _gpu(properties: Any) -> dict[str, Any]:
-    return {"name": properties.name, "bytes": properties.total_memory}
 
 
 def _version(name: str) -> str:

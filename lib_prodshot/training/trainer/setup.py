@@ -76,7 +76,8 @@ class SetupPlan:
     def to_text(self) -> str:
         """The plan for people, sizes first."""
         source = "the given checkout" if self.provided else f"{REPOSITORY} {TAG}"
-        free = megabytes(shutil.disk_usage(_existing(self.folder)).free)
+        existing = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+        free = megabytes(shutil.disk_usage(existing).free)
         place = self.folder / ".venvs" / ENVIRONMENT
         return "\n".join(
             (
@@ -195,7 +196,3 @@ def _git(*arguments: str) -> None:
         lines = answer.stderr.strip().splitlines() or ["no reason given"]
         advice = "or get it another way and name its folder with --sd-scripts"
         raise TrainerError(f"git could not bring sd-scripts ({lines[-1]}): look at the network, {advice}")
-
-
-def _existing(folder: Path) -> Path:
-    return next(path for path in (folder, *folder.parents) if path.exists())

@@ -66,7 +66,7 @@ class _Converter:
         if operator == "Relu6":
             return self.graph.relu6(self.value(inputs[0]))
         if operator == "FusedBatchNorm":
-            names = [self._constant(name) for name in inputs[1:]]
+            names = [self.graph.weight(name, self._weights[name]) for name in inputs[1:]]
             epsilon = float(node["attr"].get("epsilon", {}).get("f", 1e-3))
             return self.graph.add("BatchNormalization", [self.value(inputs[0]), *names], epsilon=epsilon)
         if operator == "Reshape":
@@ -89,9 +89,6 @@ class _Converter:
         if name not in self._weights:
             return self.value(name)
         return self.graph.weight(f"{name}/channels", self._weights[name].reshape(1, -1, 1, 1))
-
-    def _constant(self, name: str) -> str:
-        return self.graph.weight(name, self._weights[name])
 
     def _shape(self, name: str) -> list[int]:
         """The target of a Reshape; the part computed from the picture's own shape is the batch: 0 keeps it."""
