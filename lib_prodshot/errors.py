@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
 
 
 class ProdshotError(Exception):
@@ -23,6 +25,14 @@ class FieldProblem:
         return f"{self.field}: {self.message}{allowed}"
 
 
+def unknown_name(name: str, known: Sequence[str], what: str = "unknown setting", field: str = "") -> FieldProblem:
+    """The problem of a name that nobody knows: the nearest known one is told, and all that there are. `field` is the
+    name with its place, where it has one."""
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    message = f"{what}; the nearest is {near[0]!r}" if near else what
+    return FieldProblem(field or name, message, ", ".join(known))
+
+
 class RequestError(ProdshotError):
     """A request that cannot be accepted. `problems` names each field (API: 422, CLI: exit code 2)."""
 
@@ -31,15 +41,28 @@ class RequestError(ProdshotError):
         super().__init__("; ".join(str(problem) for problem in self.problems))
 
 
-class UnknownProduct(RequestError):
-    """A product that the chosen finder has no word for: never the same as an absent one."""
+class UnknownProducts(RequestError):
+    """Products that the chosen finder has no word for: never the same as absent ones. `unknown` holds all of them, by
+    their names as written, each with the nearest names that the finder knows."""
 
-    def __init__(self, word: str, finder: str, nearest: Sequence[str], advice: str) -> None:
-        self.word = word
-        self.nearest = tuple(nearest)
-        near = f"; nearest known names: {', '.join(nearest)}" if nearest else ""
-        message = f"the {finder} finder does not know {word!r}{near}; {advice}"
-        super().__init__([FieldProblem("products", message)])
+    def __init__(self, unknown: Mapping[str, Sequence[str]], finder: str, advice: str) -> None:
+        self.unknown = {name: tuple(nearest) for name, nearest in unknown.items()}
+        self.finder = finder
+        self.advice = advice
+        super().__init__([FieldProblem("products", f"{self.without_advice()}; {advice}")])
+
+    def without_advice(self) -> str:
+        """Which words the finder does not know, and what comes near them."""
+        words = (f"{name!r}{_nearest(near)}" for name, near in self.unknown.items())
+        return f"the {self.finder} finder does not know {', '.join(words)}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pools hand errors from process to process."""
+        return type(self), (self.unknown, self.finder, self.advice)
+
+
+def _nearest(names: Sequence[str]) -> str:
+    return f" (nearest known names: {', '.join(names)})" if names else ""
 
 
 class PictureError(ProdshotError):

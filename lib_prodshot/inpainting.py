@@ -83,10 +83,12 @@ class InpaintPass:
 
 @dataclass(frozen=True)
 class PassResult:
-    """The inpainted crop (H×W×3 uint8 RGB, the pass's size) and whether ControlNet was applied: None if unknown."""
+    """The inpainted crop (H×W×3 uint8 RGB, the pass's size) and whether ControlNet was applied: None if unknown;
+    `control_reason` is what it said when it was not."""
 
     picture: npt.NDArray[np.uint8]
     control_ran: bool | None = None
+    control_reason: str = ""
     notes: tuple[str, ...] = ()
 
 

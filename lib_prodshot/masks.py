@@ -41,6 +41,13 @@ class Piece:
     region: Region
     mask: Mask
 
+    def box(self, reach: int, width: int, height: int) -> tuple[int, int, int, int]:
+        """x0, y0, x1, y1 around the mask (not empty) and `reach` pixels more, inside a picture of that size."""
+        x, y, wide, high = bounding_box(self.mask)
+        left, top = x + self.region[1].start, y + self.region[0].start
+        right, bottom = left + wide, top + high
+        return max(0, left - reach), max(0, top - reach), min(width, right + reach), min(height, bottom + reach)
+
     def whole(self, height: int, width: int) -> Mask:
         """The mask in a picture of that size."""
         whole = np.zeros((height, width), np.uint8)

@@ -31,13 +31,13 @@ NOTES = "Prodshot notes"
 OUTCOMES = "Prodshot outcomes"
 """Parameter of the API's response: one outcome for each picture, as `report.jsonl` has them."""
 
+VERSION = "Prodshot version"
+"""The infotext key of the version that made the picture."""
+
 CONTROL_APPLIED = "Prodshot ControlNet applied"
 """Parameter of the API's response, for a remote client: whether ControlNet was applied; true or false."""
 
-CONTROL_REASON = "Prodshot ControlNet reason"
-"""Parameter of the API's response, for a remote client: what ControlNet said when it was not applied."""
-
-INFOTEXT_KEYS = (VERDICT, RAN, AUDIT, NOTES, OUTCOMES, CONTROL_APPLIED, CONTROL_REASON)
+INFOTEXT_KEYS = (VERDICT, RAN, AUDIT, NOTES, OUTCOMES, VERSION, CONTROL_APPLIED)
 """Every key that is no setting's. The registry of steps refuses a setting whose infotext key is one of them."""
 
 CSV_COLUMNS = (
@@ -87,12 +87,19 @@ class Verdict:
 @dataclass(frozen=True)
 class Audit:
     """What the last composite proved: pixels that changed where the feathered mask is 0 (must be 0), the largest
-    difference among them (levels of the picture's own depth), and the colour shift inside the mask (ΔE2000)."""
+    difference among them (levels of the picture's own depth), the colour shift inside the mask (ΔE2000), and the share
+    of the pixels there that changed (0..1)."""
 
     changed_outside: int
     max_difference_outside: int
     delta_e_mean: float
     delta_e_p95: float
+    changed_inside_share: float = 0.0
+
+    def describe(self) -> str:
+        """The figures in a few words, for the line under a gallery and the infotext."""
+        shift = f"ΔE {self.delta_e_mean:.1f} mean, {self.delta_e_p95:.1f} 95th percentile"
+        return f"outside {self.changed_outside} pixels changed; inside {self.changed_inside_share:.0%}, {shift}"
 
     def to_json(self) -> dict[str, Any]:
         """The audit as it stands in reports and API replies."""
@@ -101,6 +108,7 @@ class Audit:
             "max_difference_outside": self.max_difference_outside,
             "delta_e_mean": round(self.delta_e_mean, 3),
             "delta_e_p95": round(self.delta_e_p95, 3),
+            "changed_inside_share": round(self.changed_inside_share, 4),
         }
 
 

@@ -42,7 +42,7 @@ def run(
     the reason, and no result: the caller keeps the picture it has. `with_candidates` keeps the findings in the outcome,
     and those below their threshold with them.
 
-    Raises `RequestError` (`UnknownProduct` among them): a request that fits no picture is not the picture's fault; and
+    Raises `RequestError` (`UnknownProducts` among them): a request that fits no picture is not the picture's fault; and
     whatever nobody foresaw, for only the caller knows where its traceback belongs (`unforeseen` has the words).
 
     >>> import numpy as np

@@ -63,7 +63,18 @@ def audit(before: LoadedPicture, after: RestoredPicture, picture: Rgb, alpha: Al
     """
     changed, largest = _changes_outside(before.native, after.native, alpha)
     mean, p95 = delta_e(before.rgb, picture, alpha)
-    return Audit(changed, largest, mean, p95)
+    return Audit(changed, largest, mean, p95, changed_inside_share(before.rgb, picture, alpha))
+
+
+def changed_inside_share(before: Rgb, after: Rgb, alpha: Alpha) -> float:
+    """The share of the pixels with alpha above 0 that differ between two H×W×3 pictures; 0 where there are none."""
+    inside = changed = 0
+    for top in range(0, len(alpha), _ROWS):
+        rows = slice(top, top + _ROWS)
+        covered = alpha[rows] > 0
+        inside += int(np.count_nonzero(covered))
+        changed += int(np.count_nonzero((before[rows] != after[rows]).any(axis=2) & covered))
+    return changed / inside if inside else 0.0
 
 
 def _changes_outside(before: Native, after: Native, alpha: Alpha) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.errors import FieldProblem, RequestError, unknown_name
 from lib_prodshot.products import ProductClass, parse_products, parse_thresholds
 from lib_prodshot.schema import Setting, check_value
 from lib_prodshot.steps import registry
@@ -110,13 +110,15 @@ class Request:
         """A copy with some settings changed, checked like any other request."""
         return Request(**_merged(self.to_dict(), changes))
 
-    def only(self, product: ProductClass) -> Request:
-        """The same request for one of its products alone, with that product's own threshold and prompt."""
-        key = product.phrases[0]
-        thresholds = parse_thresholds(self.find.class_thresholds)
-        own_threshold = f"{product.name}: {thresholds[key]!r}" if key in thresholds else ""
-        own_prompt = f"{product.name}: {self.prompts[key]}" if key in self.prompts else ""
-        return self.replace(products=product.as_text(), class_thresholds=own_threshold, class_prompts=own_prompt)
+    def only(self, *products: ProductClass) -> Request:
+        """The same request for some of its products alone, with those products' own thresholds and prompts."""
+        names = {product.phrases[0]: product.name for product in products}
+        thresholds, prompts = parse_thresholds(self.find.class_thresholds), self.prompts
+        return self.replace(
+            products=", ".join(product.as_text() for product in products),
+            class_thresholds=", ".join(f"{names[key]}: {value!r}" for key, value in thresholds.items() if key in names),
+            class_prompts="\n".join(f"{names[key]}: {text}" for key, text in prompts.items() if key in names),
+        )
 
     @property
     def running_engine(self) -> str:
@@ -164,7 +166,7 @@ def _flat(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldProblem]
         own = {alias: known.name for known in groups[name] for alias in (known.field, known.name)}
         for inner, given in value.items():
             if inner not in own:
-                problems.append(FieldProblem(f"{name}.{inner}", "unknown setting", ", ".join(own)))
+                problems.append(unknown_name(str(inner), list(own), field=f"{name}.{inner}"))
             elif own[inner] in values or own[inner] in flat:
                 problems.append(FieldProblem(f"{name}.{inner}", f"given twice, also as {own[inner]}"))
             else:
@@ -206,7 +208,7 @@ def check(values: Mapping[str, Any]) -> dict[str, Any]:
     accepted: dict[str, Any] = {}
     for name, value in flat.items():
         if name not in table:
-            problems.append(FieldProblem(str(name), "unknown setting", ", ".join(table)))
+            problems.append(unknown_name(str(name), list(table)))
             continue
         try:
             accepted[name] = check_value(table[name], value)

@@ -42,7 +42,7 @@ ROOMS = {
     "finding.models": "corrections errors finding products",
     "hosts": "errors finding hosts.compatibility hosts.nested_pass inpainting pictures products",
     "hosts.compatibility": "hosts inpainting request",
-    "hosts.generation": "enhancing errors finding hosts hosts.compatibility hosts.nested_pass infotext outcome "
+    "hosts.generation": "'' enhancing errors finding hosts hosts.compatibility hosts.nested_pass infotext outcome "
     "overlay pipeline request",
     "hosts.nested_pass": "errors hosts hosts.compatibility inpainting",
     "hosts.remote": "control errors hosts.generation inpainting outcome",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import re
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from lib_prodshot.enhancing.interface import Enhanced, Task
-from lib_prodshot.errors import EnhanceError, FinderError, UnknownProduct
+from lib_prodshot.errors import EnhanceError, FinderError, UnknownProducts
 from lib_prodshot.finding.finder import Finder
+from lib_prodshot.hosts.finder_cache import restricted_to
 from lib_prodshot.pictures import LoadedPicture, read
 from lib_prodshot.pipeline import run
 from lib_prodshot.request import Request
@@ -59,7 +62,9 @@ def test_found_changes_the_product_and_nothing_else(loaded: LoadedPicture) -> No
     assert np.array_equal(outcome.picture[outcome.alpha == 255], 255 - loaded.rgb[outcome.alpha == 255])
     assert outcome.audit.changed_outside == 0
     assert outcome.audit.delta_e_mean > 1
-    assert outcome.notes == ("turned",)
+    warning = f"ΔE2000 {outcome.audit.delta_e_mean:.1f} on average"
+    assert outcome.audit.delta_e_mean > 20 and outcome.audit.changed_inside_share > 0.9
+    assert outcome.notes[0] == "turned" and warning in outcome.notes[1] and len(outcome.notes) == 2
     assert {"find", "mask", "enhance", "preserve"} <= set(outcome.seconds)
 
 
@@ -100,9 +105,45 @@ def test_a_failing_finder_is_failed_and_never_absent(loaded: LoadedPicture) -> N
 
 def test_an_unknown_product_is_the_request_s_fault(loaded: LoadedPicture) -> None:
     detector = FixedDetector()
-    detector.detect = _raise(UnknownProduct("qx", "fixed", ["car"], "install LangSAM"))  # type: ignore[method-assign]
-    with pytest.raises(UnknownProduct, match=r"'qx'.*car.*LangSAM"):
+    detector.detect = _raise(UnknownProducts({"qx": ["car"]}, "fixed", "install LangSAM"))  # type: ignore[method-assign]
+    with pytest.raises(UnknownProducts, match=r"'qx'.*car.*LangSAM"):
         run(loaded, REQUEST, Finder("fixed", detector, BoxSegmenter()), Negative())
+
+
+class Picky(FixedDetector):
+    """Knows no 'qx' and no 'zx'."""
+
+    def detect(self, picture: Any, classes: Any, text_threshold: float) -> Any:
+        unknown = {item.name: ["car"] for item in classes if item.name in ("qx", "zx")}
+        if unknown:
+            raise UnknownProducts(unknown, "picky", "name others")
+        return super().detect(picture, classes, text_threshold)
+
+
+def test_unknown_products_are_left_out_if_the_user_says_so(loaded: LoadedPicture) -> None:
+    finder = Finder("picky", Picky(), BoxSegmenter())
+    request = Request(
+        products="qx, car: auto, zx",
+        unknown="leave out",
+        class_thresholds="qx: 0.5, car: 0.2",
+        class_prompts="zx: x\ncar: red",
+    )
+    outcome = run(loaded, request, finder, Negative())
+    assert [found.label for found in outcome.detections] == ["car"]
+    assert outcome.products == ("qx", "car", "zx")
+    (note,) = [note for note in outcome.notes if note.startswith("left out")]
+    assert "'qx' (nearest known names: car), 'zx'" in note
+    for refused in (request.replace(unknown="refuse"), Request(products="qx, zx", unknown="leave out")):
+        with pytest.raises(UnknownProducts, match="'qx'.*'zx'"):
+            run(loaded, refused, finder, Negative())
+
+
+def test_what_lies_outside_the_drawn_mask_is_not_absent(loaded: LoadedPicture) -> None:
+    corner = np.zeros(loaded.rgb.shape[:2], np.uint8)
+    corner[:2, :2] = 255
+    outcome = run(loaded, REQUEST, restricted_to(corner, fixed_finder()), Negative())
+    assert outcome.status == "skipped"
+    assert re.match(r"found outside the drawn mask only: \w+ 0\.80; ", outcome.verdict.reason)
 
 
 def test_an_instance_number_that_no_product_has_skips(loaded: LoadedPicture) -> None:

@@ -35,9 +35,14 @@ class Crop:
     height: int
 
     @property
+    def area(self) -> int:
+        """How many pixels of the picture it holds."""
+        return (self.x1 - self.x0) * (self.y1 - self.y0)
+
+    @property
     def scale(self) -> float:
         """Pixels of the pass for one pixel of the picture (geometric mean of both directions)."""
-        return math.sqrt(self.width * self.height / ((self.x1 - self.x0) * (self.y1 - self.y0)))
+        return math.sqrt(self.width * self.height / self.area)
 
     def cut(self, picture: Array) -> Array:
         """The rectangle of an H×W×3 picture at the pass's size."""
@@ -60,13 +65,23 @@ class Crop:
 
 
 def crop_around(mask: Array, padding: int | None, pixels: int) -> Crop:
-    """The crop around a mask (H×W, not empty) with `padding` pixels on each side; None takes the whole picture.
+    """The crop around a mask (H×W, not empty) with `padding` pixels on each side; None takes the whole picture."""
+    height, width = mask.shape[:2]
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    return crop_of_box(box, (width, height), padding, pixels)
+
+
+def crop_of_box(
+    inner: tuple[int, int, int, int], picture: tuple[int, int], padding: int | None, pixels: int
+) -> Crop:
+    """The crop around a box (x0, y0, x1, y1) of a picture (width, height), as `crop_around` has it.
 
     The pass gets about `pixels` pixels in the crop's own ratio; the crop is widened, where the picture has room, to
     the exact ratio of the size that was chosen.
     """
-    height, width = mask.shape[:2]
-    box = (0, 0, width, height) if padding is None else _padded_box(mask, padding)
+    width, height = picture
+    box = (0, 0, width, height) if padding is None else _padded(inner, picture, padding)
     for grid in (GRID, FINE_GRID):
         size = _size(box, pixels, grid)
         wide = _widen(box, size, width, height)
@@ -75,14 +90,12 @@ def crop_around(mask: Array, padding: int | None, pixels: int) -> Crop:
     return Crop(*wide, *size)
 
 
-def _padded_box(mask: Array, padding: int) -> tuple[int, int, int, int]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    height, width = mask.shape[:2]
+def _padded(box: tuple[int, int, int, int], picture: tuple[int, int], padding: int) -> tuple[int, int, int, int]:
     return (
-        max(0, int(columns[0]) - padding),
-        max(0, int(rows[0]) - padding),
-        min(width, int(columns[-1]) + 1 + padding),
-        min(height, int(rows[-1]) + 1 + padding),
+        max(0, box[0] - padding),
+        max(0, box[1] - padding),
+        min(picture[0], box[2] + padding),
+        min(picture[1], box[3] + padding),
     )
 
 

@@ -7,7 +7,7 @@ own overlay, colour correction or upscaler has nothing to spoil, and every host 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,8 @@ from PIL import Image
 
 from lib_prodshot import control, masks
 from lib_prodshot.control import ControlChoice
-from lib_prodshot.enhancing.crop import FINE_GRID, Crop, crop_around
+from lib_prodshot.enhancing import grouping
+from lib_prodshot.enhancing.crop import FINE_GRID, Crop, crop_around, crop_of_box
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.enhancing.prompts import fill_template, leave_out_missing
 from lib_prodshot.errors import EnhanceError
@@ -43,11 +44,13 @@ class Group:
 
 @dataclass
 class InpaintEnhancer:
-    """Runs the passes of one picture. `ran` says afterwards, one line for each pass, what really ran."""
+    """Runs the passes of one picture. `ran` says afterwards, one line for each pass, what really ran; `say` is told
+    which pass of several begins."""
 
     backend: InpaintingBackend
     name: str = "inpaint"
     ran: list[str] = field(default_factory=list)
+    say: Callable[[str], None] = lambda text: None
 
     def enhance(self, task: Task) -> Enhanced:
         """New colours for everything in the mask. Raises `EnhanceError` (`PassInterrupted` among them)."""
@@ -57,11 +60,13 @@ class InpaintEnhancer:
         choice = self._choose_control(request)
         layers = _Layers(task.picture)
         notes: list[str] = list(choice.notes)
-        groups = list(plan_groups(task))
+        groups = list(plan_groups(task, self._pixels(request)))
         for number, group in enumerate(groups):
             task.progress(number / len(groups))
+            if len(groups) > 1:
+                self.say(f"inpaint pass {number + 1} of {len(groups)}")
             notes += self._run_pass(layers, group, request, choice, number)
-        return Enhanced(layers.content, tuple(dict.fromkeys(notes)))
+        return Enhanced(layers.content, tuple(dict.fromkeys(notes)), {"passes": len(groups)})
 
     def _choose_control(self, request: Request) -> ControlChoice:
         family = self.backend.family(request.checkpoint)
@@ -79,18 +84,19 @@ class InpaintEnhancer:
         result = self.backend.inpaint(replace(plan, control=choice.unit))
         if choice.unit is not None and result.control_ran is False:
             # the host kept quiet: now the request decides, and with 'preferred' the pass stands as it is
-            failed = "the WebUI's ControlNet did not take part; its reason is on the WebUI's console"
+            failed = f"the WebUI's ControlNet did not take part{_reason(result)}"
             notes += control.without_control(request, failed).notes
         layers.add(crop.paste(layers.original, result.picture), group.alpha)
         self.ran.append(describe(plan, choice, result))
         return (*notes, *result.notes)
 
     def _crop(self, group: Group, request: Request) -> Crop:
+        return crop_around(group.alpha, _padding(request), self._pixels(request))
+
+    def _pixels(self, request: Request) -> int:
+        """How many pixels each pass has."""
         defaults = self.backend.defaults
-        pixels = request.resolution**2 if request.resolution else defaults.width * defaults.height
-        if request.inpaint_area == "whole picture":
-            return crop_around(group.alpha, None, pixels)
-        return crop_around(group.alpha, request.padding, pixels)
+        return request.resolution**2 if request.resolution else defaults.width * defaults.height
 
     def _plan(
         self, picture: Array, group: Group, crop: Crop, request: Request, number: int
@@ -138,8 +144,14 @@ class _Layers:
         np.maximum(self._cover, alpha, out=self._cover)
 
 
-def plan_groups(task: Task) -> Iterator[Group]:
-    """Which instances go into which pass: one pass for each prompt, or with `passes` 'each' one for each instance.
+def _padding(request: Request) -> int | None:
+    """How much of its surroundings a pass sees; None is the whole picture."""
+    return None if request.inpaint_area == "whole picture" else request.padding
+
+
+def plan_groups(task: Task, pixels: int) -> Iterator[Group]:
+    """Which instances go into which pass of so many `pixels`: those that share a prompt and, with `passes` 'auto', are
+    near each other (`grouping`); with 'together' all that share a prompt, with 'each' none.
 
     An inverted mask (everything but the products) is one pass, whatever was found.
     """
@@ -149,16 +161,40 @@ def plan_groups(task: Task) -> Iterator[Group]:
         yield Group(task.mask, task.alpha, tuple(names), _template(request, names[0]))
         return
     parts = [piece.whole(*task.mask.shape) for piece in task.pieces]
-    members: dict[object, list[int]] = {}
-    for number, name in enumerate(names):
-        key = number if request.passes == "each" else _template(request, name)
-        members.setdefault(key, []).append(number)
-    for numbers in members.values():
+    members = _members(task, names, pixels)
+    for numbers in members:
         mask = task.mask if len(members) == 1 else masks.union([parts[number] for number in numbers])
         if not mask.any():
             continue
         alpha = task.alpha if len(members) == 1 else np.minimum(task.alpha, masks.feather(mask, request.feather))
         yield Group(mask, alpha, tuple(names[number] for number in numbers), _template(request, names[numbers[0]]))
+
+
+def _members(task: Task, names: Sequence[str], pixels: int) -> list[list[int]]:
+    """The instances of each pass, by number, in the order of each one's first."""
+    request = task.request
+    if request.passes == "each":
+        return [[number] for number in range(len(names))]
+    by_prompt: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        by_prompt.setdefault(_template(request, name), []).append(number)
+    if request.passes == "together":
+        return list(by_prompt.values())
+    return sorted(near for numbers in by_prompt.values() for near in _near(task, numbers, pixels))
+
+
+def _near(task: Task, numbers: Sequence[int], pixels: int) -> list[list[int]]:
+    """Instances that share a prompt, as the groups that share a pass."""
+    height, width = task.mask.shape
+    reach = masks.feather_reach(task.request.feather)
+    # of an instance of which the mask settings left nothing there is nothing to repaint
+    kept = [number for number in numbers if task.pieces[number].mask.any()]
+    boxes = [task.pieces[number].box(reach, width, height) for number in kept]
+
+    def area(box: grouping.Box) -> int:
+        return crop_of_box(box, (width, height), _padding(task.request), pixels).area
+
+    return [[kept[place] for place in group] for group in grouping.near_together(boxes, area)]
 
 
 def _template(request: Request, label: str) -> str:
@@ -192,6 +228,11 @@ def describe(plan: InpaintPass, choice: ControlChoice, result: PassResult) -> st
     if plan.checkpoint:
         told.append(f"checkpoint {plan.checkpoint}")
     return ", ".join(told)
+
+
+def _reason(result: PassResult) -> str:
+    """What ControlNet said, as the end of a sentence."""
+    return f": {result.control_reason}" if result.control_reason else "; its reason is on the WebUI's console"
 
 
 def _describe_control(choice: ControlChoice, result: PassResult) -> str:

@@ -153,6 +153,13 @@ class Finder:
             refined[number] = replace(refined[number], soft_mask=np.maximum(refined[number].soft_mask, mask))
         return refined
 
+    def refuse_unknown(self, classes: Sequence[ProductClass]) -> None:
+        """Raise `UnknownProducts` for classes that the detector can tell to be unknown without a picture; a detector
+        that cannot has no method of this name."""
+        check = getattr(self.detector, "refuse_unknown", None)
+        if check is not None:
+            check(classes)
+
     def unload(self) -> None:
         """Free the memory of both models; the next call loads them again."""
         self.detector.unload()

@@ -53,8 +53,8 @@ class Detector(Protocol):
     def detect(self, picture: Picture, classes: Sequence[ProductClass], text_threshold: float) -> Boxes:
         """Detect all classes at once in an H×W×3 uint8 RGB picture; each class carries its box threshold.
 
-        Raises `UnknownProduct` when a class has no phrase that the detector knows, `FinderError` when the model
-        fails (not finite, out of memory after its retry).
+        Raises `UnknownProducts`, naming every class that has no phrase which the detector knows, `FinderError` when the
+        model fails (not finite, out of memory after its retry).
         """
 
     def unload(self) -> None:
@@ -110,10 +110,12 @@ class Find:
 @dataclass(frozen=True)
 class Findings:
     """A finder's output for one picture. `seconds` has the stages 'detect' and 'segment'; `candidates` are further
-    detections, below their threshold or not chosen, best first, where the caller asked for them."""
+    detections, below their threshold or not chosen, best first, where the caller asked for them. `outside` are
+    detections that lie outside a region to which the finder was restricted: no finds, but not absent either."""
 
     finds: tuple[Find, ...]
     best_scores: tuple[float, ...]
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     candidates: tuple[Find, ...] = ()
+    outside: tuple[Box, ...] = ()

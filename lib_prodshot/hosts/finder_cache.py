@@ -105,14 +105,15 @@ def cached_per_picture(finder: Finder, cache: CachedFindings) -> Finder:
 def restricted_to(region: npt.NDArray[np.uint8], finder: Finder) -> Finder:
     """`finder` run on the whole picture, each soft mask cut to `region` (H×W uint8, 255 = inside).
 
-    Finds wholly outside, such as outside of a mask drawn by the user, are left out.
+    Finds wholly outside, such as outside of a mask drawn by the user, are left out and told as `outside`.
     """
 
     def find(call: Callable[[], Findings], _picture: Picture, _classes: Sequence[ProductClass]) -> Findings:
         findings = call()
         cut = [Find(find.box, np.where(region > 127, find.soft_mask, np.uint8(0))) for find in findings.finds]
         inside = tuple(find for find in cut if find.soft_mask.any())
+        outside = tuple(find.box for find in cut if not find.soft_mask.any())
         notes = (*findings.notes, "only inside the drawn mask") if findings.finds else findings.notes
-        return replace(findings, finds=inside, notes=notes)
+        return replace(findings, finds=inside, notes=notes, outside=outside)
 
     return finder.wrapped(find)

@@ -7,14 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.corrections import ChosenBox, MaskEdits, parse_boxes, parse_edits
-from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.errors import FieldProblem, RequestError, UnknownProducts
 from lib_prodshot.outcome import Verdict
 from lib_prodshot.products import ProductClass, match_names, parse_products, parse_thresholds, with_thresholds
 from lib_prodshot.schema import setting
 from lib_prodshot.steps.interface import State, Step, StepSettings
 
 if TYPE_CHECKING:
-    from lib_prodshot.finding.interface import Findings
+    from lib_prodshot.finding.finder import Finder
+    from lib_prodshot.finding.interface import Findings, Picture, Selection
 
 
 class FindSettings(StepSettings):
@@ -75,6 +76,15 @@ class FindSettings(StepSettings):
         named_only=True,
     )
 
+    unknown: str = setting(
+        "refuse",
+        label="Unknown products",
+        choices=("refuse", "leave out"),
+        help="What to do with products that the finder has no word for: refuse the request, or leave them out, say so "
+        "and look for the others.",
+        named_only=True,
+    )
+
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
         """A product list that cannot be read; thresholds that cannot, or are for none of the products; boxes."""
@@ -100,6 +110,14 @@ class FindSettings(StepSettings):
         """The boxes that the user took; None where nothing was chosen."""
         return parse_boxes(self.boxes)
 
+    def left_in(self, error: UnknownProducts) -> tuple[ProductClass, ...]:
+        """The products that are looked for although others are unknown. Raises the error again where the user wants
+        that refused, or where no product is left."""
+        known = tuple(product for product in self.classes if product.name not in error.unknown)
+        if self.unknown == "refuse" or not known:
+            raise error
+        return known
+
 
 def named_products(values: Mapping[str, Any]) -> tuple[ProductClass, ...] | None:
     """The products among the values of a request; None where none are given. Raises `RequestError`."""
@@ -120,22 +138,19 @@ class FindStep(Step[FindSettings]):
         """Figures: `detections` (how many), `best_score` of all classes, `chosen` boxes where the user chose some."""
         from lib_prodshot.finding.interface import Selection
 
-        options = self.options(state.request)
-        classes, chosen, picture = options.classes, options.chosen_boxes, state.loaded.seen()
+        chosen = self.options(state.request).chosen_boxes
         edits = parse_edits(state.request.mask.mask_edits)
-        if edits and not edits.fits(picture):
+        if edits and not edits.fits(state.loaded.seen()):
             state.outcome.notes += (OTHER_PICTURE,)
             edits = MaskEdits()
-        selection = Selection(chosen, edits.prompts, state.with_candidates)
-        findings = state.finder.find(
-            picture, classes, options.text_threshold, precision=options.precision, selection=selection
-        )
+        state, findings = self._find(state, Selection(chosen, edits.prompts, state.with_candidates))
         state.outcome.seconds.update(findings.seconds)
         state.outcome.notes += findings.notes
         if state.with_candidates:
             state.outcome.findings = findings
         if not findings.finds:
-            reason = absence(classes, findings) if chosen is None else not_chosen(chosen)
+            is_absent = chosen is None or findings.outside
+            reason = absence(state.request.classes, findings) if is_absent else not_chosen(chosen or ())
             state.outcome.verdict = Verdict("skipped", reason)
         figures: dict[str, float | int] = {
             "detections": len(findings.finds),
@@ -148,6 +163,20 @@ class FindStep(Step[FindSettings]):
                 state.outcome.notes += (f"{missing} of {len(chosen)} chosen boxes are not in this picture",)
         return replace(state, findings=findings, edits=edits, figures=figures)
 
+    def _find(self, state: State, selection: Selection) -> tuple[State, Findings]:
+        """The findings, and the state with a request for the products that the finder knows, where the user wants the
+        others left out. Raises `UnknownProducts` where he does not, or where no product is left."""
+        options = self.options(state.request)
+        picture = state.loaded.seen()
+        try:
+            return state, _ask(state.finder, picture, options.classes, options, selection)
+        except UnknownProducts as error:
+            known = options.left_in(error)
+            note = f"left out: {error.without_advice()}"
+        state.outcome.notes += (note,)
+        request = state.request.only(*known)
+        return replace(state, request=request), _ask(state.finder, picture, request.classes, options, selection)
+
 
 OTHER_PICTURE = "the mask edits were made on another picture and are not used on this one"
 
@@ -159,8 +188,22 @@ def not_chosen(chosen: Sequence[ChosenBox]) -> str:
     return f"nothing was found at the {len(chosen)} chosen boxes; clear 'boxes' to work on all that is found"
 
 
+def _ask(
+    finder: Finder,
+    picture: Picture,
+    classes: Sequence[ProductClass],
+    options: FindSettings,
+    selection: Selection,
+) -> Findings:
+    return finder.find(picture, classes, options.text_threshold, precision=options.precision, selection=selection)
+
+
 def absence(classes: Sequence[ProductClass], findings: Findings) -> str:
-    """Why the picture is skipped: which products were looked for, and how near the nearest one came."""
+    """Why the picture is skipped: which products were looked for, and how near the nearest one came; or that what was
+    found lies outside the region that the user drew."""
+    if findings.outside:
+        found = ", ".join(f"{classes[box.class_index].name} {box.score:.2f}" for box in findings.outside)
+        return f"found outside the drawn mask only: {found}; draw the mask over the product, or work without one"
     names = ", ".join(item.name for item in classes)
     scored = list(zip(findings.best_scores, classes, strict=True))
     score, nearest = max(scored, key=lambda pair: pair[0] - pair[1].threshold)

@@ -40,10 +40,11 @@ class InpaintSettings(StepSettings):
         example="handbag: [class] with a floral design",
     )
     passes: str = setting(
-        "together",
+        "auto",
         label="Instance passes",
-        choices=("together", "each"),
-        help="Inpaint all instances that share a prompt in one pass together, or each in a pass of its own.",
+        choices=("auto", "together", "each"),
+        help="Of the instances that share a prompt, inpaint those near each other in one pass (auto), all of them, or "
+        "each in a pass of its own. A pass has the same number of pixels whatever it shows.",
     )
     denoising_strength: float = setting(
         0.75,
@@ -232,5 +233,6 @@ class InpaintStep(EnhanceStep[InpaintSettings]):
     """One img2img inpaint pass for each prompt. The passes are `lib_prodshot.enhancing.inpaint`."""
 
     id = "inpaint"
+    version = 2
     settings = InpaintSettings
     engine = "inpaint"

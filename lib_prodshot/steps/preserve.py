@@ -29,6 +29,16 @@ class PreserveSettings(StepSettings):
         help="Also keep each picture with its boxes, scores and mask drawn on it, in the gallery and on disk.",
         webui_only=True,
     )
+    warn_delta_e: float = setting(
+        20.0,
+        label="Warn of a colour shift",
+        section="output",
+        span=(0.0, 100.0, 0.5),
+        unit="ΔE2000",
+        help="Say so when the product's colours moved further than this on average (twice the colour limit that the "
+        "retouch keeps to); 0 never says it.",
+        named_only=True,
+    )
 
 
 class PreserveStep(Step[PreserveSettings]):
@@ -56,7 +66,15 @@ class PreserveStep(Step[PreserveSettings]):
         outcome.picture = outcome.result.rgb
         outcome.audit = preserve.audit(loaded, outcome.result, outcome.picture, alpha)
         _refuse_leak(outcome.audit)
+        outcome.notes += _warn_of_shift(outcome.audit, self.options(state.request).warn_delta_e)
         return state
+
+
+def _warn_of_shift(audit: Audit, limit: float) -> tuple[str, ...]:
+    if not limit or audit.delta_e_mean <= limit:
+        return ()
+    told = f"ΔE2000 {audit.delta_e_mean:.1f} on average, {audit.delta_e_p95:.1f} at the 95th percentile"
+    return (f"the product's colours moved by {told}, above {limit:g}: look whether it is still the same product",)
 
 
 def _refuse_leak(audit: Audit) -> None:

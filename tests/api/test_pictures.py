@@ -33,6 +33,17 @@ def test_detect_answers_boxes_scores_mask_and_overlay(client: Any) -> None:
     assert reply.json()["found"] == 1 and reply.json()["skipped"] == 0 and reply.json()["failed"] == 0
 
 
+def test_one_picture_may_come_as_image(client: Any) -> None:
+    data = as_file(noise())
+    many = client.post(DETECT, json=body(data)).json()["outcomes"][0]
+    one = client.post(DETECT, json={"image": as_code(data), "products": "handbag"})
+    assert one.status_code == 200 and one.json()["outcomes"][0]["mask"] == many["mask"]
+    form = client.post(DETECT, data={"products": "handbag"}, files={"image": ("a.png", data, "image/png")})
+    assert form.status_code == 200 and form.json()["outcomes"][0]["file"] == "a.png"
+    two = client.post(DETECT, json={"image": [as_code(data)] * 2, "products": "handbag"})
+    assert two.status_code == 422 and two.json()["detail"][0]["field"] == "image"
+
+
 def with_every_letter(length: int = 0) -> bytes:
     """A PNG whose base64 has '+' and '/', and needs two, one or no '=' as `length` says."""
     from PIL.PngImagePlugin import PngInfo

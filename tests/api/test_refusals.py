@@ -59,6 +59,22 @@ def test_a_wrong_field_is_named(client: Any, settings_sent: dict[str, Any], fiel
     assert refused(client.post(DETECT, json=sent))["field"] == field
 
 
+@pytest.mark.parametrize(
+    ("sent", "field", "nearest"),
+    [
+        ({"imges": ["AAAA"], "products": "handbag"}, "imges", "images"),
+        ({"picture": "AAAA", "products": "handbag"}, "picture", ""),
+        ({"images": [as_code(as_file(noise()))], "product": "handbag"}, "product", "products"),
+        ({"images": [as_code(as_file(noise()))], "mask": {"growe": 1}, "products": "handbag"}, "mask.growe", "grow"),
+        ({"image": "AAAA", "images": ["AAAA"], "products": "handbag"}, "image", ""),
+    ],
+)
+def test_an_unknown_name_is_told_with_the_nearest(client: Any, sent: Any, field: str, nearest: str) -> None:
+    complaint = refused(client.post(DETECT, json=sent))
+    assert complaint["field"] == field
+    assert f"the nearest is '{nearest}'" in complaint["message"] or not nearest
+
+
 def test_the_allowed_range_is_told(client: Any) -> None:
     complaint = refused(client.post(ENHANCE, json=body(as_file(noise()), denoising_strength=7)))
     assert complaint == {"field": "denoising_strength", "message": "7 is too large", "allowed": "number from 0 to 1"}

@@ -6,6 +6,7 @@ Both leave the unit's weight in the result, and both swallow what goes wrong, as
 from __future__ import annotations
 
 import enum
+import logging
 import sys
 from types import ModuleType
 from typing import Any
@@ -114,6 +115,8 @@ def _check(unit: dict[str, Any], none: str) -> None:
     if unit["module"] not in (none, *PREPROCESSORS[1:]):
         raise AttributeError(unit["module"])
     if unit["module"] == "depth_broken":
+        logging.getLogger("ControlNet").info("Loading preprocessor: depth_broken")
+        logging.getLogger("ControlNet").warning("loading %s", unit["module"])
         raise ConnectionError("the preprocessor's weights cannot be fetched")
     if unit["model"] not in MODELS:
         raise RuntimeError(f"model not found: {unit['model']}")

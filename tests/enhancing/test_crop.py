@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_prodshot.enhancing.crop import FINE_GRID, crop_around
@@ -33,6 +33,7 @@ def test_any_crop(mask: np.ndarray, padding: int | None, pixels: int) -> None:
         assert (crop.x0, crop.y0, crop.x1, crop.y1) == (0, 0, width, height)
 
 
+@settings(deadline=None)
 @given(masks(), st.integers(0, 100))
 def test_nothing_is_stretched_where_the_picture_leaves_room(mask: np.ndarray, padding: int) -> None:
     room = 1500

@@ -71,6 +71,7 @@ def piece_of(box: tuple[int, int, int, int]) -> masks.Piece:
 
 def run(backend: Recorder | None = None, **settings: Any) -> tuple[Recorder, Task, Enhanced, InpaintEnhancer]:
     backend = backend or Recorder()
+    settings = {"passes": "together", **settings}
     work = task(Request(products="handbag, shoe", **settings))
     enhancer = InpaintEnhancer(backend)
     return backend, work, enhancer.enhance(work), enhancer
@@ -111,6 +112,45 @@ def test_later_passes_see_the_earlier_ones() -> None:
     first, second, _ = backend.plans
     assert np.array_equal(first.picture, work.picture)
     assert (second.picture[100, 50] == 40).all()
+
+
+def apart(gap: int, **settings: Any) -> tuple[Recorder, Enhanced, InpaintEnhancer, Task]:
+    """Two shoes of 60×60 pixels, so far from each other, in a picture of 640×160."""
+    boxes = [(40, 50, 100, 110), (100 + gap, 50, 160 + gap, 110)]
+    mask = np.zeros((160, 640), np.uint8)
+    for x0, y0, x1, y1 in boxes:
+        mask[y0:y1, x0:x1] = 255
+    found = tuple(Detection("shoe", 0.8, box, 3600) for box in boxes)
+    request = Request(products="shoe", prompt="[class]", **settings)
+    picture = np.random.default_rng(0).integers(0, 256, (160, 640, 3), dtype=np.uint8)
+    pieces = tuple(piece_of(box) for box in boxes)
+    work = Task(picture, mask, masks.feather(mask, request.feather), found, request, pieces=pieces)
+    backend, said = Recorder(), []
+    enhancer = InpaintEnhancer(backend, say=said.append)
+    enhanced = enhancer.enhance(work)
+    count = len(backend.plans)
+    assert said == ([f"inpaint pass {number + 1} of {count}" for number in range(count)] if count > 1 else [])
+    return backend, enhanced, enhancer, work
+
+
+def test_near_products_share_a_pass_and_far_ones_do_not() -> None:
+    near, _, _, _ = apart(20)
+    assert len(near.plans) == 1
+    far, enhanced, enhancer, work = apart(440)
+    assert len(far.plans) == len(enhancer.ran) == 2 and enhanced.measures == {"passes": 2}
+    assert [plan.seed for plan in far.plans] == [100, 101]
+    together = apart(440, passes="together")[0]
+    assert len(together.plans) == 1 and len(apart(20, passes="each")[0].plans) == 2
+    # each product has many times the pixels that it has in one pass with the empty middle
+    shared = np.count_nonzero(together.plans[0].mask) / 2
+    assert all(np.count_nonzero(plan.mask) > 4 * shared for plan in far.plans)
+    final = preserve.composite(work.picture, enhanced.rgb, work.alpha)
+    assert (final[work.alpha == 0] == work.picture[work.alpha == 0]).all()
+    assert (final[work.mask == 255] != work.picture[work.mask == 255]).any(axis=-1).mean() > 0.9
+
+
+def test_a_whole_picture_is_seen_once() -> None:
+    assert len(apart(440, inpaint_area="whole picture", resolution=640)[0].plans) == 1
 
 
 def test_an_inverted_mask_is_one_pass() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lib_prodshot.errors import FinderError, RequestError, UnknownProduct
+from lib_prodshot.errors import FinderError, RequestError, UnknownProducts
 from lib_prodshot.finding.models.captions import (
     Caption,
     Phrase,
@@ -200,9 +200,9 @@ def test_special_tokens_in_a_name_are_plain_letters(tokenizer: Any, special: str
 
 def test_a_class_without_a_known_word_is_refused_by_name(tokenizer: Any) -> None:
     unknown = chr(0x13080) * 2  # hieroglyphs
-    with pytest.raises(UnknownProduct) as refused:
+    with pytest.raises(UnknownProducts) as refused:
         make_captions(parse_products(f"car, {unknown}"), tokenizer, "groundingdino")
-    assert refused.value.word == unknown
+    assert list(refused.value.unknown) == [unknown]
     assert "groundingdino finder does not know" in str(refused.value)
     assert refused.value.problems[0].field == "products"
 

@@ -15,7 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from benchmarks.equality import distance, observe  # noqa: E402 - torch may be missing
-from lib_prodshot.errors import FinderError, PictureError, UnknownProduct, WeightsError  # noqa: E402
+from lib_prodshot.errors import FinderError, PictureError, UnknownProducts, WeightsError  # noqa: E402
 from lib_prodshot.finding.finder import Finder  # noqa: E402
 from lib_prodshot.finding.interface import Boxes  # noqa: E402
 from lib_prodshot.finding.langsam import groundingdino  # noqa: E402
@@ -183,7 +183,7 @@ def test_over_256_tokens_runs_several_forwards_and_says_so(fast: GroundingModel,
 
 def test_an_unknown_class_is_refused_before_any_forward(fast: GroundingModel) -> None:
     model, calls = counting(fast)
-    with pytest.raises(UnknownProduct):
+    with pytest.raises(UnknownProducts):
         detector_of(model).detect(tiny.picture(), parse_products(chr(0x13080)), 0.25)
     assert calls == []
 

@@ -5,12 +5,13 @@ Real photographs are in `test_snapshots.py`, the command line's self-test and th
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lib_prodshot.errors import FinderError, UnknownProduct, WeightsError
+from lib_prodshot.errors import FinderError, UnknownProducts, WeightsError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Box
 from lib_prodshot.finding.lite import detector, instance_selection, score_fusion, segmenter
@@ -19,7 +20,7 @@ from lib_prodshot.finding.lite.boxes import FusedDetection
 from lib_prodshot.finding.lite.features import Features, Kind, Region
 from lib_prodshot.finding.lite.label_map import CATEGORIES, COCO, IMAGENET, OPENIMAGES
 from lib_prodshot.finding.lite.networks.onnx_model import OnnxModel
-from lib_prodshot.finding.lite.vocabulary import categories_of, category_of
+from lib_prodshot.finding.lite.vocabulary import categories_of, categories_of_all, category_of
 from lib_prodshot.request import parse_products
 
 WHOLE = (10.0, 10.0, 90.0, 90.0)
@@ -79,9 +80,18 @@ def test_a_confident_guess_at_something_else_speaks_against_a_thing_imagenet_has
 
 def test_an_unknown_product_is_named_with_its_neighbours_and_the_finder_to_use() -> None:
     (product,) = parse_products("handbagg")
-    with pytest.raises(UnknownProduct, match="'handbagg'.*handbag.*langsam") as caught:
-        categories_of(product)
+    with pytest.raises(UnknownProducts, match="'handbagg'.*handbag.*langsam") as caught:
+        categories_of_all([product])
     assert caught.value.problems[0].field == "products"
+
+
+def test_all_unknown_products_are_named_at_once() -> None:
+    with pytest.raises(UnknownProducts) as caught:
+        categories_of_all(parse_products("handbagg, shoe, qxz: zxq"))
+    assert list(caught.value.unknown) == ["handbagg", "qxz"]
+    assert "'handbagg' (nearest known names: handbag" in str(caught.value) and "'qxz'; name other" in str(caught.value)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (again.unknown, str(again)) == (caught.value.unknown, str(caught.value))
 
 
 def test_an_unknown_synonym_is_said_and_the_others_are_used() -> None:

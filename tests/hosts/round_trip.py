@@ -18,7 +18,7 @@ from PIL import Image
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.errors import RequestError
 from lib_prodshot.infotext import value_in
-from lib_prodshot.request import WEBUI_BASE, Setting, check, settings
+from lib_prodshot.request import WEBUI_BASE, Request, Setting, check, settings
 from lib_prodshot.steps import registry
 from tests.hosts.conftest import Double, noise_picture
 
@@ -79,7 +79,22 @@ def rounds() -> list[dict[str, Any]]:
     table = settings(WEBUI_BASE)
     values = {known.name: other_values(known, place) for place, known in enumerate(table)}
     count = max(len(values[known.name]) for known in table if known.kind != "text")
-    return [{name: each[number % len(each)] for name, each in values.items()} for number in range(count)]
+    chosen = ({name: each[number % len(each)] for name, each in values.items()} for number in range(count))
+    return [_fitting(each, values) for each in chosen]
+
+
+def _fitting(chosen: dict[str, Any], values: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """The request, where two of its settings do not go together with another value of one of them."""
+    for _ in chosen:
+        try:
+            Request(**chosen)
+        except RequestError as error:
+            name = error.problems[0].field
+            place = values[name].index(chosen[name]) + 1
+            chosen = {**chosen, name: values[name][place % len(values[name])]}
+        else:
+            return chosen
+    raise AssertionError("no values of the settings go together")
 
 
 def _script(is_img2img: bool) -> Callable[[Double, dict[str, Any]], Any]:

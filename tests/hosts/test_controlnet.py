@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -57,10 +58,17 @@ def test_a_silent_failure_is_noticed(webui: Double) -> None:
     given = noise_picture()
     looked = webui.run_script({**CAR, "control_module": "depth_broken"}, init_images=[given])
     assert outcomes(looked)[0]["status"] == "found"
-    assert "without ControlNet: the WebUI's ControlNet did not take part" in parameters(webui, looked)["Prodshot notes"]
+    reason = "did not take part: loading depth_broken; ConnectionError: the preprocessor's weights cannot be fetched"
+    assert f"without ControlNet: the WebUI's ControlNet {reason}" in parameters(webui, looked)["Prodshot notes"]
+    assert reason in outcomes(looked)[0]["notes"][0] and reason in looked.comments
     assert parameters(webui, looked)["Prodshot ran"].count("no ControlNet") == 1
     looked = webui.run_script({**CAR, "control_module": "depth_broken", "control": "required"}, init_images=[given])
     assert np.array_equal(pixels(looked.images[0]), pixels(given))
+    assert reason in outcomes(looked)[0]["reason"] and reason in parameters(webui, looked)["Prodshot"]
+    # the script of the page is as it was, and nothing listens any longer
+    assert "process" not in vars(webui.script(True, "ControlNet", True))
+    assert logging.getLogger("ControlNet").handlers == []
+    assert "reason" not in str(outcomes(webui.run_script(CAR, init_images=[given]))[0]["notes"])
 
 
 @pytest.mark.parametrize("dialect", [None], indirect=True)

@@ -109,6 +109,43 @@ def test_one_generation_for_many_files(webui: Double) -> None:
     assert webui.state.job_count == 1
 
 
+NEVER_RAN = {"Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size-1", "Model", "Denoising strength"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        ({"box_threshold": 0.9}, "skipped"),
+        ({"sampler": "Zorro"}, "failed"),
+        ({"products": " "}, "failed"),
+        ({"engine": "retouch"}, "found"),
+    ],
+)
+def test_an_infotext_claims_no_sampling_that_never_was(webui: Double, settings: dict[str, object], status: str) -> None:
+    looked = webui.run_script(
+        {**CAR, **settings}, init_images=[noise_picture()], prompt="my, studio", negative_prompt="blurry"
+    )
+    assert webui.samplings == []
+    told = parameters(webui, looked)
+    assert told["Prodshot"].startswith(status) and told["Script"] == "Prodshot" and told["Prodshot version"]
+    assert not NEVER_RAN & set(told) and "Prodshot ran" not in told
+    assert looked.infotexts[0].startswith("my, studio\nNegative prompt: blurry\nProdshot: ")
+
+
+def test_the_audit_is_shown_and_a_large_shift_warned_of(webui: Double) -> None:
+    looked = webui.run_script({**CAR, "warn_delta_e": 5.0}, init_images=[noise_picture()])
+    audit = outcomes(looked)[0]["audit"]
+    assert audit["delta_e_mean"] > 5 and 0.9 < audit["changed_inside_share"] <= 1
+    told = parameters(webui, looked)
+    assert told["Prodshot audit"].startswith("outside 0 pixels changed; inside ")
+    assert f"ΔE {audit['delta_e_mean']:.1f} mean" in told["Prodshot audit"]
+    warning = f"the product's colours moved by ΔE2000 {audit['delta_e_mean']:.1f} on average"
+    assert warning in told["Prodshot notes"] and warning in looked.comments
+    for limit in (99.0, 0.0):
+        quiet = webui.run_script({**CAR, "warn_delta_e": limit}, init_images=[noise_picture()])
+        assert "Prodshot notes" not in parameters(webui, quiet)
+
+
 def test_the_paste_arrow_finds_the_run(webui: Double) -> None:
     (webui.folder / "params.txt").write_text("an older generation")
     looked = webui.run_script(CAR, init_images=[noise_picture()])

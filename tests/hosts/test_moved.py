@@ -137,11 +137,11 @@ def test_a_name_that_is_gone_is_told_by_the_script(
 
 
 def test_other_arguments_are_told_too(webui: Double, monkeypatch: pytest.MonkeyPatch) -> None:
-    def create_infotext(p: Any, texts: Any) -> str:
-        return ""
+    def fix_seed(p: Any, more: Any) -> None:
+        pass
 
-    monkeypatch.setattr(webui.processing, "create_infotext", create_infotext)
-    with pytest.raises(HostUnavailable, match="create_infotext.*please report it"):
+    monkeypatch.setattr(webui.processing, "fix_seed", fix_seed)
+    with pytest.raises(HostUnavailable, match="fix_seed.*please report it"):
         webui.run_script(BAG, init_images=[noise_picture()])
 
 

@@ -55,7 +55,9 @@ def test_the_infotext_tells_verdict_request_and_what_ran(webui: Double) -> None:
 def test_the_verdict_stands_under_the_gallery(webui: Double) -> None:
     """An infotext is long; whether there was a product is what a user wants to see first."""
     looked = webui.run_script(PRODUCTS, init_images=[noise_picture()])
-    assert looked.comments.splitlines()[0] == f"Prodshot: {parameters(webui, looked)['Prodshot']}"
+    told = parameters(webui, looked)
+    assert looked.comments.splitlines()[0] == f"Prodshot: {told['Prodshot']} ({told['Prodshot audit']})"
+    assert told["Prodshot audit"].startswith("outside 0 pixels changed; inside ")
     assert looked.comments.startswith("Prodshot: found handbag 0.80")
     webui.detector.score = 0.1
     skipped = webui.run_script(PRODUCTS, init_images=[noise_picture()])

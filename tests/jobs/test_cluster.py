@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lib_prodshot.errors import FinderUnavailable, ProdshotError, RequestError, UnknownProduct
+from lib_prodshot.errors import FinderUnavailable, ProdshotError, RequestError, UnknownProducts
 from lib_prodshot.jobs.folder.runner import Runner
 from lib_prodshot.jobs.workers.interface import TaskCancelled, WorkerLost
 from lib_prodshot.jobs.workers.local_pool import LocalPool, engines_for
@@ -105,7 +105,7 @@ def test_a_worker_that_cannot_start_says_why(cluster: object, photos: Path, tmp_
 
 class Ignorant(SlowDetector):
     def detect(self, *arguments: object) -> object:
-        raise UnknownProduct("mug", "fixed", ["cup"], "write cup")
+        raise UnknownProducts({"mug": ["cup"]}, "fixed", "write cup")
 
 
 def ignorant_finder() -> object:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lib_prodshot.enhancing.interface import Enhanced, Task
-from lib_prodshot.errors import EnhanceError, OutputError, ProdshotError, RequestError, UnknownProduct
+from lib_prodshot.errors import EnhanceError, OutputError, ProdshotError, RequestError, UnknownProducts
 from lib_prodshot.jobs.folder import runner as runner_module
 from lib_prodshot.jobs.folder.runner import Runner
 from lib_prodshot.jobs.workers.engines import LocalEngine
@@ -48,7 +48,7 @@ def test_a_refusal_of_the_engine_here_is_final(photos: Path, tmp_path: Path) -> 
 def test_a_request_that_fits_no_picture_ends_the_job(photos: Path, tmp_path: Path) -> None:
     class Ignorant(type(finder().detector)):  # type: ignore[misc]
         def detect(self, *arguments: object) -> object:
-            raise UnknownProduct("mug", "fixed", ["cup"], "write cup")
+            raise UnknownProducts({"mug": ["cup"]}, "fixed", "write cup")
 
     ignorant = replace(finder(), detector=Ignorant())
     with pytest.raises(RequestError, match="does not know 'mug'"):

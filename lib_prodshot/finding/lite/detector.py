@@ -13,7 +13,7 @@ from lib_prodshot.finding.lite import score_fusion
 from lib_prodshot.finding.lite.features import FeatureExtractor, Features
 from lib_prodshot.finding.lite.instance_selection import select_instances
 from lib_prodshot.finding.lite.label_map import Category
-from lib_prodshot.finding.lite.vocabulary import categories_of
+from lib_prodshot.finding.lite.vocabulary import categories_of_all
 from lib_prodshot.finding.models.preprocessing import as_rgb
 from lib_prodshot.products import ProductClass
 
@@ -30,12 +30,12 @@ class LiteDetector:
     def detect(self, picture: Picture, classes: Sequence[ProductClass], text_threshold: float) -> Boxes:
         """See `Detector`. `text_threshold` has no meaning for a closed vocabulary.
 
-        Raises `RequestError` without classes, `UnknownProduct` for a class of which no phrase is known,
+        Raises `RequestError` without classes, `UnknownProducts` for classes of which no phrase is known,
         `FinderError` when a model fails.
         """
         if not classes:
             raise RequestError([FieldProblem("products", "no product is named", "such as 'handbag, shoe'")])
-        known = [categories_of(item) for item in classes]
+        known = categories_of_all(classes)
         picture = as_rgb(picture)
         features = self._last.recall(picture) or self._last.keep(picture, self._extractor.extract(picture))
         categories = [found for found, _ in known]
@@ -45,6 +45,10 @@ class LiteDetector:
         notes = tuple(note for _, unknown in known for note in unknown)
         rescaled = tuple(_to_picture_pixels(box, features, picture) for box in chosen)
         return Boxes(rescaled, tuple(float(best) for best in scores.max(axis=0)), notes)
+
+    def refuse_unknown(self, classes: Sequence[ProductClass]) -> None:
+        """Raise `UnknownProducts` as `detect` would, before there is a picture."""
+        categories_of_all(classes)
 
     def unload(self) -> None:
         """Free the memory of all models."""

@@ -8,17 +8,18 @@ and "scarf" are not "car".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
 
-from lib_prodshot.errors import UnknownProduct
+from lib_prodshot.errors import UnknownProducts
 from lib_prodshot.finding.lite.label_map import CATEGORIES, Category
 from lib_prodshot.products import ProductClass
 
 FINDER = "lite"
 _ADVICE = (
-    "name another product, or use the langsam finder, which takes any words (prodshot weights fetch langsam; "
+    "name other products, set 'unknown' to 'leave out', or use the langsam finder, which takes any words (prodshot "
+    "weights fetch langsam; "
     "--finder langsam)"
 )
 
@@ -34,16 +35,28 @@ _MODIFIERS = frozenset(
 )
 
 
-def categories_of(product: ProductClass) -> tuple[tuple[Category, ...], tuple[str, ...]]:
-    """The categories of a product, and a note for every phrase that is in none.
+Known = tuple[tuple[Category, ...], tuple[str, ...]]
+"""The categories of a product, and a note for every phrase of it that is in none."""
 
-    Raises `UnknownProduct` when none of the product's phrases is known.
-    """
+
+def categories_of_all(products: Sequence[ProductClass]) -> list[Known]:
+    """The categories of each product. Raises `UnknownProducts`, naming every product of which no phrase is known."""
+    known = [categories_of(product) for product in products]
+    unknown = {
+        product.name: nearest(product.phrases[0])
+        for product, (found, _) in zip(products, known, strict=True)
+        if not found
+    }
+    if unknown:
+        raise UnknownProducts(unknown, FINDER, _ADVICE)
+    return known
+
+
+def categories_of(product: ProductClass) -> Known:
+    """The categories of one product; none where none of its phrases is known."""
     known = {phrase: category_of(phrase) for phrase in product.phrases}
     found = dict.fromkeys(category for category in known.values() if category is not None)
     unknown = [phrase for phrase, category in known.items() if category is None]
-    if not found:
-        raise UnknownProduct(product.name, FINDER, nearest(unknown[0]), _ADVICE)
     notes = (f"the {FINDER} finder does not know {phrase!r} and looked for {product.name!r} by its other names"
              for phrase in unknown)  # fmt: skip
     return tuple(found), tuple(notes)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.errors import FieldProblem, FinderError, RequestError, UnknownProduct
+from lib_prodshot.errors import FieldProblem, FinderError, RequestError, UnknownProducts
 from lib_prodshot.products import ProductClass, clean_phrase
 
 MAX_TOKENS = 256
@@ -57,6 +57,9 @@ class Captions:
     notes: tuple[str, ...] = ()
 
 
+_ADVICE = "name it in English words that are in a dictionary, or set 'unknown' to 'leave out'"
+
+
 @dataclass(frozen=True)
 class AssignedBoxes:
     """The boxes of one picture by class: `boxes` n × 4 (as given), `classes` and `scores` n, `best` one a class."""
@@ -73,17 +76,22 @@ def make_captions(classes: Sequence[ProductClass], tokenizer: Any, finder: str, 
     """Distribute the classes over as few captions as the token limit allows; a phrase is never split.
 
     `tokenizer` is a fast tokenizer of transformers. Raises `RequestError` when there is no class, one without a
-    letter or digit or a phrase too long for a caption, `UnknownProduct` when none of a class's phrases has a token
-    that the vocabulary knows.
+    letter or digit or a phrase too long for a caption, `UnknownProducts` naming every class of whose phrases none has
+    a token that the vocabulary knows.
     """
     if not classes:
         raise RequestError([FieldProblem("products", "no product is named", "such as 'handbag, shoe'")])
     notes: list[str] = []
     lengths: list[tuple[int, str, int]] = []
+    nameless: dict[str, tuple[str, ...]] = {}
     for index, product in enumerate(classes):
-        known, unknown = _known_phrases(product, tokenizer, finder, limit)
+        known, unknown = _known_phrases(product, tokenizer, limit)
+        if not known:
+            nameless[product.name] = ()
         lengths += [(index, phrase, length) for phrase, length in known]
         notes += [f"the {finder} finder does not know {phrase!r} (of {product.name!r})" for phrase in unknown]
+    if nameless:
+        raise UnknownProducts(nameless, finder, _ADVICE)
     captions = [_write(group, tokenizer) for group in _groups(lengths, limit - 2)]
     if len(captions) > 1:
         notes.append(f"the products need {len(captions)} captions of {limit} tokens: each costs a run of the detector")
@@ -91,7 +99,7 @@ def make_captions(classes: Sequence[ProductClass], tokenizer: Any, finder: str, 
 
 
 def _known_phrases(
-    product: ProductClass, tokenizer: Any, finder: str, limit: int
+    product: ProductClass, tokenizer: Any, limit: int
 ) -> tuple[list[tuple[str, int]], list[str]]:
     """The phrases of a class with their lengths in tokens (full stop included), and those without a known token."""
     known: list[tuple[str, int]] = []
@@ -107,8 +115,6 @@ def _known_phrases(
             unknown.append(phrase)
     if not known and not unknown:
         raise RequestError([FieldProblem("products", f"{product.name!r} has no phrase with a letter or digit")])
-    if not known:
-        raise UnknownProduct(product.name, finder, (), "name it in English words that are in a dictionary")
     return known, unknown
 
 

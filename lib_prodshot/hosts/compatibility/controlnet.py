@@ -6,8 +6,9 @@ Both suppress their own errors, so a probe script inside a pass checks whether i
 from __future__ import annotations
 
 import copy
+import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,6 +16,9 @@ from typing import Any, Protocol
 
 from lib_prodshot.inpainting import ControlLists
 from lib_prodshot.request import setting_named
+
+LOGGER = "ControlNet"
+"""The name of both extensions' logger."""
 
 DISABLED = {"enabled": False}
 """A unit that is switched off, in both extensions; it fills every slot but ours."""
@@ -141,6 +145,47 @@ def _batch_mode_disabled(script: Any) -> Iterator[None]:
         yield
     finally:
         instance.is_batch = True
+
+
+@contextmanager
+def reasons_recorded(script: Any | None) -> Iterator[list[str]]:
+    """Context that collects what ControlNet warns of while it runs, and what its script's hooks raise, which a WebUI
+    swallows. `script` is our copy: its hooks are replaced on the copy alone."""
+    told: list[str] = []
+    handler = _Collector(told)
+    logger = logging.getLogger(LOGGER)
+    for hook in ("process", "process_before_every_sampling"):
+        if callable(getattr(script, hook, None)):
+            setattr(script, hook, _told_of(getattr(script, hook), told))
+    logger.addHandler(handler)
+    try:
+        yield told
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Collector(logging.Handler):
+    """Keeps the messages of warnings and errors."""
+
+    def __init__(self, told: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._told = told
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one message, on one line."""
+        self._told.append(" ".join(record.getMessage().split()))
+
+
+def _told_of(hook: Callable[..., Any], told: list[str]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return hook(*args, **kwargs)
+        except Exception as error:
+            words = " ".join(str(error).split())
+            told.append(f"{type(error).__name__}: {words}" if words else type(error).__name__)
+            raise
+
+    return call
 
 
 @dataclass

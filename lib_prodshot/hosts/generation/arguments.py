@@ -28,7 +28,7 @@ def given_arguments(parent: Any, script: Any, arguments: Sequence[Any]) -> Seque
     The API replaces the script's slots by `script_args` without padding: with fewer values all later ones shift, and
     the script receives those of its neighbours.
     """
-    if not getattr(parent, "is_api", False):
+    if not is_api(parent):
         return arguments
     runner = getattr(parent, "scripts", None)
     slots = max((other.args_to or 0 for other in getattr(runner, "scripts", ())), default=0)
@@ -73,9 +73,33 @@ def accordion_is_on(parent: Any, script: Any) -> bool:
 
 def raise_for_api(parent: Any, error: RequestError) -> None:
     """Raise HTTPException 422 with every invalid field for an API caller; do nothing for the page."""
-    if not getattr(parent, "is_api", False):
+    if is_api(parent):
+        raise _http_error(error) from error
+
+
+def refuse_generation(parent: Any, error: RequestError) -> None:
+    """Let the generation of an API caller end with HTTPException 422 before anything is sampled; for the page do
+    nothing.
+
+    WebUIs swallow what an always-on script's hook raises, so the generation's own first call raises it instead.
+    """
+    if not is_api(parent):
         return
+
+    def refuse() -> None:
+        raise _http_error(error) from error
+
+    parent.setup_prompts = refuse
+
+
+def is_api(parent: Any) -> bool:
+    """Whether the generation was asked for over the API."""
+    return bool(getattr(parent, "is_api", False))
+
+
+def _http_error(error: RequestError) -> Exception:
     problems = [
         {"field": problem.field, "message": problem.message, "allowed": problem.allowed} for problem in error.problems
     ]
-    raise import_module("fastapi").HTTPException(status_code=422, detail=problems) from error
+    made: Exception = import_module("fastapi").HTTPException(status_code=422, detail=problems)
+    return made

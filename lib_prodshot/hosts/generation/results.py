@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from lib_prodshot.infotext import written
-from lib_prodshot.outcome import NOTES, OUTCOMES, RAN, VERDICT
+from lib_prodshot import __version__
+from lib_prodshot.infotext import joined, written
+from lib_prodshot.outcome import AUDIT, NOTES, OUTCOMES, RAN, VERDICT, VERSION, Audit
 from lib_prodshot.request import WEBUI_BASE, Request, settings
 
 if TYPE_CHECKING:
     from lib_prodshot.outcome import Outcome
     from lib_prodshot.pictures import LoadedPicture
+
+SCRIPT = "Script"
+"""The WebUI's own key of the selectable script that made a picture."""
 
 _ALWAYS = {
     "": ("products", "engine"),
@@ -36,12 +40,20 @@ def request_parameters(request: Request) -> dict[str, Any]:
 
 def outcome_parameters(outcome: Outcome, ran: Sequence[str]) -> dict[str, Any]:
     """Format an outcome as infotext parameters."""
-    parameters: dict[str, Any] = {VERDICT: outcome.to_infotext()}
+    parameters: dict[str, Any] = {VERDICT: outcome.to_infotext(), VERSION: __version__}
     if ran:
         parameters[RAN] = "; ".join(ran)
+    if isinstance(outcome.audit, Audit):
+        parameters[AUDIT] = outcome.audit.describe()
     if outcome.notes:
         parameters[NOTES] = "; ".join(outcome.notes)
     return parameters
+
+
+def verdict_line(outcome: Outcome) -> str:
+    """The verdict with the audit's figures, for the line under a gallery."""
+    verdict = outcome.to_infotext()
+    return f"{verdict} ({outcome.audit.describe()})" if isinstance(outcome.audit, Audit) else verdict
 
 
 def without_ours(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,6 +102,17 @@ def infotext_of(parent: Any, number: int) -> str:
     create = import_module("modules.processing").create_infotext
     text: str = create(parent, parent.all_prompts, parent.all_seeds, parent.all_subseeds, index=number)
     return text
+
+
+def infotext_unsampled(parent: Any, number: int) -> str:
+    """The infotext of picture `number` for which nothing was sampled: the prompts and what is ours, and no steps,
+    sampler, seed, size or checkpoint, for none was used."""
+    parameters = parent.extra_generation_params.items()
+    told = {key: value for key, value in parameters if key == SCRIPT or key.startswith(VERDICT)}
+    values = {key: value(p=parent, index=number) if callable(value) else value for key, value in told.items()}
+    negative = parent.all_negative_prompts[number]
+    lines = [parent.all_prompts[number], f"Negative prompt: {negative}" if negative else "", joined(values)]
+    return "\n".join(line for line in lines if line)
 
 
 def add_to_gallery(processed: Any, extras: Sequence[tuple[Image.Image, str]]) -> None:

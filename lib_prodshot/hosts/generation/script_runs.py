@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib import import_module
 from typing import Any
 
 from PIL import Image
 
 from lib_prodshot.enhancing.prompts import CLASS
-from lib_prodshot.errors import OutputError, PictureError, RequestError
+from lib_prodshot.errors import (
+    FinderUnavailable,
+    OutputError,
+    PictureError,
+    RequestError,
+    UnknownProducts,
+    WeightsError,
+)
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.finder_cache import CachedFindings, cached_per_picture, restricted_to
@@ -23,7 +30,9 @@ from lib_prodshot.hosts.generation import results
 from lib_prodshot.hosts.generation.arguments import (
     accordion_is_on,
     given_arguments,
+    is_api,
     raise_for_api,
+    refuse_generation,
     request_from,
     split_enabled,
 )
@@ -47,6 +56,8 @@ IDLE_ACCORDION = "script and accordion are both on: the script did the work, the
 def before(parent: Any, arguments: Sequence[Any]) -> None:
     """The accordion's `before_process`: attach a session to the generation if the accordion is on.
 
+    An invalid request of an API caller ends the generation with HTTP status 422; on the page every picture says why.
+
     Copies of a generation (X/Y/Z plot's cells, ADetailer's) carry an earlier session, which is removed.
     """
     if is_nested_pass(parent):
@@ -61,8 +72,10 @@ def before(parent: Any, arguments: Sequence[Any]) -> None:
         if not enabled:
             return
         request = request_from(parent, rest)
+        _refuse_unknown(parent, request)
     except RequestError as error:
         problem = str(error)
+        refuse_generation(parent, error)
     Session(host(), "accordion", request, problem).attach(parent)
 
 
@@ -162,10 +175,24 @@ def run_on_input(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
 def _parse_request(parent: Any, script: Any, arguments: Sequence[Any]) -> tuple[Request | None, str]:
     """Parse the script's request; returns it, or None and the reason."""
     try:
-        return request_from(parent, given_arguments(parent, script, arguments)), ""
+        request = request_from(parent, given_arguments(parent, script, arguments))
+        _refuse_unknown(parent, request)
+        return request, ""
     except RequestError as error:
         raise_for_api(parent, error)
         return None, str(error)
+
+
+def _refuse_unknown(parent: Any, request: Request) -> None:
+    """Raise `UnknownProducts` over the API before anything is sampled, where the finder can tell without a picture; on
+    the page the picture's verdict says it."""
+    if not is_api(parent):
+        return
+    with suppress(FinderUnavailable, WeightsError), host().use_finder(request.finder) as finder:
+        try:
+            finder.refuse_unknown(request.classes)
+        except UnknownProducts as error:
+            request.find.left_in(error)
 
 
 def _inputs(parent: Any) -> list[Image.Image]:
@@ -180,7 +207,8 @@ def _run_on_pictures(session: Session, parent: Any, pictures: list[Image.Image])
     made: list[tuple[Image.Image, str]] = []
     for number, seen in enumerate(_process_all(session, parent, pictures)):
         set_model_names(parent)
-        infotext = results.infotext_of(parent, number)
+        has_sampled = seen.ran and seen.outcome.status == "found"
+        infotext = (results.infotext_of if has_sampled else results.infotext_unsampled)(parent, number)
         image = seen.image.copy()
         image.info = {**seen.image.info, "parameters": infotext} if _writes_infotext() else dict(seen.image.info)
         if parent.save_samples():

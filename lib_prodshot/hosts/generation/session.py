@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from lib_prodshot import pipeline
+from lib_prodshot import __version__, pipeline
 from lib_prodshot.enhancing import Enhancer, load_enhancer
 from lib_prodshot.enhancing.inpaint import InpaintEnhancer
 from lib_prodshot.errors import FinderUnavailable, ProdshotError
@@ -21,7 +21,7 @@ from lib_prodshot.hosts.generation import recent, results
 from lib_prodshot.hosts.generation.attributes import SESSION
 from lib_prodshot.hosts.interface import Host
 from lib_prodshot.hosts.pil import image_from, loaded_from
-from lib_prodshot.outcome import NOTES, RAN, VERDICT, Outcome, Verdict
+from lib_prodshot.outcome import AUDIT, NOTES, RAN, VERDICT, VERSION, Outcome, Verdict
 from lib_prodshot.request import Request, parse_products
 
 PENDING = "not looked at yet"
@@ -79,11 +79,12 @@ class Session:
         """Infotext parameters: the request as values, the outcome as callables evaluated for each picture."""
         known = results.request_parameters(self.request) if self.request else {}
         if self.source == "script":
-            known["Script"] = VERDICT
+            known[results.SCRIPT] = VERDICT
         return {
             VERDICT: self._parameter_function(VERDICT),
             **known,
-            **{key: self._parameter_function(key) for key in (RAN, NOTES)},
+            **{key: self._parameter_function(key) for key in (RAN, AUDIT, NOTES)},
+            VERSION: __version__,
         }
 
     def _parameter_function(self, key: str) -> Callable[..., str | None]:
@@ -187,7 +188,7 @@ class Session:
         results.report_outcomes(processed, outcomes)
         # of a single failure the page has been told already
         if len(outcomes) > 1 or (outcomes and outcomes[0].status != "failed"):
-            verdict = outcomes[0].to_infotext() if len(outcomes) == 1 else self.summary()
+            verdict = results.verdict_line(outcomes[0]) if len(outcomes) == 1 else self.summary()
             results.put_first_comment(processed, f"Prodshot: {verdict}")
 
     def _remember_results(self, processed: Any) -> None:
@@ -221,7 +222,8 @@ def comment(parent: Any, text: str) -> None:
 def enhancer_for(host: Host, request: Request, parent: Any, number: int) -> Enhancer:
     """Create the request's enhancer for picture `number` of the generation `parent`."""
     if request.running_engine == "inpaint":
-        return InpaintEnhancer(host.inpainting_backend(parent, number))
+        backend = host.inpainting_backend(parent, number)
+        return InpaintEnhancer(backend, say=lambda text: host.say(f"Prodshot: {text}"))
     return load_enhancer(request.running_engine)
 
 

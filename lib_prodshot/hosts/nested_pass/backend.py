@@ -18,7 +18,14 @@ from PIL import Image
 
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.hosts import installed
-from lib_prodshot.hosts.compatibility.controlnet import DISABLED, ControlNet, ProbeResult, find_script, make_probe
+from lib_prodshot.hosts.compatibility.controlnet import (
+    DISABLED,
+    ControlNet,
+    ProbeResult,
+    find_script,
+    make_probe,
+    reasons_recorded,
+)
 from lib_prodshot.hosts.compatibility.interface_changes import describe_change, interface_changes_reported
 from lib_prodshot.hosts.nested_pass.parent import NESTED_PASS, state_restored
 from lib_prodshot.inpainting import (
@@ -100,13 +107,16 @@ class NestedPassBackend:
         runner, script = self._runner(), find_script(self._runner())
         probe = ProbeResult()
         shared.state.job_count = max(shared.state.job_count, 0) + 1
-        with state_restored(self._parent, shared), self._isolated_control(script) as own:
+        with state_restored(self._parent, shared), self._isolated_control(script) as own, reasons_recorded(own) as told:
             inner = self._processing(plan, runner, script, own, probe)
             with closing(inner):
                 processed = _run(inner)
         _raise_if_interrupted(shared.state)
         picture = _result(processed, plan)
-        return PassResult(picture, probe.control_ran if plan.control is not None else None)
+        if plan.control is None:
+            return PassResult(picture)
+        reason = "" if probe.control_ran else "; ".join(dict.fromkeys(told))
+        return PassResult(picture, probe.control_ran, reason)
 
     @contextmanager
     def _isolated_control(self, script: Any | None) -> Iterator[Any | None]:

@@ -136,7 +136,7 @@ class RemoteInpaintingBackend:
         if not images:
             raise PassInterrupted("interrupted")
         ran = None if plan.control is None else self._control_ran(reply, len(images) - 1)
-        return PassResult(_decode(images[0], plan), ran, _lossy_note(images[0]))
+        return PassResult(_decode(images[0], plan), ran, notes=_lossy_note(images[0]))
 
     @contextmanager
     def _parsing(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +17,9 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request as HttpRequest
 from starlette.types import Message
 
-from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.errors import FieldProblem, RequestError, unknown_name
 from lib_prodshot.request import Setting, settings
+from lib_prodshot.steps.registry import settings_by_step
 from lib_prodshot.webui.answers import Refusal
 
 MAX_PARTS = 200
@@ -147,6 +148,12 @@ def _add_text(body: Body, name: str, value: str, lists: set[str]) -> None:
     if name in body.values:
         raise RequestError([FieldProblem(name, "given twice")])
     body.values[name] = value
+
+
+def unknown_names(values: Iterable[str], fields: Sequence[str]) -> list[FieldProblem]:
+    """The problems of names that are neither one of `fields` nor a setting or a step's group of them."""
+    known = [*fields, *(setting.name for setting in settings()), *settings_by_step()]
+    return [unknown_name(name, known) for name in values if name not in known]
 
 
 def refuse_long(values: dict[str, Any]) -> None:

@@ -70,12 +70,16 @@ _IMAGES: Schema = {
     "items": {"type": "string", "format": "byte", "minLength": 1},
     "description": "Pictures as base64 of either alphabet, padded or not, or as data URLs; in multipart: files.",
 }
+_IMAGE: Schema = {**_IMAGES["items"], "description": "One picture, in place of `images`."}
+_ONE_FIELD = [{"required": ["images"]}, {"required": ["image"]}]
 _CHECK_REQUEST: Schema = {
     "type": "object",
     "additionalProperties": False,
-    "required": ["images", "marketplace"],
+    "required": ["marketplace"],
+    "oneOf": _ONE_FIELD,
     "properties": {
         "images": _IMAGES,
+        "image": _IMAGE,
         "marketplace": {"type": "string", "minLength": 1, "description": "One or several, with commas."},
     },
 }
@@ -94,10 +98,12 @@ def _request_schema(default: Sequence[str]) -> Schema:
     return {
         "type": "object",
         "additionalProperties": False,
-        "required": ["images"],
-        # the products stand flat or in their step's group
-        "anyOf": [{"required": ["products"]}, {"required": [setting_named("products").owner]}],
-        "properties": {"images": _IMAGES, "include": include, **properties, **groups},
+        # the products stand flat or in their step's group, one picture in either field
+        "allOf": [
+            {"anyOf": [{"required": ["products"]}, {"required": [setting_named("products").owner]}]},
+            {"oneOf": _ONE_FIELD},
+        ],
+        "properties": {"images": _IMAGES, "image": _IMAGE, "include": include, **properties, **groups},
     }
 
 
@@ -129,7 +135,13 @@ _DETECTION = _object(
     }
 )
 _ENHANCE_AUDIT = _object(
-    {"changed_outside": _COUNT, "max_difference_outside": _COUNT, "delta_e_mean": _NUMBER, "delta_e_p95": _NUMBER}
+    {
+        "changed_outside": _COUNT,
+        "max_difference_outside": _COUNT,
+        "delta_e_mean": _NUMBER,
+        "delta_e_p95": _NUMBER,
+        "changed_inside_share": {"type": "number", "minimum": 0, "maximum": 1},
+    }
 )
 _PACKSHOT_AUDIT = _object(
     {"changed_inside": _COUNT, "inner_pixels": _COUNT, "compared_with": _TEXT},
@@ -373,7 +385,8 @@ def _request_body(route: Route) -> Schema:
     content: Schema = {"application/json": {"schema": route.body}}
     if route.multipart:
         files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1, "maxItems": 64}
-        properties = {**route.body["properties"], "images": files}
+        file = {"type": "string", "format": "binary"}
+        properties = {**route.body["properties"], "images": files, "image": file}
         content["multipart/form-data"] = {"schema": {**route.body, "properties": properties}}
     return {"required": True, "content": content}
 

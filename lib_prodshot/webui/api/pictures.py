@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib_prodshot import pictures
-from lib_prodshot.errors import FieldProblem, PictureError, RequestError
+from lib_prodshot.errors import FieldProblem, PictureError, RequestError, unknown_name
 from lib_prodshot.overlay import draw_overlay
 from lib_prodshot.pictures import LoadedPicture, RestoredPicture, png
 from lib_prodshot.request import Request
@@ -43,16 +43,22 @@ class SentPicture:
     loaded: LoadedPicture
 
 
-def take_pictures(body: Body) -> list[tuple[str, bytes]]:
-    """Take the field `images` out of a body: names and bytes, in the order in which they came.
+FIELD, ONE = "images", "image"
+"""The field of the pictures, and its singular, which may hold one."""
 
-    Raises `RequestError`: none, too many, what `picture_codes.decode` refuses.
+
+def take_pictures(body: Body) -> list[tuple[str, bytes]]:
+    """Take the field `images`, or `image` with a single one, out of a body: names and bytes, in the order in which they
+    came.
+
+    Raises `RequestError`: none, too many, both fields, what `picture_codes.decode` refuses.
     """
-    sent = body.values.pop("images", [])
-    uploads = body.uploads.pop("images", [])
+    _from_singular(body)
+    sent = body.values.pop(FIELD, [])
+    uploads = body.uploads.pop(FIELD, [])
     stray = list(body.uploads)
     if stray:
-        raise RequestError([FieldProblem(stray[0], "files are accepted as images only", "images")])
+        raise RequestError([unknown_name(name, (FIELD, ONE), "files are accepted as images only") for name in stray])
     if not isinstance(sent, list):
         raise RequestError([FieldProblem("images", "this is not a list", _ALLOWED)])
     found = [(f"images[{number}]", _decode(item, f"images[{number}]")) for number, item in enumerate(sent)]
@@ -62,6 +68,21 @@ def take_pictures(body: Body) -> list[tuple[str, bytes]]:
     if not 1 <= len(found) <= MAX_PICTURES:
         raise RequestError([FieldProblem("images", f"{len(found)} pictures", f"1 to {MAX_PICTURES} pictures")])
     return found
+
+
+def _from_singular(body: Body) -> None:
+    """`image` under its other name."""
+    if ONE not in body.values and ONE not in body.uploads:
+        return
+    if FIELD in body.values or FIELD in body.uploads:
+        raise RequestError([FieldProblem(ONE, f"given twice, also as {FIELD}")])
+    if ONE in body.values:
+        one = body.values.pop(ONE)
+        body.values[FIELD] = one if isinstance(one, list) else [one]
+    if ONE in body.uploads:
+        body.uploads[FIELD] = body.uploads.pop(ONE)
+    if len(body.values.get(FIELD, [])) + len(body.uploads.get(FIELD, [])) > 1:
+        raise RequestError([FieldProblem(ONE, "these are several pictures", f"one picture; several as {FIELD}")])
 
 
 def _decode(item: Any, field: str) -> bytes:

@@ -18,7 +18,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
 from lib_prodshot import __version__, weights
-from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.errors import FieldProblem, RequestError, unknown_name
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Backend
 from lib_prodshot.hosts.active import host
@@ -210,6 +210,9 @@ def _markets(values: Mapping[str, Any]) -> tuple[Marketplace, ...]:
     return markets
 
 
+_PICTURE_FIELDS = ("images", "image", "include")
+"""What a route that takes pictures takes beside settings."""
+
 Work = Callable[[Any, Request], Seen]
 
 
@@ -218,8 +221,8 @@ async def _with_pictures(
 ) -> Response:
     """Take pictures through `work` with the settings that were sent; `fixed` are not the caller's to send."""
     with GATE:
-        body = await bodies.read_body(request, _limit(), ("images", "include"))
-        sent = api_pictures.take_pictures(body)
+        body = await bodies.read_body(request, _limit(), _PICTURE_FIELDS)
+        sent = _take_pictures(body)
         included = api_pictures.choose(body.values.pop("include", [*default]), PICTURES)
         bodies.refuse_long(body.values)
         sent_fixed = next((name for name in fixed if name in body.values), None)
@@ -232,6 +235,16 @@ async def _with_pictures(
         lines = [await GATE.work(_take_through, picture, wanted, included, work) for picture in read]
     counts = {status: sum(line["status"] == status for line in lines) for status in ("found", "skipped", "failed")}
     return as_json({"outcomes": lines, **counts}, 207 if counts["failed"] else 200)
+
+
+def _take_pictures(body: bodies.Body) -> list[tuple[str, bytes]]:
+    """Names and bytes. Raises `RequestError`; a name that nobody knows comes first, for a picture may be missing for
+    its sake."""
+    try:
+        return api_pictures.take_pictures(body)
+    except RequestError as error:
+        unknown = bodies.unknown_names([*body.values, *body.uploads], _PICTURE_FIELDS)
+        raise RequestError([*unknown, *error.problems]) from error
 
 
 def _limit() -> int:
@@ -264,14 +277,17 @@ async def get_jobs(_request: HttpRequest) -> Response:
     return as_json({"jobs": [job.to_json() for job in JOBS.list()], "kinds": list(JOBS.kinds)})
 
 
+_JOB_FIELDS = ("kind", "settings")
+
+
 async def post_job(request: HttpRequest) -> Response:
     """Start a job. Only as JSON: a web page cannot send that without being allowed to."""
     body = await bodies.read_body(request, _limit(), ())
     if body.texts:
         raise Refusal(415, "send application/json")
-    unknown = next((name for name in body.values if name not in ("kind", "settings")), None)
-    if unknown is not None:
-        raise RequestError([FieldProblem(unknown, "unknown field", "kind, settings")])
+    unknown = [unknown_name(name, _JOB_FIELDS, "unknown field") for name in body.values if name not in _JOB_FIELDS]
+    if unknown:
+        raise RequestError(unknown)
     kind, given = body.values.get("kind"), body.values.get("settings", {})
     if not isinstance(kind, str):
         raise RequestError([FieldProblem("kind", "a kind of job is needed", ", ".join(JOBS.kinds))])

@@ -1,0 +1,95 @@
+"""A wrong request over the API is answered with 422 at every entry point, before anything is sampled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lib_prodshot.errors import UnknownProducts
+from tests.hosts.conftest import Double, noise_picture, outcomes, parameters
+
+fastapi = pytest.importorskip("fastapi", reason="FastAPI comes with a WebUI")
+
+
+def script(webui: Double, is_img2img: bool, sent: dict[str, Any]) -> Any:
+    values = {"init_images": [noise_picture()]} if is_img2img else {}
+    p = webui.generation(is_img2img=is_img2img, **values)
+    p.is_api = True
+    webui.state.begin("api")
+    return webui.run_on(p, sent, is_img2img=is_img2img)
+
+
+def accordion(webui: Double, is_img2img: bool, sent: dict[str, Any]) -> Any:
+    values = {"init_images": [noise_picture()]} if is_img2img else {}
+    p = webui.generation(is_img2img=is_img2img, accordion=[sent], **values)
+    p.is_api = True
+    webui.state.begin("api")
+    return webui.processing.process_images(p)
+
+
+ENTRY_POINTS = pytest.mark.parametrize(
+    ("call", "is_img2img"),
+    [(script, False), (script, True), (accordion, False), (accordion, True)],
+    ids=["script txt2img", "script img2img", "accordion txt2img", "accordion img2img"],
+)
+Call = Callable[[Double, bool, dict[str, Any]], Any]
+
+
+@pytest.fixture
+def closed(webui: Double) -> Double:
+    """A finder that knows cars only, and can say so without a picture."""
+
+    def refuse_unknown(classes: Any) -> None:
+        unknown = {item.name: ["car"] for item in classes if item.name != "car"}
+        if unknown:
+            raise UnknownProducts(unknown, "fixed", "name others")
+
+    real = webui.detector.detect
+
+    def detect(picture: Any, classes: Any, text_threshold: float) -> Any:
+        refuse_unknown(classes)
+        return real(picture, classes, text_threshold)
+
+    webui.detector.refuse_unknown, webui.detector.detect = refuse_unknown, detect
+    return webui
+
+
+@ENTRY_POINTS
+@pytest.mark.parametrize(
+    ("sent", "fields"),
+    [
+        ({"products": "car", "zorro": 1, "feather": -1}, ["zorro", "feather"]),
+        ({"products": " "}, ["products"]),
+        ({"products": "car, qx, zx"}, ["products"]),
+        ({"products": "qx", "unknown": "leave out"}, ["products"]),
+    ],
+)
+def test_the_same_status_everywhere(
+    closed: Double, call: Call, is_img2img: bool, sent: dict[str, Any], fields: list[str]
+) -> None:
+    with pytest.raises(fastapi.HTTPException) as caught:
+        call(closed, is_img2img, sent)
+    assert caught.value.status_code == 422
+    assert [problem["field"] for problem in caught.value.detail] == fields
+    json.dumps(caught.value.detail)
+    assert closed.samplings == []
+    if "qx, zx" in sent["products"]:
+        assert "'qx' (nearest known names: car), 'zx'" in caught.value.detail[0]["message"]
+
+
+@ENTRY_POINTS
+def test_unknown_products_are_left_out(closed: Double, call: Call, is_img2img: bool) -> None:
+    looked = call(closed, is_img2img, {"products": "qx, car", "unknown": "leave out"})
+    assert outcomes(looked)[0]["status"] == "found"
+    told = parameters(closed, looked)
+    assert "left out: the fixed finder does not know 'qx'" in told["Prodshot notes"]
+    assert (told["Prodshot products"], told["Prodshot unknown"]) == ("qx, car", "leave out")
+
+
+def test_on_the_page_the_verdict_says_it(closed: Double) -> None:
+    looked = closed.run_script({"products": "car, qx"}, is_img2img=False)
+    assert len(closed.samplings) == 1
+    assert "does not know 'qx'" in parameters(closed, looked)["Prodshot"]
