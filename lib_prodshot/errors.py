@@ -88,6 +88,10 @@ class FinderError(ProdshotError):
     """A finder that ran and failed (not finite scores, out of memory twice). Never means 'absent'."""
 
 
+class NotFiniteError(FinderError):
+    """A finder's model gave numbers that are not finite: damaged weights, or an overflow in half precision."""
+
+
 class EnhanceError(ProdshotError):
     """An enhancement that could not be made; the picture stays as it was."""
 

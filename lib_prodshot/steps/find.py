@@ -64,8 +64,8 @@ class FindSettings(StepSettings):
         "full",
         choices=("auto", "full", "half"),
         named_only=True,
-        help="How LangSAM computes: full (float32), half (16 bits where its results hold), or auto: half on a GPU that"
-        " has units for it, full elsewhere.",
+        help="How Segment Anything's encoder computes: full (float32), half (16 bits), or auto: half on a GPU that has"
+        " units for it, full elsewhere. The detector computes in full always.",
     )
     boxes: str = setting(
         "",

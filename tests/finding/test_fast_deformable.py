@@ -50,7 +50,17 @@ def test_equal_to_bilinear_sampling(shapes: Any, spread: float) -> None:
     value, x, y, weights = example(shapes, spread=spread)
     expected = sampled(value, shapes, x, y, weights, 4)
     levels = levels_for(shapes, 4, 3, CPU)
-    found = bag_attention(levels.table(value), levels, x.clone(), y.clone(), weights)
+    found = bag_attention(levels.table(value[None]), levels, x.clone(), y.clone(), weights)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-5)
+
+
+def test_pictures_of_a_batch_read_their_own_values() -> None:
+    first, x, y, weights = example(SHAPES[0])
+    values = torch.stack((first, torch.randn_like(first), torch.randn_like(first)))
+    levels = levels_for(SHAPES[0], 4, 3, CPU)
+    inputs = [tensor.repeat(3, 1, 1) for tensor in (x, y, weights)]
+    found = bag_attention(levels.table(values), levels, *inputs)
+    expected = torch.cat([sampled(value, SHAPES[0], x, y, weights, 4) for value in values])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-5)
 
 
@@ -61,7 +71,7 @@ def test_coordinates_on_the_very_border() -> None:
     x, y = (grid.reshape(-1, 1, 1) for grid in torch.meshgrid(edges, edges, indexing="ij"))
     weights = torch.ones_like(x)
     levels = levels_for(shapes, 1, 1, CPU)
-    found = bag_attention(levels.table(value), levels, x.clone(), y.clone(), weights)
+    found = bag_attention(levels.table(value[None]), levels, x.clone(), y.clone(), weights)
     torch.testing.assert_close(found, sampled(value, shapes, x, y, weights, 1), rtol=1e-4, atol=1e-5)
 
 
@@ -69,9 +79,9 @@ def test_coordinates_on_the_very_border() -> None:
 def test_a_coordinate_that_is_not_finite_reads_inside_the_table(bad: float) -> None:
     value, x, y, weights = example(SHAPES[0])
     levels = levels_for(SHAPES[0], 4, 3, CPU)
-    clean = bag_attention(levels.table(value), levels, x.clone(), y.clone(), weights)
+    clean = bag_attention(levels.table(value[None]), levels, x.clone(), y.clone(), weights)
     x[7] = bad
-    found = bag_attention(levels.table(value), levels, x.clone(), y.clone(), weights)
+    found = bag_attention(levels.table(value[None]), levels, x.clone(), y.clone(), weights)
     others = [number for number in range(50) if number != 7]
     torch.testing.assert_close(found[others], clean[others])
     assert bool(torch.isnan(found[7]).all()) == (bad != bad), "not a number in, not a number out"
@@ -81,7 +91,7 @@ def test_weights_that_are_not_numbers_come_out_as_such() -> None:
     value, x, y, weights = example(SHAPES[0])
     weights[3] = float("nan")
     levels = levels_for(SHAPES[0], 4, 3, CPU)
-    assert torch.isnan(bag_attention(levels.table(value), levels, x, y, weights)[3]).all()
+    assert torch.isnan(bag_attention(levels.table(value[None]), levels, x, y, weights)[3]).all()
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-4), (torch.bfloat16, 0.1), (torch.float16, 0.02)])
@@ -91,7 +101,7 @@ def test_other_dtypes_work_or_say_that_they_do_not(dtype: Any, tolerance: float)
     value, x, y, weights = example(SHAPES[0])
     expected = sampled(value, SHAPES[0], x, y, weights, 4)
     levels = levels_for(SHAPES[0], 4, 3, CPU)
-    found = bag_attention(levels.table(value.to(dtype)), levels, x, y, weights)
+    found = bag_attention(levels.table(value.to(dtype)[None]), levels, x, y, weights)
     torch.testing.assert_close(found.float(), expected, rtol=tolerance, atol=tolerance)
 
 

@@ -12,10 +12,6 @@ BIAS_ELEMENTS = 2**21
 BIAS_ELEMENTS_GPU = 2**26
 """The same on a GPU, where few large steps are quicker than many small ones: 256 MB in float32."""
 
-ON_CUDA = "bias"
-"""How CUDA adds relative positions: 'bias' makes a bias for chunks of queries, 'folded' appends them to the queries'
-channels so that no bias is needed, 'flash' pads the values as well, to a width that fused kernels without bias take."""
-
 
 def relative_table(rel_pos: Tensor, size: int) -> Tensor:
     """The relative-position embeddings of every pair along one axis: size × size × channels.
@@ -40,10 +36,6 @@ def decomposed_attention(qkv: Tensor, heads: int, rel_pos_h: Tensor, rel_pos_w: 
     grid = q.reshape(windows, heads, height, width, -1)
     bias_h = torch.einsum("nahwc,hkc->nahwk", grid, along_h).reshape(windows, heads, count, height, 1)
     bias_w = torch.einsum("nahwc,wkc->nahwk", grid, along_w).reshape(windows, heads, count, 1, width)
-    if qkv.device.type == "cuda" and ON_CUDA != "bias":
-        attended = folded_attention(q, k, v, bias_h[..., 0], bias_w[..., 0, :], flash=ON_CUDA == "flash")
-        return attended.transpose(1, 2).reshape(windows, height, width, channels)
-
     result = qkv.new_empty(windows, count, heads, channels // heads)
     for window, head, row in _chunks(windows, heads, count, qkv.device.type == "cpu"):
         bias = (bias_h[window, head, row] + bias_w[window, head, row]).flatten(-2)
@@ -52,26 +44,6 @@ def decomposed_attention(qkv: Tensor, heads: int, rel_pos_h: Tensor, rel_pos_w: 
         )
         result[window, row, head] = attended.transpose(1, 2)
     return result.view(windows, height, width, channels)
-
-
-def folded_attention(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tensor, flash: bool = False) -> Tensor:
-    """Attention whose bias is the sum of one by the key's row and one by its column, as a product without bias.
-
-    `q`, `k`, `v` are windows × heads × (height · width) × channels, `bias_h` windows × heads × queries × height and
-    `bias_w` windows × heads × queries × width. The biases become further channels of the queries, against which each
-    key has a one at its row and at its column.
-    """
-    height, width = bias_h.shape[-1], bias_w.shape[-1]
-    query = torch.cat((q * q.shape[-1] ** -0.5, bias_h, bias_w), -1)
-    rows = torch.eye(height, dtype=k.dtype, device=k.device).repeat_interleave(width, 0)
-    columns = torch.eye(width, dtype=k.dtype, device=k.device).repeat(height, 1)
-    places = torch.cat((rows, columns), -1).expand(*k.shape[:2], -1, -1)
-    key = torch.cat((k, places), -1)
-    padding = -query.shape[-1] % 8  # fused kernels take multiples of 8
-    query, key = functional.pad(query, (0, padding)), functional.pad(key, (0, padding))
-    value = functional.pad(v, (0, query.shape[-1] - v.shape[-1])) if flash else v
-    attended = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
-    return attended[..., : v.shape[-1]]
 
 
 def _chunks(windows: int, heads: int, count: int, on_cpu: bool) -> list[tuple[slice, slice, slice]]:

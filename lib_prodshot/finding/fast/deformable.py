@@ -44,14 +44,18 @@ class Levels:
     corners: tuple[Tensor, Tensor, Tensor]
 
     def table(self, value: Tensor) -> Tensor:
-        """Lay the values (positions × channels) out with their border: (table positions · heads) × head channels."""
-        table = value.new_zeros(self.positions, value.shape[-1])
+        """Lay the values (b × positions × channels) out with their border.
+
+        The result is (b · table positions · heads) × head channels, one picture's table after the other.
+        """
+        table = value.new_zeros(value.shape[0], self.positions, value.shape[-1])
         begin = 0
         for (height, width), start in zip(self.shapes, self.starts, strict=True):
-            level = value[begin : begin + height * width].view(height, width, -1)
-            table[start - 1 : start - 1 + height * (width + 1)].view(height, width + 1, -1)[:, 1:] = level
+            level = value[:, begin : begin + height * width].unflatten(1, (height, width))
+            inside = table[:, start - 1 : start - 1 + height * (width + 1)].unflatten(1, (height, width + 1))
+            inside[:, :, 1:] = level
             begin += height * width
-        return table.view(self.positions * self.heads, -1)
+        return table.view(value.shape[0] * self.positions * self.heads, -1)
 
 
 @lru_cache(maxsize=16)
@@ -92,7 +96,8 @@ def bag_attention(table: Tensor, levels: Levels, x: Tensor, y: Tensor, weights: 
     """Sum the value rows round each sampling point, weighted.
 
     `table` comes from `Levels.table`. `x`, `y` (float32, in pixels of their level, 0 the centre of its first pixel)
-    and `weights` are queries × heads × (levels · points); `x` and `y` are overwritten. Returns queries × channels.
+    and `weights` are queries × heads × (levels · points), as many queries for each of the table's pictures, in their
+    order; `x` and `y` are overwritten. Returns queries × channels.
     Not-finite coordinates give not-finite outputs, never an index outside the table.
     """
     queries, heads, samples = x.shape
@@ -103,7 +108,11 @@ def bag_attention(table: Tensor, levels: Levels, x: Tensor, y: Tensor, weights: 
     y -= top
 
     first = torch.addcmul(levels.start, top, levels.stride).add_(left, alpha=heads).to(torch.int32)
-    first.clamp_(0, table.shape[0] - 1 - int(heads * (max(width for _, width in levels.shapes) + 2)))
+    of_picture = levels.positions * heads
+    first.clamp_(0, of_picture - 1 - int(heads * (max(width for _, width in levels.shapes) + 2)))
+    pictures = table.shape[0] // of_picture
+    if pictures > 1:
+        first.view(pictures, -1).add_(of_picture * torch.arange(pictures, dtype=torch.int32, device=x.device)[:, None])
     rows = torch.empty((queries, heads, 4, samples), dtype=torch.int32, device=x.device)
     rows[:, :, 0] = first
     for corner, step in enumerate(levels.corners, start=1):

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from lib_prodshot.finding.fast.fusion import Fusion
-from lib_prodshot.finding.fast.half import cast_linear
 from lib_prodshot.finding.fast.layers import EncoderParts, RowMlp, Sampler
 from lib_prodshot.finding.fast.probe import attention_works, bag_works
 from lib_prodshot.finding.fast.swap import Wrapper, swap_items, swap_named
@@ -25,24 +24,6 @@ def accelerate(model: Any) -> int:
     for stage in getattr(model.backbone[0], "layers", ()):  # a Swin backbone; a ResNet stays as it is
         for block in stage.blocks:
             count += swap_named(block, "attn", WindowAttention) + swap_named(block, "mlp", RowMlp)
-    return count
-
-
-def halve(model: Any, dtype: torch.dtype, device: torch.device) -> int:
-    """Cast linear layers to half precision: Swin's attention and feed-forward, and those of the encoder that
-    `EncoderParts.halve` names. Returns how many.
-
-    Float32 stay: the text encoder, patch embedding and merging, the projections to the levels, the fusion with the
-    text, the choice of proposals, the decoder, and the heads of boxes and classes. Scores and coordinates come of
-    them, and but for the first they are small.
-    """
-    count = sum(layer.parts.halve(dtype, device) for layer in model.transformer.encoder.layers)
-    if not attention_works(device, dtype):
-        return count
-    for stage in getattr(model.backbone[0], "layers", ()):
-        for block in stage.blocks:
-            attention, mlp = block.attn.plain, block.mlp.plain
-            count += cast_linear((attention.qkv, attention.proj, mlp.fc1, mlp.fc2), dtype)
     return count
 
 
@@ -143,14 +124,14 @@ class WindowAttention(Wrapper):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Any:
         """`x`: windows × tokens × channels; `mask`: windows × tokens × tokens, 0 or a large negative number."""
         plain = self.plain
-        if not attention_works(x.device, plain.qkv.weight.dtype):
+        if not attention_works(x.device, x.dtype):
             return plain(x, mask)
         windows, tokens, channels = x.shape
         q, k, v = plain.qkv(x).view(windows, tokens, 3, plain.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
         bias = plain.relative_position_bias_table[plain.relative_position_index.view(-1)]
-        bias = bias.view(tokens, tokens, -1).permute(2, 0, 1)[None].to(q.dtype)
+        bias = bias.view(tokens, tokens, -1).permute(2, 0, 1)[None].to(x.dtype)
         if mask is not None:
-            bias = (bias + mask[:, None].to(q.dtype)).repeat(windows // mask.shape[0], 1, 1, 1)
+            bias = (bias + mask[:, None].to(x.dtype)).repeat(windows // mask.shape[0], 1, 1, 1)
         standard = (channels // plain.num_heads) ** -0.5
         attended = functional.scaled_dot_product_attention(q * (plain.scale / standard), k, v, attn_mask=bias)
         return plain.proj(attended.transpose(1, 2).reshape(windows, tokens, channels))

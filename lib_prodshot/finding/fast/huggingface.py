@@ -36,15 +36,6 @@ def accelerate_segmenter(model: Any) -> int:
     return count
 
 
-def halve_detector(model: Any, dtype: torch.dtype, device: torch.device) -> int:
-    """Cast the encoder's linear layers that `EncoderParts.halve` names to half precision; returns how many.
-
-    Everything else stays float32, the Swin backbone too: transformers' attention mixes its weights with a float32 mask.
-    """
-    layers = (layer.deformable_layer for layer in model.model.encoder.layers)
-    return sum(layer.parts.halve(dtype, device) for layer in layers)
-
-
 def halve_segmenter(model: Any, dtype: torch.dtype, device: torch.device) -> int:
     """Cast the image encoder's linear layers to half precision, as `sam.halve` does; returns how many."""
     if not attention_works(device, dtype):

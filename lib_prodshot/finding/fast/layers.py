@@ -15,15 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from lib_prodshot.finding.fast.deformable import Levels, Shapes, bag_attention, levels_for
-from lib_prodshot.finding.fast.half import added, cast_linear
-from lib_prodshot.finding.fast.probe import bag_works
 from lib_prodshot.finding.fast.swap import Wrapper
 
 ROWS = 1024
 """Image tokens worked on at a time; their widest temporary (rows × 2,048 floats) is 8 MB."""
 
-ROWS_GPU = 16_384
-"""The same on a GPU, where every further step costs its launch: 128 MB, and one step for most pictures."""
+ROWS_GPU = 65_536
+"""The same on a GPU, where every further step costs the time to launch it: 512 MB at most. A picture is one step (its
+tokens are 22,000 at most), and pictures of a batch are worked on together while they fit."""
 
 
 def rows_at_once(tokens: Tensor) -> int:
@@ -72,41 +71,35 @@ class Sampler:
         return cls(*projections, attention.output_proj, *sizes)
 
     def table(self, value: Tensor, shapes: Tensor, padding: Tensor | None) -> tuple[Tensor, Levels]:
-        """Project `value` (positions × channels), zero it where `padding` is True, and lay it out for the bag.
+        """Project `value` (b × positions × channels), zero it where `padding` is True, and lay it out for the bag.
 
         `shapes` is levels × (height, width), integers.
         """
         layout = levels_for(_SIZES.of(shapes), self.heads, self.points, value.device)
         projected = self.value(value)
         if padding is not None and (value.device.type != "cpu" or bool(padding.any())):  # asking a GPU stalls it
-            projected = projected.masked_fill(padding[:, None], 0.0)
+            projected = projected.masked_fill(padding[..., None], 0.0)
         return layout.table(projected), layout
 
     def attend(self, query: Tensor, reference: Tensor, table: Tensor, layout: Levels) -> Tensor:
-        """Attend from `query` (n × channels) round `reference`, shares of the picture's width and height.
+        """Attend from `query` (b × n × channels) round `reference`, shares of the picture's width and height.
 
-        `reference` is n × levels × 2 (x, y) or × 4 (x, y, width, height: offsets are in shares of half the box).
+        `reference` is b × n × levels × 2 (x, y) or × 4 (x, y, width, height: offsets are in shares of half the box).
         """
-        count, samples = query.shape[0], self.levels * self.points
-        offsets = self.offsets(query).float().view(count, self.heads, self.levels, self.points, 2)
-        centre = reference[:, :, :2].float() * layout.sizes - 0.5
+        flat = query.shape[0] * query.shape[1], self.heads, self.levels * self.points
+        offsets = self.offsets(query).float().view(*query.shape[:2], self.heads, self.levels, self.points, 2)
+        centre = reference[..., :2].float() * layout.sizes - 0.5
         if reference.shape[-1] == 4:
-            spread = reference[:, :, 2:].float() * layout.sizes * (0.5 / self.points)
-            offsets = offsets * spread[:, None, :, None, :]
-        x, y = (
-            (offsets[..., axis] + centre[:, None, :, None, axis]).view(count, self.heads, samples) for axis in (0, 1)
-        )
-        weights = self.weights(query).float().view(count, self.heads, samples).softmax(-1)
-        attended: Tensor = self.out(bag_attention(table, layout, x, y, weights))
+            spread = reference[..., 2:].float() * layout.sizes * (0.5 / self.points)
+            offsets = offsets * spread[:, :, None, :, None, :]
+        x, y = ((offsets[..., axis] + centre[:, :, None, :, None, axis]).view(flat) for axis in (0, 1))
+        weights = self.weights(query).float().view(flat).softmax(-1)
+        attended: Tensor = self.out(bag_attention(table, layout, x, y, weights).view(query.shape))
         return attended
 
     def whole(self, query: Tensor, value: Tensor, reference: Tensor, shapes: Tensor, padding: Tensor | None) -> Tensor:
         """The attention for a batch: `query` b × n × channels, `value` b × positions × channels."""
-        outputs = []
-        for number in range(query.shape[0]):
-            table, layout = self.table(value[number], shapes, None if padding is None else padding[number])
-            outputs.append(self.attend(query[number], reference[number], table, layout))
-        return torch.stack(outputs)
+        return self.attend(query, reference, *self.table(value, shapes, padding))
 
 
 @dataclass(frozen=True)
@@ -125,27 +118,21 @@ class EncoderParts:
     ) -> Tensor:
         """The layer for `tokens` (b × n × channels) with their position embeddings (added to the queries)."""
         result = torch.empty_like(tokens)
-        for number in range(tokens.shape[0]):
-            table, layout = self.sampler.table(tokens[number], shapes, None if padding is None else padding[number])
-            step = rows_at_once(tokens)
+        step = rows_at_once(tokens)
+        pictures = max(1, step // tokens.shape[1])
+        for number in range(0, tokens.shape[0], pictures):
+            group = slice(number, number + pictures)
+            table, layout = self.sampler.table(tokens[group], shapes, None if padding is None else padding[group])
             for begin in range(0, tokens.shape[1], step):
-                rows = (number, slice(begin, begin + step))
+                rows = (group, slice(begin, begin + step))
                 query = tokens[rows] + positions[rows]
                 attended = self.sampler.attend(query, reference[rows], table, layout)
-                result[rows] = self._feed_forward(self.norm1(added(attended, tokens[rows])))
+                result[rows] = self._feed_forward(self.norm1(attended.add_(tokens[rows])))
         return result
-
-    def halve(self, dtype: torch.dtype, device: torch.device) -> int:
-        """Cast the feed-forward and the values' projections to half precision; returns how many layers.
-
-        Float32 stay the offsets (they are coordinates), the attention weights, the norms and the residual sums.
-        """
-        values = (self.sampler.value, self.sampler.out) if bag_works(device, dtype) else ()
-        return cast_linear((*values, self.linear1, self.linear2), dtype)
 
     def _feed_forward(self, tokens: Tensor) -> Tensor:
         hidden = self.linear2(self.activation(self.linear1(tokens)))
-        normal: Tensor = self.norm2(added(hidden, tokens))
+        normal: Tensor = self.norm2(hidden.add_(tokens))
         return normal
 
 

@@ -30,7 +30,7 @@ def bag_works(device: torch.device, dtype: torch.dtype) -> bool:
     try:
         levels = levels_for(SHAPES, HEADS, POINTS, device)
         moved = x.to(device), y.to(device), weights.to(device)
-        found = bag_attention(levels.table(value.to(device, dtype)), levels, *moved)
+        found = bag_attention(levels.table(value.to(device, dtype)[None]), levels, *moved)
         return _close(found, expected, dtype)
     except (RuntimeError, TypeError):  # NotImplementedError is a RuntimeError
         return False

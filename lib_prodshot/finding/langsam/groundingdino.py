@@ -66,14 +66,7 @@ def load(weights: Path, vocabulary: Path, *, reference: bool = False) -> Groundi
             from lib_prodshot.finding.fast.groundingdino import accelerate
 
             accelerate(module)
-    run = partial(forward, module)
-    return GroundingModel(module, module.tokenizer, run, None if reference else partial(_halve, module))
-
-
-def _halve(module: Any, dtype: Any, device: Any) -> int:
-    from lib_prodshot.finding.fast.groundingdino import halve
-
-    return halve(module, dtype, device)
+    return GroundingModel(module, module.tokenizer, partial(forward, module))
 
 
 def build(shape: DetectorShape, text_encoder_folder: Path) -> Any:

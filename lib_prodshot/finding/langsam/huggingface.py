@@ -80,8 +80,7 @@ def load_detector(weights: Path, vocabulary: Path, reference: bool = False) -> G
             from lib_prodshot.finding.fast.huggingface import accelerate_detector
 
             accelerate_detector(module)
-    run, halve = partial(forward, module, tokenizer), partial(_halve, "halve_detector", module)
-    return GroundingModel(module, tokenizer, run, None if reference else halve)
+    return GroundingModel(module, tokenizer, partial(forward, module, tokenizer))
 
 
 def load_segmenter(weights: Path, reference: bool = False) -> PromptedModel:
@@ -106,12 +105,12 @@ def load_segmenter(weights: Path, reference: bool = False) -> PromptedModel:
         side,
         module.get_image_embeddings,
         partial(_decode, module),
-        halve=None if reference else partial(_halve, "halve_segmenter", module),
+        halve=None if reference else partial(_halve, module),
     )
 
 
-def _halve(function: str, module: Any, dtype: Any, device: Any) -> int:
-    count: int = getattr(import_module("lib_prodshot.finding.fast.huggingface"), function)(module, dtype, device)
+def _halve(module: Any, dtype: Any, device: Any) -> int:
+    count: int = import_module("lib_prodshot.finding.fast.huggingface").halve_segmenter(module, dtype, device)
     return count
 
 

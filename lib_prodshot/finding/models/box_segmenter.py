@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib_prodshot.corrections import Prompt
-from lib_prodshot.errors import FinderError
+from lib_prodshot.errors import NotFiniteError
 from lib_prodshot.finding.interface import Box, Picture, SoftMask
 from lib_prodshot.finding.last_picture import LastPicture
 from lib_prodshot.finding.models.precision import FULL
@@ -106,7 +106,7 @@ class BoxSegmenter:
         embedding = self._embedding(model, device, picture)
         logits, qualities = model.decode(embedding, corners, multimask, given)
         best = logits[0, qualities.float()[0].argmax()].float()
-        _refuse_not_finite(best)
+        self._refuse_not_finite(best)
         (mask,) = fetched([soft_mask(best, model.side, inner, size)])
         return mask
 
@@ -132,9 +132,14 @@ class BoxSegmenter:
             chosen = qualities.float().argmax(dim=1)[:, None, None, None]
             chosen = chosen.expand(-1, 1, *logits.shape[2:])
             best = logits.gather(1, chosen)[:, 0].float()
-            _refuse_not_finite(best)
+            self._refuse_not_finite(best)
             masks += fetched([soft_mask(row, model.side, inner, size) for row in best])
         return masks
+
+    def _refuse_not_finite(self, logits: Any) -> None:
+        if not bool(logits.isfinite().all()):
+            self._last.forget()  # the embedding may be what overflowed
+            raise NotFiniteError("the segmenter gave masks that are not finite numbers; its weights may be damaged")
 
     def offload(self) -> None:
         """Move the model off the GPU; the next call moves it back."""
@@ -144,11 +149,6 @@ class BoxSegmenter:
         """Free the model's memory; the next call loads it again."""
         self._last.forget()
         self._handle.unload()
-
-
-def _refuse_not_finite(logits: Any) -> None:
-    if not bool(logits.isfinite().all()):
-        raise FinderError("the segmenter gave masks that are not finite numbers; its weights may be damaged")
 
 
 def _scaling(

@@ -22,7 +22,6 @@ from lib_prodshot.finding.models.captions import (
     merge,
     non_maximum_suppression,
 )
-from lib_prodshot.finding.models.precision import FULL
 from lib_prodshot.finding.models.preprocessing import SHORT_SIDE, as_rgb, detector_pixels
 from lib_prodshot.finding.models.runtime import ModelHandle, moved
 from lib_prodshot.products import ProductClass
@@ -43,7 +42,7 @@ class GroundingModel:
     tokenizer: Any
     forward: Callable[[Any, str], tuple[Any, Any]]
     halve: Callable[[Any, Any], Any] | None = None
-    """Casts the module to a half-precision dtype for a device; None: it stays float32."""
+    """None: a detector stays float32, which is as fast on a GPU (docs/performance.md) and ranks boxes alike."""
 
 
 class GroundedDetector:
@@ -52,17 +51,10 @@ class GroundedDetector:
     Captions are never batched: those of different lengths corrupt each other's boxes in both implementations.
     """
 
-    def __init__(self, name: str, handle: ModelHandle[GroundingModel], precision: str = FULL) -> None:
+    def __init__(self, name: str, handle: ModelHandle[GroundingModel]) -> None:
         self.name = name
         self._handle = handle
-        self._precision = precision
         self._last: LastPicture[list[tuple[Floats, Floats]]] = LastPicture()
-
-    def with_precision(self, precision: str) -> GroundedDetector:
-        """The same detector, computing as the setting `precision` says; both share one model."""
-        other = GroundedDetector(self.name, self._handle, precision)
-        other._last = self._last
-        return other
 
     def detect(self, picture: Picture, classes: Sequence[ProductClass], text_threshold: float) -> Boxes:
         """As `Detector.detect`. Retried once on out-of-memory: from a GPU on the CPU, else on a smaller input."""
@@ -72,7 +64,7 @@ class GroundedDetector:
             return lambda model, device: self._detect(model, device, picture, classes, text_threshold, short_side)
 
         attempts = [attempt(SHORT_SIDE), attempt(SMALLER_SIDE)]
-        (captions, found), retried = self._handle.run(attempts, "detector", self._precision)
+        (captions, found), retried = self._handle.run(attempts, "detector")
         boxes, notes = to_boxes(found, picture.shape[0], picture.shape[1])
         best = tuple(float(score) for score in found.best)
         return Boxes(boxes, best, (*captions.notes, *retried, *notes))
@@ -87,7 +79,7 @@ class GroundedDetector:
         short_side: int,
     ) -> tuple[Captions, AssignedBoxes]:
         captions = make_captions(classes, model.tokenizer, self.name)
-        key = (tuple(caption.text for caption in captions.captions), short_side, self._precision)
+        key = (tuple(caption.text for caption in captions.captions), short_side)
         read = self._last.recall(picture, key)
         if read is None:
             pixels = moved(detector_pixels(picture, short_side), device)

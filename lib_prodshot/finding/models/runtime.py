@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, redi
 from importlib import import_module
 from typing import Any, Generic, Protocol, TypeVar
 
-from lib_prodshot.errors import FinderError, ProdshotError
+from lib_prodshot.errors import FinderError, NotFiniteError, ProdshotError
 from lib_prodshot.finding.models.precision import FULL, half_dtype
 
 
@@ -43,6 +44,7 @@ class ModelHandle(Generic[M]):
         self._device = device
         self._model: M | None = None
         self._dtype: Any = None
+        self._overflows = False
         self._lock = threading.RLock()
 
     @property
@@ -56,28 +58,41 @@ class ModelHandle(Generic[M]):
         """Call the first attempt with the model and its device; on out-of-memory, the next.
 
         On a GPU the first attempt is made twice, the second time on the CPU, in float32. Returns the answer and notes
-        for the user. `what` names the model in messages, `precision` is the setting of that name. Raises `FinderError`
-        when no attempt succeeds.
+        for the user. `what` names the model in messages, `precision` is the setting of that name. A model whose output
+        in half precision is not finite runs again in float32, and from then on only so; a warning says it once. Raises
+        `FinderError` when no attempt succeeds.
         """
         with self._lock:
-            plan = self._plan(attempts, precision)
-            for number, (attempt, device, dtype) in enumerate(plan):
-                try:
-                    with inference():
-                        answer = attempt(self._on(device, dtype), device)
-                    return answer, (_RETRIED.format(what),) if number else ()
-                except ProdshotError:
+            if self._overflows or precision == FULL:
+                return self._run(attempts, what, FULL)
+            try:
+                return self._run(attempts, what, precision)
+            except NotFiniteError:
+                if self._dtype is None:
                     raise
-                except (RuntimeError, MemoryError) as error:
-                    if not is_out_of_memory(error):
-                        raise FinderError(f"the {what} failed: {_first_line(error)}") from error
-                    last = error
-                # outside the handler, for its traceback holds on to the tensors that filled the memory
-                self.offload()
-            raise FinderError(
-                f"the {what} ran out of memory twice ({_first_line(last)});"
-                " close other programs, or unload the WebUI's checkpoint, and try again"
-            )
+            self._overflows = True
+            logging.getLogger("prodshot").warning(_OVERFLOWED.format(what))
+            return self._run(attempts, what, FULL)
+
+    def _run(self, attempts: Sequence[Callable[[M, Any], T]], what: str, precision: str) -> tuple[T, tuple[str, ...]]:
+        plan = self._plan(attempts, precision)
+        for number, (attempt, device, dtype) in enumerate(plan):
+            try:
+                with inference():
+                    answer = attempt(self._on(device, dtype), device)
+                return answer, (_RETRIED.format(what),) if number else ()
+            except ProdshotError:
+                raise
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise FinderError(f"the {what} failed: {_first_line(error)}") from error
+                last = error
+            # outside the handler, for its traceback holds on to the tensors that filled the memory
+            self.offload()
+        raise FinderError(
+            f"the {what} ran out of memory twice ({_first_line(last)});"
+            " close other programs, or unload the WebUI's checkpoint, and try again"
+        )
 
     def offload(self) -> None:
         """Move the model off the GPU; the next call moves it back."""
@@ -123,6 +138,7 @@ def moved(tensor: Any, device: Any) -> Any:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
+_OVERFLOWED = "the {} overflows in half precision, so it computes in full precision from here on"
 _RETRIED = "memory ran out, so the {} was run a second time: on the CPU, or there on a smaller picture"
 
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 FINDER_BYTES = 4 << 30
-"""Memory for GroundingDINO and SAM ViT-H with their activations at 1024 pixels."""
+"""Memory for GroundingDINO and SAM ViT-H with their activations: 3.7 GiB in float32 (docs/performance.md)."""
 
 
 class Memory(Protocol):
