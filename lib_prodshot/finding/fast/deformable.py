@@ -48,14 +48,15 @@ class Levels:
 
         The result is (b · table positions · heads) × head channels, one picture's table after the other.
         """
-        table = value.new_zeros(value.shape[0], self.positions, value.shape[-1])
+        pictures = value.shape[0]
+        table = value.new_zeros(pictures, self.positions, value.shape[-1])
         begin = 0
         for (height, width), start in zip(self.shapes, self.starts, strict=True):
-            level = value[:, begin : begin + height * width].unflatten(1, (height, width))
-            inside = table[:, start - 1 : start - 1 + height * (width + 1)].unflatten(1, (height, width + 1))
+            level = value[:, begin : begin + height * width].view(pictures, height, width, -1)
+            inside = table[:, start - 1 : start - 1 + height * (width + 1)].view(pictures, height, width + 1, -1)
             inside[:, :, 1:] = level
             begin += height * width
-        return table.view(value.shape[0] * self.positions * self.heads, -1)
+        return table.view(pictures * self.positions * self.heads, -1)
 
 
 @lru_cache(maxsize=16)
