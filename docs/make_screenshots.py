@@ -211,9 +211,10 @@ def _shoot(page: Any, name: str, part: str | dict[str, int]) -> None:
     if isinstance(part, str):
         page.locator(f"#{part}panel").first.screenshot(path=str(path))
     else:
-        page.screenshot(path=str(path), clip={"x": 0, "y": 0, **part}, full_page=True)
+        page.screenshot(path=str(path), clip={"x": 0, "y": 0, **part})
     with Image.open(path) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+        few = image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
     print(path.relative_to(IMAGES.parent.parent), flush=True)
 
 

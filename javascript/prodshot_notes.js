@@ -60,7 +60,7 @@
 
     function inheritedValue(id) {
         const [, tab, name] = id.match(/^script_(txt2img|img2img)_prodshot_(?:accordion_)?(.+)$/) || [];
-        if (tab) return [TEXTS.fromTab, SOURCES[name]?.(tab) ?? ''];
+        if (tab) return [TEXTS.fromTab, SOURCES[name]?.(tab) || '–'];
         const own = page().querySelector('.prodshot-defaults')?.dataset ?? {};
         return [TEXTS.byDefault, own[id.replace(/^prodshot_folder_/, '')] ?? ''];
     }

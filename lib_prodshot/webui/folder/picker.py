@@ -30,6 +30,7 @@ class FolderPicker:
         choice = gr.Radio(
             [],
             label="Folders here",
+            info="The folder above, this one, and those in it.",
             visible=False,
             interactive=True,
             elem_id=elem_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from lib_prodshot.request import Setting, settings
+from lib_prodshot.request import Setting, setting_named, settings
 
 PRODUCTS = "products"
 
@@ -18,7 +18,7 @@ STRENGTHS = {"retouch": "strength", "inpaint": "denoising_strength"}
 
 def what_to_make() -> list[Setting]:
     """The settings of the row "What to make"."""
-    return [known for known in settings() if known.name in WHAT_TO_MAKE]
+    return [setting_named(name) for name in WHAT_TO_MAKE]
 
 
 def kept() -> list[Setting]:
