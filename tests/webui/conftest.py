@@ -109,7 +109,8 @@ class Answer:
     """What the API gave: pictures, infotexts, parameters, outcomes."""
 
     def __init__(self, body: dict[str, Any]) -> None:
-        self.images = [decode(text) for text in body["images"]]
+        self.codes: list[str] = body["images"]
+        self.images = [decode(text) for text in self.codes]
         self.info = json.loads(body["info"])
         self.infotexts: list[str] = self.info["infotexts"]
         self.outcomes: list[dict[str, Any]] = self.info["extra_generation_params"].get("Prodshot outcomes", [])
