@@ -213,7 +213,8 @@ def _shoot(page: Any, name: str, part: str | dict[str, int]) -> None:
     else:
         page.screenshot(path=str(path), clip={"x": 0, "y": 0, **part})
     with Image.open(path) as image:
-        few = image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        # several rounds, or the small coloured marks of the page turn grey beside a photograph
+        few = image.convert("RGB").quantize(256, kmeans=8, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
     print(path.relative_to(IMAGES.parent.parent), flush=True)
 
