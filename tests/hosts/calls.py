@@ -32,6 +32,7 @@ CALLS = (
     Call(IMAGES, "image_grid", 2),
     Call(IMAGES, "save_image", 6, ("info", "p", "suffix")),
     Call(IMAGES, "save_image", 6, ("info", "short_filename", "p", "grid")),
+    Call(IMAGES, "save_image_with_geninfo", 3),
     Call(MODELS, "get_closet_checkpoint_match", 1),
     Call(MODELS, "apply_token_merging", 2),
     Call(MODELS, "send_model_to_cpu", 1, hosts=("a1111",)),
