@@ -131,14 +131,14 @@ def test_script_refuses_with_the_field(api: Any, webui: WebUI, tab: str, given: 
     assert webui.samplings == []
 
 
-def test_accordion_says_unmistakably_what_was_wrong(api: Any, webui: WebUI) -> None:
+def test_accordion_refuses_with_the_field(api: Any, webui: WebUI) -> None:
     given = {"alwayson_scripts": {"prodshot": {"args": [True, {"products": "handbag", "denoising": 0.5}]}}}
-    plain = api.txt2img(**QUICK)
-    result = api.txt2img(**QUICK, **given)
-    (outcome,) = outcomes(result)
-    assert outcome["status"] == "failed" and "denoising" in outcome["reason"]
-    assert "Prodshot: " in result.info["infotexts"][0] and "failed" in result.info["infotexts"][0]
-    assert np.array_equal(np.asarray(result.image), np.asarray(plain.image))
+    with pytest.raises(RuntimeError) as refused:
+        api.txt2img(**QUICK, **given)
+    status, text = refused.value.args
+    assert status == 422
+    assert json.loads(text)["detail"][0]["field"] == "denoising"
+    assert webui.samplings == []
 
 
 def test_unknown_scripts_are_the_hosts_business(api: Any) -> None:

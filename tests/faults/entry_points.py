@@ -30,6 +30,8 @@ from tests.finders import fixed_finder
 from tests.hosts.conftest import noise_picture, outcomes, parameters
 
 PRODUCTS = "mug"
+SETTINGS = {"products": PRODUCTS, "prompt": "[class] <lora:ppzocketv2-10:1>"}
+"""With a LoRA in the prompt, so that the backend is asked which are missing."""
 
 
 @dataclass
@@ -185,7 +187,7 @@ class Script:
 
     def run(self) -> Observed:
         given = [noise_picture(seed=seed) for seed in (0, 1)]
-        processed = self._webui.run_script({"products": PRODUCTS}, init_images=list(given), batch_size=2)
+        processed = self._webui.run_script(SETTINGS, init_images=list(given), batch_size=2)
         return _observed(self._webui, self._capsys, processed, [np.asarray(image) for image in given])
 
 
@@ -200,7 +202,7 @@ class Accordion:
 
     def run(self) -> Observed:
         plain = self._webui.generate(width=96, height=64, n_iter=2, do_not_save_grid=True)
-        accordion = [True, {"products": PRODUCTS}]
+        accordion = [True, SETTINGS]
         processed = self._webui.generate(width=96, height=64, n_iter=2, do_not_save_grid=True, accordion=accordion)
         return _observed(self._webui, self._capsys, processed, [np.asarray(image) for image in plain.images])
 

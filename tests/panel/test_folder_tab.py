@@ -100,6 +100,7 @@ def test_a_tab_that_does_not_matter_is_not_shown(host: LocalHost) -> None:
         "tab_find",
         "tab_mask",
         "tab_enhance",
+        "tab_output",
         "tab_packshot",
         "tab_presets",
     }
