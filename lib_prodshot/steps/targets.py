@@ -49,12 +49,8 @@ def known_markets(names: str) -> tuple[Marketplace, ...]:
 
 
 def _target(request: Request, market: Marketplace) -> Target:
-    changed, values = request.to_dict(only_changed=True), request.to_dict()
-    made = {
-        name: value
-        for name, value in market.settings().items()
-        if name not in changed and (name in values or name != "shadow")
-    }
+    changed = request.to_dict(only_changed=True)
+    made = {name: value for name, value in market.settings().items() if name not in changed}
     if changed.get("ground") == "transparent" and made.get("format") == "jpeg":
         del made["format"]  # which knows no transparency
     try:
