@@ -85,17 +85,20 @@ def run_in(environment: Environment, argv: Sequence[str], root: Path = ROOT, cwd
             continue
 
 
-def prepare(environment: Environment, root: Path = ROOT) -> Path:
-    """Make, update or reuse `environment` and its layers; returns its Python. Raises `BootstrapError`."""
+def prepare(environment: Environment, root: Path = ROOT, uv: Path | None = None) -> Path:
+    """Make, update or reuse `environment` and its layers; returns its Python. Raises `BootstrapError`.
+
+    With `uv` (the executable) packages are installed by it where it can, which takes an eighth of pip's time.
+    """
     for layer in environment.layers:
-        prepare(layer, root)
+        prepare(layer, root, uv)
     if is_whole(environment, root):
         return environment.interpreter(root)
     with _os_errors_converted(environment, root):
         environment.folder(root).parent.mkdir(parents=True, exist_ok=True)
         with exclusive(root / ".venvs" / f"{environment.name}.lock", lambda: _print_waiting(environment)):
             if not is_whole(environment, root):
-                _build(environment, root)
+                _build(environment, root, uv)
     return environment.interpreter(root)
 
 
@@ -175,7 +178,7 @@ def _read_stamp(environment: Environment, root: Path) -> dict[str, Any]:
     return stamp if isinstance(stamp, dict) else {}
 
 
-def _build(environment: Environment, root: Path) -> None:
+def _build(environment: Environment, root: Path, uv: Path | None) -> None:
     folder = environment.folder(root)
     stamp_file = folder / STAMP
     former = _read_stamp(environment, root)
@@ -191,7 +194,7 @@ def _build(environment: Environment, root: Path) -> None:
         # without its stamp, what an interrupted pip leaves can never pass for whole
         stamp_file.unlink(missing_ok=True)
         try:
-            _install(environment, root, wanted, progress)
+            _install(environment, root, wanted, progress, uv)
         except BootstrapError:
             if former:
                 _write_stamp(stamp_file, former)
@@ -293,12 +296,24 @@ def _project_requirements(environment: Environment, root: Path) -> list[str]:
     return requirements
 
 
-def _install(environment: Environment, root: Path, wanted: Mapping[str, list[str]], progress: _Progress) -> None:
+def _install(
+    environment: Environment, root: Path, wanted: Mapping[str, list[str]], progress: _Progress, uv: Path | None
+) -> None:
     log = root / ".venvs" / f"{environment.name}.log"
     log.write_text("", encoding="utf-8")
     for options, requirements in (([], wanted["together"]), (["--no-deps"], wanted["alone"])):
-        if requirements:
-            _pip(environment, root, [*options, *requirements], log, progress)
+        arguments = [*options, *requirements]
+        if requirements and not (uv and _install_by_uv(uv, environment, root, arguments, log)):
+            _pip(environment, root, arguments, log, progress)
+
+
+def _install_by_uv(uv: Path, environment: Environment, root: Path, arguments: Sequence[str], log: Path) -> bool:
+    """Whether uv installed them. It reads none of pip's settings: where it fails, pip is to try and to say why."""
+    command = [str(uv), "pip", "install", "--python", str(environment.interpreter(root)), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=clean_variables(), check=False)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(done.stdout + done.stderr)
+    return done.returncode == 0
 
 
 def _pip(environment: Environment, root: Path, arguments: list[str], log: Path, progress: _Progress) -> None:

@@ -26,6 +26,7 @@ def main() -> int:
     os.chdir(ROOT)
     # the workers, and the processes they start, share the cores: threads of their own would only wait for one another
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    _keep_bytecode()
     arguments = sys.argv[1:]
     try:
         return _run(arguments)
@@ -35,6 +36,15 @@ def main() -> int:
     except KeyboardInterrupt:
         print("tests: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+
+
+def _keep_bytecode() -> None:
+    """Let every process of the run share compiled modules, beside the environments and not in the checkout.
+
+    The suite starts hundreds of processes, and half of each one's start was compiling the packages that it imports.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(ROOT / ".venvs" / "bytecode"))
 
 
 def _run(arguments: list[str]) -> int:
@@ -61,15 +71,16 @@ def _prepared_meanwhile() -> Iterator[None]:
     Where those with pins or of another Python cannot be, their tests skip and say why. In CI that is an error: there
     every test is to run.
     """
+    uv = prepare(environments.UV).with_name("uv.exe" if os.name == "nt" else "uv")
     reason = environments.why_no_pins()
     layered = [] if reason else [*environments.PINS.values()]
     others = [environment for environment in environments.OTHER_PYTHONS.values() if environment.python]
     with ThreadPoolExecutor(2) as pool:
-        made = [pool.submit(prepare, environment) for environment in others]
+        made = [pool.submit(prepare, environment, uv=uv) for environment in others]
         if layered:
-            prepare(environments.TORCH)
-        made += [pool.submit(prepare, environment) for environment in layered]
-        prepare(environments.TESTS)
+            prepare(environments.TORCH)  # by pip, whose settings say where a machine without a GPU has its torch from
+        made += [pool.submit(prepare, environment, uv=uv) for environment in layered]
+        prepare(environments.TESTS, uv=uv)
         yield
     try:
         for one in made:

@@ -25,6 +25,9 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 _PINS_PYTHON = find_python(PINS_PYTHONS)
 _THIS_PYTHON = "{}.{}".format(*sys.version_info[:2])
 
+UV = Environment("uv", requirements=("uv>=0.9",))
+"""Installs the packages of the others: eight environments by pip are minutes of processor time."""
+
 TORCH = Environment(
     "torch",
     requirements=("torch==2.14.1",),
@@ -135,8 +138,8 @@ def why_no_pins() -> str:
 
 
 def run_pytest(environment: Environment, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run pytest on some of our tests with the environment's Python, from the checkout; the environment must stand."""
-    command = [str(environment.interpreter()), "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    """Run pytest on some of our tests, less those marked `once`, with the environment's Python, which must stand."""
+    command = [str(environment.interpreter()), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not once", *arguments]
     return subprocess.run(command, cwd=ROOT, env=clean_variables(), capture_output=True, text=True, check=False)
 
 

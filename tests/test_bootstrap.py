@@ -131,6 +131,21 @@ def test_a_changed_project_installs_on_top_and_another_setting_of_it_installs_no
     assert stamp.exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for uv is a shell script")
+@pytest.mark.parametrize("works", [True, False])
+def test_uv_installs_where_it_can_and_pip_where_not(shelf: Path, root: Path, works: bool) -> None:
+    make_wheel(shelf, "two", "2")
+    uv = root / "uv"
+    target = '"$(dirname "$4")"/../lib/python3*/site-packages/'
+    uv.write_text(f'#!/bin/sh\n{f"cp {root}/two.py {target}" if works else "echo unreachable >&2; exit 2"}\n')
+    uv.chmod(0o755)
+    (root / "two.py").write_text("VERSION = 'by uv'\n")
+    recipe = Environment("quick", requirements=("two==2",))
+    bootstrap.prepare(recipe, root, uv)
+    assert said_by(recipe, root, "import two; print(two.VERSION)") == ("by uv" if works else "2")
+    assert bootstrap.is_whole(recipe, root)
+
+
 def test_an_interrupted_creation_is_never_taken_for_a_whole_one(
     shelf: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

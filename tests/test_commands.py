@@ -123,6 +123,7 @@ def test_another_build_of_a_package_counts(monkeypatch: pytest.MonkeyPatch) -> N
     assert doctor.installed("numpy") == "missing"
 
 
+@pytest.mark.once
 def test_the_self_test_compares_the_verdicts_with_those_the_photographs_deserve(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lite_finder: Finder
 ) -> None:

@@ -39,12 +39,13 @@ BLIP = ("tests/training/captioning/test_captioners.py",)
 """transformers 4.30.2 (AUTOMATIC1111) and 4.57.6 (Forge), same sums."""
 
 NOT_LITE = ("-k", "not lite")
-"""The lite finder uses nothing of what the two sets of pins differ in."""
+LITE_IN_SHORT = ("-k", "not lite or test_lite_finder or test_boxes_and_masks")
+"""The lite finder uses nothing of what the two sets of pins differ in; whole it is tested in the suite's own environment."""
 
 SUITES = {
     ("a1111", "panel and routes"): (1400, (*PANEL_AND_ROUTES, *REQUESTS, *PICTURES)),
     ("forge", "panel and routes"): (1150, (*PANEL_AND_ROUTES, *REQUESTS)),
-    ("a1111", "models"): (224, (*LANGSAM, *BLIP)),
+    ("a1111", "models"): (224, (*LANGSAM, *BLIP, *LITE_IN_SHORT)),
     ("forge", "models"): (247, (*LANGSAM, *BLIP, *NOT_LITE)),
 }
 """How many tests must have passed (or it skipped itself), and which. transformers' GroundingDINO is Forge's only."""

@@ -26,18 +26,17 @@ EVERYWHERE = (
     "tests/training/dataset/test_check.py",
     "tests/training/captioning/test_captions.py",
     "tests/training/dataset/test_buckets.py",
-    "tests/faults/test_pipeline.py",
 )
-"""The lite finder is among them, with its real weights: the command line's self-test is made of it."""
 
 NEWEST = (
+    "tests/faults/test_pipeline.py",
     "tests/pictures",
     "tests/test_masks.py",
     "tests/test_preserve.py",
     "tests/test_retouch.py",
     "tests/finding/test_lite.py",
 )
-"""What computes with numpy, OpenCV and Pillow: only where these are the newest. The suite's own are the last ones for
+"""What computes with numpy, OpenCV and Pillow, the lite finder with its real weights among it: only where these are the newest. The suite's own are the last ones for
 Python 3.10, and the Pythons between have the newest as well."""
 
 

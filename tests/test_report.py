@@ -243,6 +243,7 @@ def test_a_rotated_photograph_is_shown_upright_and_its_box_fits(tmp_path: Path) 
     assert np.asarray(pictures.overlay)[74:77, 45].max() > 150
 
 
+@pytest.mark.once
 def test_thousands_of_rows_make_a_page_that_a_browser_can_hold(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     photo = Image.fromarray(rng.integers(0, 255, (12, 12, 3), np.uint8)).resize((512, 512), Image.Resampling.BICUBIC)

@@ -45,6 +45,7 @@ def test_pictures_in_order_and_nothing_else(tmp_path: Path) -> None:
     assert flat.entries == deep.entries[:4]
 
 
+@pytest.mark.once
 def test_five_thousand_pictures_are_listed_in_no_time(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{number}.jpg" for number in range(5000)))
     start = time.process_time()

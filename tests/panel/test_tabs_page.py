@@ -156,9 +156,10 @@ def test_the_sheet_stands_below_and_chosen_pictures_are_done_again(page: Any, sh
     page.click(f"{F}job_start")
     wait_for(page, COUNTS)
     sheet = page.frame_locator(f"{F}sheet iframe")
-    assert sheet.locator("article").count() == 6
+    sheet.locator("article").nth(5).wait_for()
     sheet.locator("input[value=review]").check()
-    # the failed one, and those whose colours the backend has inverted
+    # the failed one, and those whose colours the backend has inverted; the sheet may be drawn once more meanwhile
+    sheet.locator("article:visible").nth(4).wait_for()
     assert sheet.locator("article:visible").count() == 5
     sheet.locator("input[value='']").check()
     sheet.locator("article", has_text="a.png").locator(".again input").check()

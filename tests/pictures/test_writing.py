@@ -35,6 +35,7 @@ def test_nothing_is_left_behind_when_writing_fails(tmp_path: Path, monkeypatch: 
         pictures.write(result, tmp_path / "absent" / "b.png")
 
 
+@pytest.mark.once
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
 @pytest.mark.parametrize("name", ["png-rgb", "png-rgb-16", "tiff-rgb", "bmp-rgb", "webp-lossless"])
 def test_a_full_disk_leaves_nothing(name: str, tmp_path: Path) -> None:
