@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,19 +15,27 @@ if TYPE_CHECKING:
 SEED = ROOT.parent / "shared" / "seed"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers: the tests of one file stay together. Those that run a whole suite in another environment
-    take longest, so each begins by itself and before all others."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    items.sort(key=lambda item: not _is_suite(item))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.name if _is_suite(item) else str(item.path)))
+SUITES = ("test_pins.py", "test_pythons.py")
+"""Their tests run a whole suite in another environment each, and take longest."""
 
 
-def _is_suite(item: pytest.Item) -> bool:
-    return item.path.name in ("test_pins.py", "test_pythons.py")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first."""
+    items.sort(key=lambda item: item.path.name not in SUITES)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several workers: the tests of one file stay together, so that each fixture is made once; each suite goes by
+    itself. (xdist 3.8 marks groups in a field that pytest 9.2 no longer has.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class FilesTogether(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, _ = nodeid.partition("::")
+            return nodeid if Path(file).name in SUITES else file
+
+    return FilesTogether(config, log)
 
 
 @pytest.fixture(scope="session")

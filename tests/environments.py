@@ -139,7 +139,8 @@ def why_no_pins() -> str:
 
 def run_pytest(environment: Environment, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run pytest on some of our tests, less those marked `once`, with the environment's Python, which must stand."""
-    command = [str(environment.interpreter()), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not once", *arguments]
+    options = ("-q", "-p", "no:cacheprovider", "-m", "not once")
+    command = [str(environment.interpreter()), "-m", "pytest", *options, *arguments]
     return subprocess.run(command, cwd=ROOT, env=clean_variables(), capture_output=True, text=True, check=False)
 
 

@@ -40,7 +40,7 @@ BLIP = ("tests/training/captioning/test_captioners.py",)
 
 NOT_LITE = ("-k", "not lite")
 LITE_IN_SHORT = ("-k", "not lite or test_lite_finder or test_boxes_and_masks")
-"""The lite finder uses nothing of what the two sets of pins differ in; whole it is tested in the suite's own environment."""
+"""The lite finder uses nothing of what the pins differ in; whole it is tested in the suite's own environment."""
 
 SUITES = {
     ("a1111", "panel and routes"): (1400, (*PANEL_AND_ROUTES, *REQUESTS, *PICTURES)),

@@ -36,8 +36,8 @@ NEWEST = (
     "tests/test_retouch.py",
     "tests/finding/test_lite.py",
 )
-"""What computes with numpy, OpenCV and Pillow, the lite finder with its real weights among it: only where these are the newest. The suite's own are the last ones for
-Python 3.10, and the Pythons between have the newest as well."""
+"""What computes with numpy, OpenCV and Pillow, the lite finder with its real weights among it: only where these are the
+newest. The suite's own are the last ones for Python 3.10, and the Pythons between have the newest as well."""
 
 
 @pytest.mark.parametrize("python", OTHER_PYTHONS)
