@@ -4,7 +4,8 @@ browser.
 As for `tests/webui`, PRODSHOT_WEBUI_DIR names an installed WebUI of AUTOMATIC1111 and PRODSHOT_FORGE_DIR a Forge; a
 scene whose WebUI is not named is passed by, and its picture stays. Playwright and a Chromium are needed, and a network
 for the first run, which fetches the lite finder as a new owner's does. Checkpoints are the suite's tiny ones, so the
-pictures are made by retouch; the photographs are those that scikit-image ships.
+pictures are made by retouch; the photographs are those that scikit-image ships. A training run is photographed by
+`tests/webui/test_training.py`, where PRODSHOT_SCREENSHOTS names a folder.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def main(names: list[str]) -> None:
 
 def first_run(work: Path) -> None:
     """A new owner's four clicks: install, get the finder, Find, Generate; and Generate before there is a finder. The
-    suite's checkpoint paints nothing that one would like to see, so retouch is chosen."""
+    suite's checkpoint paints nothing that one would like to see, so retouch is chosen. Prints the clicks that it took
+    from the WebUI's page to the result, without those on `no-finder`'s way."""
     with _webui("a1111", work / "first", finder=None) as server, _page(server, work) as page:
         if page is None:
             return
@@ -51,22 +53,37 @@ def first_run(work: Path) -> None:
         page.locator("#tabs_extensions button", has_text="Install from URL").first.click()
         page.fill("#tabs_extensions label:has-text('URL for extension') :is(textarea, input)", ADDRESS)
         _shoot(page, "first-1-install", WIDE | {"height": 560})
+        _count_clicks(page)
         tab = _with_picture(page)
         tab.ours("get_lite").wait_for(state="visible", timeout=LONG)
         _shoot(page, "first-2-finder", tab.prefix)
+        clicks = _clicks(page)
         tab.write("products", PRODUCT)
         page.locator(f"#{tab.prefix}engine label", has_text="retouch").click()
         tab.generate()
         page.locator(".prodshot-offer").wait_for(state="visible", timeout=LONG)
         page.evaluate("scrollTo(0, 0)")
         _shoot(page, "no-finder", WIDE)
+        _count_clicks(page)
         tab.ours("get_lite").click()
         page.wait_for_selector(f"#{tab.prefix}state .prodshot-ready", timeout=LONG * 3)
         _find(tab)
         _shoot(page, "first-3-find", tab.prefix)
         tab.generate()
+        print("clicks after the restart:", clicks + _clicks(page), flush=True)
         page.evaluate("scrollTo(0, 0)")
         _shoot(page, "first-4-generate", WIDE)
+
+
+def _count_clicks(page: Any) -> None:
+    """Count the user's own clicks from now on; a program's are not trusted, and those are none."""
+    page.evaluate(
+        """() => { window.clicks = 0; document.onpointerdown = (event) => { window.clicks += event.isTrusted; }; }"""
+    )
+
+
+def _clicks(page: Any) -> int:
+    return int(page.evaluate("window.clicks"))
 
 
 def panel(work: Path) -> None:
@@ -79,9 +96,14 @@ def panel(work: Path) -> None:
                 tab = _with_picture(page)
                 tab.write("products", PRODUCT)
                 _find(tab)
-                _shoot(page, "panel-find" + "-dark" * (theme == "dark"), tab.prefix)
+                dark = "-dark" * (theme == "dark")
+                _shoot(page, f"panel-find{dark}", tab.prefix)
+                if theme == "dark":
+                    _right_to_left(page, tab)
+                _packshot(page, tab, f"result-card{dark}")
                 if theme == "dark":
                     continue
+                page.locator(f"#{tab.prefix}make label", has_text="enhance").click()
                 _shoot(page, "hosts-a1111", tab.prefix)
                 page.locator(f"#{tab.prefix}result .prodshot-close").first.click()
                 tab.open("Enhance")
@@ -95,6 +117,30 @@ def panel(work: Path) -> None:
                 page.locator("#tabs > .tab-nav button", has_text="Prodshot training").first.click()
                 page.wait_for_timeout(1500)
                 _shoot(page, "training", WIDE)
+
+
+def _right_to_left(page: Any, tab: Tab) -> None:
+    """The panel as a language that is written from right to left has it."""
+    page.evaluate("document.documentElement.dir = 'rtl'")
+    page.wait_for_timeout(500)
+    _shoot(page, "panel-rtl", tab.prefix)
+    page.evaluate("document.documentElement.dir = 'ltr'")
+
+
+def _packshot(page: Any, tab: Tab, name: str) -> None:
+    """The panel for a packshot (in the light theme), and its result card."""
+    page.locator(f"#{tab.prefix}result .prodshot-close").first.click()
+    page.locator(f"#{tab.prefix}make label", has_text="packshot").click()
+    tab.write("marketplace", "amazon")
+    page.wait_for_timeout(1500)
+    if not name.endswith("dark"):
+        _shoot(page, "panel-packshot", tab.prefix)
+    tab.generate()
+    card = page.locator("#prodshot_card_img2img .prodshot-card")
+    card.wait_for(timeout=LONG)
+    page.wait_for_timeout(1500)
+    _keep(card, name)
+    tab.write("marketplace", "")
 
 
 def _folder(page: Any, work: Path) -> None:
@@ -118,18 +164,22 @@ def _folder(page: Any, work: Path) -> None:
     sheet = opened_sheet.value
     sheet.wait_for_selector("article", state="attached")
     _shoot(sheet, "folder-sheet", {"width": 1300, "height": 800})
+    sheet.locator(".compare").first.click()
+    _shoot(sheet, "folder-card", {"width": 1300, "height": 800})
     sheet.close()
 
 
 def forge(work: Path) -> None:
-    """The panel after Find in Forge."""
-    with _webui("forge", work / "forge") as server, _page(server, work) as page:
-        if page is None:
-            return
-        tab = _with_picture(page)
-        tab.write("products", PRODUCT)
-        _find(tab)
-        _shoot(page, "hosts-forge", tab.prefix)
+    """The panel after Find in Forge, in both themes."""
+    with _webui("forge", work / "forge") as server:
+        for theme in ("light", "dark"):
+            with _page(server, work, theme) as page:
+                if page is None:
+                    return
+                tab = _with_picture(page)
+                tab.write("products", PRODUCT)
+                _find(tab)
+                _shoot(page, "hosts-forge" + "-dark" * (theme == "dark"), tab.prefix)
 
 
 SCENES: tuple[Callable[[Path], None], ...] = (first_run, panel, forge)
@@ -207,11 +257,22 @@ def _photograph(name: str) -> Path:
 
 def _shoot(page: Any, name: str, part: str | dict[str, int]) -> None:
     """Keep a picture of the panel with this prefix of ids, or of the upper part of the page, in few colours."""
-    path = IMAGES / f"{name}.png"
     if isinstance(part, str):
-        page.locator(f"#{part}panel").first.screenshot(path=str(path))
-    else:
-        page.screenshot(path=str(path), clip={"x": 0, "y": 0, **part})
+        _keep(page.locator(f"#{part}panel").first, name)
+        return
+    path = IMAGES / f"{name}.png"
+    page.screenshot(path=str(path), clip={"x": 0, "y": 0, **part})
+    _in_few_colours(path)
+
+
+def _keep(part: Any, name: str) -> None:
+    """Keep a picture of one element of the page."""
+    path = IMAGES / f"{name}.png"
+    part.screenshot(path=str(path))
+    _in_few_colours(path)
+
+
+def _in_few_colours(path: Path) -> None:
     with Image.open(path) as image:
         # several rounds, or the small coloured marks of the page turn grey beside a photograph
         few = image.convert("RGB").quantize(256, kmeans=8, dither=Image.Dither.NONE)

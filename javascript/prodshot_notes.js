@@ -12,6 +12,7 @@
     const TEXTS = {
         fromTab: "from the tab:",
         byDefault: "by default:",
+        ownSeeds: "each picture has its own, by its content",
         overruled: "not used: Prodshot has its own,",
         overrules: "this one counts, not the tab's",
         idle: "The script Prodshot is chosen and does the work; this accordion does nothing meanwhile.",
@@ -61,8 +62,10 @@
     function inheritedValue(id) {
         const [, tab, name] = id.match(/^script_(txt2img|img2img)_prodshot_(?:accordion_)?(.+)$/) || [];
         if (tab) return [TEXTS.fromTab, SOURCES[name]?.(tab) || '–'];
-        const own = page().querySelector('.prodshot-defaults')?.dataset ?? {};
-        return [TEXTS.byDefault, own[id.replace(/^prodshot_folder_/, '')] ?? ''];
+        const setting = id.replace(/^prodshot_folder_/, '');
+        if (setting === 'checkpoint') return [TEXTS.byDefault, SOURCES.checkpoint() || '–'];
+        if (setting === 'seed') return [TEXTS.ownSeeds, ''];
+        return [TEXTS.byDefault, page().querySelector('.prodshot-defaults')?.dataset[setting] || '–'];
     }
 
     function showInherited() {
@@ -96,6 +99,23 @@
             const idle = isChosen(tab);
             panel.classList.toggle('prodshot-is-idle', idle);
             note(panel, 'idle', idle ? TEXTS.idle : '');
+        }
+    }
+
+    /* the tabs without a setting that has a meaning, by what is made */
+    const EMPTY_TABS = {enhance: ['packshot'], packshot: ['enhance', 'output']};
+
+    /* gradio 3 cannot hide a tab, and makes its button anew when it is chosen or left */
+    function showTabs() {
+        for (const chosen of all('.prodshot-field[id$="_make"] input:checked')) {
+            const tabs = chosen.closest('.prodshot')?.querySelector('.prodshot-tabs');
+            const buttons = tabs ? [...tabs.querySelectorAll(':scope > .tab-nav button')] : [];
+            const isEmpty = (item) => (EMPTY_TABS[chosen.value] ?? []).some((name) => item.id.endsWith(`_tab_${name}`));
+            (tabs?.querySelectorAll(':scope > .tabitem') ?? []).forEach((item, place) => {
+                if (buttons[place]) buttons[place].style.display = isEmpty(item) ? 'none' : '';
+            });
+            if (buttons.find((button) => button.classList.contains('selected'))?.style.display !== 'none') continue;
+            buttons.find((button) => button.style.display !== 'none')?.click();
         }
     }
 
@@ -166,6 +186,7 @@
         showInherited();
         showWhichStrength();
         showIdleAccordions();
+        showTabs();
         offerFinder();
         dropErrors();
     }

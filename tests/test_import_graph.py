@@ -42,7 +42,7 @@ ROOMS = {
     "finding.models": "corrections errors finding products",
     "hosts": "errors finding hosts.compatibility hosts.nested_pass inpainting pictures products",
     "hosts.compatibility": "hosts inpainting request",
-    "hosts.generation": "'' enhancing errors finding hosts hosts.compatibility hosts.nested_pass infotext outcome "
+    "hosts.generation": "'' enhancing errors finding hosts hosts.compatibility hosts.nested_pass infotext jobs outcome "
     "overlay pipeline request",
     "hosts.nested_pass": "errors hosts hosts.compatibility inpainting",
     "hosts.remote": "control errors hosts.generation inpainting outcome",
@@ -78,11 +78,11 @@ ROOMS = {
     "webui": "enhancing errors finding hosts hosts.compatibility hosts.generation infotext outcome pictures pipeline "
     "request webui.api webui.jobs webui.panel",
     "webui.api": "'' errors finding hosts jobs markets outcome overlay pictures request steps webui webui.jobs weights",
-    "webui.folder": "enhancing errors finding hosts jobs jobs.folder jobs.report jobs.workers request webui webui.api "
-    "webui.jobs webui.panel",
+    "webui.folder": "enhancing errors finding hosts inpainting jobs jobs.folder jobs.report jobs.workers request webui "
+    "webui.api webui.jobs webui.panel",
     "webui.jobs": "errors jobs.files webui",
-    "webui.panel": "corrections downloads errors finding hosts hosts.compatibility hosts.generation infotext masks "
-    "model_files outcome pictures products request steps training.publishing webui weights",
+    "webui.panel": "corrections downloads errors finding hosts hosts.compatibility hosts.generation infotext markets "
+    "masks model_files outcome pictures products request steps training.publishing webui weights",
     "webui.training": "errors hosts jobs schema training training.captioning training.dataset training.publishing "
     "training.recipe training.trainer webui webui.api webui.jobs webui.panel",
     "weights": "downloads errors finding.langsam.weights finding.lite.conversion locks model_files",

@@ -60,6 +60,12 @@ def test_every_line_is_on_disk_before_the_next_picture(tmp_path: Path) -> None:
     assert rows_of(tmp_path)[0]["delta_e_mean"] == "1.25"
 
 
+def test_a_packshot_that_a_marketplace_refuses_is_one_to_look_at() -> None:
+    line = {"status": "found", "audit": {"delta_e_mean": None}}
+    assert not contact_sheet.needs_review(line)
+    assert contact_sheet.needs_review({**line, "needs_review": ["amazon would refuse it: fill"]})
+
+
 def test_a_second_job_replaces_its_own_lines_and_keeps_the_others(tmp_path: Path) -> None:
     with Report(tmp_path) as report:
         for name in ("a.png", "=b.png", "c.png"):

@@ -41,6 +41,7 @@ class CutOutSettings(StepSettings):
         unit="pixels",
         help="With edges 'feather': the blur's sigma.",
         named_only=True,
+        when={"edges": ["feather"]},
     )
 
 

@@ -33,6 +33,7 @@ class GroundSettings(StepSettings):
         help="With ground 'colour' or 'sweep': #rrggbb or a CSS name.",
         example="#f2f2f2",
         named_only=True,
+        when={"ground": ["colour", "sweep"]},
     )
     ground_picture: str = setting(
         "",
@@ -40,6 +41,7 @@ class GroundSettings(StepSettings):
         help="With ground 'picture': the picture file, scaled so that it covers the frame.",
         example="studio.jpg",
         named_only=True,
+        when={"ground": ["picture"]},
     )
 
     @classmethod

@@ -38,6 +38,7 @@ class PreserveSettings(StepSettings):
         help="Say so when the product's colours moved further than this on average (twice the colour limit that the "
         "retouch keeps to); 0 never says it.",
         named_only=True,
+        when={"make": ["enhance"]},
     )
 
 

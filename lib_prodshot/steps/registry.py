@@ -75,8 +75,11 @@ def _own(step: Step[Any]) -> tuple[Setting, ...]:
 def _completed(step: Step[Any], known: Setting) -> Setting:
     # the choice of the engine itself is never hidden with an engine's settings
     engine = "" if known.name == "engine" else step.engine
+    # and the choice of what is made not with what one of the two needs
+    made = () if known.name == "make" or not step.make else (("make", (step.make,)),)
     return replace(
         known,
+        when=(*made, *known.when),
         owner=step.id,
         section=known.section or step.id,
         tab=step.tab,

@@ -14,6 +14,9 @@ from lib_prodshot.steps.interface import State, Step, StepSettings
 if TYPE_CHECKING:
     from lib_prodshot.packshot.arrays import Alpha
 
+_DRAWN = {"shadow": ["contact", "soft"]}
+_ANY = {"shadow": ["contact", "soft", "kept"]}
+
 
 class ShadowSettings(StepSettings):
     """Which shadow, and how it looks."""
@@ -32,6 +35,7 @@ class ShadowSettings(StepSettings):
         span=(0.0, 1.0, 0.05),
         help="How dark a drawn shadow is at its darkest; a kept one is as dark as it was at 0.5, and 0 is no shadow.",
         named_only=True,
+        when=_ANY,
     )
     shadow_softness: float = setting(
         1.0,
@@ -39,6 +43,7 @@ class ShadowSettings(StepSettings):
         span=(0.1, 4.0, 0.1),
         help="How far a drawn shadow's edge is blurred, as a multiple of the usual.",
         named_only=True,
+        when=_DRAWN,
     )
     shadow_length: float = setting(
         1.0,
@@ -46,6 +51,7 @@ class ShadowSettings(StepSettings):
         span=(0.1, 4.0, 0.1),
         help="How far a drawn shadow reaches over the floor, as a multiple of the usual.",
         named_only=True,
+        when=_DRAWN,
     )
     shadow_colour: str = setting(
         "#000000",
@@ -53,6 +59,7 @@ class ShadowSettings(StepSettings):
         help="The shadow's colour: #rrggbb or a CSS name.",
         example="#000000",
         named_only=True,
+        when=_ANY,
     )
 
     @classmethod

@@ -41,6 +41,7 @@ class ShopSettings(StepSettings):
         span=(40, 100, 1),
         help="Of jpeg and webp; webp without loss at 100. Below 90 rings appear around the product, in white too.",
         named_only=True,
+        when={"format": ["auto", "jpeg", "webp"]},
     )
     max_bytes: int = setting(
         0,

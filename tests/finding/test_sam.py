@@ -12,14 +12,20 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("segment_anything")
 
 from benchmarks.random_models import VIT_B  # noqa: E402 - the packages may be missing
+from lib_prodshot import pipeline  # noqa: E402
 from lib_prodshot.corrections import Prompt  # noqa: E402
 from lib_prodshot.errors import FinderError, FinderUnavailable, WeightsError  # noqa: E402
+from lib_prodshot.finding.finder import Finder  # noqa: E402
 from lib_prodshot.finding.interface import Box  # noqa: E402
 from lib_prodshot.finding.langsam import segment_anything  # noqa: E402
 from lib_prodshot.finding.models.architecture import segmenter_shape  # noqa: E402
 from lib_prodshot.finding.models.box_segmenter import BoxSegmenter, PromptedModel  # noqa: E402
 from lib_prodshot.finding.models.checkpoint import read_weights  # noqa: E402
 from lib_prodshot.finding.models.runtime import ModelHandle  # noqa: E402
+from lib_prodshot.pictures import LoadedPicture  # noqa: E402
+from lib_prodshot.products import parse_products  # noqa: E402
+from lib_prodshot.request import Request  # noqa: E402
+from tests.finders import FixedDetector  # noqa: E402
 from tests.finding import tiny  # noqa: E402
 
 BOXES = [Box(0, 0.9, (20.0, 30.0, 200.0, 250.0)), Box(1, 0.8, (150.0, 10.0, 390.0, 290.0))]
@@ -95,6 +101,25 @@ def test_points_are_those_of_the_packages_own_predictor(plain: PromptedModel, bo
     assert ((soft >= 128) == answers[0]).mean() >= 0.999
     (without,) = segmenter_of(plain).segment_points(picture, [(box, prompts[:1])])
     assert not np.array_equal(soft, without), "an excluded point says something"
+
+
+def test_the_panels_points_reach_the_predictor(plain: PromptedModel) -> None:
+    from segment_anything import SamPredictor
+
+    predictor = SamPredictor(plain.module)
+    picture = tiny.picture()
+    predictor.set_image(picture)
+    (box,) = FixedDetector().detect(picture, parse_products("bag"), 0.25).boxes
+    x0, y0, x1, y1 = map(round, box.corners)
+    points = [(x0 + 10, y0 + 10), (x1 - 10, y1 - 10)]
+    edits = "; ".join(f"{kind}: {x} {y}" for kind, (x, y) in zip(("include", "exclude"), points))
+    request = Request(products="bag", mask_edits=edits, drop_specks=0.0)
+    finder = Finder("langsam", FixedDetector(), segmenter_of(plain))
+    outcome = pipeline.run(LoadedPicture.from_rgb(picture), request, finder, None)
+    answers, _, _ = predictor.predict(
+        np.array(points, np.float32), np.array([1, 0]), box=np.array(box.corners), multimask_output=False
+    )
+    assert outcome.mask is not None and ((outcome.mask > 0) == answers[0]).mean() >= 0.999
 
 
 def test_points_after_boxes_encode_nothing_again(fast: PromptedModel) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from lib_prodshot.errors import PictureError
+from lib_prodshot.hosts.generation import recent
 from tests.hosts.conftest import Double, noise_picture, outcomes, parameters, pixels
 
 CAR = {"products": "car"}
@@ -130,6 +133,40 @@ def test_an_infotext_claims_no_sampling_that_never_was(webui: Double, settings: 
     assert told["Prodshot"].startswith(status) and told["Script"] == "Prodshot" and told["Prodshot version"]
     assert not NEVER_RAN & set(told) and "Prodshot ran" not in told
     assert looked.infotexts[0].startswith("my, studio\nNegative prompt: blurry\nProdshot: ")
+    # nor does the response
+    assert (looked.steps, looked.sampler_name) == (0, None)
+    assert (looked.width, looked.height) == looked.images[0].size
+
+
+SHOPS = """{"wide": {"title": "Wide", "make": {"size": {"value": "64x32"}, "format": {"value": "jpeg"}},
+  "rules": {"width": {"measure": "width", "min": 64, "level": "fail"}}},
+ "tall": {"like": "wide", "make": {"size": {"value": "32x64"}}}}"""
+
+
+def test_packshots_are_checked_and_each_comes_back(
+    webui: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shops.json").write_text(SHOPS)
+    monkeypatch.setenv("PRODSHOT_MARKETPLACES", str(tmp_path / "shops.json"))
+    kept: list[recent.Result] = []
+    monkeypatch.setattr(recent, "remember", lambda result, _infotexts: kept.append(result))
+    made = webui.run_script(
+        {**CAR, "make": "packshot", "marketplace": "wide, tall", "edges": "hard"}, init_images=[noise_picture()]
+    )
+    # the last is the result, the others stand behind it
+    assert [image.size for image in made.images] == [(32, 64), (64, 32)] and webui.samplings == []
+    assert ["prodshot-wide" in path.name for path in sorted((webui.folder / "out").iterdir())].count(True) == 1
+    (told,) = outcomes(made)
+    assert [(each["marketplace"], each["passed"]) for each in told["packshots"]] == [("wide", True), ("tall", False)]
+    assert "tall would refuse it: width" in told["needs_review"]
+    assert [each["output"] for each in told["packshots"]] == [None, None]
+    (result,) = kept
+    assert {market: file.name for market, file in result.files.items()} == {
+        "wide": "packshot-wide.jpg",
+        "tall": "packshot-tall.jpg",
+    }
+    assert Image.open(io.BytesIO(result.files["wide"].data)).size == (64, 32)
+    assert all(each.result is None and each.alpha is None for each in result.outcome.packshots)
 
 
 def test_the_audit_is_shown_and_a_large_shift_warned_of(webui: Double) -> None:

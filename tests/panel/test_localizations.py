@@ -1,4 +1,4 @@
-"""The localisation files: of this panel and no other text of the WebUI, whole, and in step with the schema."""
+"""The localisation files: of what we show and no other text of the WebUI, whole, and in step with the schema."""
 
 from __future__ import annotations
 
@@ -15,8 +15,13 @@ pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under
 
 from lib_prodshot import weights
 from lib_prodshot.bootstrap import ROOT
+from lib_prodshot.training.recipe.recipe import SETTINGS
 from lib_prodshot.webui import options, tabs
+from lib_prodshot.webui.jobs import box as job_box
 from lib_prodshot.webui.panel import finder_state, preview, result_card
+from lib_prodshot.webui.training import boxes as training_boxes
+from lib_prodshot.webui.training import form as training_form
+from lib_prodshot.webui.training import view as training_view
 from tests.api.local_host import LocalHost
 from tests.panel.drawing import draw_page
 
@@ -40,14 +45,24 @@ OF_THE_HOST = {
 """Words that the WebUI, ControlNet or their own language packs translate, and what is never shown as it stands."""
 
 
+OF_SD_SCRIPTS = {
+    training_form.elem_id(known.name)
+    for known in SETTINGS
+    if known.name not in training_form._OPEN and known.label == known.name.replace("_", " ").capitalize()
+}
+"""Fields under "All settings" that have sd-scripts' own names, so that its documentation holds for them."""
+
+
 def shown(host: LocalHost) -> set[str]:
-    """Every text of the panel, of the folder's tab and of the settings page. Choices stay as they are: they are the
-    API's own words."""
+    """Every text of the panel, of our tabs and of the settings page. Choices stay as they are: they are the API's own
+    words."""
     page, _ = draw_page()
-    (folder,) = [blocks for blocks, _, ident in tabs.draw_tabs() if ident == "prodshot_folder"]
     texts = set()
-    for block in (*page.blocks.values(), *folder.blocks.values()):
+    blocks = [*page.blocks.values(), *(block for drawn, _, _ in tabs.draw_tabs() for block in drawn.blocks.values())]
+    for block in blocks:
         names = ("label", "info", "value") if type(block).__name__ == "Button" else ("label", "info")
+        if getattr(block, "elem_id", None) in OF_SD_SCRIPTS:
+            names = ("info",)
         texts |= {text for name in names if isinstance(text := getattr(block, name, None), str) and text.strip()}
     for info in options._options(Option).values():
         texts |= {info.label, *info.texts}
@@ -64,7 +79,9 @@ def said_by_the_panel(host: LocalHost) -> set[str]:
     none = f"There is no finder here yet. {finder_state._KNOWS}"
     why = "Retouch to begin with: this WebUI has no checkpoint yet."
     cards = (*preview.TEXTS, *result_card.TEXTS)
-    return {*cards, *said, *buttons, known, none, why, "The lite finder is ready.", "LangSAM is ready."}
+    headings = re.findall(r"<th>(.*?)</th>", (Path(training_view.__file__).parent / "view.html").read_text("utf-8"))
+    states = {*training_boxes.TEXTS, *job_box.STATES.values(), *job_box.STOPPING, *headings}
+    return {*cards, *said, *states, *buttons, known, none, why, "The lite finder is ready.", "LangSAM is ready."}
 
 
 class Option(SimpleNamespace):

@@ -165,6 +165,28 @@ def test_a_field_shows_where_another_gives_it_a_meaning(page: Any) -> None:
     page.wait_for_selector(f"{S}instance_index", state="visible", timeout=10_000)
 
 
+def test_a_packshot_has_its_own_fields_and_tabs(page: Any) -> None:
+    page.locator(f"{S}make label", has_text="packshot").click()
+    for name in ("marketplace", "ground", "edges", "shadow"):
+        page.wait_for_selector(f"{S}{name}", state="visible", timeout=10_000)
+    for name in ("engine", "denoising_strength", "ground_colour"):
+        page.wait_for_selector(f"{S}{name}", state="hidden", timeout=10_000)
+    page.locator(f"{S}advanced > .label-wrap").click()
+    tabs = page.locator(f"{S}tabs > .tab-nav button:visible")
+    page.wait_for_function(
+        "tabs => [...document.querySelectorAll(tabs)].filter(one => one.offsetParent).length === 4",
+        arg=f"{S}tabs > .tab-nav button",
+        timeout=10_000,
+    )
+    assert [text.strip() for text in tabs.all_inner_texts()] == ["Find", "Mask", "Packshot", "Presets"]
+    tabs.nth(2).click()
+    page.wait_for_selector(f"{S}fill", state="visible", timeout=10_000)
+    page.locator(f"{S}make label", has_text="enhance").click()
+    page.wait_for_selector(f"{S}denoising_strength", state="visible", timeout=10_000)
+    # the tab that was open has gone with what it was for
+    page.wait_for_selector(f"{S}box_threshold", state="visible", timeout=10_000)
+
+
 def test_what_a_field_takes_from_the_tab_is_said(page: Any) -> None:
     advanced(page, "Enhance")
     page.locator(f"{S}fold_sampling .label-wrap").click()
@@ -223,6 +245,18 @@ def test_enter_in_products_finds(page: Any, picture: Path) -> None:
     page.wait_for_selector(f"{S}result :text('shoe 0.80')", timeout=60_000)
 
 
+def cut_off(page: Any) -> list[str]:
+    """What of the panel is seen and reaches out of it to the left or the right."""
+    return page.evaluate(
+        """panel => { const own = document.querySelector(panel), frame = own.getBoundingClientRect();
+        return [...own.querySelectorAll('*')].filter(one => one.offsetParent && !one.closest('.prodshot-canvas'))
+        .filter(one => { const box = one.getBoundingClientRect();
+        return box.width && (box.left < frame.left - 2 || box.right > frame.right + 2); })
+        .map(one => `${one.tagName} ${one.className}`); }""",
+        f"{S}panel",
+    )
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nothing_of_the_panel_is_out_of_reach(page: Any, picture: Path, theme: str) -> None:
     page.evaluate("theme => document.body.classList.toggle('dark', theme === 'dark')", theme)
@@ -232,6 +266,11 @@ def test_nothing_of_the_panel_is_out_of_reach(page: Any, picture: Path, theme: s
     advanced(page)
     page.wait_for_timeout(1500)
     assert grave(page, f"{S}panel") == []
+    assert cut_off(page) == []
+    page.evaluate("theme => { document.documentElement.dir = theme === 'dark' ? 'rtl' : 'ltr'; }", theme)
+    assert cut_off(page) == []
+    close, card = (page.locator(f"{S}result .prodshot-{part}").bounding_box() for part in ("close", "preview"))
+    assert (close["x"] < card["x"] + card["width"] / 2) == (theme == "dark")
     for tab in ("Mask", "Enhance", "Presets"):
         page.locator(f"{S}tabs button", has_text=tab).first.click()
         page.wait_for_timeout(300)
@@ -383,6 +422,21 @@ def test_a_stroke_is_the_mask_that_is_generated(card: Card, picture: Path) -> No
     assert len(parse_edits(card.setting("mask_edits")).strokes) == 3
     card.part.locator(".prodshot-undo").click()
     card.assert_mask(expected)
+
+
+def test_a_finger_draws_as_a_mouse_does(card: Card) -> None:
+    card.part.locator(".prodshot-brush").fill("5")
+    card.tool("add")
+    touch = card.page.context.new_cdp_session(card.page)
+    touch.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    scrolled = card.page.evaluate("scrollY")
+    for kind, point in (("touchStart", (40, 70)), ("touchMove", (55, 72)), ("touchMove", (70, 74)), ("touchEnd", None)):
+        x, y = card.at(*point) if point else (0, 0)
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}] if point else []})
+    (stroke,) = parse_edits(card.setting("mask_edits")).strokes
+    assert stroke.adds and stroke.radius == 5 and stroke.points[0] == (40, 70) and stroke.points[-1] == (70, 74)
+    assert card.page.evaluate("scrollY") == scrolled, "the page does not scroll below the brush"
+    card.assert_mask(masked(LEFT, RIGHT, strokes=(stroke,)))
 
 
 def test_edits_are_forgotten_with_their_picture(card: Card, tmp_path: Path) -> None:

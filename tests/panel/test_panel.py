@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from typing import Any
@@ -13,7 +14,8 @@ pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under
 
 import gradio as gr
 
-from lib_prodshot.request import WEBUI_BASE, Request, check, settings
+from lib_prodshot.bootstrap import ROOT
+from lib_prodshot.request import WEBUI_BASE, Request, check, setting_named, settings
 from lib_prodshot.webui import options
 from lib_prodshot.webui.panel import fields, layout
 from lib_prodshot.webui.panel.panel import draw_hidden, draw_panel, why_retouch
@@ -123,6 +125,7 @@ def test_drawing_is_cheap_and_leaves_no_trace(host: LocalHost) -> None:
 
 def test_every_setting_has_a_place_and_one_row() -> None:
     front = [layout.PRODUCTS, *layout.WHAT_TO_MAKE, *layout.STRENGTHS.values(), *(one.name for one in layout.kept())]
+    front += layout.PACKSHOT
     placed = [known.name for tab in layout.tabs() for known in layout.on_tab(tab)]
     assert sorted([*placed, *front]) == sorted(known.name for known in TABLE)
     for tab in layout.tabs():
@@ -158,6 +161,32 @@ def test_fields_without_a_meaning_are_not_shown(host: LocalHost) -> None:
     assert shown == {"instance_index": True, "padding": False, "control": True, "control_weight": False}
     host.options["prodshot_preset"] = ""
     assert not block_of(draw_page()[0], "instance_index").visible
+
+
+def test_a_packshots_settings_stand_in_an_enhancements_place(host: LocalHost) -> None:
+    page, _ = draw_page()
+    assert block_of(page, "engine").visible and not block_of(page, "marketplace").visible
+    host.options["prodshot_preset"] = "Shop"
+    options.preset_store().save("Shop", {"make": "packshot", "ground": "sweep", "edges": "feather"})
+    page, _ = draw_page()
+    front = {name: block_of(page, name).visible for name in layout.PACKSHOT}
+    assert front.pop("ground_picture") is False and all(front.values())
+    assert block_of(page, "edge_feather").visible and not block_of(page, "shadow_colour").visible
+    for hidden in ("engine", "strength", "strength_retouch", "strength_inpaint", "engine_inpaint", "prompt"):
+        assert not block_of(page, hidden).visible, hidden
+    assert block_of(page, "front_packshot").visible and block_of(page, "engine_packshot").visible
+    assert "amazon" in shown_choices(block_of(page, "marketplace"))
+
+
+def test_a_tab_without_a_setting_for_what_is_made_is_hidden() -> None:
+    script = (ROOT / "javascript" / "prodshot_notes.js").read_text(encoding="utf-8")
+    told = re.search(r"EMPTY_TABS = \{(.*)\};", script)
+    assert told is not None
+    hidden = {make: re.findall(r"'(\w+)'", names) for make, names in re.findall(r"(\w+): \[(.*?)\]", told[1])}
+    for make in setting_named("make").choices:
+        tables = {tab: [dict(known.when).get("make", (make,)) for known in layout.on_tab(tab)] for tab in layout.tabs()}
+        empty = [tab.lower() for tab, makes in tables.items() if not any(make in allowed for allowed in makes)]
+        assert hidden[make] == empty
 
 
 def test_retouch_is_where_one_begins_without_a_checkpoint(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:

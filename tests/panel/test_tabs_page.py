@@ -123,6 +123,16 @@ def test_what_is_wrong_is_said_beside_what_was(page: Any, shop: Path, tmp_path: 
     assert not list((tmp_path / "done").rglob("*.png"))
 
 
+def test_what_a_field_of_the_folder_inherits_is_said(page: Any) -> None:
+    page.locator(f"{F}advanced > .label-wrap").click()
+    page.locator(f"{F}tabs button", has_text="Enhance").first.click()
+    page.locator(f"{F}fold_sampling .label-wrap").click()
+    for name, told in (("steps", "20"), ("cfg_scale", "7"), ("sampler", "DPM++ 2M"), ("scheduler", "Karras")):
+        page.wait_for_selector(f"{F}{name} :text('by default: {told}')", timeout=10_000)
+    page.wait_for_selector(f"{F}seed :text('each picture has its own')", timeout=10_000)
+    page.wait_for_selector(f"{F}resolution :text('by default: 512×512')", timeout=10_000)
+
+
 def test_engines_and_presets_work_as_on_the_panel(page: Any) -> None:
     page.locator(f"{F}advanced > .label-wrap").click()
     page.locator(f"{F}tabs button", has_text="Enhance").first.click()
@@ -162,7 +172,17 @@ def test_the_sheet_stands_below_and_chosen_pictures_are_done_again(page: Any, sh
     sheet.locator("article:visible").nth(4).wait_for()
     assert sheet.locator("article:visible").count() == 5
     sheet.locator("input[value='']").check()
-    sheet.locator("article", has_text="a.png").locator(".again input").check()
+    first = sheet.locator("article", has_text="a.png")
+    first.locator(".compare").click()
+    assert sheet.locator("dialog h2").inner_text() == "a.png"
+    sheet.locator("#at").fill("20")
+    assert "80%" in sheet.locator("dialog .before").evaluate("e => getComputedStyle(e).clipPath")
+    shown = sheet.locator("dialog .before").get_attribute("src")
+    sheet.locator("#marks").check()
+    assert sheet.locator("dialog .before").get_attribute("src") not in (shown, None)
+    sheet.locator("dialog .close").click()
+    assert sheet.locator("article", has_text="torn.jpg").locator(".compare").count() == 0
+    first.locator(".again input").check()
     page.wait_for_function(
         "field => document.querySelector(field).value === 'a.png'", arg=f"{F}only textarea", timeout=10_000
     )

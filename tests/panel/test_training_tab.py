@@ -279,7 +279,7 @@ def test_what_lacks_is_said_and_can_be_fetched(
     monkeypatch.setattr(sd_scripts, "find", find)
     drawn = draw()
     assert "<b>Missing</b> <span>sd-scripts" in drawn["trainer"].value and drawn["setup"].visible
-    assert "<b>Here</b> <span>1 checkpoint to train on" in drawn["trainer"].value
+    assert "<b>Here</b> <span>checkpoints to train on:</span> <span>1</span>" in drawn["trainer"].value
     assert "error" not in drawn["trainer"].value and "prodshot train" not in drawn["trainer"].value
     plan = setup.SetupPlan(tmp_path, tmp_path / "sd-scripts", True, "cpu", "python3")
     monkeypatch.setattr(setup, "plan", lambda: plan)

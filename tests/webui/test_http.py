@@ -323,6 +323,7 @@ def test_a_skipped_picture_claims_no_sampling(clean: Server, seed_dir: Path) -> 
     told = parameters(answer.infotexts[0])
     assert told["Prodshot"].startswith("skipped") and told["Script"] == "Prodshot"
     assert not {"Steps", "Sampler", "CFG scale", "Seed", "Size", "Model"} & set(told)
+    assert (answer.info["steps"], answer.info["sampler_name"]) == (0, None)
 
 
 def test_products_far_apart_have_their_own_passes(clean: Server, seed_dir: Path) -> None:

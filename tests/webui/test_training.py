@@ -18,7 +18,7 @@ from lib_prodshot.hosts.remote import RemoteWebUI
 from tests.training.photographs import TAG, make_folder
 from tests.training.trainers import tiny_model, tiny_trainer
 from tests.webui import server as servers
-from tests.webui.browser import opened
+from tests.webui.browser import opened, photograph
 from tests.webui.conftest import SMALL, txt2img, warm_up
 from tests.webui.server import Installation, Server
 
@@ -141,7 +141,7 @@ def test_from_the_tab_to_a_picture(
             "() => [...document.querySelectorAll('.prodshot-samples img')].filter((one) => !one.naturalWidth).length"
         )
         page.wait_for_function(f"() => ({broken})() === 0", timeout=30_000)
-        page.screenshot(path=str(tmp_path / "training-tab.png"), full_page=True)
+        photograph(page, f"{server.installation.host}-training-run", f"{T}step_run")
         page.click(f"{T}publish")
         page.wait_for_selector(f"{T}published :text('bag-03.safetensors')", timeout=30_000)
         assert page.input_value(f"{T}prompt textarea").endswith("<lora:bag-03:1>")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from lib_prodshot.errors import OutputError
+from lib_prodshot.hosts.generation.shop_files import ShopFile
 from lib_prodshot.outcome import Outcome
 
 MOST_PIXELS = 64_000_000
@@ -31,7 +32,8 @@ _VERDICT = re.compile(r'Prodshot: ("(?:[^"\\]|\\.)*"|[^,\n]*)')
 @dataclass(frozen=True)
 class Result:
     """One picture before and after, and how it came about. `alpha` is the feathered mask (H×W uint8) where one was
-    made, `path` the file of the result (None: not saved), `source` what ran: the script or the accordion."""
+    made, `path` the file of the result (None: not saved), `source` what ran: the script or the accordion, `files` the
+    packshots' files by marketplace."""
 
     before: Image.Image
     after: Image.Image
@@ -42,6 +44,7 @@ class Result:
     infotext: str = ""
     path: Path | None = None
     is_rejected: bool = False
+    files: Mapping[str, ShopFile] = field(default_factory=dict)
 
     @property
     def pixels(self) -> int:

@@ -63,18 +63,24 @@ def without_ours(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Extra:
-    """An additional picture of a result; its kind ('before', 'mask', 'overlay') is part of the file name."""
+    """An additional picture of a result; its kind ('before', 'mask', 'overlay', a marketplace) is part of the file
+    name."""
 
     kind: str
     image: Image.Image
 
 
 def extras_of(request: Request, before: Image.Image, loaded: LoadedPicture, outcome: Outcome) -> Iterator[Extra]:
-    """The originals, masks and overlays that the request wants kept, of a picture in which something was found."""
+    """The packshots but the last, which is the result itself, and the originals, masks and overlays that the request
+    wants kept, of a picture in which something was found."""
     if outcome.status != "found":
         return
+    from lib_prodshot.hosts.pil import image_from
     from lib_prodshot.overlay import draw_overlay
 
+    for made in outcome.packshots[:-1]:
+        if made.result is not None:
+            yield Extra(made.marketplace, image_from(made.result))
     if request.save_originals:
         yield Extra("before", before)
     if request.save_masks and outcome.mask is not None:
@@ -113,6 +119,23 @@ def infotext_unsampled(parent: Any, number: int) -> str:
     negative = parent.all_negative_prompts[number]
     lines = [parent.all_prompts[number], f"Negative prompt: {negative}" if negative else "", joined(values)]
     return "\n".join(line for line in lines if line)
+
+
+UNSAMPLED: Mapping[str, Any] = {
+    **dict.fromkeys(("sampler_name", "cfg_scale", "denoising_strength", "clip_skip", "sd_model_name", "sd_model_hash")),
+    **dict.fromkeys(("sd_vae_name", "sd_vae_hash")),
+    "steps": 0,
+}
+"""What a response (`Processed.js`) says of the sampling where there was none."""
+
+
+def claim_no_sampling(processed: Any) -> None:
+    """Let the response of a generation in which nothing was sampled say so: no steps, sampler, strength or checkpoint,
+    and the size of the picture that comes back. Seeds stay: the WebUI counts its pictures by them."""
+    for name, value in UNSAMPLED.items():
+        if hasattr(processed, name):
+            setattr(processed, name, value)
+    processed.width, processed.height = processed.images[0].size
 
 
 def add_to_gallery(processed: Any, extras: Sequence[tuple[Image.Image, str]]) -> None:

@@ -205,9 +205,11 @@ def _inputs(parent: Any) -> list[Image.Image]:
 
 def _run_on_pictures(session: Session, parent: Any, pictures: list[Image.Image]) -> Any:
     made: list[tuple[Image.Image, str]] = []
+    anything_sampled = False
     for number, seen in enumerate(_process_all(session, parent, pictures)):
         set_model_names(parent)
-        has_sampled = seen.ran and seen.outcome.status == "found"
+        has_sampled = bool(seen.ran) and seen.outcome.status == "found"
+        anything_sampled |= has_sampled
         infotext = (results.infotext_of if has_sampled else results.infotext_unsampled)(parent, number)
         image = seen.image.copy()
         image.info = {**seen.image.info, "parameters": infotext} if _writes_infotext() else dict(seen.image.info)
@@ -224,6 +226,8 @@ def _run_on_pictures(session: Session, parent: Any, pictures: list[Image.Image])
         subseed=parent.all_subseeds[0],
         infotexts=[infotext for _, infotext in made],
     )
+    if not anything_sampled:
+        results.claim_no_sampling(processed)
     session.finish(processed)
     return processed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +19,7 @@ from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.compatibility.interface_changes import describe_change
 from lib_prodshot.hosts.generation import recent, results
 from lib_prodshot.hosts.generation.attributes import SESSION
+from lib_prodshot.hosts.generation.shop_files import ShopFile, written_and_checked
 from lib_prodshot.hosts.interface import Host
 from lib_prodshot.hosts.pil import image_from, loaded_from
 from lib_prodshot.outcome import AUDIT, NOTES, RAN, VERDICT, VERSION, Outcome, Verdict
@@ -41,12 +42,14 @@ def _unwrapped(finder: Finder) -> Finder:
 
 @dataclass(frozen=True)
 class PictureResult:
-    """Result for one picture: the picture to continue with, its outcome, the passes run and additional pictures."""
+    """Result for one picture: the picture to continue with, its outcome, the passes run, additional pictures, and the
+    files of packshots by marketplace."""
 
     image: Image.Image
     outcome: Outcome
     ran: tuple[str, ...] = ()
     extras: tuple[results.Extra, ...] = ()
+    files: Mapping[str, ShopFile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,11 +121,13 @@ class Session:
         except Exception as error:
             _print_traceback()
             result = self._failed(image, describe_change(error) or f"{type(error).__name__}: {error}")
-        light = replace(result.outcome, result=None, picture=None, mask=None, alpha=None)
+        light = _without_arrays(result.outcome)
         self.records[number] = Record(light, result.ran)
         if not getattr(parent, "is_api", False):
             alpha = result.outcome.alpha
-            self.compared[number] = recent.Result(image, result.image, light, result.ran, alpha, self.source)
+            self.compared[number] = recent.Result(
+                image, result.image, light, result.ran, alpha, self.source, files=result.files
+            )
         self._notify(parent, result.outcome)
         return result
 
@@ -137,13 +142,14 @@ class Session:
         with self.host.use_finder(request.finder) as finder:
             outcome = pipeline.run(loaded, request, wrap(finder), enhancer, self._say_stage)
         outcome.notes += self._warn_of_loss()
+        files = written_and_checked(outcome, request.file_names)
         ran = tuple(enhancer.ran) if isinstance(enhancer, InpaintEnhancer) else ()
         extras = tuple(results.extras_of(request, image, loaded, outcome))
         if outcome.status != "found" or outcome.result is None:
             return PictureResult(image, outcome, ran, extras)
         enhanced = image_from(outcome.result)
         enhanced.info = dict(image.info)
-        return PictureResult(enhanced, outcome, ran, extras)
+        return PictureResult(enhanced, outcome, ran, extras, files)
 
     def _warn_of_loss(self) -> tuple[str, ...]:
         lossy = self.host.lossy_format()
@@ -203,6 +209,11 @@ class Session:
             # a grid stands before the pictures, with an infotext of its own: it shows the first one's card
             recent.remember(result, infotexts if place else [*processed.infotexts[:first], *infotexts])
         self.compared.clear()
+
+
+def _without_arrays(outcome: Outcome) -> Outcome:
+    packshots = [replace(made, result=None, alpha=None) for made in outcome.packshots]
+    return replace(outcome, result=None, picture=None, mask=None, alpha=None, packshots=packshots)
 
 
 def _print_traceback() -> None:

@@ -146,9 +146,11 @@ def _page(rows: Iterable[str], lines: Sequence[Mapping[str, Any]], title: str) -
 
 
 def needs_review(line: Mapping[str, Any]) -> bool:
-    """Whether somebody should look at this picture: it failed, or the product's colours moved far."""
+    """Whether somebody should look at this picture: it failed, the product's colours moved far, or its packshots have a
+    reason of their own, such as a marketplace that would refuse one."""
     audit = line.get("audit") or {}
-    return line.get("status") == "failed" or float(audit.get("delta_e_mean") or 0) > REVIEW_DELTA_E
+    moved_far = float(audit.get("delta_e_mean") or 0) > REVIEW_DELTA_E
+    return line.get("status") == "failed" or moved_far or bool(line.get("needs_review"))
 
 
 def _article(index: int, line: Mapping[str, Any], pictures: EncodedThumbnails, names: _Names) -> str:
@@ -164,10 +166,14 @@ def _article(index: int, line: Mapping[str, Any], pictures: EncodedThumbnails, n
         )
     )
     facts = "".join(f"<p>{html.escape(fact)}</p>" for fact in _facts(line))
+    words = ((html.escape(market), "pass" if passed else "fail") for market, passed, _ in _checks(line))
+    badges = "".join(f'<span class="badge {word}">{market} {word}</span>' for market, word in words)
+    can_compare = status == "found" and before is not None and after is not None
+    compare = '<button type="button" class="compare">before and after</button>' if can_compare else ""
     return (
         f'<article class="{status}" data-i="{index}" data-status="{status}" data-score="{_score(line):.4f}" '
         f'data-name="{name}"{" data-review=1" * needs_review(line)}>{figures}<div class="facts"><h2>{name}</h2>'
-        f'<p class="verdict">{status}</p>{facts}'
+        f'<p class="verdict">{status} {badges}</p>{facts}{compare}'
         f'<label class="again"><input type="checkbox"> do it again</label></div></article>\n'
     )
 
@@ -195,10 +201,8 @@ def _facts(line: Mapping[str, Any]) -> list[str]:
     audit = line.get("audit")
     if audit:
         facts.extend(_audit_facts(audit))
-    for made in line.get("packshots") or ():
-        if made.get("passed") is not None:
-            missed = ", ".join(rule["rule"] for rule in made["rules"] if rule["status"] == "fail")
-            facts.append(f"{made['marketplace']}: " + ("pass" if made["passed"] else f"fail ({missed})"))
+    for market, passed, missed in _checks(line):
+        facts.append(f"{market}: " + ("pass" if passed else f"fail ({missed})"))
     if line.get("needs_review"):
         facts.append(f"look at it: {'; '.join(line['needs_review'])}")
     seconds = line.get("seconds") or {}
@@ -206,6 +210,14 @@ def _facts(line: Mapping[str, Any]) -> list[str]:
         facts.append(f"finder: {line.get('finder')}")
     facts.extend(f"note: {note}" for note in line.get("notes") or [])
     return [fact for fact in facts if fact]
+
+
+def _checks(line: Mapping[str, Any]) -> Iterator[tuple[str, bool, str]]:
+    """Each marketplace that was asked about a packshot: its name, whether it would take it, the rules it misses."""
+    for made in line.get("packshots") or ():
+        if made.get("passed") is not None:
+            missed = ", ".join(str(rule["rule"]) for rule in made["rules"] if rule["status"] == "fail")
+            yield str(made["marketplace"]), bool(made["passed"]), missed
 
 
 def _audit_facts(audit: Mapping[str, Any]) -> list[str]:

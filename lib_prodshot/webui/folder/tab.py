@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
 
 from lib_prodshot.finding import registry
 from lib_prodshot.hosts.active import incompatibility
+from lib_prodshot.inpainting import PassDefaults
 from lib_prodshot.jobs.settings import SETTINGS, folder_setting
 from lib_prodshot.request import setting_named, settings
 from lib_prodshot.webui import options
@@ -56,6 +59,7 @@ def draw() -> None:
     # hidden, because presets hold all settings
     with gr.Column(visible=False):
         form.draw_kept()
+    gr.HTML(_defaults(), elem_classes=["prodshot-hidden"])
     form.connect()
     for picker, field in pickers:
         picker.connect(field)
@@ -74,6 +78,16 @@ def _draw_folders() -> tuple[dict[str, Any], list[tuple[FolderPicker, Any]]]:
             browse = small_button("Browse", elem_id(f"{known.name}_browse"))
         pickers.append((FolderPicker.draw(browse, elem_id(f"{known.name}_choice")), own[known.name]))
     return own, pickers
+
+
+def _defaults() -> str:
+    """What the passes of a folder job inherit where a setting leaves it to the generation around it, for our script."""
+    ours = PassDefaults()
+    known = {**asdict(ours), "cfg_scale": f"{ours.cfg_scale:g}", "resolution": f"{ours.width}×{ours.height}"}
+    # of seeds each picture has its own
+    names = [each.name for each in settings() if each.inherits is not None and each.name in {*known} - {"seed"}]
+    facts = " ".join(f"data-{name}='{html.escape(str(known[name]))}'" for name in names)
+    return f"<div class='prodshot-defaults' {facts}></div>"
 
 
 def _draw_own(names: Sequence[str]) -> dict[str, Any]:

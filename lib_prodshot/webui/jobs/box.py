@@ -91,7 +91,12 @@ class JobBox:
         )
 
 
+STATES = {"queued": "Waiting", "running": "Running", "done": "Done", "failed": "Failed", "cancelled": "Stopped"}
+STOPPING = ("Stopping after what is at hand", "Stopping at once")
+"""What the line calls a job's state: keys of the localisation files."""
+
+
 def _state(job: Job) -> str:
     if job.is_over or not job.cancel_requested.is_set():
-        return {"queued": "Waiting", "running": "Running", "done": "Done", "failed": "Failed"}.get(job.state, "Stopped")
-    return "Stopping at once" if job.abort_requested.is_set() else "Stopping after what is at hand"
+        return STATES[job.state]
+    return STOPPING[job.abort_requested.is_set()]

@@ -10,6 +10,7 @@ import gradio as gr
 
 from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.interface import Names
+from lib_prodshot.markets.rules import RulesError, marketplaces
 from lib_prodshot.request import WEBUI_BASE, Setting, setting_named, settings
 from lib_prodshot.webui import options
 from lib_prodshot.webui.gradio_compat import in_page
@@ -49,16 +50,17 @@ class Form:
         return component
 
     def draw_front(self) -> None:
-        """What to make, and how strongly: the rows that every picture needs."""
+        """What to make, and how strongly, or for whom: the rows that every picture needs."""
+        shown: dict[str, Any] = {}
         with gr.Row(elem_classes=["prodshot-row", "prodshot-what"]):
             for known in layout.what_to_make():
                 self.draw_one(known)
-            shown = {}
             for engine, name in layout.STRENGTHS.items():
-                chosen = self.values["engine"] == engine
-                with gr.Column(visible=chosen, elem_id=self.elem_id(f"strength_{engine}")) as shown[engine]:
+                with self._group("strength", engine) as shown[engine]:
                     self.draw_one(setting_named(name))
-            _show_chosen(self.components["engine"], shown)
+        with self._group("front", "packshot") as shown["packshot"]:
+            self.draw_rows(layout.packshot())
+        self._show_running(shown)
 
     def draw_kept(self) -> None:
         """What else is kept beside the result, in one row."""
@@ -67,22 +69,38 @@ class Form:
                 self.draw_one(known)
 
     def draw_tab(self, title: str, within: Mapping[str, Callable[[], None]] | None = None) -> None:
-        """The settings of one tab of `layout.tabs()`; those of an engine are shown while it is chosen.
+        """The settings of one tab of `layout.tabs()`; those of an engine, or of packshots, are shown while it runs.
 
         `within` draws what else belongs to an engine, by its name.
         """
         shown: dict[str, Any] = {}
-        for name, group in layout.grouped(layout.on_tab(title), lambda known: known.engine).items():
+        for name, group in layout.grouped(layout.on_tab(title), layout.runs_with).items():
             if not name:
                 self._draw_folds(group)
                 continue
-            chosen = self.values["engine"] == name
-            with gr.Column(visible=chosen, elem_id=self.elem_id(f"engine_{name}")) as shown[name]:
+            with self._group("engine", name) as shown[name]:
                 self._draw_folds(group)
                 if within and name in within:
                     within[name]()
-        if shown:
-            _show_chosen(self.components["engine"], shown)
+        self._show_running(shown)
+
+    def _group(self, part: str, engine: str) -> Any:
+        """A column that is shown while `engine` runs."""
+        visible = running(self.values["engine"], self.values["make"]) == engine
+        return gr.Column(visible=visible, elem_id=self.elem_id(f"{part}_{engine}"))
+
+    def _show_running(self, shown: Mapping[str, Any]) -> None:
+        """Show of these groups the one of the engine that runs."""
+        if not shown:
+            return
+
+        def show(engine: str, make: str) -> Any:
+            updates = [gr.update(visible=running(engine, make) == name) for name in shown]
+            return updates if len(updates) > 1 else updates[0]
+
+        decisive = [self.components[name] for name in layout.WHAT_TO_MAKE[::-1]]
+        for component in decisive:
+            component.change(show, decisive, list(shown.values()), show_progress=False, queue=False)
 
     def _draw_folds(self, wanted: Sequence[Setting]) -> None:
         for title, group in layout.grouped(wanted, lambda known: known.fold).items():
@@ -123,7 +141,21 @@ class Form:
             "checkpoint": self.names.checkpoints,
             "control_module": control.modules if control else (),
             "control_model": control.models if control else (),
+            "marketplace": _marketplaces(),
         }.get(known.name)
+
+
+def _marketplaces() -> Sequence[str]:
+    """The marketplaces' names; none where the user's file of rules cannot be read, which a request then says."""
+    try:
+        return tuple(marketplaces())
+    except RulesError:
+        return ()
+
+
+def running(engine: str, make: str) -> str:
+    """The engine that runs, as `Request.running_engine`."""
+    return "packshot" if make == "packshot" else engine
 
 
 def _applies(known: Setting, values: Mapping[str, Any]) -> bool:
@@ -138,13 +170,3 @@ def _visibility(dependent: Sequence[Setting], decisive: Sequence[str]) -> Callab
         return updates if len(updates) > 1 else updates[0]
 
     return show
-
-
-def _show_chosen(engine: Any, shown: Mapping[str, Any]) -> None:
-    engine.change(
-        lambda chosen: [gr.update(visible=chosen == name) for name in shown] if len(shown) > 1 else gr.update(),
-        inputs=[engine],
-        outputs=list(shown.values()),
-        show_progress=False,
-        queue=False,
-    )

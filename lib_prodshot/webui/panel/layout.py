@@ -15,10 +15,23 @@ WHAT_TO_MAKE = ("make", "engine")
 STRENGTHS = {"retouch": "strength", "inpaint": "denoising_strength"}
 """The one strength that stands in front, by engine."""
 
+PACKSHOT = ("marketplace", "ground", "ground_colour", "ground_picture", "edges", "shadow")
+"""What a seller sets of a packshot, in front while one is made."""
+
 
 def what_to_make() -> list[Setting]:
     """The settings of the row "What to make"."""
     return [setting_named(name) for name in WHAT_TO_MAKE]
+
+
+def packshot() -> list[Setting]:
+    """The settings of a packshot that stand in front."""
+    return [setting_named(name) for name in PACKSHOT]
+
+
+def runs_with(known: Setting) -> str:
+    """What must run for the setting to have a meaning, as `Request.running_engine` names it; empty: anything."""
+    return "packshot" if ("make", ("packshot",)) in known.when else known.engine
 
 
 def kept() -> list[Setting]:
@@ -27,7 +40,7 @@ def kept() -> list[Setting]:
 
 
 def _in_front(known: Setting) -> bool:
-    return known.webui_only or known.name in (PRODUCTS, *WHAT_TO_MAKE, *STRENGTHS.values())
+    return known.webui_only or known.name in (PRODUCTS, *WHAT_TO_MAKE, *STRENGTHS.values(), *PACKSHOT)
 
 
 def tabs() -> tuple[str, ...]:

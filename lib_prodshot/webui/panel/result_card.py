@@ -5,9 +5,10 @@ Our script (`javascript/prodshot_result.js`) asks for it by the infotext that th
 
 from __future__ import annotations
 
+import base64
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,8 @@ _FIGURES = {
 
 TEXTS = (
     *("Before", "After", "Before and after", "Do it again with another seed", "Keep the old one"),
-    *("What ran", "Needs review", *_FIGURES.values()),
+    *("What ran", "Needs review", "Set by the marketplace", *_FIGURES.values()),
+    *("Pass", "Fail", "Save file"),
     "The old picture was kept.",
 )
 """Every text of the card that is the same for all results: keys of the localisation files."""
@@ -104,12 +106,13 @@ def _card(key: str, result: Any) -> str:
     if outcome.detections and (is_same_frame or not is_found):
         layers.append(preview.box_layer(outcome.detections, *result.before.size))
     frame = preview.canvas(layers, width, height)
+    badges = "".join(map(_badge, _badges(result))) if is_found else ""
     slider = _SLIDER if is_found else ""
     toggles = preview.toggles(key, is_on=False) if is_found and is_same_frame else ""
     return (
         f"<div class='prodshot-preview prodshot-card prodshot-is-{outcome.status}' data-key='{key}'{_facts(result)}>"
         f"{preview.verdict(outcome)}{said(TEXTS[-1]) if result.is_rejected else ''}{toggles}{frame}{slider}"
-        f"{_figures(result)}{preview.remarks(outcome.notes)}{_buttons(result) if is_found else ''}</div>"
+        f"{badges}{_figures(result)}{preview.remarks(outcome.notes)}{_buttons(result) if is_found else ''}</div>"
     )
 
 
@@ -117,6 +120,44 @@ _SLIDER = (
     f"<div class='prodshot-compared'><span>{TEXTS[0]}</span><input type='range' class='prodshot-compare' min='0' "
     f"max='100' value='50' aria-label='{TEXTS[2]}'><span>{TEXTS[1]}</span></div>"
 )
+
+
+@dataclass(frozen=True)
+class _Badge:
+    """One check of the result: of what, whether it is passed, why not, and a file to be saved (name and bytes)."""
+
+    title: str
+    is_passed: bool
+    reasons: tuple[str, ...] = ()
+    file: tuple[str, bytes] | None = None
+
+
+def _badges(result: Any) -> Iterator[_Badge]:
+    """The checks of a result: what each marketplace says of its packshot. Gates have their place here, too."""
+    for made in result.outcome.packshots:
+        if made.check is None:
+            continue
+        failed = [rule for rule in made.check["rules"] if rule["status"] == "fail"]
+        reasons = tuple(
+            f"{rule['rule']}: {rule['measured']}, required: {rule['required']}; {rule['fix']}" for rule in failed
+        )
+        file = result.files.get(made.marketplace)
+        yield _Badge(made.marketplace, not failed, reasons, (file.name, file.data) if file else None)
+
+
+def _badge(badge: _Badge) -> str:
+    from lib_prodshot.webui.panel import preview
+
+    kind, word = ("pass", "Pass") if badge.is_passed else ("fail", "Fail")
+    link = ""
+    if badge.file:
+        name, data = badge.file
+        address = f"data:application/octet-stream;base64,{base64.b64encode(data).decode()}"
+        link = f"<a download='{html.escape(name, quote=True)}' href='{address}'>Save file</a>"
+    return (
+        f"<p class='prodshot-check'><span class='prodshot-badge prodshot-{kind}'>"
+        f"<span>{html.escape(badge.title)}</span> <b>{word}</b></span> {link}</p>{preview.remarks(badge.reasons)}"
+    )
 
 
 def _facts(result: Any) -> str:
@@ -138,10 +179,18 @@ def _told(result: Any) -> Iterator[tuple[str, str]]:
         yield "What ran", "; ".join(result.ran)
     if result.outcome.needs_review:
         yield "Needs review", "; ".join(result.outcome.needs_review)
+    made = [f"{made.marketplace}: {_settings(made.made)}" for made in result.outcome.packshots if made.made]
+    if made:
+        yield "Set by the marketplace", "; ".join(made)
     told = result.outcome.audit.to_json() if result.outcome.audit is not None else {}
     for key, name in _FIGURES.items():
         if told.get(key) is not None:
             yield name, str(told[key])
+
+
+def _settings(made: Mapping[str, Any]) -> str:
+    """'ground white, fill 0.85'."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in made.items())
 
 
 def _buttons(result: Any) -> str:

@@ -113,15 +113,24 @@ def _has_trainer() -> bool:
     return True
 
 
+TEXTS = (
+    *("Here", "Missing", "checkpoints to train on:", "a checkpoint to train on"),
+    *("sd-scripts, which trains:", "sd-scripts, which trains: one button brings it"),
+)
+"""The words of the inventory, apart from what is counted: keys of the localisation files."""
+
+
 def _inventory() -> str:
     """What a training needs: here or missing, one a line."""
+    is_here, is_missing, counted, checkpoint, trainer, no_trainer = TEXTS
     count = len(host().names().checkpoints)
-    trainer = f"sd-scripts {sd_scripts.TAG}" if _has_trainer() else "sd-scripts, which trains: one button brings it"
-    checkpoints = f"{count} checkpoint{'s' * (count != 1)} to train on" if count else "a checkpoint to train on"
-    lines = (_has_trainer(), trainer), (bool(count), checkpoints)
+    lines = (
+        (_has_trainer(), trainer if _has_trainer() else no_trainer, sd_scripts.TAG if _has_trainer() else ""),
+        (bool(count), counted if count else checkpoint, str(count or "")),
+    )
     items = "".join(
         f"<li><span class='prodshot-dot prodshot-{'ready' if here else 'lacking'}'></span>"
-        f"<b>{'Here' if here else 'Missing'}</b> <span>{html.escape(words)}</span></li>"
-        for here, words in lines
+        f"<b>{is_here if here else is_missing}</b> <span>{words}</span> <span>{html.escape(what)}</span></li>"
+        for here, words, what in lines
     )
     return f"<ul class='prodshot-inventory'>{items}</ul>"

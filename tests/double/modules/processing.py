@@ -215,7 +215,7 @@ class Processed:
         self.images, self.info, self.seed, self.subseed = images_list, info, seed, subseed
         self.prompt, self.negative_prompt = p.prompt, p.negative_prompt
         self.comments = "".join(f"{comment}\n" for comment in p.comments)
-        self.width, self.height, self.steps = p.width, p.height, p.steps
+        self.width, self.height, self.steps, self.sampler_name = p.width, p.height, p.steps, p.sampler_name
         self.extra_generation_params = p.extra_generation_params
         self.index_of_first_image = index_of_first_image
         self.all_prompts = all_prompts or p.all_prompts or [self.prompt]

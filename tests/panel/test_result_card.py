@@ -1,0 +1,52 @@
+"""The result card's text: what each check of a packshot says, and the file that was checked."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
+
+from PIL import Image
+
+from lib_prodshot.hosts.generation import recent
+from lib_prodshot.hosts.generation.shop_files import ShopFile
+from lib_prodshot.outcome import Outcome, Packshot, PackshotAudit, Verdict
+from lib_prodshot.webui.panel.result_card import card_of
+
+RULE = {"rule": "fill", "measured": 0.6, "required": "at least 0.85", "status": "fail", "fix": "let it fill <more>"}
+
+
+def packshot(marketplace: str, *rules: dict[str, Any]) -> Packshot:
+    check = {"marketplace": marketplace, "passed": not rules, "rules": list(rules)} if marketplace else None
+    audit = PackshotAudit(0, 9)
+    made = {"ground": "white", "frame_scale": 2.0}
+    return Packshot(marketplace, None, None, "jpeg", 95, 0, (8, 8), 0.6, 0.3, 1.0, made, audit, check=check)
+
+
+def card(*packshots: Packshot) -> str:
+    outcome = Outcome(Verdict("found", ""), ("bag",), "lite", audit=PackshotAudit(0, 9), packshots=list(packshots))
+    pictures = [Image.new("RGB", size) for size in ((8, 6), (8, 8))]
+    files = {"amazon": ShopFile("a'b-amazon.jpg", b"bytes")}
+    recent.remember(recent.Result(*pictures, outcome, (), None, "script", "text", files=files), ["text"])
+    return card_of("text")
+
+
+def test_each_check_is_a_badge_with_its_reasons_and_its_file() -> None:
+    shown = card(packshot("amazon"), packshot("tall", RULE))
+    assert "prodshot-badge prodshot-pass'><span>amazon</span> <b>Pass</b>" in shown
+    assert "prodshot-badge prodshot-fail'><span>tall</span> <b>Fail</b>" in shown
+    assert "fill: 0.6, required: at least 0.85; let it fill &lt;more&gt;" in shown
+    code = base64.b64encode(b"bytes").decode()
+    assert f"download='a&#x27;b-amazon.jpg' href='data:application/octet-stream;base64,{code}'" in shown
+    assert shown.count("Save file") == 1
+    assert "amazon: ground white, frame scale 2.0; tall: ground white" in shown
+    assert "Pixels changed inside the product" in shown and "outside the mask" not in shown
+
+
+def test_without_a_marketplace_there_is_nothing_to_pass() -> None:
+    shown = card(packshot(""))
+    assert "prodshot-badge" not in shown and "Save file" not in shown
