@@ -138,8 +138,11 @@ def _packshot(page: Any, tab: Tab, name: str) -> None:
     tab.generate()
     card = page.locator("#prodshot_card_img2img .prodshot-card")
     card.wait_for(timeout=LONG)
+    # the WebUI's results stick to the window, which cuts off what is taller
+    page.set_viewport_size(WIDE | {"height": 3600})
     page.wait_for_timeout(1500)
     _keep(card, name)
+    page.set_viewport_size(WIDE)
     tab.write("marketplace", "")
 
 

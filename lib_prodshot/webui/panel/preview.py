@@ -213,7 +213,7 @@ def _table(rows: Sequence[Row], pixels: int) -> str:
         return ""
     lines = "".join(_line(number, row, pixels) for number, row in enumerate(rows))
     return (
-        "<table><thead><tr><th></th><th>Product</th><th>Score</th><th>Box</th><th>Area</th></tr></thead>"
+        "<table><thead><tr><td></td><th>Product</th><th>Score</th><th>Box</th><th>Area</th></tr></thead>"
         f"<tbody>{lines}</tbody></table>"
     )
 
