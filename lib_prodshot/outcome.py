@@ -51,14 +51,23 @@ CSV_COLUMNS = (
     "changed_outside",
     "max_difference_outside",
     "changed_inside",
+    "inner_pixels",
+    "compared_with",
     "delta_e_mean",
     "delta_e_p95",
+    "changed_inside_share",
     "seconds",
     "finder",
     "version",
     "passed",
+    "fill",
+    "scale",
+    "enlarged_by",
     "needs_review",
 )
+
+
+_OF_EACH_PACKSHOT = ("fill", "scale", "enlarged_by")
 
 
 @dataclass(frozen=True)
@@ -116,11 +125,13 @@ class Audit:
 class PackshotAudit:
     """What was counted on a packshot: pixels that changed among those that show the product alone (alpha exactly 1;
     must be 0), and how many those are. They are compared with the input's own; where the frame scales the product
-    (`resampled`) with exactly that scaling of the input. What lies outside the product is meant to change."""
+    (`resampled`) with exactly that scaling of the input, where a model enlarged it (`enlarged_by`) with that of the
+    model's picture. What lies outside the product is meant to change."""
 
     changed_inside: int
     inner_pixels: int
     resampled: bool = False
+    enlarged_by: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The audit as it stands in reports and API replies; `changed_outside` does not apply: null."""
@@ -128,8 +139,12 @@ class PackshotAudit:
             "changed_outside": None,
             "changed_inside": self.changed_inside,
             "inner_pixels": self.inner_pixels,
-            "compared_with": "the input, resampled" if self.resampled else "the input",
+            "compared_with": self._compared_with(),
         }
+
+    def _compared_with(self) -> str:
+        told = f"the input, enlarged by {self.enlarged_by}" if self.enlarged_by else "the input"
+        return f"{told}, resampled" if self.resampled else told
 
 
 @dataclass
@@ -137,7 +152,9 @@ class Packshot:
     """One packshot of a picture, for one marketplace ('' for none): `result` ready to be written as `format` at
     `quality`, within `max_bytes` (0: any); `alpha` is the product's share of each pixel (H×W uint8, in the frame),
     `size` width and height, `fill` and `area_share` the product's in the frame, `scale` pixels of the frame for one of
-    the picture, `made` the settings that the marketplace set.
+    the picture, `made` the settings that the marketplace set. Where each product has a frame of its own, `product` is
+    its label and `number` its place among the picture's, from 1 on. `enlarged_by`: what enlarged it, '' where nothing
+    did.
 
     When it is written, `file` is its path, `bytes` and `quality` what they came out as, and `check` the marketplace's
     answer as `markets.checking.Check.to_json` gives it.
@@ -155,6 +172,9 @@ class Packshot:
     scale: float
     made: Mapping[str, Any]
     audit: Audit | PackshotAudit | None
+    product: str = ""
+    number: int = 0
+    enlarged_by: str = ""
     file: str = ""
     bytes: int = 0
     check: Mapping[str, Any] | None = None
@@ -169,6 +189,8 @@ class Packshot:
         rules = self.check["rules"] if self.check else ()
         return {
             "marketplace": self.marketplace or None,
+            "product": self.product or None,
+            "number": self.number or None,
             "output": self.file or None,
             "size": list(self.size),
             "format": self.format,
@@ -177,6 +199,7 @@ class Packshot:
             "fill": self.fill,
             "area_share": self.area_share,
             "scale": self.scale,
+            "enlarged_by": self.enlarged_by or None,
             "set": dict(self.made),
             "audit": self.audit.to_json() if self.audit else None,
             "passed": self.passed,
@@ -281,6 +304,8 @@ def csv_cells(line: Mapping[str, Any]) -> list[str]:
         for made in line.get("packshots") or ()
         if made.get("passed") is not None
     )
+    for key in _OF_EACH_PACKSHOT:
+        flat[key] = " | ".join(str(made[key]) for made in line.get("packshots") or () if made.get(key) is not None)
     flat["needs_review"] = "; ".join(map(str, line.get("needs_review") or ()))
     stages = (line.get("seconds") or {}).items()
     flat["seconds"] = round(sum(spent for stage, spent in stages if stage not in ("detect", "segment")), 4)

@@ -11,7 +11,7 @@ from lib_prodshot.errors import ProdshotError, RequestError
 from lib_prodshot.outcome import Outcome, StepRecord, Verdict
 from lib_prodshot.steps import registry
 from lib_prodshot.steps.interface import State, Step
-from lib_prodshot.steps.targets import targets_of
+from lib_prodshot.steps.targets import products_of, targets_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from lib_prodshot.enhancing.interface import Enhancer
     from lib_prodshot.finding.finder import Finder
+    from lib_prodshot.packshot.upscaling import Upscaler
     from lib_prodshot.pictures import LoadedPicture
     from lib_prodshot.request import Request
 
@@ -34,9 +35,11 @@ def run(
     progress: Progress = lambda stage: None,
     ground: npt.NDArray[np.uint8] | None = None,
     with_candidates: bool = False,
+    upscaler: Upscaler | None = None,
 ) -> Outcome:
     """Take one picture through the steps. Without an `enhancer` only those of a dry run apply (find and mask).
-    `ground` (H×W×3 uint8 RGB, any size) is the picture for a packshot's ground, where the request names one.
+    `ground` (H×W×3 uint8 RGB, any size) is the picture for a packshot's ground, where the request names one, `upscaler`
+    what enlarges it where the request asks for a model.
 
     Absent products give a 'skipped' outcome and no later step runs. Anything that goes wrong gives 'failed' with
     the reason, and no result: the caller keeps the picture it has. `with_candidates` keeps the findings in the outcome,
@@ -61,8 +64,8 @@ def run(
     names = tuple(item.name for item in request.classes)
     outcome = Outcome(Verdict("failed", ""), names, finder.name, notes=loaded.notes)
     try:
-        state = State(loaded, request, finder, enhancer, outcome, ground=ground, with_candidates=with_candidates)
-        _run_steps(state, progress)
+        state = State(loaded, request, finder, enhancer, outcome, with_candidates=with_candidates)
+        _run_steps(replace(state, ground=ground, upscaler=upscaler), progress)
     except RequestError:
         raise
     except ProdshotError as error:
@@ -76,21 +79,40 @@ def run(
 
 def _run_steps(state: State, progress: Progress) -> None:
     outcome = state.outcome
-    state = _through([step for step in registry.STEPS if not step.per_target], state, progress)
+    state = _through([step for step in registry.STEPS if not (step.per_product or step.per_target)], state, progress)
     if outcome.status == "skipped":
         return
+    for product in products_of(state):
+        _frame_product(product, progress)
+    outcome.verdict = Verdict("found", outcome.describe_detections())
+
+
+def _frame_product(state: State, progress: Progress) -> None:
+    """Make the packshots of one frame's product, one for each target; nothing where none is to be made."""
+    outcome = state.outcome
+    before = len(outcome.notes)
+    state = _through([step for step in registry.STEPS if step.per_product], state, progress)
+    if state.cutout is None:
+        return
     last = [step for step in registry.STEPS if step.per_target]
-    for target in targets_of(state.request) if state.cutout is not None else ():
+    for target in targets_of(state.request):
         notes = len(outcome.notes)
         _through(last, replace(state, request=target.request, target=target), progress)
         if target.marketplace:
-            told = (f"{target.marketplace}: {note}" for note in outcome.notes[notes:])
-            outcome.notes = (*outcome.notes[:notes], *told)
-    if outcome.packshots:
-        from lib_prodshot.packshot import review
+            _attribute_notes(outcome, notes, target.marketplace)
+    from lib_prodshot.packshot import review
 
-        outcome.needs_review = tuple(review.reasons(state))
-    outcome.verdict = Verdict("found", outcome.describe_detections())
+    reasons = tuple(review.reasons(state))
+    if state.number:
+        label = f"{outcome.packshots[-1].product} {state.number}"
+        _attribute_notes(outcome, before, label)
+        reasons = tuple(f"{label}: {reason}" for reason in reasons)
+    outcome.needs_review += reasons
+
+
+def _attribute_notes(outcome: Outcome, since: int, whose: str) -> None:
+    told = (f"{whose}: {note}" for note in outcome.notes[since:])
+    outcome.notes = (*outcome.notes[:since], *told)
 
 
 def _through(steps: Sequence[Step[Any]], state: State, progress: Progress) -> State:

@@ -51,7 +51,7 @@ ROOMS = {
     "interpreter": "",
     "jobs": "enhancing errors finding jobs.files markets outcome packshot pictures pipeline request schema",
     "jobs.files": "errors locks",
-    "jobs.folder": "'' errors jobs jobs.files jobs.report jobs.workers request steps",
+    "jobs.folder": "'' errors jobs jobs.files jobs.report jobs.workers outcome request steps",
     "jobs.report": "errors jobs.files outcome overlay",
     "jobs.workers": "'' enhancing errors finding hosts.remote jobs jobs.files outcome request",
     "locks": "",
@@ -68,14 +68,15 @@ ROOMS = {
     "products": "errors product_lists",
     "request": "errors products schema steps",
     "schema": "",
-    "steps": "corrections enhancing errors finding markets masks outcome packshot pictures preserve products schema",
+    "steps": "bounds corrections enhancing errors finding markets masks outcome packshot pictures preserve products "
+    "schema",
     "training": "errors",
     "training.captioning": "errors jobs.files pictures training.dataset",
     "training.dataset": "downloads errors jobs.files pictures preserve training.recipe",
     "training.publishing": "'' errors training training.recipe training.trainer",
     "training.recipe": "errors jobs.files schema",
     "training.trainer": "bootstrap downloads errors jobs.files training training.dataset training.recipe weights",
-    "webui": "enhancing errors finding hosts hosts.compatibility hosts.generation infotext outcome pictures pipeline "
+    "webui": "errors finding hosts hosts.compatibility hosts.generation infotext outcome pictures pipeline "
     "request webui.api webui.jobs webui.panel",
     "webui.api": "'' errors finding hosts jobs markets outcome overlay pictures request steps webui webui.jobs weights",
     "webui.folder": "enhancing errors finding hosts inpainting jobs jobs.folder jobs.report jobs.workers request webui "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lib_prodshot.webui.server_paths import FLAG
+from lib_prodshot.hosts.server_paths import FLAG
 from preload import preload
 
 

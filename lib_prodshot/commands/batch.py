@@ -38,6 +38,13 @@ def add_parser(subparsers: Any) -> None:
         parser.add_argument(option, action="store_true", help=folder_setting(name).help)
     add_rules_option(parser)
     parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N pictures of the folder")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this picture of the folder, by its name in the report; again for each further one",
+    )
     spread = parser.add_argument_group("spread")
     spread.add_argument(
         "--webui",
@@ -73,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         request,
         recursive=arguments.recursive,
         limit=arguments.limit,
+        only=frozenset(arguments.only),
         dry_run=arguments.dry_run,
         keep_times=arguments.keep_times,
     )
@@ -140,7 +148,8 @@ def _show(bar: tqdm[Any], progress: Progress) -> None:
         bar.initial = progress.before
     bar.n = progress.done
     words = f"{progress.found} found, {progress.skipped} skipped, {progress.failed} failed"
-    bar.set_postfix_str(words if progress.state != "preparing" else "looking what is done")
+    preparing = "measuring the products" if progress.total else "looking what is done"
+    bar.set_postfix_str(words if progress.state != "preparing" else preparing)
 
 
 def _interruptible(runner: Runner) -> AbstractContextManager[None]:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from tqdm import tqdm
 
 from lib_prodshot.commands.console import say, shown, with_name
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.commands.paths import PATHS_HELP, folders_of, picture_files, refuse_output
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.jobs.report.report import JSONL_NAME, Report
+from lib_prodshot.jobs.report.report import JSONL_NAME
 from lib_prodshot.jobs.settings import folder_setting
 from lib_prodshot.request import Request
 
@@ -35,31 +32,16 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Process every picture; exit code 1 when any failed."""
-    from lib_prodshot.finding.registry import load_finder
-    from lib_prodshot.jobs.files.names import name_limit, output_stems
-    from lib_prodshot.jobs.files.reading import real_path
-    from lib_prodshot.jobs.files.staging import make_folder, sole_writer
-    from lib_prodshot.jobs.processor import PictureProcessor
+    from lib_prodshot.commands.given_pictures import processed
 
     request = request_from(arguments)
     paths = picture_files(arguments.paths, "prodshot batch FOLDER --out DIR --products …")
     refuse_output(arguments.out, folders_of(paths))
-    enhancer = _enhancer(request, arguments.webui)
-    make_folder(arguments.out)
-    inputs = frozenset(map(real_path, paths))
-    finder = load_finder(request.finder, arguments.models_dir)
-    processor = PictureProcessor(request, finder, enhancer, inputs, keep_times=arguments.keep_times)
     statuses: Counter[str] = Counter()
-    stems = output_stems(paths, name_limit(arguments.out))
-    with sole_writer(arguments.out), Report(arguments.out, redone=[str(path) for path in paths]) as report:
-        for note in report.notes:
-            say(note)
-        for path, stem in tqdm(list(zip(paths, stems)), unit="picture", disable=None, file=sys.stderr):
-            outcome = processor.process(path, arguments.out, stem)
-            report.add(outcome)
-            statuses[outcome.status] += 1
-            if outcome.status == "failed":
-                say(with_name(outcome.verdict.reason, str(path)))
+    for path, outcome in processed(arguments, request, paths, _enhancer(request, arguments.webui)):
+        statuses[outcome.status] += 1
+        if outcome.status == "failed":
+            say(with_name(outcome.verdict.reason, str(path)))
     counts = ", ".join(f"{statuses[status]} {status}" for status in ("found", "skipped", "failed"))
     print(shown(f"{counts}; report: {arguments.out / JSONL_NAME} (and .csv)"))
     return 1 if statuses["failed"] else 0

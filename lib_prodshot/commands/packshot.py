@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from tqdm import tqdm
 
 from lib_prodshot.commands.check import use_rules
 from lib_prodshot.commands.console import say, shown, with_name
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.commands.paths import PATHS_HELP, folders_of, picture_files, refuse_output
-from lib_prodshot.jobs.report.report import JSONL_NAME, Report
+from lib_prodshot.jobs.report.report import JSONL_NAME
 from lib_prodshot.jobs.settings import folder_setting
 
 if TYPE_CHECKING:
@@ -42,32 +39,17 @@ def add_rules_option(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the packshots of every picture; exit code 1 when any failed, or a marketplace would refuse one."""
+    from lib_prodshot.commands.given_pictures import processed
     from lib_prodshot.enhancing import load_enhancer
-    from lib_prodshot.finding.registry import load_finder
-    from lib_prodshot.jobs.files.names import name_limit, output_stems
-    from lib_prodshot.jobs.files.reading import real_path
-    from lib_prodshot.jobs.files.staging import make_folder, sole_writer
-    from lib_prodshot.jobs.processor import PictureProcessor
 
     use_rules(arguments.rules)
     request = request_from(arguments, make="packshot")
     paths = picture_files(arguments.paths, "prodshot batch FOLDER --make packshot --out DIR --products …")
     refuse_output(arguments.out, folders_of(paths))
     say_what_is_set(request)
-    make_folder(arguments.out)
-    inputs = frozenset(map(real_path, paths))
-    finder = load_finder(request.finder, arguments.models_dir)
-    enhancer = load_enhancer(request.running_engine)
-    processor = PictureProcessor(request, finder, enhancer, inputs, keep_times=arguments.keep_times)
     counts: Counter[str] = Counter()
-    stems = output_stems(paths, name_limit(arguments.out))
-    with sole_writer(arguments.out), Report(arguments.out, redone=[str(path) for path in paths]) as report:
-        for note in report.notes:
-            say(note)
-        for path, stem in tqdm(list(zip(paths, stems)), unit="picture", disable=None, file=sys.stderr):
-            outcome = processor.process(path, arguments.out, stem)
-            report.add(outcome)
-            counts.update(_tell(outcome, path))
+    for path, outcome in processed(arguments, request, paths, load_enhancer(request.running_engine)):
+        counts.update(_tell(outcome, path))
     told = ", ".join(f"{counts[status]} {status}" for status in ("found", "skipped", "failed"))
     review = f"; {counts['review']} need a look" if counts["review"] else ""
     print(shown(f"{told}{review}; report: {arguments.out / JSONL_NAME} (and .csv)"))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from lib_prodshot.finding.finder import Finder
+    from lib_prodshot.packshot.upscaling import Upscaler
 
 
 class HostUnavailable(ProdshotError):
@@ -136,6 +137,10 @@ class Host(Protocol):
 
     def lossy_format(self) -> str:
         """The WebUI's file format if it is lossy ('jpg'); empty if lossless."""
+
+    def upscaler(self, name: str) -> Upscaler:
+        """The WebUI's upscaler of that name, its first that is a model for ''. Raises `RequestError` (field upscaler)
+        for one that it does not have."""
 
     def training(self) -> TrainingHost:
         """The WebUI's training services."""

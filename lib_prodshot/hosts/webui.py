@@ -20,6 +20,7 @@ from lib_prodshot.hosts.interface import Names, Saved
 from lib_prodshot.hosts.nested_pass.backend import NestedPassBackend
 from lib_prodshot.hosts.nested_pass.parent import inherited_defaults
 from lib_prodshot.hosts.training import WebUITraining
+from lib_prodshot.hosts.upscaling import HostUpscaler
 from lib_prodshot.inpainting import ControlLists, PassDefaults
 
 _SAVED_AS = "already_saved_as"
@@ -178,6 +179,10 @@ class WebUI:
     def training(self) -> WebUITraining:
         """The training services."""
         return WebUITraining(self._memory, self.queue_lock())
+
+    def upscaler(self, name: str) -> HostUpscaler:
+        """The WebUI's upscaler of that name. Raises `RequestError`."""
+        return HostUpscaler(name, self._shared.sd_upscalers)
 
     def save(self, picture: Image.Image, parent: Any, index: int, infotext: str, suffix: str = "") -> Saved:
         """Save a picture beside the host's own, with its naming and format. Raises `OutputError`."""

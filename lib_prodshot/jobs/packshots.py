@@ -17,10 +17,11 @@ def names_of(outcome: Outcome, stem: str, pattern: str) -> tuple[str, ...]:
 
     Raises `OutputError` where the pattern gives two of them one name.
     """
-    product = outcome.detections[0].label if outcome.detections else ""
+    first = outcome.detections[0].label if outcome.detections else ""
     names = tuple(
-        file_stem(pattern, stem, product, made.marketplace, number) + shop.SUFFIXES[made.format]
-        for number, made in enumerate(outcome.packshots, 1)
+        file_stem(pattern, stem, made.product or first, made.marketplace, made.number or place, made.number > 0)
+        + shop.SUFFIXES[made.format]
+        for place, made in enumerate(outcome.packshots, 1)
     )
     if len({name.casefold() for name in names}) < len(names):
         raise OutputError(

@@ -15,7 +15,7 @@ from lib_prodshot import pictures, pipeline
 from lib_prodshot.enhancing.interface import Enhancer
 from lib_prodshot.errors import FieldProblem, OutputError, PictureError, ProdshotError, RequestError
 from lib_prodshot.finding.finder import Finder
-from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, is_shortened, short_suffix
+from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, ResultNames, is_shortened, short_suffix
 from lib_prodshot.jobs.files.reading import READ_TIMEOUT, Stamp, is_unchanged, real_path, stamp_of, with_timeout
 from lib_prodshot.jobs.files.staging import Staging
 from lib_prodshot.outcome import Outcome, Verdict
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from lib_prodshot.packshot.upscaling import Upscaler
+
 
 @dataclass(frozen=True)
 class PictureProcessor:
     """Runs the pipeline on picture files, with one loaded finder and enhancer; without an enhancer it writes nothing.
 
-    `inputs` are the resolved paths of all pictures of the run: no result is ever written over one of them.
+    `inputs` are the resolved paths of all pictures of the run: no result is ever written over one of them, nor
+    (`names`, which a run shares) over another picture's. `upscaler` enlarges where the request asks for a model.
     `keep_times`: results get the input's modification time; the copy of a skipped picture always does.
     """
 
@@ -40,6 +43,8 @@ class PictureProcessor:
     inputs: frozenset[Path] = frozenset()
     progress: Callable[[str], None] = field(default=lambda stage: None)
     keep_times: bool = False
+    upscaler: Upscaler | None = None
+    names: ResultNames = field(default_factory=ResultNames)
 
     def detect(self, source: Path) -> Outcome:
         """Run the pipeline on the file `source` and write nothing. Raises `RequestError` only."""
@@ -78,8 +83,10 @@ class PictureProcessor:
         try:
             loaded = _read(source)
             read = perf_counter() - start
-            ground = _ground(self.request)
-            outcome = pipeline.run(loaded, self.request, self.finder, self.enhancer, self.progress, ground)
+            ground = ground_of(self.request)
+            outcome = pipeline.run(
+                loaded, self.request, self.finder, self.enhancer, self.progress, ground, upscaler=self.upscaler
+            )
         except RequestError:
             raise
         except _ReadTimeout as error:
@@ -110,7 +117,7 @@ class PictureProcessor:
             outcome.mask_file = str(folder / mask)
             return
         name = stem + pictures.output_suffix(outcome.result.source)
-        with staged_results(outcome, folder, (name, mask, alpha), self.inputs, kept) as to:
+        with staged_results(outcome, folder, (name, mask, alpha), self.inputs, kept, self.names) as to:
             pictures.write(outcome.result, to(name))
             pictures.write_grey(outcome.mask, to(mask), loaded)
             pictures.write_grey(outcome.alpha, to(alpha), loaded)
@@ -125,7 +132,7 @@ class PictureProcessor:
         assert outcome.mask is not None and outcome.alpha is not None
         names = packshots.names_of(outcome, stem, self.request.shop.file_names)
         mask, alpha = stem + MASK_SUFFIX, stem + ALPHA_SUFFIX
-        with staged_results(outcome, folder, (*names, mask, alpha), self.inputs, stamp) as to:
+        with staged_results(outcome, folder, (*names, mask, alpha), self.inputs, stamp, self.names) as to:
             for made, name in zip(outcome.packshots, names, strict=True):
                 packshots.write_and_check(made, to(name), folder / name)
             pictures.write_grey(outcome.mask, to(mask), loaded)
@@ -137,7 +144,7 @@ class PictureProcessor:
         if self.enhancer is None:
             return
         name = stem + short_suffix(source)
-        with staged_results(outcome, folder, (name,), self.inputs, stamp) as to:
+        with staged_results(outcome, folder, (name,), self.inputs, stamp, self.names) as to:
             with suppress(FileNotFoundError):
                 shutil.copyfile(source, to(name))
             if not is_unchanged(source, stamp):
@@ -153,30 +160,46 @@ def failed_outcome(request: Request, finder: str, reason: str, source: Path | No
 
 @contextmanager
 def staged_results(
-    outcome: Outcome, folder: Path, names: tuple[str, ...], inputs: frozenset[Path], stamp: Stamp | None
+    outcome: Outcome,
+    folder: Path,
+    names: tuple[str, ...],
+    inputs: frozenset[Path],
+    stamp: Stamp | None,
+    claimed: ResultNames,
 ) -> Iterator[Callable[[str], Path]]:
     """Stage the results `names` of one picture; yields the function that gives each its temporary path.
 
     The files get the modification time of `stamp`, where there is one; that this did not work is noted in the outcome.
-    Raises `OutputError` for a name in `folder` that is one of `inputs` (resolved paths), and as `Staging`.
+    Raises `OutputError` for a name in `folder` that is one of `inputs` (resolved paths) or that another picture has
+    `claimed`, and as `Staging`.
     """
     for name in names:
         if real_path(folder / name) in inputs:
             raise OutputError(f"{folder / name} is itself one of the pictures given; choose another output folder")
+    claimed.claim(outcome.file, folder, names)
     with Staging(folder, modified=stamp[1] if stamp else None) as staging:
         yield staging.path
     if staging.time_note:
         outcome.notes = (*outcome.notes, staging.time_note)
 
 
-def _ground(request: Request) -> npt.NDArray[np.uint8] | None:
+def ground_of(request: Request) -> npt.NDArray[np.uint8] | None:
     """The picture for a packshot's ground, where the request names one. Raises `RequestError`."""
     if request.running_engine != "packshot" or request.ground != "picture":
         return None
     if not request.ground_picture.strip():
         raise RequestError([FieldProblem("ground_picture", "the ground 'picture' needs a picture file")])
-    path = Path(request.ground_picture).expanduser()
+    path = Path(request.ground_picture.strip()).expanduser()
     return _read_ground(path, stamp_of(path))
+
+
+def upscaler_of(request: Request) -> Upscaler | None:
+    """The model file that enlarges packshots, where the request asks for one. Raises `RequestError`."""
+    if request.running_engine != "packshot" or request.enlarge != "model":
+        return None
+    from lib_prodshot.packshot.upscaling import model_file
+
+    return model_file(request.upscaler)
 
 
 @lru_cache(maxsize=2)

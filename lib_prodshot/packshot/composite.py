@@ -98,4 +98,5 @@ def audit(composed: Composed, placement: Placement, cutout: CutOut) -> PackshotA
     differs = cv2.absdiff(composed.rgb, np.ascontiguousarray(expected)).any(axis=2) & inner
     if composed.alpha is not None:
         differs |= inner & (composed.alpha != 255)
-    return PackshotAudit(int(np.count_nonzero(differs)), int(np.count_nonzero(inner)), placement.is_resampled)
+    by_model = placement.enlarged_by if placement.factor > 1 else ""
+    return PackshotAudit(int(np.count_nonzero(differs)), int(np.count_nonzero(inner)), placement.is_resampled, by_model)

@@ -47,7 +47,8 @@ class Size:
 class Frame:
     """What is asked of a frame: its size or ratio (None: the picture's own ratio), `fill` 0..1, at least `margin`
     (a share of the frame's shorter side) around the product, and where the box stands. `scale` above 0 takes the place
-    of fill: pixels of the frame for one of the picture. `may_enlarge`: else a frame too large for the picture is made
+    of fill: pixels of the frame for one of the picture. `reference` is the width and height of the box that would fill
+    the frame as asked; others keep their size beside it. `may_enlarge`: else a frame too large for the picture is made
     smaller."""
 
     size: Size | None
@@ -56,6 +57,7 @@ class Frame:
     align: Align = "centre"
     scale: float = 0.0
     may_enlarge: bool = True
+    reference: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,20 @@ def parse_size(text: str) -> Size | None:
     return Size(width, height, is_ratio)
 
 
+def parse_reference(text: str) -> tuple[int, int] | None:
+    """'1200x900': width and height in pixels; None for an empty text. Raises ValueError with what is wrong.
+
+    >>> parse_reference("1200x900"), parse_reference("")
+    ((1200, 900), None)
+    """
+    if not text.strip():
+        return None
+    found = re.fullmatch(r"\s*(\d{1,6})\s*[x×*]\s*(\d{1,6})\s*", text.lower())
+    if found is None or not (int(found[1]) and int(found[2])):
+        raise ValueError(f"{text!r} is no width and height in pixels")
+    return int(found[1]), int(found[2])
+
+
 def product_box(alpha: Alpha) -> Box:
     """The box of a product (H×W alpha in 0..1)."""
     return bounding_box(np.greater_equal(alpha, BOX_ALPHA).view(np.uint8))
@@ -108,18 +124,23 @@ def frame(cutout: CutOut, wanted: Frame) -> Framed:
         raise ValueError("nothing of the product is left to frame")
     width, height, scale, notes = _geometry(box, cutout.alpha.shape, wanted)
     placement = _placed(box, width, height, scale, wanted)
-    # what resampling makes of the soft edge moves the box by up to a pixel: measured, and set right once
     cropped, placement = _cropped(cutout, placement)
     shown = product_box(placement.placed(cropped.alpha))
-    if placement.is_resampled and shown[2] and not wanted.scale:
-        scale *= _aim(wanted) / fill_of(shown, width, height)
-        placement = _placed(box, width, height, scale, wanted)
-        cropped, placement = _cropped(cutout, placement)
-        shown = product_box(placement.placed(cropped.alpha))
+    if placement.is_resampled and not wanted.scale and wanted.reference is None:
+        # what resampling makes of the soft edge moves the box by up to a pixel: measured, and set right
+        for spare in range(_TRIES):
+            change = _change(shown, width, height, wanted, spare)
+            if change == 1:
+                break
+            scale *= change
+            placement = _placed(box, width, height, scale, wanted)
+            cropped, placement = _cropped(cutout, placement)
+            shown = product_box(placement.placed(cropped.alpha))
     placement = _set_right(placement, shown, wanted)
     shown = product_box(placement.placed(cropped.alpha))
     share = shown[2] * shown[3] / (width * height)
-    notes += _enlarged(scale)
+    if max(box[2] * scale / width, box[3] * scale / height) > 1:
+        notes += ("the product is larger than its frame at this scale, and is cut off",)
     return Framed(cropped, placement, round(fill_of(shown, width, height), 4), round(share, 4), notes)
 
 
@@ -128,20 +149,39 @@ def _aim(wanted: Frame) -> float:
     return min(wanted.fill, 1 - 2 * wanted.margin)
 
 
+_TRIES = 4
+"""How often the scale is set right at most; the box moves by whole pixels, so that one try seldom does."""
+
+
+def _change(shown: Box, width: int, height: int, wanted: Frame, spare: int) -> float:
+    """By what to multiply the scale so that the box that is seen fills what was asked for, and never a pixel less; 1
+    where it does. `spare` pixels are added from the third try on, where the box jumps over what was asked for."""
+    if not shown[2]:
+        return 1
+    side, box = (width, shown[2]) if shown[2] / width >= shown[3] / height else (height, shown[3])
+    least, most = math.ceil(side * wanted.fill - 1e-6), math.floor(side * (1 - 2 * wanted.margin) + 1e-6)
+    aim = min(least, most)
+    if box == aim or (spare and aim < box <= min(aim + 1, most)):
+        return 1
+    return (aim + max(0, spare - 1) / 2) / box
+
+
 def _geometry(box: Box, shape: tuple[int, ...], wanted: Frame) -> tuple[int, int, float, tuple[str, ...]]:
     """Width and height of the frame, and the scale of the picture in it."""
     size = wanted.size or Size(shape[1], shape[0], is_ratio=True)
     share = _aim(wanted)
+    wide, high = wanted.reference or box[2:]
     if size.is_ratio:
         scale = wanted.scale or 1.0
         ratio = size.width / size.height
-        height = max(box[3] / share, box[2] / share / ratio) * scale
-        return max(1, round(height * ratio)), max(1, round(height)), scale, ()
+        # rounded down: a frame that is a part of a pixel larger would be filled by less than was asked for
+        height = max(high / share, wide / share / ratio) * scale
+        return max(1, math.floor(height * ratio + 1e-6)), max(1, math.floor(height + 1e-6)), scale, ()
     width, height = int(size.width), int(size.height)
-    scale = wanted.scale or min(share * width / box[2], share * height / box[3])
+    scale = wanted.scale or min(share * width / wide, share * height / high)
     if scale <= 1 or wanted.may_enlarge:
         return width, height, scale, ()
-    smaller = (max(1, round(width / scale)), max(1, round(height / scale)))
+    smaller = (max(1, math.floor(width / scale + 1e-6)), max(1, math.floor(height / scale + 1e-6)))
     note = f"a frame of {width}×{height} would enlarge the product; made {smaller[0]}×{smaller[1]} instead"
     return *smaller, 1.0, (note,)
 
@@ -182,9 +222,3 @@ def _cropped(cutout: CutOut, placement: Placement) -> tuple[CutOut, Placement]:
     cropped = CutOut(cutout.picture[part], cutout.alpha[part], cutout.foreground[part], cutout.band[part])
     left, top = placement.left + round(x0 * scale), placement.top + round(y0 * scale)
     return cropped, replace(placement, left=left, top=top)
-
-
-def _enlarged(scale: float) -> tuple[str, ...]:
-    if scale <= 1:
-        return ()
-    return (f"the product was enlarged {scale:.2f} times to fill its frame; a larger photograph would be sharper",)

@@ -19,13 +19,24 @@ Layer = npt.NDArray[Any]
 @dataclass(frozen=True)
 class Placement:
     """A frame of `width` × `height` pixels; the picture, scaled by `scale`, has its top left corner at `left`, `top`
-    (perhaps outside the frame). At scale 1 every pixel keeps its value."""
+    (perhaps outside the frame). At scale 1 every pixel keeps its value.
+
+    `enlarged_by` names what enlarged the product ('' where nothing did); a model made `factor` times as many pixels of
+    every side of it, and `scale` is for these.
+    """
 
     width: int
     height: int
     scale: float = 1.0
     left: int = 0
     top: int = 0
+    factor: int = 1
+    enlarged_by: str = ""
+
+    @property
+    def total_scale(self) -> float:
+        """Pixels of the frame for one of the picture as it came."""
+        return self.scale * self.factor
 
     @property
     def is_resampled(self) -> bool:

@@ -28,7 +28,8 @@ ENLARGED = 2.0
 
 def reasons(state: State) -> Iterator[str]:
     """Why the packshots of a picture need a look: the find was close, the edge is unsure, the product is cut off, in
-    pieces, or enlarged, a marketplace's rule is missed. Call it when the packshots are made."""
+    pieces, or enlarged, a marketplace's rule is missed. Call it when the packshots are made, with the state behind the
+    cut-out; where each product has its own frame once for each."""
     assert state.findings is not None and state.built is not None and state.cutout is not None
     classes = state.request.classes
     boxes = [state.findings.finds[index].box for index in state.built.chosen]
@@ -47,7 +48,7 @@ def reasons(state: State) -> Iterator[str]:
         yield f"the mask is in {pieces} pieces"
     if len(boxes) > 1:
         yield f"{len(boxes)} products are in one frame"
-    if any(made.scale > ENLARGED for made in state.outcome.packshots):
+    if any(made.scale > ENLARGED for made in state.outcome.packshots if made.number == state.number):
         yield "the product was enlarged"
 
 

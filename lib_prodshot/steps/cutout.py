@@ -53,11 +53,13 @@ class CutOutStep(Step[CutOutSettings]):
     tab = "Packshot"
     prefix = ""
     make = "packshot"
+    per_product = True
 
     def run(self, state: State) -> State:
         """Figures: `band` (pixels whose share was estimated), `unknown_share` of them among the product's, `cut_by`
         (hard, feather, matte; guided where matting had no answer; own alpha), `pieces` that do not touch each other."""
         import cv2
+        import numpy as np
 
         from lib_prodshot.packshot import cutout, placement
 
@@ -66,8 +68,9 @@ class CutOutStep(Step[CutOutSettings]):
         cut, cut_by, notes = self._cut(state, source)
         outcome = state.outcome
         outcome.notes += (*source.notes, *notes, *cutout.edge_notes(cut.alpha))
-        outcome.alpha = cutout.levels(cut.alpha)
-        band, pixels = cv2.countNonZero(cut.band), cv2.countNonZero(outcome.alpha)
+        own = cutout.levels(cut.alpha)
+        outcome.alpha = own if state.number <= 1 or outcome.alpha is None else np.maximum(outcome.alpha, own)
+        band, pixels = cv2.countNonZero(cut.band), cv2.countNonZero(own)
         if not pixels:
             raise EnhanceError("nothing is left of the product: the picture is wholly transparent there")
         figures: dict[str, float | int | str] = {
@@ -80,7 +83,7 @@ class CutOutStep(Step[CutOutSettings]):
         return replace(state, source=source, cutout=cut, placement=frame, figures=figures)
 
     def _cut(self, state: State, source: Source) -> tuple[CutOut, str, tuple[str, ...]]:
-        from lib_prodshot.packshot import cutout
+        from lib_prodshot.packshot import cutout, residue
 
         assert state.built is not None
         options, mask = self.options(state.request), state.built.mask
@@ -95,6 +98,7 @@ class CutOutStep(Step[CutOutSettings]):
         else:
             cut, is_matted = cutout.by_matte(source.rgb, mask, _soft(state))
             cut_by = "matte" if is_matted else "guided"
+            cut = residue.cleared(cut)
         if own is not None:
             cut = cutout.limited(cut, own)
         notes = ("the edge could not be matted and was drawn by a guided filter",) if cut_by == "guided" else ()

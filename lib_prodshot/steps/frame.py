@@ -11,7 +11,7 @@ from lib_prodshot.schema import setting
 from lib_prodshot.steps.interface import State, Step, StepSettings
 
 if TYPE_CHECKING:
-    from lib_prodshot.packshot.framing import Frame
+    from lib_prodshot.packshot.framing import Frame, Framed
 
 DEFAULT_FILL = 0.85
 """Where a frame is asked for and its fill is not: what most marketplaces accept."""
@@ -61,23 +61,63 @@ class FrameSettings(StepSettings):
         "their sizes among each other. 0: by the fill.",
         named_only=True,
     )
-    enlarge: bool = setting(
-        True,
+    same_scale: bool = setting(
+        False,
         section="packshot",
         fold="Frame and file",
-        help="Enlarge a product that is too small for its frame, and say so; off: the packshot is made smaller.",
+        help="Show all products of a folder at one scale: the largest fills its frame as asked, the others keep their "
+        "sizes beside it. All pictures are looked through first.",
+        named_only=True,
+    )
+    reference: str = setting(
+        "",
+        section="packshot",
+        fold="Frame and file",
+        label="Reference size",
+        help="Width and height of a product in its photograph, in pixels, that fills the frame as asked; others keep "
+        "their sizes beside it. 'same_scale' measures it.",
+        example="1200x900",
+        named_only=True,
+    )
+    several_products: str = setting(
+        "together",
+        section="packshot",
+        choices=("together", "each"),
+        help="Several products in one picture: all together in one frame, or a packshot of each.",
+        named_only=True,
+    )
+    enlarge: str = setting(
+        "plain",
+        section="packshot",
+        fold="Frame and file",
+        choices=("plain", "model", "never"),
+        help="A product that is too small for its frame: plain enlarges it by interpolation, model by an upscaler, and "
+        "both are told; never makes the packshot smaller.",
+        named_only=True,
+    )
+    upscaler: str = setting(
+        "",
+        section="packshot",
+        fold="Frame and file",
+        help="With enlarge 'model': the WebUI's upscaler by its name (empty: its first), in commands the file of a "
+        "model that spandrel reads.",
+        example="R-ESRGAN 4x+",
         named_only=True,
     )
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
-        """A size that is none."""
-        from lib_prodshot.packshot.framing import parse_size
+        """A size that is none, and a reference."""
+        from lib_prodshot.packshot.framing import parse_reference, parse_size
 
         try:
             parse_size(values.get("size", ""))
         except ValueError as error:
             yield FieldProblem("size", str(error), "WIDTHxHEIGHT in pixels such as 2000x2000, or a ratio such as 4:5")
+        try:
+            parse_reference(values.get("reference", ""))
+        except ValueError as error:
+            yield FieldProblem("reference", str(error), "WIDTHxHEIGHT in pixels such as 1200x900")
 
 
 class FrameStep(Step[FrameSettings]):
@@ -93,10 +133,12 @@ class FrameStep(Step[FrameSettings]):
     def applies(self, state: State) -> bool:
         """Where a frame is asked for."""
         options = self.options(state.request)
-        return super().applies(state) and bool(options.fill or options.size or options.margin or options.frame_scale)
+        asked = options.fill or options.size or options.margin or options.frame_scale or options.reference
+        return super().applies(state) and bool(asked)
 
     def run(self, state: State) -> State:
-        """Figures: `fill` and `area_share` of the product's box as they came out, `scale` of the picture."""
+        """Figures: `fill` and `area_share` of the product's box as they came out, `scale` of the picture, `enlarged_by`
+        what enlarged it, if anything did."""
         from lib_prodshot.errors import EnhanceError
         from lib_prodshot.packshot import framing
 
@@ -106,12 +148,33 @@ class FrameStep(Step[FrameSettings]):
         except ValueError as error:
             raise EnhanceError(str(error)) from error
         state.outcome.notes += framed.notes
-        scale = round(framed.placement.scale, 4)
-        figures = {"fill": framed.fill, "area_share": framed.area_share, "scale": scale}
+        if framed.placement.scale > 1:
+            framed = self._enlarged(framed, state)
+        scale = round(framed.placement.total_scale, 4)
+        figures: dict[str, float | str] = {"fill": framed.fill, "area_share": framed.area_share, "scale": scale}
+        if framed.placement.enlarged_by:
+            figures["enlarged_by"] = framed.placement.enlarged_by
         return replace(state, cutout=framed.cutout, placement=framed.placement, figures=figures)
 
+    def _enlarged(self, framed: Framed, state: State) -> Framed:
+        """The frame with its product enlarged by a model where that is asked for; said either way."""
+        from lib_prodshot.errors import EnhanceError
+        from lib_prodshot.packshot import upscaling
+
+        times = framed.placement.scale
+        if self.options(state.request).enlarge == "model":
+            if state.upscaler is None:
+                raise EnhanceError("there is no upscaler to enlarge the product by; set enlarge to plain or never")
+            framed = upscaling.enlarged(framed, state.upscaler)
+        else:
+            framed = replace(framed, placement=replace(framed.placement, enlarged_by=upscaling.PLAIN))
+        by = framed.placement.enlarged_by
+        told = f"the product was enlarged {times:.2f} times by {by} to fill its frame"
+        state.outcome.notes += (f"{told}; a larger photograph would be better",)
+        return framed
+
     def _wanted(self, state: State) -> Frame:
-        from lib_prodshot.packshot.framing import Frame, parse_size
+        from lib_prodshot.packshot.framing import Frame, parse_reference, parse_size
 
         options = self.options(state.request)
         return Frame(
@@ -120,5 +183,6 @@ class FrameStep(Step[FrameSettings]):
             options.margin,
             "baseline" if options.align == "baseline" else "centre",
             options.frame_scale,
-            options.enlarge,
+            options.enlarge != "never",
+            parse_reference(options.reference),
         )

@@ -38,7 +38,7 @@ class GroundSettings(StepSettings):
     ground_picture: str = setting(
         "",
         section="packshot",
-        help="With ground 'picture': the picture file, scaled so that it covers the frame.",
+        help="With ground 'picture': the picture file, scaled so that it covers the frame; over the API also base64.",
         example="studio.jpg",
         named_only=True,
         when={"ground": ["picture"]},

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lib_prodshot.packshot.composite import Shadow
     from lib_prodshot.packshot.cutout import CutOut, Source
     from lib_prodshot.packshot.placement import Placement
+    from lib_prodshot.packshot.upscaling import Upscaler
     from lib_prodshot.pictures import LoadedPicture
     from lib_prodshot.request import Request
     from lib_prodshot.steps.targets import Target
@@ -35,8 +36,9 @@ class State:
     Of a packshot: `source` are the colours it is made of, `cutout` the product in the picture's own geometry,
     `placement` the frame and where the picture lies in it (set to the picture itself by the cut-out), `shadow` the
     shadow's cover in the frame; `ground` is the picture for the ground that the caller read (H×W×3 uint8 RGB of any
-    size), `target` the packshot that is being made, whose settings `request` then holds. `figures` are what the last
-    step has measured, for its line in the report.
+    size), `target` the packshot that is being made, whose settings `request` then holds; `number` counts the products
+    of a picture that gets a frame for each, from 1 on (0: all in one), and `upscaler` enlarges by a model where there
+    is one. `figures` are what the last step has measured, for its line in the report.
     `with_candidates`: also look for what is below its threshold, to be shown. `edits` are the mask edits that fit this
     picture.
     """
@@ -55,6 +57,8 @@ class State:
     shadow: Shadow | None = None
     ground: Rgb | None = None
     target: Target | None = None
+    number: int = 0
+    upscaler: Upscaler | None = None
     figures: Mapping[str, float | int | str] = field(default_factory=dict)
     with_candidates: bool = False
     edits: MaskEdits = field(default_factory=MaskEdits)
@@ -80,7 +84,8 @@ class Step(ABC, Generic[S]):
 
     `version` is raised when the same settings give another result: folder jobs then do their pictures again. `tab` is
     the panel's tab, `engine` the engine that must be chosen for the step to run, `make` what must be made (empty:
-    any). `in_dry_run`: it runs also where nothing is to be changed; `per_target`: once for each packshot of a picture.
+    any). `in_dry_run`: it runs also where nothing is to be changed; `per_product`: once for each frame's product, and
+    `per_target`: once for each packshot of it.
     `stage` is what progress and timings call it; empty: its id. `prefix` comes before the names of its fields where all
     settings stand side by side (CLI, API, infotext): `<id>_` unless given.
     """
@@ -93,6 +98,7 @@ class Step(ABC, Generic[S]):
     engine: ClassVar[str] = ""
     make: ClassVar[str] = ""
     in_dry_run: ClassVar[bool] = False
+    per_product: ClassVar[bool] = False
     per_target: ClassVar[bool] = False
     stage: ClassVar[str] = ""
 

@@ -16,6 +16,7 @@ from lib_prodshot.steps.interface import State, Step, StepSettings
 if TYPE_CHECKING:
     from lib_prodshot.finding.interface import Findings
     from lib_prodshot.masks import BuiltMask
+    from lib_prodshot.request import Request
 
 
 class MaskSettings(StepSettings):
@@ -87,7 +88,8 @@ class MaskStep(Step[MaskSettings]):
     in_dry_run = True
 
     def run(self, state: State) -> State:
-        """Figures: `pixels` of the mask, `share` of the picture that it covers, `edits` if there are any."""
+        """Figures: `pixels` of the mask, `share` of the picture that it covers, `edits` if there are any; `width` and
+        `height` of what a frame will hold where a folder gets one scale."""
         import cv2
 
         from lib_prodshot.masks import build_mask
@@ -105,10 +107,22 @@ class MaskStep(Step[MaskSettings]):
         outcome.mask, outcome.alpha = built.mask, built.alpha
         pixels = cv2.countNonZero(built.mask)
         figures: dict[str, float | int] = {"pixels": pixels, "share": round(pixels / built.mask.size, 4)}
+        if state.request.frame.same_scale:
+            figures["width"], figures["height"] = _framed_size(state.request, built)
         if state.edits:
             figures["edits"] = len(state.edits.strokes) + len(state.edits.prompts)
             outcome.notes += (f"the mask was corrected by hand ({figures['edits']} edits)",)
         return replace(state, built=built, figures=figures)
+
+
+def _framed_size(request: Request, built: BuiltMask) -> tuple[int, int]:
+    """Width and height of what a packshot's frame will hold: of the mask, or of the largest product's."""
+    from lib_prodshot.bounds import bounding_box
+
+    if request.frame.several_products == "together" or request.invert:
+        return bounding_box(built.mask)[2:]
+    sizes = [bounding_box(piece.mask)[2:] for piece in built.pieces if piece.mask.size]
+    return max(width for width, _ in sizes), max(height for _, height in sizes)
 
 
 def detections_of(classes: Sequence[ProductClass], findings: Findings, built: BuiltMask) -> tuple[Detection, ...]:

@@ -56,8 +56,9 @@ class ShopSettings(StepSettings):
         "",
         section="packshot",
         fold="Frame and file",
-        help="The packshot's file name: {stem} (of the picture), {product}, {marketplace}, {n} (its number). "
-        "Empty: {stem}-{marketplace}, {stem} without one.",
+        help="The packshot's file name: {stem} (of the picture), {product}, {marketplace}, {n} (its number; with a "
+        "frame for each product that product's). Empty: {stem}-{marketplace}, {stem} without one, {stem}-{n} for each "
+        "product.",
         example="{stem}-{marketplace}",
         named_only=True,
     )
@@ -73,7 +74,7 @@ class ShopSettings(StepSettings):
         except RequestError as error:
             yield from error.problems
             count = 0
-        problem = name_problem(values.get("file_names", ""), count)
+        problem = name_problem(values.get("file_names", ""), count, values.get("several_products") == "each")
         if problem:
             yield FieldProblem("file_names", problem, "text with {stem}, {product}, {marketplace}, {n}")
         if values.get("ground") == "transparent" and values.get("format") == "jpeg":
@@ -116,10 +117,21 @@ class ShopStep(Step[ShopSettings]):
                 (width, height),
                 round(fill_of(box, width, height), 4),
                 round(box[2] * box[3] / (width * height), 4),
-                round(state.placement.scale, 4),
+                round(state.placement.total_scale, 4),
                 target.made,
                 outcome.audit,
+                _label(state),
+                state.number,
+                state.placement.enlarged_by,
             )
         )
         made = {f"set_{name}": value for name, value in target.made.items()}
         return replace(state, figures={"marketplace": target.marketplace, **made})
+
+
+def _label(state: State) -> str:
+    """The label of the product that this frame is for; '' where it holds all of them."""
+    if not state.number or state.built is None or state.findings is None:
+        return ""
+    found = state.findings.finds[state.built.chosen[0]].box
+    return state.request.classes[found.class_index].name

@@ -1,9 +1,10 @@
-"""What one picture is made into: a packshot for each marketplace, from one find and one cut-out."""
+"""What one picture is made into: a packshot for each marketplace, from one find and one cut-out; of several products
+one together, or one each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
@@ -11,6 +12,7 @@ from lib_prodshot.markets.rules import Marketplace, RulesError, chosen
 
 if TYPE_CHECKING:
     from lib_prodshot.request import Request
+    from lib_prodshot.steps.interface import State
 
 WITHOUT: Mapping[str, Any] = {"ground": "white", "shadow": "none"}
 """What 'auto' stands for without a marketplace."""
@@ -25,6 +27,25 @@ class Target:
     request: Request
     made: Mapping[str, Any] = field(default_factory=dict)
     limit: int = 0
+
+
+def products_of(state: State) -> Iterator[State]:
+    """The masked picture once for each frame's product: as it is, or (`several_products` each) with the mask of one
+    product alone, numbered from 1 in the order of the detections."""
+    built, request = state.built, state.request
+    # an inverted mask is everything but the products: there is one of it
+    if request.frame.several_products != "each" or request.cutout.make != "packshot" or built is None or request.invert:
+        yield state
+        return
+    number = 0
+    for place, (index, area) in enumerate(zip(built.chosen, built.areas)):
+        if not area:
+            continue
+        number += 1
+        piece = built.pieces[place]
+        mask = piece.whole(*built.mask.shape)
+        own = replace(built, mask=mask, alpha=mask, chosen=(index,), areas=(area,), pieces=(piece,))
+        yield replace(state, built=own, number=number)
 
 
 def targets_of(request: Request) -> tuple[Target, ...]:

@@ -26,6 +26,11 @@ _PICTURE_CODES = (b"iVBORw0KGgo", b"/9j/", b"UklGR", b"R0lGOD", b"SUkqA", b"TU0A
 """How base64 of a PNG, JPEG, WebP, GIF or TIFF begins, and a data URL."""
 
 
+def is_path(text: str) -> bool:
+    """Whether a text is a file's path, as base64 never is: it ends in a suffix."""
+    return _PATH.fullmatch(text[:1_010]) is not None
+
+
 def decode(text: str) -> bytes:
     """The bytes of base64 (RFC 4648, both alphabets, with or without padding, with line breaks) or of a data URL with
     any parameters, in base64 or percent-encoded.
@@ -35,7 +40,7 @@ def decode(text: str) -> bytes:
     """
     if text.lstrip(_BLANKS)[:5].lower() == "data:":
         data = _decode_url(text.lstrip(_BLANKS))
-    elif _ADDRESS.match(text[:40]) or _PATH.fullmatch(text[:1_010]):
+    elif _ADDRESS.match(text[:40]) or is_path(text):
         raise PictureError("addresses and paths are not opened; send the picture itself")
     else:
         data = _decode_base64(text)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from lib_prodshot import pictures, pipeline
-from lib_prodshot.enhancing.interface import Enhancer
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Finder
@@ -13,11 +15,16 @@ from lib_prodshot.finding.interface import PointSegmenter
 from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.generation.results import outcome_parameters, request_parameters
 from lib_prodshot.hosts.generation.session import enhancer_for
+from lib_prodshot.hosts.upscaling import upscaler_for
 from lib_prodshot.infotext import joined
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.pictures import LoadedPicture
 from lib_prodshot.request import Request
 from lib_prodshot.webui import answers, options
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 MAX_PIXELS = 64_000_000
 """Pictures that come over the network may not have more; a file of a few kilobytes can claim any number."""
@@ -47,26 +54,28 @@ def detect(loaded: LoadedPicture, request: Request, with_candidates: bool = Fals
     """
     _ = request.classes  # a request that fits no picture need not wait in the queue
     with host().job("Prodshot: find"), host().use_finder(request.finder) as finder:
-        outcome = _run_pipeline(loaded, request, finder, None, with_candidates)
+        run = partial(pipeline.run, loaded, request, finder, None, with_candidates=with_candidates)
+        outcome = _outcome_of(run, request, finder)
         return Seen(outcome, takes_points=isinstance(finder.segmenter, PointSegmenter))
 
 
-def enhance(loaded: LoadedPicture, request: Request) -> Seen:
-    """Find, mask and enhance, outside of any generation. Raises as `detect` does, and `EnhanceError` for a host that
-    cannot do what the request needs."""
+def enhance(loaded: LoadedPicture, request: Request, ground: npt.NDArray[np.uint8] | None = None) -> Seen:
+    """Find, mask and enhance, outside of any generation; `ground` (H×W×3 uint8 RGB) is the picture for a packshot's
+    ground. Raises as `detect` does, and `EnhanceError` for a host that cannot do what the request needs."""
     _ = request.classes
+    upscaler = upscaler_for(host(), request)
     with host().job("Prodshot: enhance"), host().use_finder(request.finder) as finder:
         enhancer = enhancer_for(host(), request, None, 0)
-        outcome = _run_pipeline(loaded, request, finder, enhancer)
+        run = partial(pipeline.run, loaded, request, finder, enhancer, ground=ground, upscaler=upscaler)
+        outcome = _outcome_of(run, request, finder)
     return Seen(outcome, tuple(getattr(enhancer, "ran", ())))
 
 
-def _run_pipeline(
-    loaded: LoadedPicture, request: Request, finder: Finder, enhancer: Enhancer | None, with_candidates: bool = False
-) -> Outcome:
-    """`pipeline.run`; an unforeseen error becomes this picture's failure; only the console shows its traceback."""
+def _outcome_of(run: Callable[[], Outcome], request: Request, finder: Finder) -> Outcome:
+    """What `pipeline.run` gives; an unforeseen error becomes this picture's failure; only the console shows its
+    traceback."""
     try:
-        return pipeline.run(loaded, request, finder, enhancer, with_candidates=with_candidates)
+        return run()
     except RequestError:
         raise
     except Exception as error:

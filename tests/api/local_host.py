@@ -12,6 +12,7 @@ from PIL import Image
 
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.interface import Names
+from lib_prodshot.hosts.upscaling import HostUpscaler
 from lib_prodshot.inpainting import ControlLists, InpaintPass, PassDefaults, PassResult
 from tests.finders import fixed_finder
 
@@ -115,6 +116,9 @@ class LocalHost:
 
     def no_inpainting(self) -> str:
         return ""
+
+    def upscaler(self, name: str) -> HostUpscaler:
+        return HostUpscaler(name, [])
 
     def has_lora(self, name: str) -> bool:
         return name in self.loras

@@ -14,10 +14,10 @@ pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: unde
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 
 from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
+from lib_prodshot.hosts.server_paths import check_folder
 from lib_prodshot.webui.api import routes
 from lib_prodshot.webui.jobs import table as job_table
 from lib_prodshot.webui.jobs.table import Control, JobTable
-from lib_prodshot.webui.server_paths import check_folder
 from tests.api.local_host import LocalHost
 
 JOBS = "/prodshot/v1/jobs"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,12 +43,60 @@ def test_an_absent_product_is_the_very_file(client: Any) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "field"),
-    [({"make": "enhance"}, "make"), ({"marketplace": "amazn"}, "marketplace"), ({"size": "x"}, "size")],
+    [
+        ({"make": "enhance"}, "make"),
+        ({"marketplace": "amazn"}, "marketplace"),
+        ({"size": "x"}, "size"),
+        ({"enlarge": "model", "upscaler": "x"}, "upscaler"),
+    ],
 )
 def test_a_wrong_field_is_named(client: Any, changes: dict[str, str], field: str) -> None:
     reply = client.post(PACKSHOT, json=body(as_file(noise()), **changes))
     assert reply.status_code == 422
     assert [problem["field"] for problem in reply.json()["detail"]] == [field]
+
+
+def on_ground(client: Any, ground: Any, **more: Any) -> Any:
+    settings = {"ground": "picture", "ground_picture": ground, **more}
+    return client.post(PACKSHOT, json=body(as_file(noise(3, (96, 128))), **settings))
+
+
+def test_the_ground_may_be_a_picture_that_is_sent_or_one_of_the_server(client: Any, host: Any, tmp_path: Path) -> None:
+    blue = as_file(np.full((20, 30, 3), (10, 20, 200), np.uint8))
+    (tmp_path / "blue.png").write_bytes(blue)
+    host.flags["prodshot_allow_dir"] = [str(tmp_path)]
+    form = {"products": "handbag", "ground": "picture"}
+    files = [("images", ("a.png", as_file(noise(3, (96, 128))), "image/png")), ("ground_picture", ("g.png", blue))]
+    code = base64.b64encode(blue).decode()
+    for reply in (
+        on_ground(client, code),
+        on_ground(client, f"data:image/png;base64,{code}"),
+        on_ground(client, "blue.png"),
+        client.post(PACKSHOT, data=form, files=files),
+    ):
+        (line,) = reply.json()["outcomes"]
+        with Image.open(io.BytesIO(base64.b64decode(line["packshots"][0]["output"]))) as image:
+            assert image.convert("RGB").getpixel((0, 0)) == (10, 20, 200)
+        assert code[:20] not in line["infotext"]
+
+
+def test_a_ground_that_cannot_be_had_is_named_before_any_work(client: Any, host: Any, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    for allowed in ([], [str(tmp_path)]):
+        host.flags["prodshot_allow_dir"] = allowed
+        for ground in ("", "gone.png", "../secret.png", "/etc/hosts.png", "text.png", "AAAA", "%%%", 5):
+            reply = on_ground(client, ground)
+            assert reply.status_code == 422, (allowed, ground, reply.text)
+            assert [problem["field"] for problem in reply.json()["detail"]] == ["ground_picture"], reply.text
+            assert str(tmp_path) not in reply.text
+
+
+def test_the_pictures_of_a_request_get_one_scale(client: Any) -> None:
+    sent = [base64.b64encode(as_file(noise(3, size))).decode() for size in ((96, 128), (48, 64))]
+    asked = {"products": "handbag", "images": sent, "size": "300x300", "same_scale": True}
+    lines = client.post(PACKSHOT, json=asked).json()["outcomes"]
+    first, second = (line["packshots"][0] for line in lines)
+    assert first["scale"] == second["scale"] and first["fill"] == pytest.approx(2 * second["fill"], rel=0.05)
 
 
 def test_check_answers_for_each_picture_and_marketplace(client: Any) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from lib_prodshot.errors import UnknownProducts
 from tests.hosts.conftest import Double, noise_picture, outcomes, parameters
@@ -38,6 +40,9 @@ ENTRY_POINTS = pytest.mark.parametrize(
 Call = Callable[[Double, bool, dict[str, Any]], Any]
 
 
+PACKSHOT = {"products": "car", "make": "packshot"}
+
+
 @pytest.fixture
 def closed(webui: Double) -> Double:
     """A finder that knows cars only, and can say so without a picture."""
@@ -65,6 +70,8 @@ def closed(webui: Double) -> Double:
         ({"products": " "}, ["products"]),
         ({"products": "car, qx, zx"}, ["products"]),
         ({"products": "qx", "unknown": "leave out"}, ["products"]),
+        ({**PACKSHOT, "ground": "picture", "ground_picture": "gone.png"}, ["ground_picture"]),
+        ({**PACKSHOT, "enlarge": "model", "upscaler": "x"}, ["upscaler"]),
     ],
 )
 def test_the_same_status_everywhere(
@@ -93,3 +100,13 @@ def test_on_the_page_the_verdict_says_it(closed: Double) -> None:
     looked = closed.run_script({"products": "car, qx"}, is_img2img=False)
     assert len(closed.samplings) == 1
     assert "does not know 'qx'" in parameters(closed, looked)["Prodshot"]
+
+
+def test_a_ground_picture_of_this_machine_on_the_page(closed: Double, tmp_path: Path) -> None:
+    Image.new("RGB", (30, 20), (10, 20, 200)).save(tmp_path / "blue.png")
+    sent = {**PACKSHOT, "ground": "picture", "ground_picture": str(tmp_path / "blue.png")}
+    looked = closed.run_script(sent, is_img2img=True)
+    assert outcomes(looked)[0]["status"] == "found"
+    assert looked.images[0].convert("RGB").getpixel((0, 0)) == (10, 20, 200)
+    missing = closed.run_script({**sent, "ground_picture": str(tmp_path / "gone.png")}, is_img2img=True)
+    assert parameters(closed, missing)["Prodshot"].startswith("failed: ground_picture: ")

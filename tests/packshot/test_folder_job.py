@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from lib_prodshot.cli import main
 from lib_prodshot.enhancing import NoEngine
+from lib_prodshot.finding import registry as finders
 from lib_prodshot.jobs.workers.engines import LocalEngine
 from lib_prodshot.request import Request
 from tests.finders import fixed_finder
@@ -43,3 +49,39 @@ def test_a_second_run_does_nothing_and_a_lost_packshot_is_made_again(tmp_path: P
     }
     before, other = again(photos, out, REQUEST.replace(marketplace="google"))
     assert before == 0 and not [name for name in other if "meta" in name], "what an earlier run made and nobody wants"
+
+
+def test_the_sheet_filters_what_needs_a_look_and_the_table_has_the_figures(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for name, side in (("small.png", 120), ("large.png", 1200)):
+        pixels = np.random.default_rng(side).integers(0, 200, (side, side, 3), np.uint8)
+        Image.fromarray(pixels).save(photos / name)
+    again(photos, out, REQUEST.replace(edges="hard", size="500x500"))
+    page = (out / "index.html").read_text()
+    assert "needs review (1)" in page
+    assert re.search(r"<p>google: enlarged \d\.\d+ times by cubic interpolation</p>", page)
+    with (out / "report.csv").open(newline="") as file:
+        rows = {row["file"]: row for row in csv.DictReader(file)}
+    small = rows["small.png"]
+    assert small["needs_review"] and small["enlarged_by"] == "cubic interpolation | cubic interpolation"
+    assert small["passed"] == "google pass | meta pass" and small["fill"] == "0.852 | 0.852"
+    assert (small["changed_inside"], small["compared_with"]) == ("0", "the input, resampled")
+    assert int(small["inner_pixels"]) > 150_000 and not rows["large.png"]["needs_review"]
+    assert rows["large.png"]["enlarged_by"] == ""
+
+
+def test_the_command_takes_only_what_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        Image.new("RGB", (60, 40), (90, 90, 90)).save(photos / name)
+    backend = SimpleNamespace(name="fixed", load=lambda folder=None: fixed_finder())
+    monkeypatch.setattr(finders, "choose", lambda name, folder=None: SimpleNamespace(backend=backend))
+    line = ["batch", str(photos), "--out", str(out), "--make", "packshot", "--products", "car", "--edges", "hard"]
+    assert main([*line, "--only", "c.png", "--only", "a.png"]) == 0
+    assert [each["file"] for each in lines_of(out)] == ["a.png", "c.png"]
+    assert main([*line, "--only", "d.png"]) == 2
+    assert "only: the folder has no picture d.png" in capsys.readouterr().err

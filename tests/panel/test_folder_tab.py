@@ -16,6 +16,7 @@ pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under
 import gradio as gr
 
 from lib_prodshot.errors import RequestError
+from lib_prodshot.hosts.server_paths import open_for_page
 from lib_prodshot.jobs.settings import SETTINGS
 from lib_prodshot.request import WEBUI_BASE, settings
 from lib_prodshot.webui import tabs
@@ -25,7 +26,6 @@ from lib_prodshot.webui.jobs import kinds as job_kinds
 from lib_prodshot.webui.jobs import table as job_table
 from lib_prodshot.webui.jobs.table import Job, JobTable
 from lib_prodshot.webui.panel import fields
-from lib_prodshot.webui.server_paths import open_for_page
 from tests.api.local_host import LocalHost
 from tests.api.tools import dark, noise
 from tests.panel.drawing import elem_id

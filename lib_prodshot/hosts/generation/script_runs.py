@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -39,6 +39,7 @@ from lib_prodshot.hosts.generation.arguments import (
 from lib_prodshot.hosts.generation.attributes import SESSION
 from lib_prodshot.hosts.generation.merging import merge_results
 from lib_prodshot.hosts.generation.session import PictureResult, Session, session_of
+from lib_prodshot.hosts.ground_pictures import ground_for
 from lib_prodshot.hosts.nested_pass.parent import (
     initialise,
     inpaint_region,
@@ -48,7 +49,15 @@ from lib_prodshot.hosts.nested_pass.parent import (
     save_parameters,
     set_model_names,
 )
+from lib_prodshot.hosts.server_paths import check_folder, open_for_page
+from lib_prodshot.hosts.upscaling import upscaler_for
 from lib_prodshot.request import ProductClass, Request
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Rgb = npt.NDArray[np.uint8]
 
 IDLE_ACCORDION = "script and accordion are both on: the script did the work, the accordion nothing"
 
@@ -66,17 +75,17 @@ def before(parent: Any, arguments: Sequence[Any]) -> None:
     if former is not None and former.source == "script":
         return
     vars(parent).pop(SESSION, None)
-    request, problem = None, ""
+    request, problem, ground = None, "", None
     try:
         enabled, rest = split_enabled(arguments)
         if not enabled:
             return
         request = request_from(parent, rest)
-        _refuse_unknown(parent, request)
+        ground = _checked(parent, request)
     except RequestError as error:
-        problem = str(error)
+        request, problem = None, str(error)
         refuse_generation(parent, error)
-    Session(host(), "accordion", request, problem).attach(parent)
+    Session(host(), "accordion", request, problem, ground=ground).attach(parent)
 
 
 def each_picture(parent: Any, shown: Any) -> None:
@@ -103,7 +112,7 @@ def run_on_outputs(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
 
     Raises HTTPException 422 for an invalid request over the API; on the page pictures are generated with the reason.
     """
-    request, problem = _parse_request(parent, script, arguments)
+    request, problem, ground = _parse_request(parent, script, arguments)
     products = _products_in_turn(parent, request)
     import_module("modules.processing").fix_seed(parent)
     state = import_module("modules.shared").state
@@ -114,7 +123,8 @@ def run_on_outputs(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
         if state.interrupted or state.stopping_generation:
             break
         idle = not done and accordion_is_on(parent, script)
-        done.append(_generate(parent, request, problem, product, alone=len(products) == 1, idle_accordion=idle))
+        session = Session(host(), "script", request, problem, ground=ground)
+        done.append(_generate(parent, session, product, alone=len(products) == 1, idle_accordion=idle))
     return merge_results(parent, done)
 
 
@@ -126,26 +136,18 @@ def _products_in_turn(parent: Any, request: Request | None) -> list[ProductClass
     return list(request.classes)
 
 
-def _generate(
-    parent: Any,
-    request: Request | None,
-    problem: str,
-    product: ProductClass | None,
-    alone: bool,
-    idle_accordion: bool,
-) -> Any:
+def _generate(parent: Any, session: Session, product: ProductClass | None, alone: bool, idle_accordion: bool) -> Any:
     inner = copy.copy(parent)
     if hasattr(inner, "extra_result_images"):
         inner.extra_result_images = []
-    if product is not None and request is not None:
-        request = request.only(product)
+    if product is not None and session.request is not None:
+        session.request = session.request.only(product)
         for name in ("prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt"):
             text = getattr(inner, name, None)
             if isinstance(text, str):
                 setattr(inner, name, text.replace(CLASS, product.name))
     if not alone:
         inner.do_not_save_grid = True
-    session = Session(host(), "script", request, problem)
     session.attach(inner)
     if idle_accordion:
         session.note(inner, IDLE_ACCORDION)
@@ -158,10 +160,10 @@ def run_on_input(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
 
     Raises HTTPException 422 for an invalid request over the API, `PictureError` where there is no input.
     """
-    request, problem = _parse_request(parent, script, arguments)
+    request, problem, ground = _parse_request(parent, script, arguments)
     pictures = _inputs(parent)
     initialise(parent, len(pictures) * _variants(parent, pictures))
-    session = Session(host(), "script", request, problem)
+    session = Session(host(), "script", request, problem, ground=ground)
     session.attach(parent)
     if accordion_is_on(parent, script):
         session.note(parent, IDLE_ACCORDION)
@@ -172,15 +174,22 @@ def run_on_input(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
         vars(parent).pop(SESSION, None)
 
 
-def _parse_request(parent: Any, script: Any, arguments: Sequence[Any]) -> tuple[Request | None, str]:
-    """Parse the script's request; returns it, or None and the reason."""
+def _parse_request(parent: Any, script: Any, arguments: Sequence[Any]) -> tuple[Request | None, str, Rgb | None]:
+    """Parse the script's request; returns it, '' and the picture for its ground, or None and the reason."""
     try:
         request = request_from(parent, given_arguments(parent, script, arguments))
-        _refuse_unknown(parent, request)
-        return request, ""
+        return request, "", _checked(parent, request)
     except RequestError as error:
         raise_for_api(parent, error)
-        return None, str(error)
+        return None, str(error), None
+
+
+def _checked(parent: Any, request: Request) -> Rgb | None:
+    """The picture for the ground of a request's packshots, read once for the generation. Raises `RequestError` for what
+    cannot be done here, before anything is sampled."""
+    _refuse_unknown(parent, request)
+    upscaler_for(host(), request)
+    return ground_for(request, check_folder if is_api(parent) else open_for_page)
 
 
 def _refuse_unknown(parent: Any, request: Request) -> None:

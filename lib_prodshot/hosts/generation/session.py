@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
 
@@ -22,8 +22,13 @@ from lib_prodshot.hosts.generation.attributes import SESSION
 from lib_prodshot.hosts.generation.shop_files import ShopFile, written_and_checked
 from lib_prodshot.hosts.interface import Host
 from lib_prodshot.hosts.pil import image_from, loaded_from
+from lib_prodshot.hosts.upscaling import upscaler_for
 from lib_prodshot.outcome import AUDIT, NOTES, RAN, VERDICT, VERSION, Outcome, Verdict
 from lib_prodshot.request import Request, parse_products
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 PENDING = "not looked at yet"
 """The verdict in an infotext that a WebUI writes before there is a picture."""
@@ -62,7 +67,8 @@ class Record:
 
 @dataclass
 class Session:
-    """Request and results of one generation; `problem` is the reason why the request is invalid."""
+    """Request and results of one generation; `problem` is the reason why the request is invalid, `ground` the picture
+    for its packshots' ground (H×W×3 uint8 RGB)."""
 
     host: Host
     source: Source
@@ -72,6 +78,7 @@ class Session:
     gallery: list[tuple[Image.Image, str]] = field(default_factory=list)
     reported: set[str] = field(default_factory=set)
     compared: dict[int, recent.Result] = field(default_factory=dict)
+    ground: npt.NDArray[np.uint8] | None = None
 
     def attach(self, parent: Any) -> None:
         """Attach the session to the generation and add the outcome to each picture's infotext."""
@@ -140,7 +147,15 @@ class Session:
         loaded = loaded_from(image)
         enhancer = enhancer_for(self.host, request, parent, number)
         with self.host.use_finder(request.finder) as finder:
-            outcome = pipeline.run(loaded, request, wrap(finder), enhancer, self._say_stage)
+            outcome = pipeline.run(
+                loaded,
+                request,
+                wrap(finder),
+                enhancer,
+                self._say_stage,
+                self.ground,
+                upscaler=upscaler_for(self.host, request),
+            )
         outcome.notes += self._warn_of_loss()
         files = written_and_checked(outcome, request.file_names)
         ran = tuple(enhancer.ran) if isinstance(enhancer, InpaintEnhancer) else ()

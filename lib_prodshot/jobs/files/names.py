@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+
+from lib_prodshot.errors import OutputError
 
 READABLE = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"}
@@ -94,3 +97,22 @@ def is_shortened(source: Path, stem: str) -> bool:
 def _claims(stem: str) -> set[str]:
     # folded, for file systems that take A.png and a.png, or é in one letter and in two, for one file
     return {unicodedata.normalize("NFC", stem + kind).casefold() for kind in ("", ".mask", ".alpha")}
+
+
+class ResultNames:
+    """Which picture of a run has which result, so that none is written over another's: a pattern of file names, or a
+    copy beside packshots, may give two pictures one name. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._owners: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def claim(self, picture: str, folder: Path, names: Sequence[str]) -> None:
+        """Take the names in `folder` for a picture. Raises `OutputError` where another one has one of them."""
+        keys = [unicodedata.normalize("NFC", str(folder / name)).casefold() for name in names]
+        with self._lock:
+            for key, name in zip(keys, names):
+                owner = self._owners.get(key, picture)
+                if owner != picture:
+                    raise OutputError(f"{name} is already a result of {owner}; give the files other names (file_names)")
+            self._owners.update(dict.fromkeys(keys, picture))

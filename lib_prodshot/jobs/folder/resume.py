@@ -56,12 +56,12 @@ def is_done(line: Line, entry: Entry, content: str, settings: str, out: Path) ->
         return False
     if "output" in named and not line.get("packshots") and PurePosixPath(named["output"]).stem != entry.stem:
         return False
-    return all(is_file(out / name) for name in _files_of(line))
+    return all(is_file(out / name) for name in files_of(line))
 
 
 def set_times(line: Line, out: Path, stamp: Stamp) -> None:
     """Give the files that a line names the input's modification time, where the file system allows it."""
-    for name in _files_of(line):
+    for name in files_of(line):
         with suppress(OSError):
             if (out / name).stat().st_mtime_ns != stamp[1]:
                 os.utime(out / name, ns=(stamp[1], stamp[1]))
@@ -74,7 +74,7 @@ def remove_results(line: Line, out: Path, inputs: Collection[Path]) -> list[str]
     """
     root = real_path(out)
     stuck = []
-    for name in _files_of(line):
+    for name in files_of(line):
         path = real_path(root / name)
         # a folder of that name is not ours
         if root not in path.parents or path in inputs or not os.path.lexists(path) or path.is_dir():
@@ -136,8 +136,8 @@ def _beside(entry: Entry, name: str) -> str:
     return f"{entry.folder}/{name}" if entry.folder else name
 
 
-def _files_of(line: Line) -> Iterator[str]:
-    """Yield the files that a line names; the feathered mask is beside the mask."""
+def files_of(line: Line) -> Iterator[str]:
+    """Yield the files that a line names, relative to the output folder; the feathered mask is beside the mask."""
     for key in ("output", "mask"):
         if line.get(key):
             yield str(line[key])

@@ -17,7 +17,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Any, Literal
 
 from lib_prodshot import __version__
 from lib_prodshot.errors import FieldProblem, OutputError, ProdshotError, RequestError
+from lib_prodshot.jobs.files.names import ResultNames
 from lib_prodshot.jobs.files.reading import is_unchanged, real_path, stamp_of
 from lib_prodshot.jobs.files.staging import (
     STATE_FOLDER,
@@ -36,6 +37,7 @@ from lib_prodshot.jobs.files.staging import (
     sole_writer,
 )
 from lib_prodshot.jobs.folder import resume
+from lib_prodshot.jobs.folder.scale import SizeBook
 from lib_prodshot.jobs.folder.seeds import content_of, picture_seed
 from lib_prodshot.jobs.folder.work_list import Entry, MayOpen, WorkList, in_a_row, list_pictures
 from lib_prodshot.jobs.processor import failed_outcome
@@ -129,7 +131,8 @@ class Runner:
         self._in_progress = 0
         self._working: set[int] = set()
         self._started = 0.0
-        self._finder = self._fingerprint = ""
+        self._finder = self._fingerprint = self._reference = ""
+        self._names = ResultNames()
 
     @property
     def progress(self) -> Progress:
@@ -204,17 +207,64 @@ class Runner:
         out, state = self.job.out, self.job.out / STATE_FOLDER
         try:
             self._finder = self._pool.finder_name()
-            self._fingerprint = resume.fingerprint(self.job.request, self._finder, self.job.dry_run)
+            is_open = self._measures()
+            if is_open:
+                self._pool.open(inputs)
+                self._measure(listed.entries)
+            request = self.job.request.replace(reference=self._reference) if self._reference else self.job.request
+            self._fingerprint = resume.fingerprint(request, self._finder, self.job.dry_run)
             before = self._plan(entries, ledger, inputs)
             store = ThumbnailStore(state, out, self.job.inputs, contact_sheet.side_for(len(listed.entries)))
             with closing(store):
                 if self._queue:
-                    self._pool.open(inputs)
+                    if not is_open:
+                        self._pool.open(inputs)
                     self._run_workers(ledger, store)
                 if not self._aborting:
                     self._finish(listed, entries, before, ledger, store)
         finally:
             self._pool.close()
+
+    def _measures(self) -> bool:
+        """Whether all products must be measured before the first is framed."""
+        request = self.job.request
+        is_asked = request.running_engine == "packshot" and request.same_scale and not request.reference
+        return is_asked and not self.job.dry_run
+
+    def _measure(self, entries: Sequence[Entry]) -> None:
+        """Find the size of the reference: of the whole folder, whatever part of it is to be done, so that a part comes
+        out like the whole. What an earlier run has measured is not found again.
+
+        Raises `TaskCancelled` when the job is stopped meanwhile.
+        """
+        found = resume.fingerprint(self.job.request, self._finder, dry_run=True)
+        book = SizeBook(self.job.out / STATE_FOLDER / "sizes.jsonl", f"{found} {self.job.request.several_products}")
+        missing = deque(entry for entry in entries if not book.knows(entry))
+        self._set(total=len(entries), done=len(entries) - len(missing), before=len(entries) - len(missing))
+        workers = list(self._pool.workers)
+        with ThreadPoolExecutor(sum(worker.slots for worker in workers)) as pool:
+            slots = (worker for worker in workers for _ in range(worker.slots))
+            tasks = [pool.submit(self._measure_some, worker, missing, book) for worker in slots]
+            for task in tasks:
+                task.result()
+        self._reference = book.reference(entries)
+        self._set(total=0, done=0, before=0)
+
+    def _measure_some(self, worker: Worker, missing: deque[Entry], book: SizeBook) -> None:
+        while True:
+            with self._lock:
+                if self._stopping:
+                    raise TaskCancelled
+                if not missing:
+                    return
+                entry = missing.popleft()
+            try:
+                done = worker.process(FileTask(entry.source, self.job.out, entry.stem, is_measured=True))
+            except WorkerLost as reason:
+                raise ProdshotError(f"a worker was lost while the products were measured: {reason}") from reason
+            book.add(entry, done.outcome)
+            with self._lock:
+                self._progress = replace(self._progress, done=self._progress.done + 1)
 
     def _plan(self, entries: Sequence[Entry], ledger: Ledger, inputs: frozenset[Path]) -> int:
         """Find the pictures that are done, remove files of the others, fill the queue; return how many are done."""
@@ -227,6 +277,10 @@ class Runner:
                 for entry, is_done in zip(known, pool.map(lambda entry: self._is_done(entry, lines[entry.name]), known))
                 if is_done
             }
+        for entry in known:
+            if entry.name in done:
+                with suppress(OutputError):
+                    self._names.claim(str(entry.source), out, tuple(resume.files_of(lines[entry.name])))
         redone = {entry.name for entry in entries} - done
         former = [lines[name] for name in redone if name in lines]
         if self.job.dry_run and any(line.get("output") for line in former):
@@ -348,7 +402,8 @@ class Runner:
                 self._journal.record(entry)
         seeded = self.job.request.running_engine == "inpaint" and not self.job.dry_run
         seed = picture_seed(self.job.request.seed, content) if seeded else None
-        result = worker.process(FileTask(entry.source, folder, entry.stem, seed, self.job.keep_times))
+        task = FileTask(entry.source, folder, entry.stem, seed, self.job.keep_times, self._reference, names=self._names)
+        result = worker.process(task)
         line = self._line(entry, content, result, seed)
         if is_unchanged(entry.source, stamp):
             return line

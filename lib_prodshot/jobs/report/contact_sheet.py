@@ -201,6 +201,9 @@ def _facts(line: Mapping[str, Any]) -> list[str]:
     audit = line.get("audit")
     if audit:
         facts.extend(_audit_facts(audit))
+    for made in line.get("packshots") or ():
+        if made.get("enlarged_by"):
+            facts.append(f"{_whose(made)}: enlarged {made['scale']:.2f} times by {made['enlarged_by']}".removeprefix(": "))
     for market, passed, missed in _checks(line):
         facts.append(f"{market}: " + ("pass" if passed else f"fail ({missed})"))
     if line.get("needs_review"):
@@ -213,11 +216,18 @@ def _facts(line: Mapping[str, Any]) -> list[str]:
 
 
 def _checks(line: Mapping[str, Any]) -> Iterator[tuple[str, bool, str]]:
-    """Each marketplace that was asked about a packshot: its name, whether it would take it, the rules it misses."""
+    """Each marketplace that was asked about a packshot: its name (and its product, where each
+    has its own), whether it would take it, the rules it misses."""
     for made in line.get("packshots") or ():
         if made.get("passed") is not None:
             missed = ", ".join(str(rule["rule"]) for rule in made["rules"] if rule["status"] == "fail")
-            yield str(made["marketplace"]), bool(made["passed"]), missed
+            yield _whose(made), bool(made["passed"]), missed
+
+
+def _whose(made: Mapping[str, Any]) -> str:
+    """'shoe 2, amazon', 'amazon', or nothing where there is but one packshot."""
+    product = f"{made['product']} {made['number']}" if made.get("number") else ""
+    return ", ".join(word for word in (product, str(made.get("marketplace") or "")) if word)
 
 
 def _audit_facts(audit: Mapping[str, Any]) -> list[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from lib_prodshot.jobs.files.names import ResultNames
 from lib_prodshot.outcome import Outcome
 
 
@@ -27,13 +28,17 @@ class TaskCancelled(BaseException):
 @dataclass(frozen=True)
 class FileTask:
     """One picture to process: its file, the folder and the stem of its results, its seed (None: the request's), and
-    whether the results get its modification time."""
+    whether the results get its modification time. `reference` takes the place of the request's ('': the request's);
+    `is_measured`: only find, and write nothing. `names` are the results of the whole job."""
 
     source: Path
     folder: Path
     stem: str
     seed: int | None = None
     keep_times: bool = False
+    reference: str = ""
+    is_measured: bool = False
+    names: ResultNames = field(default_factory=ResultNames)
 
 
 @dataclass(frozen=True)

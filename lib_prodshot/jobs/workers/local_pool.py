@@ -6,12 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lib_prodshot.enhancing import load_enhancer
 from lib_prodshot.finding.finder import Finder
+from lib_prodshot.jobs.processor import upscaler_of
 from lib_prodshot.jobs.workers.engines import BACKOFF, Engine, LocalEngine
 from lib_prodshot.jobs.workers.local_worker import LocalWorker
 from lib_prodshot.request import Request
+
+if TYPE_CHECKING:
+    from lib_prodshot.packshot.upscaling import Upscaler
 
 LoadEngines = Callable[[], Sequence[Engine] | None]
 """Gives the engines, None for a dry run. Raises `ProdshotError`."""
@@ -20,7 +25,8 @@ LoadEngines = Callable[[], Sequence[Engine] | None]
 @dataclass
 class LocalPool:
     """One worker in this process. `name` is that of the finder which `load_finder` loads, at the first picture;
-    `release` runs when the pool is closed; `backoff` as `BACKOFF`."""
+    `release` runs when the pool is closed; `backoff` as `BACKOFF`; `load_upscaler` gives what enlarges packshots, None
+    where no model is asked for."""
 
     request: Request
     name: str
@@ -28,6 +34,7 @@ class LocalPool:
     load_engines: LoadEngines
     backoff: Sequence[float] = BACKOFF
     release: Callable[[], None] = lambda: None
+    load_upscaler: Callable[[], Upscaler | None] = lambda: None
     workers: tuple[LocalWorker, ...] = ()
 
     def finder_name(self) -> str:
@@ -37,7 +44,9 @@ class LocalPool:
     def open(self, inputs: frozenset[Path]) -> None:
         """See `WorkerPool`."""
         engines = self.load_engines()
-        self.workers = (LocalWorker(self.request, self.load_finder, engines, inputs, backoff=self.backoff),)
+        upscaler = self.load_upscaler()
+        worker = LocalWorker(self.request, self.load_finder, engines, inputs, backoff=self.backoff, upscaler=upscaler)
+        self.workers = (worker,)
 
     def close(self) -> None:
         """See `WorkerPool`."""
@@ -60,7 +69,8 @@ def local_pool(
 
     backend = registry.choose(request.finder, models_dir).backend
     load_engines = partial(engines_for, request, tuple(webuis), dry_run, say)
-    return LocalPool(request, backend.name, partial(backend.load, models_dir), load_engines)
+    load_finder, load_upscaler = partial(backend.load, models_dir), partial(upscaler_of, request)
+    return LocalPool(request, backend.name, load_finder, load_engines, load_upscaler=load_upscaler)
 
 
 def engines_for(

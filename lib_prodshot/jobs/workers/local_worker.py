@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -23,6 +24,9 @@ from lib_prodshot.jobs.workers.resources import PoolExhausted, ResourcePool, Wei
 from lib_prodshot.outcome import Outcome
 from lib_prodshot.request import ProductClass, Request
 
+if TYPE_CHECKING:
+    from lib_prodshot.packshot.upscaling import Upscaler
+
 MAX_PIXELS = 96_000_000
 """Pixels of all pictures in progress together, so that this bounds the memory."""
 
@@ -33,7 +37,8 @@ EXTRA_SLOTS = 2
 class LocalWorker:
     """Processes pictures in this process with one finder and one or several engines (None: a dry run).
 
-    `inputs` are the resolved paths of all pictures of the job, which are never written over; `backoff` as `BACKOFF`.
+    `inputs` are the resolved paths of all pictures of the job, which are never written over; `backoff` as `BACKOFF`;
+    `upscaler` enlarges packshots where the request asks for a model.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class LocalWorker:
         inputs: frozenset[Path] = frozenset(),
         name: str = "local",
         backoff: Sequence[float] = BACKOFF,
+        upscaler: Upscaler | None = None,
     ) -> None:
         self.slots = len(engines or ()) + EXTRA_SLOTS
         self._request = request
@@ -54,20 +60,29 @@ class LocalWorker:
         self._engines = None if engines is None else _Engines(engines, backoff)
         self._inputs = inputs
         self._name = name
+        self._upscaler = upscaler
         self._pixels = WeightedSemaphore(MAX_PIXELS)
 
     def process(self, task: FileTask) -> FileResult:
         """See `Worker`."""
-        request = self._request if task.seed is None else self._request.replace(seed=task.seed)
+        request = _request_for(task, self._request)
         with self._pixels.held(_pixels_of(task.source)):
             waited = [0.0]
             finder = _queued(self._loaded_finder(), self._finder_turn, waited)
-            if self._engines is None:
+            if self._engines is None or task.is_measured:
                 outcome = PictureProcessor(request, finder).detect(task.source)
                 _subtract_waiting(outcome, "find", waited[0])
                 return FileResult(outcome, self._name, _is_retryable(outcome))
             engine = _FailoverEnhancer(self._engines)
-            processor = PictureProcessor(request, finder, engine, self._inputs, keep_times=task.keep_times)
+            processor = PictureProcessor(
+                request,
+                finder,
+                engine,
+                self._inputs,
+                keep_times=task.keep_times,
+                upscaler=self._upscaler,
+                names=task.names,
+            )
             outcome = processor.process(task.source, task.folder, task.stem)
         _subtract_waiting(outcome, "find", waited[0])
         _subtract_waiting(outcome, "enhance", engine.waited)
@@ -85,6 +100,13 @@ class LocalWorker:
             if self._finder is None:
                 self._finder = self._load_finder()
             return self._finder
+
+
+def _request_for(task: FileTask, request: Request) -> Request:
+    changes: dict[str, object] = {} if task.seed is None else {"seed": task.seed}
+    if task.reference:
+        changes["reference"] = task.reference
+    return request.replace(**changes) if changes else request
 
 
 def _queued(finder: Finder, turn: WeightedSemaphore, waited: list[float]) -> Finder:

@@ -16,6 +16,7 @@ from typing import Any
 from lib_prodshot import __version__
 from lib_prodshot.errors import FieldProblem, ProdshotError, RequestError
 from lib_prodshot.finding.finder import Finder
+from lib_prodshot.jobs.processor import upscaler_of
 from lib_prodshot.jobs.workers.engines import Engine
 from lib_prodshot.jobs.workers.interface import FileTask, TaskCancelled, WorkerLost
 from lib_prodshot.jobs.workers.local_worker import LocalWorker
@@ -99,16 +100,20 @@ class PictureActor:
         try:
             name, load_finder = self._settings.choose_finder()
             engines, info = self._engines(name)
+            upscaler = upscaler_of(self._request)
         except RequestError as error:
             return _request_error(error)
         except ProdshotError as error:
             return ActorError(str(error))
         worker = f"ray {self._settings.number} on {platform.node()}"
-        self._worker = LocalWorker(self._request, load_finder, engines, name=worker)
+        self._worker = LocalWorker(self._request, load_finder, engines, name=worker, upscaler=upscaler)
         return info
 
-    def process(self, source: str, stem: str, seed: int | None, data: bytes) -> ActorResult | ActorError:
-        """Process the picture whose file has these bytes; `source` is its path on the sending machine."""
+    def process(
+        self, source: str, stem: str, seed: int | None, data: bytes, reference: str = "", is_measured: bool = False
+    ) -> ActorResult | ActorError:
+        """Process the picture whose file has these bytes; `source` is its path on the sending machine, the rest as in
+        `FileTask`."""
         answer = self.open()  # again after a restart
         if isinstance(answer, ActorError) or self._worker is None:
             return ActorError(answer.text if isinstance(answer, ActorError) else "", lost=True)
@@ -119,7 +124,8 @@ class PictureActor:
             picture = inputs / Path(source).name
             picture.write_bytes(data)
             try:
-                done = self._worker.process(FileTask(picture, results, stem, seed))
+                task = FileTask(picture, results, stem, seed, reference=reference, is_measured=is_measured)
+                done = self._worker.process(task)
             except TaskCancelled:
                 return ActorError(cancelled=True)
             except WorkerLost as reason:

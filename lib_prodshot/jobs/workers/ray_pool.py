@@ -183,7 +183,8 @@ class RayWorker:
         outcome = answer.outcome
         start = perf_counter()
         try:
-            self._write(task, answer, stamp)
+            if not task.is_measured:
+                self._write(task, answer, stamp)
         except OutputError as error:
             outcome.fail(str(error))
             return FileResult(outcome, answer.worker, retry=True)
@@ -211,7 +212,9 @@ class RayWorker:
         """Return the actor's answer. Raises `_ActorDied` when it died over the picture and was restarted, `WorkerLost`
         when it was not."""
         ray = _import_ray()
-        pending = self._actor.process.remote(str(task.source), task.stem, task.seed, data)
+        pending = self._actor.process.remote(
+            str(task.source), task.stem, task.seed, data, task.reference, task.is_measured
+        )
         start = monotonic()
         while not ray.wait([pending], timeout=0.5)[0]:
             if self._cancelled.is_set():
@@ -243,7 +246,8 @@ class RayWorker:
         outcome = result.outcome
         keeps_time = task.keep_times or outcome.status == "skipped"
         names = tuple(result.files)
-        with staged_results(outcome, task.folder, names, self._inputs, stamp if keeps_time else None) as to:
+        kept = stamp if keeps_time else None
+        with staged_results(outcome, task.folder, names, self._inputs, kept, task.names) as to:
             for name, data in result.files.items():
                 to(name).write_bytes(data)
         for kind in ("output_file", "mask_file"):

@@ -57,6 +57,8 @@ def property_of(known: Setting) -> Schema:
         return {"type": "boolean", **described}
     if known.kind == "choice":
         return {"type": "string", "enum": list(known.choices), **described}
+    if known.name == "ground_picture":
+        return {"type": "string", **described}
     if known.kind == "text":
         return {"type": "string", "maxLength": MAX_TEXT, **described}
     kind = "integer" if known.kind == "integer" else "number"

@@ -22,12 +22,15 @@ from lib_prodshot.errors import FieldProblem, RequestError, unknown_name
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Backend
 from lib_prodshot.hosts.active import host
+from lib_prodshot.hosts.ground_pictures import ground_for
+from lib_prodshot.hosts.server_paths import check_folder
+from lib_prodshot.jobs.scale import measured_size, reference_text
 from lib_prodshot.markets.rules import Marketplace
 from lib_prodshot.request import WEBUI_BASE, Request, Setting, settings
 from lib_prodshot.steps.targets import known_markets
 from lib_prodshot.webui import answers, options, service
 from lib_prodshot.webui.answers import Refusal, as_json, without_paths
-from lib_prodshot.webui.api import bodies, openapi, packshots
+from lib_prodshot.webui.api import bodies, ground_pictures, openapi, packshots
 from lib_prodshot.webui.api import pictures as api_pictures
 from lib_prodshot.webui.api.guard import check_caller
 from lib_prodshot.webui.api.openapi import PICTURES, PREFIX
@@ -175,7 +178,11 @@ async def get_openapi(_request: HttpRequest) -> Response:
 
 async def post_detect(request: HttpRequest) -> Response:
     """Find and mask."""
-    return await _with_pictures(request, ("mask", "overlay"), service.detect)
+    return await _with_pictures(request, ("mask", "overlay"), _detect)
+
+
+def _detect(loaded: Any, wanted: Request, _ground: Any) -> Seen:
+    return service.detect(loaded, wanted)
 
 
 async def post_enhance(request: HttpRequest) -> Response:
@@ -213,7 +220,8 @@ def _markets(values: Mapping[str, Any]) -> tuple[Marketplace, ...]:
 _PICTURE_FIELDS = ("images", "image", "include")
 """What a route that takes pictures takes beside settings."""
 
-Work = Callable[[Any, Request], Seen]
+Work = Callable[[Any, Request, Any], Seen]
+"""Takes a picture, the request, and the picture for its packshots' ground."""
 
 
 async def _with_pictures(
@@ -222,6 +230,7 @@ async def _with_pictures(
     """Take pictures through `work` with the settings that were sent; `fixed` are not the caller's to send."""
     with GATE:
         body = await bodies.read_body(request, _limit(), _PICTURE_FIELDS)
+        ground = ground_pictures.take(body)
         sent = _take_pictures(body)
         included = api_pictures.choose(body.values.pop("include", [*default]), PICTURES)
         bodies.refuse_long(body.values)
@@ -231,10 +240,22 @@ async def _with_pictures(
         wanted = Request.from_arguments([bodies.typed(body, body.values), fixed], base=WEBUI_BASE)
         _ = wanted.classes
         service.refuse_unready(wanted.finder)
+        if ground is None:
+            ground = await GATE.work(ground_for, wanted, check_folder)
         read = await GATE.work(api_pictures.read_all, sent)
-        lines = [await GATE.work(_take_through, picture, wanted, included, work) for picture in read]
+        if work is not _detect:
+            wanted = await _with_one_scale(read, wanted)
+        lines = [await GATE.work(_take_through, picture, wanted, included, work, ground) for picture in read]
     counts = {status: sum(line["status"] == status for line in lines) for status in ("found", "skipped", "failed")}
     return as_json({"outcomes": lines, **counts}, 207 if counts["failed"] else 200)
+
+
+async def _with_one_scale(read: Sequence[SentPicture], wanted: Request) -> Request:
+    """The request with the reference of all its pictures, where their packshots are to have one scale."""
+    if wanted.running_engine != "packshot" or not wanted.same_scale or wanted.reference:
+        return wanted
+    seen = [await GATE.work(service.detect, picture.loaded, wanted) for picture in read]
+    return wanted.replace(reference=reference_text(measured_size(each.outcome) for each in seen))
 
 
 def _take_pictures(body: bodies.Body) -> list[tuple[str, bytes]]:
@@ -251,9 +272,11 @@ def _limit() -> int:
     return int(host().option("prodshot_api_megabytes", options.API_MEGABYTES)) * 1_000_000
 
 
-def _take_through(sent: SentPicture, wanted: Request, included: Sequence[str], work: Work) -> dict[str, Any]:
+def _take_through(
+    sent: SentPicture, wanted: Request, included: Sequence[str], work: Work, ground: Any
+) -> dict[str, Any]:
     """One picture's outcome, with the keys of `report.jsonl`; pictures are base64 instead of files."""
-    seen = work(sent.loaded, wanted)
+    seen = work(sent.loaded, wanted, ground)
     outcome = seen.outcome
     height, width = sent.loaded.size
     report = outcome.to_json()

@@ -11,6 +11,9 @@ from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
+from lib_prodshot.hosts.ground_pictures import FIELD, ground_for
+from lib_prodshot.hosts.server_paths import OpenPath, check_folder
+from lib_prodshot.hosts.upscaling import upscaler_for
 from lib_prodshot.jobs.folder.runner import PAGE_NAME, SUMMARY_NAME, FolderJob, Progress, Runner
 from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME
 from lib_prodshot.jobs.report.summary import Summary, counted
@@ -20,9 +23,10 @@ from lib_prodshot.webui import service
 from lib_prodshot.webui.api import bodies
 from lib_prodshot.webui.folder.workers import host_pool
 from lib_prodshot.webui.jobs.table import Control, JobCancelled, Work
-from lib_prodshot.webui.server_paths import OpenPath, check_folder
 
 FILES = {"report": PAGE_NAME, "lines": JSONL_NAME, "table": CSV_NAME, "summary": SUMMARY_NAME}
+
+PREPARING = "looking what is done"
 
 PROGRESS_INTERVAL = 0.3
 """Seconds between two updates of a job's progress."""
@@ -48,6 +52,9 @@ def _job(settings: Mapping[str, Any], open_path: OpenPath) -> FolderJob:
     request = Request.from_arguments([rest], base=WEBUI_BASE)
     _ = request.classes
     service.refuse_unready(request.finder)
+    upscaler_for(host(), request)
+    if ground_for(request, open_path) is not None:
+        request = request.replace(ground_picture=str(open_path(FIELD, request.ground_picture.strip())))
     return FolderJob(
         folder,
         out,
@@ -103,7 +110,8 @@ class _FolderWork:
 
 
 def _show_progress(control: Control, progress: Progress, more: str = "") -> None:
-    words = "looking what is done" if progress.state == "preparing" else _words(progress) + more
+    preparing = f"measuring the products: {progress.done} of {progress.total}" if progress.total else PREPARING
+    words = preparing if progress.state == "preparing" else _words(progress) + more
     figures: dict[str, Any] = {"found": progress.found, "skipped": progress.skipped, "failed": progress.failed}
     figures["done_before"] = progress.before
     if progress.eta is not None:

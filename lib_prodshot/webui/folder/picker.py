@@ -10,8 +10,8 @@ import gradio as gr
 
 from lib_prodshot.errors import RequestError
 from lib_prodshot.hosts.active import host
+from lib_prodshot.hosts.server_paths import allowed_folders, open_for_page, page_is_trusted
 from lib_prodshot.webui.gradio_compat import unsaved
-from lib_prodshot.webui.server_paths import allowed_folders, open_for_page, page_is_trusted
 
 MOST = 500
 """Folders that are listed of one folder at most."""

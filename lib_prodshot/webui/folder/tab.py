@@ -11,6 +11,7 @@ import gradio as gr
 
 from lib_prodshot.finding import registry
 from lib_prodshot.hosts.active import incompatibility
+from lib_prodshot.hosts.server_paths import open_for_page
 from lib_prodshot.inpainting import PassDefaults
 from lib_prodshot.jobs.settings import SETTINGS, folder_setting
 from lib_prodshot.request import setting_named, settings
@@ -23,7 +24,6 @@ from lib_prodshot.webui.messages import said
 from lib_prodshot.webui.panel import fields, layout, preset_box
 from lib_prodshot.webui.panel.finder_line import FinderLine
 from lib_prodshot.webui.panel.form import Form
-from lib_prodshot.webui.server_paths import open_for_page
 
 _LINKS = (("report", "Contact sheet"), ("table", "report.csv"), ("lines", "report.jsonl"), ("summary", "summary.json"))
 

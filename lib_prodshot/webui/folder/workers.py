@@ -15,6 +15,7 @@ from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Findings, Picture
 from lib_prodshot.hosts.interface import Host
+from lib_prodshot.hosts.upscaling import upscaler_for
 from lib_prodshot.jobs.workers.engines import Engine, LocalEngine
 from lib_prodshot.jobs.workers.interface import TaskCancelled
 from lib_prodshot.jobs.workers.local_pool import LocalPool
@@ -36,7 +37,14 @@ def host_pool(host: Host, request: Request, dry_run: bool) -> LocalPool:
     def load_finder() -> Finder:
         return _queued(held.enter_context(host.use_finder(request.finder)), host)
 
-    return LocalPool(request, name, load_finder, partial(_engines, host, request, dry_run), release=held.close)
+    return LocalPool(
+        request,
+        name,
+        load_finder,
+        partial(_engines, host, request, dry_run),
+        release=held.close,
+        load_upscaler=partial(upscaler_for, host, request),
+    )
 
 
 def _engines(host: Host, request: Request, dry_run: bool) -> Sequence[Engine] | None:

@@ -10,13 +10,13 @@ import gradio as gr
 
 from lib_prodshot.errors import ProdshotError
 from lib_prodshot.hosts.active import host
+from lib_prodshot.hosts.server_paths import page_is_trusted
 from lib_prodshot.training.errors import TrainerError
 from lib_prodshot.training.trainer import sd_scripts, setup
 from lib_prodshot.webui.gradio_compat import unsaved
 from lib_prodshot.webui.jobs.box import JobBox
 from lib_prodshot.webui.jobs.files import page_address
 from lib_prodshot.webui.jobs.table import JOBS, Control, Job
-from lib_prodshot.webui.server_paths import page_is_trusted
 from lib_prodshot.webui.training import view as training_view
 
 _QUIET = {"show_progress": False, "queue": False}

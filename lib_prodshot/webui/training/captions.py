@@ -9,6 +9,7 @@ from typing import Any
 
 from lib_prodshot.errors import FieldProblem, PictureError, RequestError
 from lib_prodshot.hosts.active import host
+from lib_prodshot.hosts.server_paths import OpenPath, check_folder
 from lib_prodshot.jobs.settings import job_setting, read_own
 from lib_prodshot.training.captioning.captioners import (
     BlipCaptioner,
@@ -21,7 +22,6 @@ from lib_prodshot.training.captioning.job import CaptionJob, CaptionResult, coun
 from lib_prodshot.training.dataset.captions import TagEdit, split_tags
 from lib_prodshot.webui.answers import without_paths
 from lib_prodshot.webui.jobs.table import Control, Work
-from lib_prodshot.webui.server_paths import OpenPath, check_folder
 from lib_prodshot.webui.training.recipe import opened_folder
 
 CAPTIONERS = ("none", "webui", "blip", "file")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.hosts.server_paths import OpenPath, check_folder
 from lib_prodshot.jobs.settings import job_setting, read_own
 from lib_prodshot.training.dataset import check
 from lib_prodshot.training.dataset.check import CheckReport
@@ -15,7 +16,6 @@ from lib_prodshot.training.dataset.fixing import FixJob, to_json
 from lib_prodshot.training.recipe.recipe import Recipe
 from lib_prodshot.webui.answers import without_paths
 from lib_prodshot.webui.jobs.table import Control, JobCancelled, Work
-from lib_prodshot.webui.server_paths import OpenPath, check_folder
 from lib_prodshot.webui.training.recipe import recipe_of
 
 SETTINGS = (

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from lib_prodshot.errors import ProdshotError
+from lib_prodshot.hosts.server_paths import open_for_page
 from lib_prodshot.schema import Setting
 from lib_prodshot.training.recipe import files as recipe_files
 from lib_prodshot.training.recipe.presets import PRESETS
@@ -18,7 +19,6 @@ from lib_prodshot.webui.gradio_compat import small_button, unsaved
 from lib_prodshot.webui.jobs.table import JOBS, Job
 from lib_prodshot.webui.messages import said
 from lib_prodshot.webui.panel import fields
-from lib_prodshot.webui.server_paths import open_for_page
 from lib_prodshot.webui.training import captions as training_captions
 from lib_prodshot.webui.training import check as training_check
 from lib_prodshot.webui.training import form as training_form

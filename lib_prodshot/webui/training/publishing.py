@@ -8,12 +8,12 @@ from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
+from lib_prodshot.hosts.server_paths import OpenPath, check_folder
 from lib_prodshot.jobs.settings import job_setting, read_own
 from lib_prodshot.training.errors import PublishError, TrainingError
 from lib_prodshot.training.publishing import publish
 from lib_prodshot.training.recipe.recipe import INVALID_NAME
 from lib_prodshot.webui.jobs.table import Control, Work
-from lib_prodshot.webui.server_paths import OpenPath, check_folder
 from lib_prodshot.webui.training.recipe import runs_folder
 
 SETTINGS = (

@@ -9,11 +9,11 @@ from typing import Any
 
 from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
+from lib_prodshot.hosts.server_paths import OpenPath, check_folder, page_is_trusted
 from lib_prodshot.training.dataset.kohya import dataset_folders
 from lib_prodshot.training.recipe.presets import preset
 from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe
 from lib_prodshot.webui.api.bodies import refuse_long
-from lib_prodshot.webui.server_paths import OpenPath, check_folder, page_is_trusted
 
 CHECKPOINT = "pretrained_model_name_or_path"
 

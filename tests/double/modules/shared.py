@@ -5,6 +5,9 @@ from types import SimpleNamespace
 from modules.options import OptionInfo, Options
 from modules.shared_state import State
 
+sd_upscalers: list[SimpleNamespace] = []
+"""None is installed."""
+
 cmd_opts = SimpleNamespace(
     freeze_settings=False, no_prompt_history=False, api=True, nowebui=False, api_auth=None, lowvram=False, medvram=False
 )

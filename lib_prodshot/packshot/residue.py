@@ -1,0 +1,45 @@
+"""What matting leaves behind: a veil of ground that is hardly there, and specks of it that belong to nothing.
+
+Neither is part of a product, and on white both are pixels that are not white where a marketplace counts them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from lib_prodshot.packshot.arrays import Alpha
+from lib_prodshot.packshot.cutout import CutOut
+
+FAINT = 0.1
+"""Below this share a pixel shows next to nothing of the product: it does not count for the product's box either."""
+
+REACH = 2
+"""Pixels around all that is less faint in which faint ones are its soft edge."""
+
+OPAQUE = 0.5
+"""A piece that is nowhere more opaque than this, and touches none that is, belongs to no product."""
+
+
+def cleared(cut: CutOut) -> CutOut:
+    """The cut-out without veil and specks; nothing that is `FAINT` or more and hangs together with the product changes.
+    A pixel that was certain before matting is never touched."""
+    alpha = _without_specks(_without_veil(cut.alpha))
+    return cut if alpha is cut.alpha else replace(cut, alpha=alpha)
+
+
+def _without_veil(alpha: Alpha) -> Alpha:
+    seen = np.greater_equal(alpha, FAINT).view(np.uint8)
+    edge = cv2.dilate(seen, np.ones((2 * REACH + 1,) * 2, np.uint8))
+    veil = (edge == 0) & (alpha > 0)
+    return np.where(veil, np.float32(0), alpha) if veil.any() else alpha
+
+
+def _without_specks(alpha: Alpha) -> Alpha:
+    count, pieces = cv2.connectedComponents(np.greater(alpha, 0).view(np.uint8), connectivity=8)
+    kept = np.zeros(count, np.bool_)
+    kept[pieces[alpha >= OPAQUE]] = True
+    kept[0] = True
+    return alpha if kept.all() else np.where(kept[pieces], alpha, np.float32(0))
