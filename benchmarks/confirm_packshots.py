@@ -27,14 +27,14 @@ BOX_LEVEL = 26
 """A pixel counts for the product's box from a tenth of full opacity on."""
 
 FAR = 16
-"""Pixels from the product from which on a faint alpha is haze, and no edge."""
+"""Pixels from all that is less faint from which on a faint alpha is haze, and no edge."""
 
 
 @dataclass(frozen=True)
 class Figures:
     """What one file measures: its size, the fill along the side where it is larger, pixels that are not 255 outside of
     the alpha and of the blocks it touches (`not_white`), how far from 255 those blocks are (`ringing`), pixels of faint
-    alpha far from the product (`haze`) and pieces of alpha that are nowhere opaque (`islands`)."""
+    alpha far from all that is less faint (`haze`) and pieces of alpha that are nowhere opaque (`islands`)."""
 
     size: tuple[int, int]
     fill: float
@@ -83,7 +83,7 @@ def measured(rgb: np.ndarray[Any, Any], alpha: np.ndarray[Any, Any]) -> Figures:
     touched = touched.repeat(side, axis=0).repeat(side, axis=1)[:height, :width]
     darkest = rgb.min(axis=2)
     opaque = alpha >= 128
-    far = ndimage.distance_transform_edt(~opaque) > FAR
+    far = ndimage.distance_transform_edt(alpha < BOX_LEVEL) > FAR
     labels, count = ndimage.label(support, np.ones((3, 3)))
     opaque_pieces = np.unique(labels[opaque])
     return Figures(

@@ -17,23 +17,27 @@ FAINT = 0.1
 """Below this share a pixel shows next to nothing of the product: it does not count for the product's box either."""
 
 REACH = 2
-"""Pixels around all that is less faint in which faint ones are its soft edge."""
+"""Pixels around all that is less faint in which faint ones are its soft edge, in the photograph."""
+
+FRAME_REACH = 8
+"""The same in the frame, however much it was enlarged for it: as far as a JPEG's blocks reach."""
 
 OPAQUE = 0.5
 """A piece that is nowhere more opaque than this, and touches none that is, belongs to no product."""
 
 
-def cleared(cut: CutOut) -> CutOut:
-    """The cut-out without veil and specks; nothing that is `FAINT` or more and hangs together with the product changes.
-    A pixel that was certain before matting is never touched."""
-    alpha = _without_specks(_without_veil(cut.alpha))
+def cleared(cut: CutOut, reach: int = REACH) -> CutOut:
+    """The cut-out without veil and specks; nothing that is `FAINT` or more and hangs together with the product
+    changes, and neither does what is fainter within `reach` pixels of it."""
+    alpha = _without_specks(_without_veil(cut.alpha, reach))
     return cut if alpha is cut.alpha else replace(cut, alpha=alpha)
 
 
-def _without_veil(alpha: Alpha) -> Alpha:
+def _without_veil(alpha: Alpha, reach: int) -> Alpha:
     seen = np.greater_equal(alpha, FAINT).view(np.uint8)
-    edge = cv2.dilate(seen, np.ones((2 * REACH + 1,) * 2, np.uint8))
-    veil = (edge == 0) & (alpha > 0)
+    edge = cv2.dilate(seen, np.ones((2 * reach + 1,) * 2, np.uint8))
+    # what 8 bits cannot tell from nothing is nothing; resampling leaves such ripples
+    veil = (alpha > 0) & ((edge == 0) | (alpha < 0.5 / 255))
     return np.where(veil, np.float32(0), alpha) if veil.any() else alpha
 
 

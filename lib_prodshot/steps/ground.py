@@ -74,17 +74,20 @@ class ComposeStep(Step[GroundSettings]):
 
     def run(self, state: State) -> State:
         """Figures: `width` and `height` of the packshot. Raises `EnhanceError` where an inner pixel would change."""
-        from lib_prodshot.packshot import composite
+        from lib_prodshot.packshot import composite, residue
 
         assert state.cutout is not None and state.placement is not None and state.source is not None
         placed = state.placement.placed_cutout(state.cutout)
+        if state.request.cutout.edges == "matte" and state.cutout.band.any():
+            # enlarging draws an estimated edge out; a given one, and a picture's own alpha, are as they are meant
+            placed = residue.cleared(placed, residue.FRAME_REACH)
         composed = composite.compose(placed, self._ground(state), state.shadow)
         outcome = state.outcome
         outcome.result = composite.as_picture(composed, state.source.icc)
         outcome.picture = outcome.result.rgb
         outcome.audit = composite.audit(composed, state.placement, state.cutout)
         _refuse_change(outcome.audit)
-        return replace(state, figures={"width": state.placement.width, "height": state.placement.height})
+        return replace(state, placed=placed, figures={"width": state.placement.width, "height": state.placement.height})
 
     def _ground(self, state: State) -> Rgb | None:
         from lib_prodshot.packshot import grounds

@@ -35,10 +35,11 @@ class State:
     `outcome` is the record in the making: steps write detections, masks, result, notes and a verdict 'skipped' into it.
     Of a packshot: `source` are the colours it is made of, `cutout` the product in the picture's own geometry,
     `placement` the frame and where the picture lies in it (set to the picture itself by the cut-out), `shadow` the
-    shadow's cover in the frame; `ground` is the picture for the ground that the caller read (H×W×3 uint8 RGB of any
-    size), `target` the packshot that is being made, whose settings `request` then holds; `number` counts the products
-    of a picture that gets a frame for each, from 1 on (0: all in one), and `upscaler` enlarges by a model where there
-    is one. `figures` are what the last step has measured, for its line in the report.
+    shadow's cover in the frame, `placed` the product in the frame; `ground` is the picture for the ground that the
+    caller read (H×W×3 uint8 RGB of any size), `target` the packshot that is being made, whose settings `request` then
+    holds; `number` counts the products of a picture that gets a frame for each, from 1 on (0: all in one), and
+    `upscaler` enlarges by a model where there is one. `figures` are what the last step has measured, for its line in
+    the report.
     `with_candidates`: also look for what is below its threshold, to be shown. `edits` are the mask edits that fit this
     picture.
     """
@@ -55,6 +56,7 @@ class State:
     cutout: CutOut | None = None
     placement: Placement | None = None
     shadow: Shadow | None = None
+    placed: CutOut | None = None
     ground: Rgb | None = None
     target: Target | None = None
     number: int = 0

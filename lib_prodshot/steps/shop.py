@@ -99,12 +99,12 @@ class ShopStep(Step[ShopSettings]):
         from lib_prodshot.packshot.framing import fill_of, product_box
 
         outcome, target = state.outcome, state.target
-        assert outcome.result is not None and state.placement is not None and state.cutout is not None
+        assert outcome.result is not None and state.placement is not None and state.placed is not None
         assert target is not None
         options = self.options(state.request)
         outcome.result = shop.in_srgb(outcome.result)
         outcome.picture = outcome.result.rgb
-        alpha = state.placement.placed(state.cutout.alpha)
+        alpha = state.placed.alpha
         box, (height, width) = product_box(alpha), alpha.shape
         outcome.packshots.append(
             Packshot(

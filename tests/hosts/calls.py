@@ -78,7 +78,7 @@ NAMES_WE_READ = {
     MODELS: ("checkpoints_list", "model_data", "select_checkpoint"),
     CALLBACKS: ("callback_map",),
     COMPONENTS: ("InputAccordion",),
-    "modules/shared.py": ("cmd_opts", "interrogator", "opts", "sd_model", "state", "OptionInfo"),
+    "modules/shared.py": ("cmd_opts", "interrogator", "opts", "sd_model", "sd_upscalers", "state", "OptionInfo"),
     "modules/sd_samplers.py": ("all_samplers",),
     "modules/sd_schedulers.py": ("schedulers",),
     "modules/sd_hijack.py": ("model_hijack",),

@@ -33,6 +33,8 @@ TEXTS = {
     "class_prompts": 'hand bag: a "red" [class], 7:30\nshoe: [class]',
     "boxes": "shoe 30 20 90 60, 1 2 30 40",
     "mask_edits": "add 12: 30 40, 35 44; erase 6: 80 20",
+    "reference": "1200x900",
+    "file_names": "{stem}-{n}-{marketplace}",
     "sampler": "DDIM",
     "scheduler": "Karras",
     "checkpoint": "tiny-sd15",

@@ -105,8 +105,8 @@ def test_on_the_page_the_verdict_says_it(closed: Double) -> None:
 def test_a_ground_picture_of_this_machine_on_the_page(closed: Double, tmp_path: Path) -> None:
     Image.new("RGB", (30, 20), (10, 20, 200)).save(tmp_path / "blue.png")
     sent = {**PACKSHOT, "ground": "picture", "ground_picture": str(tmp_path / "blue.png")}
-    looked = closed.run_script(sent, is_img2img=True)
+    looked = closed.run_script(sent, is_img2img=False)
     assert outcomes(looked)[0]["status"] == "found"
     assert looked.images[0].convert("RGB").getpixel((0, 0)) == (10, 20, 200)
-    missing = closed.run_script({**sent, "ground_picture": str(tmp_path / "gone.png")}, is_img2img=True)
+    missing = closed.run_script({**sent, "ground_picture": str(tmp_path / "gone.png")}, is_img2img=False)
     assert parameters(closed, missing)["Prodshot"].startswith("failed: ground_picture: ")

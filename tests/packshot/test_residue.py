@@ -25,6 +25,17 @@ def test_a_veil_and_specks_go_and_the_soft_edge_stays() -> None:
     assert np.array_equal(cleared(cut(alpha)).alpha, wanted.astype(np.float32))
 
 
+def test_an_edge_that_was_enlarged_is_no_veil_for_some_pixels_and_ripples_are_nothing() -> None:
+    alpha = np.zeros((80, 120))
+    alpha[40:60, 30:90] = 1
+    alpha[30:40, 30:90] = 0.09
+    alpha[10:30, 30:90] = 0.01
+    alpha[60:63, 30:90] = 0.001
+    wanted = np.zeros((80, 120), np.float32)
+    wanted[40:60, 30:90], wanted[32:40, 30:90] = 1, 0.09
+    assert np.array_equal(cleared(cut(alpha), 8).alpha, wanted)
+
+
 def test_a_faint_strap_that_hangs_on_the_product_stays() -> None:
     alpha = np.zeros((80, 120))
     alpha[40:60, 30:90] = 1
