@@ -203,7 +203,9 @@ def _facts(line: Mapping[str, Any]) -> list[str]:
         facts.extend(_audit_facts(audit))
     for made in line.get("packshots") or ():
         if made.get("enlarged_by"):
-            facts.append(f"{_whose(made)}: enlarged {made['scale']:.2f} times by {made['enlarged_by']}".removeprefix(": "))
+            facts.append(
+                f"{_whose(made)}: enlarged {made['scale']:.2f} times by {made['enlarged_by']}".removeprefix(": ")
+            )
     for market, passed, missed in _checks(line):
         facts.append(f"{market}: " + ("pass" if passed else f"fail ({missed})"))
     if line.get("needs_review"):
