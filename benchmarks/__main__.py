@@ -65,6 +65,7 @@ def _groups() -> dict[str, Callable[[int], Iterator[Ratio]]]:
         "overhead": picture_costs.overhead,
         "classes": picture_costs.classes,
         "skip": picture_costs.skip,
+        "packshot": picture_costs.packshot,
         "masks": picture_costs.mask_kit,
         "preserve": picture_costs.last_composite,
         "import": start_costs.imports,

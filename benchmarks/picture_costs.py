@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from benchmarks.measure import Ratio, compare
 from benchmarks.overhead import LIMITS, REQUEST, make_pictures, measure, timed_models
-from lib_prodshot import masks, pictures, preserve
+from lib_prodshot import masks, pictures, pipeline, preserve
 from lib_prodshot.enhancing import load_enhancer
 from lib_prodshot.finding.interface import Box, Find
 from lib_prodshot.finding.registry import load_finder
@@ -60,6 +60,24 @@ def classes(rounds: int) -> Iterator[Ratio]:
         lambda: finder.find(picture, one),
         rounds,
     )
+
+
+def packshot(rounds: int) -> Iterator[Ratio]:
+    """A packshot of a large photograph, from its cut-out to the picture as a shop takes it, against its find."""
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = pictures.read(make_pictures(Path(folder), 2048)[1])
+    finder, values = load_finder("lite"), []
+    request = Request(products="coffee cup", finder="lite", make="packshot", marketplace="amazon")
+    for _ in range(rounds + 1):
+        outcome = pipeline.run(loaded, request, finder, load_enhancer(request.running_engine))
+        if outcome.status != "found":
+            raise SystemExit(f"the cup was to be found: {outcome.verdict.reason}")
+        made = sum(outcome.seconds.get(stage, 0.0) for stage in _PACKSHOT)
+        values.append(made / outcome.seconds["find"])
+    yield Ratio("a packshot of 2048 × 2048 pixels", "its find by the lite finder", tuple(values[1:]), 0.6)
+
+
+_PACKSHOT = ("cutout", "frame", "cast_shadow", "compose", "shop")
 
 
 def skip(rounds: int) -> Iterator[Ratio]:

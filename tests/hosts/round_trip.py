@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,6 +36,8 @@ TEXTS = {
     "boxes": "shoe 30 20 90 60, 1 2 30 40",
     "mask_edits": "add 12: 30 40, 35 44; erase 6: 80 20",
     "reference": "1200x900",
+    "ground_picture": "ground.png",
+    "upscaler": "R-ESRGAN 4x+",
     "file_names": "{stem}-{n}-{marketplace}",
     "sampler": "DDIM",
     "scheduler": "Karras",
@@ -142,9 +146,20 @@ def pasted(webui: Double, processed: Any, folder: Path) -> dict[str, Any]:
     return {known.name: value_in(told, known) for known in settings(WEBUI_BASE)}
 
 
+class Plain:
+    """An upscaler of the WebUI that repeats pixels."""
+
+    def upscale(self, image: Image.Image, scale: int, path: str | None) -> Image.Image:
+        return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+
+
 def lost(webui: Double, entry_point: str, folder: Path) -> set[str]:
     """The settings that do not come back from a picture made at this entry point."""
     gone: set[str] = set()
+    shared = import_module("modules.shared")
+    shared.cmd_opts.prodshot_allow_dir = [str(folder)]
+    shared.sd_upscalers[:] = [SimpleNamespace(name=TEXTS["upscaler"], scaler=Plain(), data_path=None)]
+    noise_picture().save(folder / TEXTS["ground_picture"])
     for chosen in rounds():
         back = pasted(webui, ENTRY_POINTS[entry_point](webui, dict(chosen)), folder)
         gone |= {name for name, value in chosen.items() if back[name] != value}

@@ -83,7 +83,7 @@ def before(parent: Any, arguments: Sequence[Any]) -> None:
         request = request_from(parent, rest)
         ground = _checked(parent, request)
     except RequestError as error:
-        request, problem = None, str(error)
+        problem = str(error)
         refuse_generation(parent, error)
     Session(host(), "accordion", request, problem, ground=ground).attach(parent)
 
@@ -175,13 +175,14 @@ def run_on_input(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
 
 
 def _parse_request(parent: Any, script: Any, arguments: Sequence[Any]) -> tuple[Request | None, str, Rgb | None]:
-    """Parse the script's request; returns it, '' and the picture for its ground, or None and the reason."""
+    """Parse the script's request; returns it (None: there is none), why it cannot be done, and its ground's picture."""
+    request = None
     try:
         request = request_from(parent, given_arguments(parent, script, arguments))
         return request, "", _checked(parent, request)
     except RequestError as error:
         raise_for_api(parent, error)
-        return None, str(error), None
+        return request, str(error), None
 
 
 def _checked(parent: Any, request: Request) -> Rgb | None:

@@ -67,7 +67,8 @@ class Record:
 
 @dataclass
 class Session:
-    """Request and results of one generation; `problem` is the reason why the request is invalid, `ground` the picture
+    """Request and results of one generation; `problem` is the reason why the request is invalid, or cannot be done
+    here, `ground` the picture
     for its packshots' ground (H×W×3 uint8 RGB)."""
 
     host: Host
@@ -140,7 +141,7 @@ class Session:
 
     def _process(self, image: Image.Image, parent: Any, number: int, wrap: Wrap) -> PictureResult:
         request = self.request
-        if request is None:
+        if request is None or self.problem:
             return self._failed(image, self.problem)
         if self.host.interrupted():
             return self._failed(image, "interrupted before it was looked at")
