@@ -140,7 +140,7 @@ def _packshot(page: Any, tab: Tab, name: str) -> None:
     card.wait_for(timeout=LONG)
     # the WebUI's results stick to the window, which cuts off what is taller
     page.set_viewport_size(WIDE | {"height": 3600})
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(6000)
     _keep(card, name)
     page.set_viewport_size(WIDE)
     tab.write("marketplace", "")
