@@ -132,6 +132,7 @@ def _packshot(page: Any, tab: Tab, name: str) -> None:
     page.locator(f"#{tab.prefix}result .prodshot-close").first.click()
     page.locator(f"#{tab.prefix}make label", has_text="packshot").click()
     tab.write("marketplace", "amazon")
+    page.evaluate("document.activeElement.blur()")
     page.wait_for_timeout(1500)
     if not name.endswith("dark"):
         _shoot(page, "panel-packshot", tab.prefix)

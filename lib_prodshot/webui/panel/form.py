@@ -87,7 +87,7 @@ class Form:
     def _group(self, part: str, engine: str) -> Any:
         """A column that is shown while `engine` runs."""
         visible = running(self.values["engine"], self.values["make"]) == engine
-        return gr.Column(visible=visible, elem_id=self.elem_id(f"{part}_{engine}"))
+        return gr.Column(visible=visible, elem_id=self.elem_id(f"{part}_{engine}"), elem_classes=["prodshot-group"])
 
     def _show_running(self, shown: Mapping[str, Any]) -> None:
         """Show of these groups the one of the engine that runs."""
