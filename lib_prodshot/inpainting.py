@@ -6,7 +6,7 @@ Implementations: `hosts.nested_pass.backend` (in this process) and `hosts.remote
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lib_prodshot.errors import EnhanceError
@@ -82,14 +82,34 @@ class InpaintPass:
 
 
 @dataclass(frozen=True)
+class UsedModels:
+    """What a pass sampled with: the checkpoint's name and short hash, and the short hashes of LoRAs by their names;
+    empty where the host did not tell."""
+
+    checkpoint: str = ""
+    checkpoint_hash: str = ""
+    lora_hashes: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def told(cls, name: Any, short_hash: Any, parameters: Any) -> UsedModels:
+        """From what WebUIs tell of a generation: `sd_model_name`, `sd_model_hash`, and the infotext parameters with
+        'Lora hashes' (name: hash, name: hash)."""
+        loras = str(parameters.get("Lora hashes") or "") if isinstance(parameters, Mapping) else ""
+        pairs = (pair.partition(": ") for pair in loras.split(", "))
+        hashes = {name: short for name, found, short in pairs if found}
+        return cls(str(name or ""), str(short_hash or "")[:10], hashes)
+
+
+@dataclass(frozen=True)
 class PassResult:
     """The inpainted crop (H×W×3 uint8 RGB, the pass's size) and whether ControlNet was applied: None if unknown;
-    `control_reason` is what it said when it was not."""
+    `control_reason` is what it said when it was not, `used` what it sampled with."""
 
     picture: npt.NDArray[np.uint8]
     control_ran: bool | None = None
     control_reason: str = ""
     notes: tuple[str, ...] = ()
+    used: UsedModels = UsedModels()
 
 
 class InpaintingBackend(Protocol):

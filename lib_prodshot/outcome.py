@@ -64,6 +64,7 @@ CSV_COLUMNS = (
     "scale",
     "enlarged_by",
     "needs_review",
+    "digital_source_type",
 )
 
 
@@ -156,6 +157,8 @@ class Packshot:
     its label and `number` its place among the picture's, from 1 on. `enlarged_by`: what enlarged it, '' where nothing
     did.
 
+    `digital_source_type` is what its file says of how it was made ('' for nothing).
+
     When it is written, `file` is its path, `bytes` and `quality` what they came out as, and `check` the marketplace's
     answer as `markets.checking.Check.to_json` gives it.
     """
@@ -177,6 +180,7 @@ class Packshot:
     enlarged_by: str = ""
     file: str = ""
     bytes: int = 0
+    digital_source_type: str = ""
     check: Mapping[str, Any] | None = None
 
     @property
@@ -202,6 +206,7 @@ class Packshot:
             "enlarged_by": self.enlarged_by or None,
             "set": dict(self.made),
             "audit": self.audit.to_json() if self.audit else None,
+            "digital_source_type": self.digital_source_type or None,
             "passed": self.passed,
             "rules": [rule for rule in rules if rule["status"] != "pass"],
         }
@@ -226,7 +231,8 @@ class Outcome:
     feathered mask (H×W uint8, 0 = untouched), `picture` the result (H×W×3 uint8 RGB), `result` the same in the
     input's own size, mode and orientation (a packshot: in its frame's), ready to be written; None unless found.
     `packshots` are all that were made of the picture; of several `result` is the last. `needs_review` says why somebody
-    should look at it. `findings` are all that the finder found, where the caller asked for its candidates."""
+    should look at it. `digital_source_type` is what the result says of how it was made, in the IPTC's words ('' for
+    nothing). `findings` are all that the finder found, where the caller asked for its candidates."""
 
     verdict: Verdict
     products: tuple[str, ...]
@@ -241,6 +247,7 @@ class Outcome:
     output_file: str = ""
     packshots: list[Packshot] = field(default_factory=list)
     needs_review: tuple[str, ...] = ()
+    digital_source_type: str = ""
     result: RestoredPicture | None = None
     picture: npt.NDArray[np.uint8] | None = None
     mask: npt.NDArray[np.uint8] | None = None
@@ -256,7 +263,7 @@ class Outcome:
         """Turn into a failure: what was learnt stays (detections, timings), every result is given up."""
         self.verdict = Verdict("failed", reason)
         self.result = self.picture = self.audit = None
-        self.mask_file = self.output_file = ""
+        self.mask_file = self.output_file = self.digital_source_type = ""
         self.packshots, self.needs_review = [], ()
 
     def to_json(self) -> dict[str, Any]:
@@ -270,6 +277,7 @@ class Outcome:
             "mask": self.mask_file or None,
             "output": self.output_file or None,
             "audit": self.audit.to_json() if self.audit else None,
+            "digital_source_type": self.digital_source_type or None,
             "seconds": {stage: round(spent, 4) for stage, spent in self.seconds.items()},
             "finder": self.finder,
             "version": __version__,
@@ -306,10 +314,19 @@ def csv_cells(line: Mapping[str, Any]) -> list[str]:
     )
     for key in _OF_EACH_PACKSHOT:
         flat[key] = " | ".join(str(made[key]) for made in line.get("packshots") or () if made.get(key) is not None)
+    flat["digital_source_type"] = _source_types(line)
     flat["needs_review"] = "; ".join(map(str, line.get("needs_review") or ()))
     stages = (line.get("seconds") or {}).items()
     flat["seconds"] = round(sum(spent for stage, spent in stages if stage not in ("detect", "segment")), 4)
     return [spreadsheet_safe(flat.get(column)) for column in CSV_COLUMNS]
+
+
+def _source_types(line: Mapping[str, Any]) -> str:
+    """The digital source type; of packshots that differ, each with its marketplace."""
+    told = [(made["marketplace"], made.get("digital_source_type")) for made in line.get("packshots") or ()]
+    if len({kind for _, kind in told}) > 1:
+        return " | ".join(f"{marketplace} {kind}" for marketplace, kind in told if kind)
+    return str(line.get("digital_source_type") or "")
 
 
 _RUN = "=+-@＝＋－＠\t\r\n"

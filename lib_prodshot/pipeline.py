@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lib_prodshot.finding.finder import Finder
     from lib_prodshot.packshot.upscaling import Upscaler
     from lib_prodshot.pictures import LoadedPicture
+    from lib_prodshot.provenance import Painted
     from lib_prodshot.request import Request
 
 Progress = Callable[[str], None]
@@ -36,6 +37,7 @@ def run(
     ground: npt.NDArray[np.uint8] | None = None,
     with_candidates: bool = False,
     upscaler: Upscaler | None = None,
+    painted: tuple[Painted, ...] = (),
 ) -> Outcome:
     """Take one picture through the steps. Without an `enhancer` only those of a dry run apply (find and mask).
     `ground` (H×W×3 uint8 RGB, any size) is the picture for a packshot's ground, where the request names one, `upscaler`
@@ -43,7 +45,7 @@ def run(
 
     Absent products give a 'skipped' outcome and no later step runs. Anything that goes wrong gives 'failed' with
     the reason, and no result: the caller keeps the picture it has. `with_candidates` keeps the findings in the outcome,
-    and those below their threshold with them.
+    and those below their threshold with them. `painted` is what trained models painted of the picture before it came.
 
     Raises `RequestError` (`UnknownProducts` among them): a request that fits no picture is not the picture's fault; and
     whatever nobody foresaw, for only the caller knows where its traceback belongs (`unforeseen` has the words).
@@ -65,7 +67,7 @@ def run(
     outcome = Outcome(Verdict("failed", ""), names, finder.name, notes=loaded.notes)
     try:
         state = State(loaded, request, finder, enhancer, outcome, with_candidates=with_candidates)
-        _run_steps(replace(state, ground=ground, upscaler=upscaler), progress)
+        _run_steps(replace(state, ground=ground, upscaler=upscaler, painted=painted), progress)
     except RequestError:
         raise
     except ProdshotError as error:
@@ -88,13 +90,14 @@ def _run_steps(state: State, progress: Progress) -> None:
 
 
 def _frame_product(state: State, progress: Progress) -> None:
-    """Make the packshots of one frame's product, one for each target; nothing where none is to be made."""
+    """Make the packshots of one frame's product, one for each target. Of what is no packshot the last steps run once."""
     outcome = state.outcome
     before = len(outcome.notes)
     state = _through([step for step in registry.STEPS if step.per_product], state, progress)
-    if state.cutout is None:
-        return
     last = [step for step in registry.STEPS if step.per_target]
+    if state.cutout is None:
+        _through(last, state, progress)
+        return
     for target in targets_of(state.request):
         notes = len(outcome.notes)
         _through(last, replace(state, request=target.request, target=target), progress)

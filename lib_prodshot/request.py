@@ -22,6 +22,7 @@ from lib_prodshot.steps.inpaint import InpaintSettings
 from lib_prodshot.steps.interface import S, Step
 from lib_prodshot.steps.mask import MaskSettings
 from lib_prodshot.steps.preserve import PreserveSettings
+from lib_prodshot.steps.provenance import ProvenanceSettings
 from lib_prodshot.steps.retouch import RetouchSettings
 from lib_prodshot.steps.shadow import ShadowSettings
 from lib_prodshot.steps.shop import ShopSettings
@@ -52,6 +53,7 @@ class Request:
     cast_shadow: ShadowSettings
     compose: GroundSettings
     shop: ShopSettings
+    declare: ProvenanceSettings
 
     def __init__(self, **values: Any) -> None:
         checked = check(values)

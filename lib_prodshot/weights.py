@@ -24,6 +24,7 @@ from lib_prodshot.downloads import Report, megabytes, silent
 from lib_prodshot.errors import FieldProblem, RequestError, WeightsError
 from lib_prodshot.locks import exclusive
 from lib_prodshot.model_files import HUB, Package, Url, Weights
+from lib_prodshot.provenance import Model
 
 VERIFIED_FILE = ".prodshot-verified.json"
 
@@ -126,6 +127,13 @@ def require(name: str, models_dir: Path | None = None) -> Path:
     if found.path is None:
         raise WeightsError(" ".join([*(f"{problem}." for problem in found.problems), how_to_get(entry, models_dir)]))
     return found.path
+
+
+def models_of(files: Sequence[Path]) -> tuple[Model, ...]:
+    """The catalogue's names and hashes of verified files, for what a picture says of how it was made."""
+    known = {entry.file: entry for entry in catalogue()}
+    entries = [known[file.name] for file in files if file.name in known]
+    return tuple(Model("finder", entry.name, entry.sha256[:10]) for entry in entries)
 
 
 def how_to_get(entry: Weights, models_dir: Path | None = None) -> str:

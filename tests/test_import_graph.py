@@ -30,9 +30,9 @@ ROOMS = {
     "control": "errors inpainting",
     "corrections": "errors",
     "downloads": "'' errors model_files",
-    "enhancing": "bounds control errors inpainting masks outcome preserve products",
+    "enhancing": "bounds control errors inpainting masks outcome preserve products provenance",
     "errors": "",
-    "finding": "corrections errors finding.langsam finding.lite products",
+    "finding": "corrections errors finding.langsam finding.lite products provenance",
     "finding.fast": "",
     "finding.langsam": "errors finding finding.fast finding.models weights",
     "finding.langsam.weights": "model_files",
@@ -42,8 +42,8 @@ ROOMS = {
     "finding.models": "corrections errors finding products",
     "hosts": "errors finding hosts.compatibility hosts.nested_pass inpainting pictures products",
     "hosts.compatibility": "hosts inpainting request",
-    "hosts.generation": "'' enhancing errors finding hosts hosts.compatibility hosts.nested_pass infotext jobs outcome "
-    "overlay pipeline request",
+    "hosts.generation": "'' enhancing errors finding hosts hosts.compatibility hosts.nested_pass infotext "
+    "inpainting jobs outcome overlay pictures pipeline provenance request",
     "hosts.nested_pass": "errors hosts hosts.compatibility inpainting",
     "hosts.remote": "control errors hosts.generation inpainting outcome",
     "infotext": "errors outcome request",
@@ -55,7 +55,7 @@ ROOMS = {
     "jobs.report": "errors jobs.files outcome overlay",
     "jobs.workers": "'' enhancing errors finding hosts.remote jobs jobs.files outcome request",
     "locks": "",
-    "markets": "bounds errors pictures",
+    "markets": "bounds errors pictures provenance",
     "masks": "bounds corrections errors finding",
     "model_files": "",
     "outcome": "''",
@@ -66,10 +66,11 @@ ROOMS = {
     "preserve": "bounds outcome pictures",
     "product_lists": "errors",
     "products": "errors product_lists",
+    "provenance": "''",
     "request": "errors products schema steps",
     "schema": "",
     "steps": "bounds corrections enhancing errors finding markets masks outcome packshot pictures preserve products "
-    "schema",
+    "provenance schema",
     "training": "errors",
     "training.captioning": "errors jobs.files pictures training.dataset",
     "training.dataset": "downloads errors jobs.files pictures preserve training.recipe",
@@ -86,7 +87,7 @@ ROOMS = {
     "masks model_files outcome pictures products request steps training.publishing webui weights",
     "webui.training": "errors hosts jobs schema training training.captioning training.dataset training.publishing "
     "training.recipe training.trainer webui webui.api webui.jobs webui.panel",
-    "weights": "downloads errors finding.langsam.weights finding.lite.conversion locks model_files",
+    "weights": "downloads errors finding.langsam.weights finding.lite.conversion locks model_files provenance",
 }
 """Each room (a package, or a module that stands alone) and the rooms that it may import; '' is the package itself.
 

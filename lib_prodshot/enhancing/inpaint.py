@@ -20,11 +20,13 @@ from lib_prodshot.control import ControlChoice
 from lib_prodshot.enhancing import grouping
 from lib_prodshot.enhancing.crop import FINE_GRID, Crop, crop_around, crop_of_box
 from lib_prodshot.enhancing.interface import Enhanced, Task
+from lib_prodshot.enhancing.painted import joined, painted_with
 from lib_prodshot.enhancing.prompts import fill_template, leave_out_missing
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.inpainting import FILLS, ControlUnavailable, InpaintingBackend, InpaintPass, PassResult
 from lib_prodshot.preserve import composite
 from lib_prodshot.products import clean_phrase
+from lib_prodshot.provenance import Painted
 
 if TYPE_CHECKING:
     from lib_prodshot.request import Request
@@ -66,7 +68,8 @@ class InpaintEnhancer:
             if len(groups) > 1:
                 self.say(f"inpaint pass {number + 1} of {len(groups)}")
             notes += self._run_pass(layers, group, request, choice, number)
-        return Enhanced(layers.content, tuple(dict.fromkeys(notes)), {"passes": len(groups)})
+        painted = joined(layers.painted)
+        return Enhanced(layers.content, tuple(dict.fromkeys(notes)), {"passes": len(groups)}, painted)
 
     def _choose_control(self, request: Request) -> ControlChoice:
         family = self.backend.family(request.checkpoint)
@@ -87,6 +90,7 @@ class InpaintEnhancer:
             failed = f"the WebUI's ControlNet did not take part{_reason(result)}"
             notes += control.without_control(request, failed).notes
         layers.add(crop.paste(layers.original, result.picture), group.alpha)
+        layers.painted.append(painted_with(result.used, plan.prompt, plan.checkpoint))
         self.ran.append(describe(plan, choice, result))
         return (*notes, *result.notes)
 
@@ -126,11 +130,13 @@ class InpaintEnhancer:
 
 
 class _Layers:
-    """The picture while passes are laid over it: each pixel belongs to the pass whose feather covers it most."""
+    """The picture while passes are laid over it: each pixel belongs to the pass whose feather covers it most. `painted`
+    tells what each of them was made with."""
 
     def __init__(self, original: Array) -> None:
         self.original = original
         self.content = original.copy()
+        self.painted: list[Painted] = []
         self._cover = np.zeros(original.shape[:2], np.uint8)
 
     def seen(self) -> Array:

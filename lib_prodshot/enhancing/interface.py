@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from lib_prodshot.masks import Piece
 from lib_prodshot.outcome import Detection
+from lib_prodshot.provenance import Painted
 
 if TYPE_CHECKING:
     from lib_prodshot.request import Request
@@ -43,11 +44,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Enhanced:
-    """New colours: `rgb` is H×W×3 uint8 of the task's size, `notes` are for the user, `measures` for reports."""
+    """New colours: `rgb` is H×W×3 uint8 of the task's size, `notes` are for the user, `measures` for reports; `painted`
+    where a trained model made them, for what the file says of itself."""
 
     rgb: npt.NDArray[np.uint8]
     notes: tuple[str, ...] = ()
     measures: dict[str, float] = field(default_factory=dict)
+    painted: Painted | None = None
 
 
 class Enhancer(Protocol):

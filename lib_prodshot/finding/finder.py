@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -27,6 +27,7 @@ from lib_prodshot.finding.interface import (
 )
 from lib_prodshot.finding.validation import validated_boxes, validated_masks
 from lib_prodshot.products import ProductClass
+from lib_prodshot.provenance import Model
 
 Middleware = Callable[[Callable[[], Findings], Picture, Sequence[ProductClass]], Findings]
 """What runs around a call of `Finder.find`: it gets the call itself, the picture (H×W×3 uint8 RGB) and the classes."""
@@ -46,11 +47,12 @@ SAME_OBJECT_IOU = 0.6
 
 @dataclass(frozen=True)
 class Finder:
-    """Detects and segments products in one call; `name` is what reports call it."""
+    """Detects and segments products in one call; `name` is what reports call it, `weights` are its files."""
 
     name: str
     detector: Detector
     segmenter: Segmenter
+    weights: tuple[Model, ...] = field(default=(), kw_only=True)
 
     def find(
         self,
@@ -167,7 +169,7 @@ class Finder:
 
     def wrapped(self, middleware: Middleware) -> Finder:
         """A finder whose `find` runs `middleware`, which calls this one's `find` or answers in its place."""
-        return _WrappedFinder(self.name, self.detector, self.segmenter, self, middleware)
+        return _WrappedFinder(self.name, self.detector, self.segmenter, self, middleware, weights=self.weights)
 
 
 def _at(part: Any, precision: str) -> Any:

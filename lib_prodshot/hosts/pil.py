@@ -9,12 +9,19 @@ from PIL import Image
 
 from lib_prodshot import pictures
 from lib_prodshot.pictures import LoadedPicture, RestoredPicture
+from lib_prodshot.pictures.embedding import with_xmp
 
 _DIRECT = ("RGB", "RGBA", "L", "LA")
 
 
 def loaded_from(image: Image.Image) -> LoadedPicture:
-    """A picture as the pipeline takes it: its own samples, and their RGB view."""
+    """A picture as the pipeline takes it: its own samples, their RGB view, and its XMP."""
+    packet = image.info.get("XML:com.adobe.xmp") or image.info.get("xmp")
+    loaded = _pixels_of(image)
+    return with_xmp(loaded, packet.encode() if isinstance(packet, str) else packet) if packet else loaded
+
+
+def _pixels_of(image: Image.Image) -> LoadedPicture:
     if image.mode == "RGB":
         return LoadedPicture.from_rgb(np.array(image))
     if image.mode == "RGBA":

@@ -145,6 +145,9 @@ def _answer(rule: Rule, measures: Measures, day: date) -> Checked:
     measured = getattr(measures, rule.measure)
     if measured is None and rule.measure in _BY_SUPPORT:
         return Checked(rule.name, None, required, "not checked", "no plain ground tells where the product ends")
+    if measured is None and rule.measure == "ai_label":
+        advice = "the file does not say how it was made; if AI made it or a part of it, it must"
+        return Checked(rule.name, None, required, "not checked", advice)
     if measured is None or _is_kept(rule, measured):
         return Checked(rule.name, measured, required, "pass", "")
     is_coming = rule.since is not None and day < rule.since
@@ -229,4 +232,5 @@ _FIXES: Mapping[str, tuple[str, str] | Callable[[Rule], str]] = {
     "format": lambda rule: f"write it as {' or '.join(rule.one_of)}",
     "mode": lambda rule: f"save it as {' or '.join(rule.one_of)}",
     "profile": lambda rule: "convert it to sRGB and embed that profile",
+    "ai_label": lambda rule: f"let its XMP say {rule.one_of[0]}: --provenance plain",
 }

@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
-from lib_prodshot import pictures
+from lib_prodshot import pictures, provenance
 from lib_prodshot.bounds import bounding_box
+from lib_prodshot.pictures import xmp
 from lib_prodshot.pictures.colour import from_profile
+from lib_prodshot.pictures.embedding import xmp_of
 
 Grey = npt.NDArray[np.uint8]
 """H×W uint8."""
@@ -36,6 +38,7 @@ BORDER_DEPTH = 0.04
 """The widest border that is looked for, as a share of the side; what is wider may be a box on its ground."""
 
 _LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")
+_AI_TYPES = (provenance.TRAINED, provenance.COMPOSITE, "compositeSynthetic")
 _SHADOW_LEVELS = 6
 _NEUTRAL = 12
 _SHARPNESS_SIDE = 512
@@ -163,6 +166,31 @@ class Measures:
             is_srgb = "srgb" in name.lower() if shown is None else int(cv2.absdiff(shown, cube).max()) <= 3
             return "sRGB" if is_srgb else name
         return name
+
+    @cached_property
+    def ai_label(self) -> str | None:
+        """What the file says of a trained model's part in it: trainedAlgorithmicMedia,
+        compositeWithTrainedAlgorithmicMedia or compositeSynthetic; 'no AI' for another digital source type, 'missing'
+        where there is none though the file names an AI system or holds a WebUI's infotext; None where nothing is
+        said."""
+        told = self._told
+        kind = provenance.short_name(told.get(provenance.SOURCE_TYPE, ""))
+        if kind:
+            return kind if kind in _AI_TYPES else "no AI"
+        return "missing" if told.get(provenance.SYSTEM) or self._has_infotext else None
+
+    @property
+    def _told(self) -> dict[tuple[str, str], str]:
+        packet = xmp_of(self._loaded)
+        try:
+            return xmp.values(packet) if packet else {}
+        except xmp.XmpError:
+            return {}
+
+    @property
+    def _has_infotext(self) -> bool:
+        chunks = self._loaded.metadata.png_chunks
+        return any(kind in (b"tEXt", b"zTXt", b"iTXt") and data.startswith(b"parameters\0") for kind, data in chunks)
 
     @cached_property
     def jpeg_quality(self) -> int | None:

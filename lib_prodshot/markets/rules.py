@@ -39,7 +39,7 @@ NUMBERS = frozenset(
         "border_sides", "transparent_pixels", "shadow_share", "sharpness", "clipped_share",
     }
 )
-CHOICES = frozenset({"format", "mode", "profile"})
+CHOICES = frozenset({"format", "mode", "profile", "ai_label"})
 FLAGS = frozenset({"extension_fits", "text", "watermark"})
 MEASURES = NUMBERS | CHOICES | FLAGS
 """What a rule may be about: names of `measuring.Measures`, and those that nothing measures yet (text, watermark)."""

@@ -18,7 +18,9 @@ from PIL import Image, ImageCms
 from lib_prodshot import pictures
 from lib_prodshot.errors import OutputError
 from lib_prodshot.pictures.colour import from_profile
+from lib_prodshot.pictures.embedding import file_with_xmp
 from lib_prodshot.pictures.loaded import LoadedPicture, Metadata, RestoredPicture
+from lib_prodshot.pictures.xmp import XmpError
 
 if TYPE_CHECKING:
     from lib_prodshot.outcome import Packshot
@@ -117,7 +119,7 @@ def _webp_encoder(packshot: Packshot) -> Encode:
             {"lossless": True, "quality": 60, "exact": True} if quality == 100 else {"quality": quality, "method": 4}
         )
         image.save(file, "WEBP", icc_profile=srgb_profile(), **options)
-        return file.getvalue()
+        return _with_xmp(file.getvalue(), packshot.result)
 
     return encode
 
@@ -129,6 +131,17 @@ def _jpeg_encoder(packshot: Packshot) -> Encode:
     def encode(quality: int) -> bytes:
         file = io.BytesIO()
         image.save(file, "JPEG", quality=quality, subsampling=0, optimize=True, icc_profile=srgb_profile())
-        return file.getvalue()
+        return _with_xmp(file.getvalue(), packshot.result)
 
     return encode
+
+
+def _with_xmp(data: bytes, result: RestoredPicture | None) -> bytes:
+    """The file with the packshot's XMP, where it has one: Pillow 9.5 writes none into a JPEG."""
+    packet = None if result is None else result.source.metadata.xmp
+    if packet is None:
+        return data
+    try:
+        return file_with_xmp(data, packet) or data
+    except XmpError as error:
+        raise OutputError(f"the packshot's XMP cannot be written: {error}") from error

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lib_prodshot.pictures.tiff_tags import is_tiff
 
-_EXIF, _XMP, _XMP_MORE = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
+XMP_HEADER, XMP_MORE_HEADER = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
+"""What the contents of APP1 segments with an XMP packet, and with extended XMP, begin with."""
+
+_EXIF, _XMP, _XMP_MORE = b"Exif\0\0", XMP_HEADER, XMP_MORE_HEADER
 _PHOTOSHOP, _ICC = b"Photoshop 3.0\0", b"ICC_PROFILE\0"
 _JFIF = b"JFIF\0"
 _OWN = (_JFIF, b"Adobe", _EXIF, _XMP, _XMP_MORE, _PHOTOSHOP, _ICC)
@@ -170,3 +173,22 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
             if following is None:
                 return
             place = following.end() - 2
+
+
+def with_xmp_segments(data: bytes, bodies: Sequence[bytes]) -> bytes:
+    """A JPEG with APP1 segments of these contents instead of its own XMP, behind JFIF's and EXIF's; every other byte is
+    as it was."""
+    kept, place, behind = [data[:2]], 2, 1
+    while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] != _SCAN:
+        if data[place + 1] == 0xFF:  # fill bytes
+            place += 1
+            continue
+        end = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        marker, body = data[place + 1], data[place + 4 : end]
+        if not (marker == 0xE1 and body.startswith((_XMP, _XMP_MORE))):
+            kept.append(data[place:end])
+            if marker == 0xE0 or (marker == 0xE1 and body.startswith(_EXIF)):
+                behind = len(kept)
+        place = end
+    kept[behind:behind] = [b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body for body in bodies]
+    return b"".join(kept) + data[place:]

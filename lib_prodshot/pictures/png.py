@@ -210,6 +210,66 @@ def _raw_profile(kind: bytes, data: bytes) -> tuple[bytes, bytes]:
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 
 
+_XMP_PROFILE = b"Raw profile type xmp\0"
+
+
+def _xmp_chunk(packet: bytes) -> Chunk:
+    return b"iTXt", _XMP_KEYWORD + b"\0\0\0\0" + packet
+
+
+def _is_xmp(chunk: Chunk) -> bool:
+    kind, data = chunk
+    return kind in (b"iTXt", b"tEXt", b"zTXt") and data.startswith((_XMP_KEYWORD, _XMP_PROFILE))
+
+
+def xmp_of(chunks: Iterable[Chunk]) -> bytes | None:
+    """The XMP packet in chunks, be it ImageMagick's raw profile; empty where it cannot be unpacked, None for none."""
+    for kind, data in filter(_is_xmp, chunks):
+        if data.startswith(_XMP_PROFILE):
+            return _profile_bytes(kind, data)
+        text = data[len(_XMP_KEYWORD) :]
+        if kind != b"iTXt":
+            return text if kind == b"tEXt" else _unpacked(text[1:])
+        _, _, packet = text[2:].split(b"\0", 2) if text[2:].count(b"\0") >= 2 else (b"", b"", b"")
+        return _unpacked(packet) if text[:1] == b"\1" else packet
+    return None
+
+
+def _unpacked(packed: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(packed, 16 * _ONE_MEGABYTE)
+    except zlib.error:
+        return b""
+
+
+def _profile_bytes(kind: bytes, data: bytes) -> bytes:
+    try:
+        return _raw_profile(kind, data)[1]
+    except zlib.error:
+        return b""
+
+
+def with_xmp(chunks: Iterable[Chunk], packet: bytes) -> tuple[Chunk, ...]:
+    """The chunks with this XMP packet, where their own stood or behind all of them."""
+    changed = list(chunks)
+    own = [place for place, chunk in enumerate(changed) if _is_xmp(chunk)]
+    for place in reversed(own):
+        del changed[place]
+    changed.insert(own[0] if own else len(changed), _xmp_chunk(packet))
+    return tuple(changed)
+
+
+def without_xmp(data: bytes) -> bytes:
+    """A whole PNG without its XMP, all other chunks as they were."""
+    kept = [data[: len(SIGNATURE)]]
+    end = len(SIGNATURE)
+    for kind, first, last in _parts(data):
+        end = last + 4
+        if not _is_xmp((kind, data[first : first + len(_XMP_PROFILE)])):
+            kept.append(data[first - 8 : end])
+    return b"".join(kept) + data[end:]
+
+
 def metadata_chunks(metadata: Metadata, channels: int) -> tuple[Chunk, ...]:
     """Metadata of another format as PNG chunks."""
     chunks: list[Chunk] = []
@@ -227,8 +287,8 @@ def metadata_chunks(metadata: Metadata, channels: int) -> tuple[Chunk, ...]:
         chunks.append((b"pHYs", struct.pack(">2IB", *metadata.aspect, 0)))
     if metadata.exif:
         chunks.append((b"eXIf", metadata.exif))
-    if metadata.xmp:
-        chunks.append((b"iTXt", _XMP_KEYWORD + b"\0\0\0\0" + metadata.xmp))
+    if metadata.xmp and xmp_of(metadata.png_chunks) is None:
+        chunks.append(_xmp_chunk(metadata.xmp))
     if metadata.photoshop:
         digits = metadata.photoshop.hex()
         lines = "\n".join(digits[place : place + 72] for place in range(0, len(digits), 72))

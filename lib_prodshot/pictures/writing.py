@@ -36,6 +36,11 @@ def output_suffix(loaded: LoadedPicture) -> str:
     return ".tif" if kind == "TIFF" else ".png"
 
 
+def holds_xmp(loaded: LoadedPicture) -> bool:
+    """Whether the result's file has a place for XMP."""
+    return _output_format(loaded) in ("PNG", "TIFF", "WEBP")
+
+
 def _output_format(loaded: LoadedPicture) -> str:
     if loaded.lossless:
         return loaded.format

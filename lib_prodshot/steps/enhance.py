@@ -31,7 +31,8 @@ class EnhanceStep(Step[S]):
         _refuse_misfit(state.enhancer.name, enhanced, task)
         outcome.notes += enhanced.notes
         figures = {name: round(value, 4) for name, value in enhanced.measures.items()}
-        return replace(state, enhanced=enhanced, figures=figures)
+        painted = state.painted if enhanced.painted is None else (*state.painted, enhanced.painted)
+        return replace(state, enhanced=enhanced, figures=figures, painted=painted)
 
 
 def _refuse_misfit(engine: str, enhanced: Enhanced, task: Task) -> None:

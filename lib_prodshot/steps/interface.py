@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lib_prodshot.packshot.placement import Placement
     from lib_prodshot.packshot.upscaling import Upscaler
     from lib_prodshot.pictures import LoadedPicture
+    from lib_prodshot.provenance import Painted
     from lib_prodshot.request import Request
     from lib_prodshot.steps.targets import Target
 
@@ -40,6 +41,7 @@ class State:
     holds; `number` counts the products of a picture that gets a frame for each, from 1 on (0: all in one), and
     `upscaler` enlarges by a model where there is one. `figures` are what the last step has measured, for its line in
     the report.
+    `painted` is what trained models painted of the picture, before it came and in the steps so far.
     `with_candidates`: also look for what is below its threshold, to be shown. `edits` are the mask edits that fit this
     picture.
     """
@@ -62,6 +64,7 @@ class State:
     number: int = 0
     upscaler: Upscaler | None = None
     figures: Mapping[str, float | int | str] = field(default_factory=dict)
+    painted: tuple[Painted, ...] = ()
     with_candidates: bool = False
     edits: MaskEdits = field(default_factory=MaskEdits)
 

@@ -23,6 +23,7 @@ from lib_prodshot.steps.inpaint import InpaintStep
 from lib_prodshot.steps.interface import Step
 from lib_prodshot.steps.mask import MaskStep
 from lib_prodshot.steps.preserve import PreserveStep
+from lib_prodshot.steps.provenance import ProvenanceStep
 from lib_prodshot.steps.retouch import RetouchStep
 from lib_prodshot.steps.shadow import ShadowStep
 from lib_prodshot.steps.shop import ShopStep
@@ -38,6 +39,7 @@ STEPS: tuple[Step[Any], ...] = (
     ShadowStep(),
     ComposeStep(),
     ShopStep(),
+    ProvenanceStep(),
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 def register() -> None:
     """Register every callback. Called once, when the WebUI loads `scripts/prodshot.py`."""
     from lib_prodshot.hosts.compatibility.callbacks import register as register_callback
+    from lib_prodshot.hosts.generation import hooks
     from lib_prodshot.webui import options, tabs
     from lib_prodshot.webui.jobs import kinds as job_kinds
     from lib_prodshot.webui.panel import axes
@@ -16,6 +17,7 @@ def register() -> None:
     register_callback("ui_settings", options.add_options, __file__)
     register_callback("before_ui", axes.add_axes, __file__)
     register_callback("ui_tabs", tabs.draw_tabs, __file__)
+    register_callback("image_saved", hooks.image_saved, __file__)
     register_callback("app_started", serve, __file__)
 
 

@@ -18,7 +18,7 @@ from lib_prodshot.errors import FinderUnavailable
 from lib_prodshot.finding.finder import Backend, Finder
 from lib_prodshot.finding.interface import Detector, Segmenter
 from lib_prodshot.finding.langsam import groundingdino, huggingface, lang_sam_package, segment_anything
-from lib_prodshot.weights import catalogue, how_to_get, look_for
+from lib_prodshot.weights import catalogue, how_to_get, look_for, models_of
 
 DETECTORS = ("groundingdino-swint", "groundingdino-swinb")
 SEGMENTERS = ("sam-vit-b", "sam-vit-l", "sam-vit-h")
@@ -159,7 +159,8 @@ def load(
         detector = groundingdino.detector(*files, reference=reference, device=device)
     make_segmenter = huggingface.segmenter if chosen.segmenter == "transformers" else segment_anything.segmenter
     segmenter = make_segmenter(chosen.segmenter_weights, multimask=multimask, reference=reference, device=device)
-    return Finder("langsam", detector, segmenter)
+    weights = models_of((chosen.detector_weights, chosen.segmenter_weights))
+    return Finder("langsam", detector, segmenter, weights=weights)
 
 
 def _on_gpu(device: str | None) -> bool:

@@ -28,15 +28,12 @@ def _load(models_dir: Path | None) -> Finder:
     from lib_prodshot.finding.lite.detector import LiteDetector
     from lib_prodshot.finding.lite.features import FeatureExtractor
     from lib_prodshot.finding.lite.segmenter import LiteSegmenter
-    from lib_prodshot.weights import require
+    from lib_prodshot.weights import models_of, require
 
-    extractor = FeatureExtractor(
-        coco=require("lite-coco", models_dir),
-        openimages=require("lite-openimages", models_dir),
-        classifier=require("lite-classifier", models_dir),
-        saliency=require("lite-saliency", models_dir),
-    )
-    return Finder("lite", LiteDetector(extractor), LiteSegmenter(extractor))
+    files = {name: require(f"lite-{name}", models_dir) for name in ("coco", "openimages", "classifier", "saliency")}
+    extractor = FeatureExtractor(**files)
+    weights = models_of(list(files.values()))
+    return Finder("lite", LiteDetector(extractor), LiteSegmenter(extractor), weights=weights)
 
 
 BACKEND = Backend("lite", _missing_requirements, _load)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Literal
 
-Kind = Literal["app_started", "before_ui", "ui_settings", "ui_tabs", "script_unloaded"]
+Kind = Literal["app_started", "before_ui", "ui_settings", "ui_tabs", "image_saved", "script_unloaded"]
 
 
 def register(kind: Kind, callback: Callable[..., Any], file: str) -> None:

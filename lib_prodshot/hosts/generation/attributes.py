@@ -8,3 +8,6 @@ SESSION = "_prodshot_session"
 REPORT_CONTROL = "report_control"
 """Among the accordion's arguments, in a dict: report in the response's parameters whether ControlNet was applied in
 this generation. WebUIs suppress its errors, so a remote client cannot know otherwise."""
+
+XMP_TEXT = "XML:com.adobe.xmp"
+"""The PNG keyword of XMP, and Pillow's key of it in a picture's texts."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lib_prodshot.hosts.generation.attributes import REPORT_CONTROL, SESSION
+from lib_prodshot.hosts.generation.attributes import REPORT_CONTROL, SESSION, XMP_TEXT
 from lib_prodshot.outcome import CONTROL_APPLIED
 
 
@@ -55,6 +55,15 @@ def after(parent: Any, processed: Any) -> None:
     from lib_prodshot.hosts.generation import script_runs
 
     script_runs.after(parent, processed)
+
+
+def image_saved(saved: Any) -> None:
+    """The WebUI's callback of the same name: a file stands, of this or any other extension's picture."""
+    if XMP_TEXT not in (getattr(saved.image, "info", None) or {}):
+        return
+    from lib_prodshot.hosts.generation import saved_files
+
+    saved_files.after_saving(saved)
 
 
 def run(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:

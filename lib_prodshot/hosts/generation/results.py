@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from lib_prodshot import __version__
+from lib_prodshot.enhancing.painted import painted_with
 from lib_prodshot.infotext import joined, written
+from lib_prodshot.inpainting import UsedModels
 from lib_prodshot.outcome import AUDIT, NOTES, OUTCOMES, RAN, VERDICT, VERSION, Audit
 from lib_prodshot.request import WEBUI_BASE, Request, settings
 
 if TYPE_CHECKING:
     from lib_prodshot.outcome import Outcome
     from lib_prodshot.pictures import LoadedPicture
+    from lib_prodshot.provenance import Painted
 
 SCRIPT = "Script"
 """The WebUI's own key of the selectable script that made a picture."""
@@ -87,6 +90,17 @@ def extras_of(request: Request, before: Image.Image, loaded: LoadedPicture, outc
         yield Extra("mask", Image.fromarray(outcome.mask))
     if request.save_overlays:
         yield Extra("overlay", Image.fromarray(draw_overlay(loaded.seen(), outcome.alpha, outcome.detections)))
+
+
+def painted_by(parent: Any) -> Painted:
+    """What a generation painted of the picture that a per-picture hook is shown: all of it, or with a mask drawn on the
+    Inpaint tab a part."""
+    used = UsedModels.told(
+        *(getattr(parent, name, None) for name in ("sd_model_name", "sd_model_hash", "extra_generation_params"))
+    )
+    prompts = getattr(parent, "prompts", None) or [parent.prompt]
+    prompt = str(prompts[min(getattr(parent, "batch_index", 0), len(prompts) - 1)])
+    return painted_with(used, prompt, is_whole=getattr(parent, "image_mask", None) is None)
 
 
 def infotext_now(parent: Any) -> str:

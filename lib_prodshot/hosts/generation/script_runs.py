@@ -93,7 +93,7 @@ def each_picture(parent: Any, shown: Any) -> None:
     session = session_of(parent)
     if session is None or is_nested_pass(parent):
         return
-    seen = session.process(shown.image, parent, picture_index(parent))
+    seen = session.process(shown.image, parent, picture_index(parent), painted=(results.painted_by(parent),))
     shown.image = seen.image
     if seen.extras:
         _store_extras(session, parent, picture_index(parent), seen, results.infotext_now(parent))

@@ -19,11 +19,14 @@ from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.compatibility.interface_changes import describe_change
 from lib_prodshot.hosts.generation import recent, results
 from lib_prodshot.hosts.generation.attributes import SESSION
+from lib_prodshot.hosts.generation.saved_files import with_packet
 from lib_prodshot.hosts.generation.shop_files import ShopFile, written_and_checked
 from lib_prodshot.hosts.interface import Host
 from lib_prodshot.hosts.pil import image_from, loaded_from
 from lib_prodshot.hosts.upscaling import upscaler_for
 from lib_prodshot.outcome import AUDIT, NOTES, RAN, VERDICT, VERSION, Outcome, Verdict
+from lib_prodshot.pictures.embedding import xmp_of
+from lib_prodshot.provenance import Painted
 from lib_prodshot.request import Request, parse_products
 
 if TYPE_CHECKING:
@@ -115,12 +118,19 @@ class Session:
         found = sum(record.outcome.status == "found" for record in self.records.values())
         return f"found in {found} of {len(self.records)} pictures"
 
-    def process(self, image: Image.Image, parent: Any, number: int, wrap: Wrap = _unwrapped) -> PictureResult:
+    def process(
+        self,
+        image: Image.Image,
+        parent: Any,
+        number: int,
+        wrap: Wrap = _unwrapped,
+        painted: tuple[Painted, ...] = (),
+    ) -> PictureResult:
         """Run the pipeline on a picture. An error becomes the verdict, reported everywhere, and the picture is returned
-        unchanged. `wrap` may wrap the finder.
+        unchanged. `wrap` may wrap the finder; `painted` is what the generation painted of the picture.
         """
         try:
-            result = self._process(image, parent, number, wrap)
+            result = self._process(image, parent, number, wrap, painted)
         except FinderUnavailable as error:
             print(f"Prodshot: {error}")
             result = self._failed(image, f"{error.brief}; {NO_FINDER_ADVICE}")
@@ -139,7 +149,9 @@ class Session:
         self._notify(parent, result.outcome)
         return result
 
-    def _process(self, image: Image.Image, parent: Any, number: int, wrap: Wrap) -> PictureResult:
+    def _process(
+        self, image: Image.Image, parent: Any, number: int, wrap: Wrap, painted: tuple[Painted, ...]
+    ) -> PictureResult:
         request = self.request
         if request is None or self.problem:
             return self._failed(image, self.problem)
@@ -156,6 +168,7 @@ class Session:
                 self._say_stage,
                 self.ground,
                 upscaler=upscaler_for(self.host, request),
+                painted=painted,
             )
         outcome.notes += self._warn_of_loss()
         files = written_and_checked(outcome, request.file_names)
@@ -165,6 +178,9 @@ class Session:
             return PictureResult(image, outcome, ran, extras)
         enhanced = image_from(outcome.result)
         enhanced.info = dict(image.info)
+        packet = xmp_of(outcome.result.source) if outcome.digital_source_type else None
+        if packet is not None:
+            enhanced.info = with_packet(image.info, packet)
         return PictureResult(enhanced, outcome, ran, extras, files)
 
     def _warn_of_loss(self) -> tuple[str, ...]:

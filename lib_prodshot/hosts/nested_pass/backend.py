@@ -36,6 +36,7 @@ from lib_prodshot.inpainting import (
     PassDefaults,
     PassInterrupted,
     PassResult,
+    UsedModels,
     pass_picture,
 )
 
@@ -55,6 +56,10 @@ _OVERRIDES: dict[str, Any] = {
 COMPANIONS = ("dynamic_thresholding", "lora_block_weight", "negpip", "sd_forge_dynamic_thresholding")
 """Scripts of other extensions (file names without .py) that change the meaning of prompts or CFG scale, so they run in
 the pass too; all others do not."""
+
+
+_TELLS_MODELS = ("sd_model_name", "sd_model_hash", "extra_generation_params")
+"""Attributes of a generation that has run, as `UsedModels.told` takes them."""
 
 
 class NestedPassBackend:
@@ -113,10 +118,11 @@ class NestedPassBackend:
                 processed = _run(inner)
         _raise_if_interrupted(shared.state)
         picture = _result(processed, plan)
+        used = UsedModels.told(*(getattr(inner, name, None) for name in _TELLS_MODELS))
         if plan.control is None:
-            return PassResult(picture)
+            return PassResult(picture, used=used)
         reason = "" if probe.control_ran else "; ".join(dict.fromkeys(told))
-        return PassResult(picture, probe.control_ran, reason)
+        return PassResult(picture, probe.control_ran, reason, used=used)
 
     @contextmanager
     def _isolated_control(self, script: Any | None) -> Iterator[Any | None]:

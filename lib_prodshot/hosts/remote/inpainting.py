@@ -30,6 +30,7 @@ from lib_prodshot.inpainting import (
     PassDefaults,
     PassInterrupted,
     PassResult,
+    UsedModels,
     pass_picture,
 )
 from lib_prodshot.outcome import CONTROL_APPLIED
@@ -136,7 +137,7 @@ class RemoteInpaintingBackend:
         if not images:
             raise PassInterrupted("interrupted")
         ran = None if plan.control is None else self._control_ran(reply, len(images) - 1)
-        return PassResult(_decode(images[0], plan), ran, notes=_lossy_note(images[0]))
+        return PassResult(_decode(images[0], plan), ran, notes=_lossy_note(images[0]), used=_used_models(reply))
 
     @contextmanager
     def _parsing(self) -> Iterator[None]:
@@ -247,6 +248,15 @@ def _reported_control(reply: Mapping[str, Any]) -> bool | None:
         told = json.loads(reply["info"])["extra_generation_params"][CONTROL_APPLIED]
         return told if isinstance(told, bool) else None
     return None
+
+
+def _used_models(reply: Mapping[str, Any]) -> UsedModels:
+    """What the server says it sampled with; empty where it says nothing that can be read."""
+    with suppress(KeyError, TypeError, ValueError, AttributeError):
+        told = json.loads(reply["info"])
+        names = ("sd_model_name", "sd_model_hash", "extra_generation_params")
+        return UsedModels.told(*(told.get(name) for name in names))
+    return UsedModels()
 
 
 def _named(what: str, name: str, known: Sequence[str]) -> str:

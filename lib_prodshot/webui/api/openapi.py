@@ -159,6 +159,11 @@ _RULE = _object(
         "fix": _TEXT,
     }
 )
+_SOURCE_TYPE: Schema = {
+    "type": "string",
+    "nullable": True,
+    "description": "What the result's XMP says of how it was made, in the IPTC's words.",
+}
 _PACKSHOT = _object(
     {
         "marketplace": {"type": "string", "nullable": True},
@@ -173,6 +178,7 @@ _PACKSHOT = _object(
         "scale": _NUMBER,
         "set": {"type": "object", "description": "The settings that the marketplace set."},
         "audit": _PACKSHOT_AUDIT,
+        "digital_source_type": _SOURCE_TYPE,
         "passed": {"type": "boolean", "nullable": True},
         "rules": {"type": "array", "items": _RULE, "description": "What is not passed."},
     }
@@ -208,6 +214,7 @@ _OUTCOME = _object(
     },
     {
         "audit": _AUDIT,
+        "digital_source_type": {"type": "string", "description": _SOURCE_TYPE["description"]},
         "ran": _TEXTS,
         "packshots": {"type": "array", "items": _PACKSHOT},
         "needs_review": _TEXTS,

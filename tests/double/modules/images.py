@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from modules import shared
+from modules import script_callbacks, shared
 from PIL import Image, PngImagePlugin
 
 
@@ -54,6 +54,7 @@ def save_image(
         texts.add_text(pnginfo_section_name, info)
     image.save(target, pnginfo=texts)
     image.already_saved_as = str(target)
+    script_callbacks.image_saved_callback(script_callbacks.ImageSaveParams(image, p, str(target), {}))
     return str(target), None
 
 

@@ -380,9 +380,8 @@ def _one_batch(p, runner, batch, infotexts):
         runner.postprocess_image_after_composite(p, shown)
         text = create_infotext(p, p.prompts, p.seeds, p.subseeds, index=place, all_negative_prompts=p.negative_prompts)
         if p.save_samples():
-            images.save_image(
-                shown.image, p.outpath_samples, "", p.seeds[place], p.prompts[place], "png", info=text, p=p
-            )
+            seed, prompt, kind = p.seeds[place], p.prompts[place], opts.samples_format
+            images.save_image(shown.image, p.outpath_samples, "", seed, prompt, kind, info=text, p=p)
         infotexts.append(text)
         shown.image.info["parameters"] = text
         made.append(shown.image)
