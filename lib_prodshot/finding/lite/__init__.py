@@ -30,9 +30,10 @@ def _load(models_dir: Path | None) -> Finder:
     from lib_prodshot.finding.lite.segmenter import LiteSegmenter
     from lib_prodshot.weights import models_of, require
 
-    files = {name: require(f"lite-{name}", models_dir) for name in ("coco", "openimages", "classifier", "saliency")}
-    extractor = FeatureExtractor(**files)
-    weights = models_of(list(files.values()))
+    names = ("lite-coco", "lite-openimages", "lite-classifier", "lite-saliency")
+    coco, openimages, classifier, saliency = files = [require(name, models_dir) for name in names]
+    extractor = FeatureExtractor(coco=coco, openimages=openimages, classifier=classifier, saliency=saliency)
+    weights = models_of(files)
     return Finder("lite", LiteDetector(extractor), LiteSegmenter(extractor), weights=weights)
 
 

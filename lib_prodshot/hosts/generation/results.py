@@ -11,6 +11,7 @@ from PIL import Image
 
 from lib_prodshot import __version__
 from lib_prodshot.enhancing.painted import painted_with
+from lib_prodshot.hosts.generation.saved_files import shown
 from lib_prodshot.infotext import joined, written
 from lib_prodshot.inpainting import UsedModels
 from lib_prodshot.outcome import AUDIT, NOTES, OUTCOMES, RAN, VERDICT, VERSION, Audit
@@ -78,12 +79,11 @@ def extras_of(request: Request, before: Image.Image, loaded: LoadedPicture, outc
     wants kept, of a picture in which something was found."""
     if outcome.status != "found":
         return
-    from lib_prodshot.hosts.pil import image_from
     from lib_prodshot.overlay import draw_overlay
 
     for made in outcome.packshots[:-1]:
         if made.result is not None:
-            yield Extra(made.marketplace, image_from(made.result))
+            yield Extra(made.marketplace, shown(made.result, {}, made.digital_source_type))
     if request.save_originals:
         yield Extra("before", before)
     if request.save_masks and outcome.mask is not None:

@@ -9,9 +9,13 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.generation.attributes import XMP_TEXT
-from lib_prodshot.pictures.embedding import file_with_xmp
+from lib_prodshot.hosts.pil import image_from
+from lib_prodshot.pictures import RestoredPicture
+from lib_prodshot.pictures.embedding import file_with_xmp, xmp_of
 from lib_prodshot.pictures.xmp import XmpError
 
 
@@ -19,7 +23,15 @@ class OurPacket(str):
     """An XMP packet that we made: those of pictures that came with one are left as they are."""
 
 
-def with_packet(info: Mapping[str, Any], packet: bytes) -> dict[str, Any]:
+def shown(result: RestoredPicture, info: Mapping[Any, Any], digital_source_type: str) -> Image.Image:
+    """A result as the WebUI takes it, with these texts, and with its XMP where that says how it was made."""
+    image = image_from(result)
+    packet = xmp_of(result.source) if digital_source_type else None
+    image.info = dict(info) if packet is None else with_packet(info, packet)
+    return image
+
+
+def with_packet(info: Mapping[Any, Any], packet: bytes) -> dict[Any, Any]:
     """A picture's texts with this packet instead of its own."""
     text = packet.decode("utf-8", "replace")
     # by this sign, which may stand before any packet, Pillow writes iTXt, in which alone XMP may stand

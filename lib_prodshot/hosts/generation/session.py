@@ -19,13 +19,12 @@ from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.compatibility.interface_changes import describe_change
 from lib_prodshot.hosts.generation import recent, results
 from lib_prodshot.hosts.generation.attributes import SESSION
-from lib_prodshot.hosts.generation.saved_files import with_packet
+from lib_prodshot.hosts.generation.saved_files import shown
 from lib_prodshot.hosts.generation.shop_files import ShopFile, written_and_checked
 from lib_prodshot.hosts.interface import Host
-from lib_prodshot.hosts.pil import image_from, loaded_from
+from lib_prodshot.hosts.pil import loaded_from
 from lib_prodshot.hosts.upscaling import upscaler_for
 from lib_prodshot.outcome import AUDIT, NOTES, RAN, VERDICT, VERSION, Outcome, Verdict
-from lib_prodshot.pictures.embedding import xmp_of
 from lib_prodshot.provenance import Painted
 from lib_prodshot.request import Request, parse_products
 
@@ -176,11 +175,7 @@ class Session:
         extras = tuple(results.extras_of(request, image, loaded, outcome))
         if outcome.status != "found" or outcome.result is None:
             return PictureResult(image, outcome, ran, extras)
-        enhanced = image_from(outcome.result)
-        enhanced.info = dict(image.info)
-        packet = xmp_of(outcome.result.source) if outcome.digital_source_type else None
-        if packet is not None:
-            enhanced.info = with_packet(image.info, packet)
+        enhanced = shown(outcome.result, image.info, outcome.digital_source_type)
         return PictureResult(enhanced, outcome, ran, extras, files)
 
     def _warn_of_loss(self) -> tuple[str, ...]:
