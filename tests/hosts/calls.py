@@ -53,7 +53,7 @@ CALLS = (
     Call(CALLBACKS, "add_callback", 2, ("category", "filename"), hosts=("a1111", "forge", "reforge", "neo")),
     *(
         Call(CALLBACKS, f"on_{kind}", 1)
-        for kind in ("app_started", "before_ui", "ui_settings", "ui_tabs", "script_unloaded")
+        for kind in ("app_started", "before_ui", "ui_settings", "ui_tabs", "image_saved", "script_unloaded")
     ),
     *(
         Call(file, name, arguments, hosts=hosts)

@@ -54,7 +54,8 @@ def test_the_product_keeps_every_pixel_and_the_rest_is_white(loaded: LoadedPictu
     assert outcome.to_json()["audit"] == {
         "changed_outside": None, "changed_inside": 0, "inner_pixels": 2400, "compared_with": "the input"
     }  # fmt: skip
-    assert [line["step"] for line in outcome.to_json()["steps"]] == ["find", "mask", "cutout", "compose", "shop"]
+    run = [line["step"] for line in outcome.to_json()["steps"]]
+    assert run == ["find", "mask", "cutout", "compose", "shop", "declare"]
 
 
 def test_no_engine_runs_and_none_is_asked_for(loaded: LoadedPicture) -> None:
