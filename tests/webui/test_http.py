@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lib_prodshot import provenance
 from lib_prodshot.infotext import value_in
+from lib_prodshot.pictures import xmp
 from lib_prodshot.request import WEBUI_BASE
 from lib_prodshot.request import settings as every_setting
 from tests.hosts import round_trip
@@ -44,6 +46,11 @@ def test_the_car_takes_exactly_one_sampling(clean: Server, seed_dir: Path) -> No
     with Image.open(written) as file:
         assert np.array_equal(np.asarray(file), np.asarray(answer.images[0]))
         assert "Prodshot: found car" in file.info["parameters"]
+        # the file, and the picture that the API sends, say how they were made
+        for info in (file.info, answer.images[0].info):
+            said = xmp.values(info["XML:com.adobe.xmp"].encode())
+            assert said[provenance.SOURCE_TYPE] == provenance.address(provenance.COMPOSITE)
+            assert re.search(r"^\S+ [0-9a-f]{10}, .*lite-coco 9f6c4ad221", said[provenance.VERSION])
     told = parameters(answer.infotexts[0])
     assert told["Prodshot products"] == "car" and told["Script"] == "Prodshot"
     assert "control_v11f1p_sd15_depth [" in told["Prodshot ran"] and "weight 1" in told["Prodshot ran"]
