@@ -90,7 +90,7 @@ def _run_steps(state: State, progress: Progress) -> None:
 
 
 def _frame_product(state: State, progress: Progress) -> None:
-    """Make the packshots of one frame's product, one for each target. Of what is no packshot the last steps run once."""
+    """Make the packshots of one frame's product, one for each target; what is no packshot goes through once."""
     outcome = state.outcome
     before = len(outcome.notes)
     state = _through([step for step in registry.STEPS if step.per_product], state, progress)
