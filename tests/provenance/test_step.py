@@ -224,7 +224,7 @@ def test_same_bytes_again(tmp_path: Path, photograph: Image.Image) -> None:
 
 def test_google_gets_the_plain_value_and_is_told_why(tmp_path: Path, photograph: Image.Image) -> None:
     source = saved(photograph, tmp_path / "a.png", own_xmp(COMPOSITE))
-    outcome = process(source, "packshot", marketplace="google,amazon")
+    outcome = process(source, "packshot", marketplace="google,amazon", size="300x300")
     kinds = {made.marketplace: made.digital_source_type for made in outcome.packshots}
     assert kinds == {"google": TRAINED, "amazon": COMPOSITE}
     assert [note for note in outcome.notes if note.startswith(f"google: it says {TRAINED}, not {COMPOSITE}")]
