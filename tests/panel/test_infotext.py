@@ -60,7 +60,12 @@ def anything(known: Any, chance: random.Random) -> Any:
         return f"#{chance.randrange(2**24):06x}"
     if known.name in LANGUAGES:
         return LANGUAGES[known.name]
-    packshot = {"size": "1801x2600", "marketplace": "amazon, zalando", "file_names": "{stem} {n}, {marketplace}"}
+    packshot = {
+        "size": "1801x2600",
+        "reference": "1200x900",
+        "marketplace": "amazon, zalando",
+        "file_names": "{stem} {n}, {marketplace}",
+    }
     if known.name in packshot:
         return packshot[known.name]
     return "".join(chance.choice(string.ascii_letters + ' ,:"\\()<>[]äß袋') for _ in range(20)).strip()
