@@ -83,8 +83,8 @@ ROOMS = {
     "webui.folder": "enhancing errors finding hosts inpainting jobs jobs.folder jobs.report jobs.workers request webui "
     "webui.api webui.jobs webui.panel",
     "webui.jobs": "errors jobs.files webui",
-    "webui.panel": "corrections downloads errors finding hosts hosts.compatibility hosts.generation infotext markets "
-    "masks model_files outcome pictures products request steps training.publishing webui weights",
+    "webui.panel": "corrections downloads errors finding hosts hosts.compatibility hosts.generation infotext masks "
+    "model_files outcome pictures products request steps training.publishing webui weights",
     "webui.training": "errors hosts jobs schema training training.captioning training.dataset training.publishing "
     "training.recipe training.trainer webui webui.api webui.jobs webui.panel",
     "weights": "downloads errors finding.langsam.weights finding.lite.conversion locks model_files provenance",

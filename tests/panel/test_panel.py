@@ -175,7 +175,8 @@ def test_a_packshots_settings_stand_in_an_enhancements_place(host: LocalHost) ->
     for hidden in ("engine", "strength", "strength_retouch", "strength_inpaint", "engine_inpaint", "prompt"):
         assert not block_of(page, hidden).visible, hidden
     assert block_of(page, "front_packshot").visible and block_of(page, "engine_packshot").visible
-    assert "amazon" in shown_choices(block_of(page, "marketplace"))
+    # a typed list of names is kept by a text field alone: gradio 3's dropdown drops what is not ended by Enter
+    assert isinstance(block_of(page, "marketplace"), gr.Textbox)
 
 
 def test_a_tab_without_a_setting_for_what_is_made_is_hidden() -> None:

@@ -10,7 +10,6 @@ import gradio as gr
 
 from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.interface import Names
-from lib_prodshot.markets.rules import RulesError, marketplaces
 from lib_prodshot.request import WEBUI_BASE, Setting, setting_named, settings
 from lib_prodshot.webui import options
 from lib_prodshot.webui.gradio_compat import in_page
@@ -141,16 +140,7 @@ class Form:
             "checkpoint": self.names.checkpoints,
             "control_module": control.modules if control else (),
             "control_model": control.models if control else (),
-            "marketplace": _marketplaces(),
         }.get(known.name)
-
-
-def _marketplaces() -> Sequence[str]:
-    """The marketplaces' names; none where the user's file of rules cannot be read, which a request then says."""
-    try:
-        return tuple(marketplaces())
-    except RulesError:
-        return ()
 
 
 def running(engine: str, make: str) -> str:
