@@ -105,7 +105,6 @@ def panel(work: Path) -> None:
                     continue
                 page.locator(f"#{tab.prefix}make label", has_text="enhance").click()
                 _shoot(page, "hosts-a1111", tab.prefix)
-                page.locator(f"#{tab.prefix}result .prodshot-close").first.click()
                 tab.open("Enhance")
                 page.wait_for_timeout(1500)
                 _shoot(page, "panel-enhance", tab.prefix)

@@ -103,7 +103,7 @@
     }
 
     /* the tabs without a setting that has a meaning, by what is made */
-    const EMPTY_TABS = {enhance: ['packshot'], packshot: ['enhance', 'output']};
+    const EMPTY_TABS = {enhance: ['packshot'], packshot: ['enhance']};
 
     /* gradio 3 cannot hide a tab, and makes its button anew when it is chosen or left */
     function showTabs() {

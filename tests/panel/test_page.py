@@ -174,12 +174,12 @@ def test_a_packshot_has_its_own_fields_and_tabs(page: Any) -> None:
     page.locator(f"{S}advanced > .label-wrap").click()
     tabs = page.locator(f"{S}tabs > .tab-nav button:visible")
     page.wait_for_function(
-        "tabs => [...document.querySelectorAll(tabs)].filter(one => one.offsetParent).length === 4",
+        "tabs => [...document.querySelectorAll(tabs)].filter(one => one.offsetParent).length === 5",
         arg=f"{S}tabs > .tab-nav button",
         timeout=10_000,
     )
-    assert [text.strip() for text in tabs.all_inner_texts()] == ["Find", "Mask", "Packshot", "Presets"]
-    tabs.nth(2).click()
+    assert [text.strip() for text in tabs.all_inner_texts()] == ["Find", "Mask", "Output", "Packshot", "Presets"]
+    tabs.nth(3).click()
     page.wait_for_selector(f"{S}fill", state="visible", timeout=10_000)
     page.locator(f"{S}make label", has_text="enhance").click()
     page.wait_for_selector(f"{S}denoising_strength", state="visible", timeout=10_000)
