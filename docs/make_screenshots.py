@@ -100,11 +100,12 @@ def panel(work: Path) -> None:
                 _shoot(page, f"panel-find{dark}", tab.prefix)
                 if theme == "dark":
                     _right_to_left(page, tab)
+                else:
+                    _shoot(page, "hosts-a1111", tab.prefix)
                 _packshot(page, tab, f"result-card{dark}")
                 if theme == "dark":
                     continue
                 page.locator(f"#{tab.prefix}make label", has_text="enhance").click()
-                _shoot(page, "hosts-a1111", tab.prefix)
                 tab.open("Enhance")
                 page.wait_for_timeout(1500)
                 _shoot(page, "panel-enhance", tab.prefix)
