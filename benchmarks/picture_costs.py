@@ -65,10 +65,12 @@ def classes(rounds: int) -> Iterator[Ratio]:
 def packshot(rounds: int) -> Iterator[Ratio]:
     """A packshot of a large photograph, from its cut-out to the picture as a shop takes it, against its find."""
     with tempfile.TemporaryDirectory() as folder:
-        loaded = pictures.read(make_pictures(Path(folder), 2048)[1])
+        photograph = pictures.read(make_pictures(Path(folder), 2048)[1]).seen()
     finder, values = load_finder("lite"), []
     request = Request(products="coffee cup", finder="lite", make="packshot", marketplace="amazon")
-    for _ in range(rounds + 1):
+    for number in range(rounds + 1):
+        # another picture each time: a finder keeps what it found in the last one
+        loaded = LoadedPicture.from_rgb(np.roll(photograph, number, axis=1))
         outcome = pipeline.run(loaded, request, finder, load_enhancer(request.running_engine))
         if outcome.status != "found":
             raise SystemExit(f"the cup was to be found: {outcome.verdict.reason}")

@@ -33,6 +33,12 @@ def cleared(cut: CutOut, reach: int = REACH) -> CutOut:
     return cut if alpha is cut.alpha else replace(cut, alpha=alpha)
 
 
+def unveiled(cut: CutOut, reach: int) -> CutOut:
+    """The cut-out without its veil; every piece that counts for the product's box stays, for it has been framed."""
+    alpha = _without_veil(cut.alpha, reach)
+    return cut if alpha is cut.alpha else replace(cut, alpha=alpha)
+
+
 def _without_veil(alpha: Alpha, reach: int) -> Alpha:
     seen = np.greater_equal(alpha, FAINT).view(np.uint8)
     edge = cv2.dilate(seen, np.ones((2 * reach + 1,) * 2, np.uint8))

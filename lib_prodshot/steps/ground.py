@@ -80,7 +80,7 @@ class ComposeStep(Step[GroundSettings]):
         placed = state.placement.placed_cutout(state.cutout)
         if state.request.cutout.edges == "matte" and state.cutout.band.any():
             # enlarging draws an estimated edge out; a given one, and a picture's own alpha, are as they are meant
-            placed = residue.cleared(placed, residue.FRAME_REACH)
+            placed = residue.unveiled(placed, residue.FRAME_REACH)
         composed = composite.compose(placed, self._ground(state), state.shadow)
         outcome = state.outcome
         outcome.result = composite.as_picture(composed, state.source.icc)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lib_prodshot.packshot.cutout import CutOut
-from lib_prodshot.packshot.residue import cleared
+from lib_prodshot.packshot.residue import cleared, unveiled
 
 
 def cut(alpha: np.ndarray) -> CutOut:  # type: ignore[type-arg]
@@ -34,6 +34,14 @@ def test_an_edge_that_was_enlarged_is_no_veil_for_some_pixels_and_ripples_are_no
     wanted = np.zeros((80, 120), np.float32)
     wanted[40:60, 30:90], wanted[32:40, 30:90] = 1, 0.09
     assert np.array_equal(cleared(cut(alpha), 8).alpha, wanted)
+
+
+def test_in_the_frame_a_piece_that_was_framed_stays() -> None:
+    alpha = np.zeros((80, 120))
+    alpha[20:60, 30:90] = 1
+    alpha[70:74, 5:9] = 0.4
+    given = cut(alpha)
+    assert unveiled(given, 8) is given and cleared(given).alpha[72, 7] == 0
 
 
 def test_a_faint_strap_that_hangs_on_the_product_stays() -> None:
