@@ -13,3 +13,10 @@ Grey = npt.NDArray[np.uint8]
 
 Alpha = npt.NDArray[np.float32]
 """H×W, 0..1: the product's share of each pixel."""
+
+Floats = npt.NDArray[np.float32]
+
+
+def shades(rgb: Rgb) -> Floats:
+    """H×W×3 levels as 0..1."""
+    return np.asarray(rgb.astype(np.float32) / np.float32(255))

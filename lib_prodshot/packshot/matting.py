@@ -2,7 +2,8 @@
 
 Source: Levin, Lischinski and Weiss, "A Closed-Form Solution to Natural Image Matting" (2008): in a window of 3×3 pixels
 alpha is a linear function of colour; what all windows say together is a sparse linear system. Outside the band alpha is
-0 or 1 by the mask, so only the band's pixels are unknowns.
+0 or 1 by the mask, so only the band's pixels are unknowns. Beside the windows stands what each pixel's colour says by
+itself (`colour_model.py`); where colours say nothing, as of a dark sole on its own shadow, the mask's edge does.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.packshot.arrays import Alpha, Grey, Rgb
+from lib_prodshot.packshot.arrays import Alpha, Floats, Grey, Rgb, shades
+from lib_prodshot.packshot.colour_model import NOISE, Colours, Likelihood, likelihood
 
-EPSILON = 1e-6
-"""Regularisation of the colours' covariance in a window, of colours in 0..1 (Levin et al.: 1e-7 to 1e-5)."""
+EPSILON = 1e-4
+"""Regularisation of the colours' covariance in a window, of colours in 0..1: more than Levin et al.'s 1e-7 to 1e-5, so
+that noise is not taken for an edge."""
 
 _TOLERANCE = 1e-3
 _MOST_ITERATIONS = 600
@@ -28,7 +31,6 @@ _AROUND = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)]
 _REACH = 5
 """Two pixels share a window when they are at most two apart: 5×5 places."""
 
-Doubles = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
 
@@ -37,7 +39,7 @@ class System:
     """The linear system of the band's pixels: `matrix` n×n (CSR), `right` n, for the pixels at flat `places`."""
 
     matrix: Any
-    right: Doubles
+    right: Floats
     places: Places
 
 
@@ -45,14 +47,6 @@ _MOST_UNKNOWNS = 120_000
 """Bands of more pixels are solved at half the size, and at a quarter."""
 
 _HALVINGS = 2
-
-
-@dataclass(frozen=True)
-class Guess:
-    """What the colours alone say of alpha (H×W, 0..1), and how much that is worth (H×W, 0..1)."""
-
-    alpha: Alpha
-    worth: Alpha
 
 
 def estimate(rgb: Rgb, mask: Grey, band: Grey, soft: Grey | None, halvings: int = _HALVINGS) -> tuple[Alpha, bool]:
@@ -86,8 +80,8 @@ def as_alpha(levels: Grey) -> Alpha:
 
 
 def solve(rgb: Rgb, mask: Grey, band: Grey, soft: Grey | None = None) -> Alpha | None:
-    """Closed-form matting inside the band (H×W, 255 in it), with what the colours and the soft mask say as weak terms
-    beside it: they hold thin straps, which the mask's certain part touches at one end only.
+    """Closed-form matting inside the band (H×W, 255 in it), beside what the colours around a pixel say of it, and, most
+    where they say nothing, the mask.
 
     None where the conjugate gradients do not converge.
     """
@@ -97,76 +91,95 @@ def solve(rgb: Rgb, mask: Grey, band: Grey, soft: Grey | None = None) -> Alpha |
     known = as_alpha(mask)
     if not band.any():
         return known
-    system = _system(rgb, known, band)
-    told = guess(rgb, mask, band)
-    colours = told.worth.ravel()[system.places].astype(np.float64) * _COLOUR_TRUST
-    seen = told.alpha.ravel()[system.places]
-    expected = (known if soft is None else as_alpha(soft)).ravel()[system.places]
-    weight = colours + _MASK_TRUST
-    start = (colours * seen + _MASK_TRUST * expected) / weight
+    expected = _expected(rgb, mask, band, soft)
+    known.ravel()[expected.places] = expected.alpha
+    unsettled = ~expected.settled
+    if not unsettled.any():
+        return known
+    places, weight, start = expected.places[unsettled], expected.weight[unsettled], expected.alpha[unsettled]
+    system = _system(rgb, known, places)
     matrix, right = system.matrix + diags(weight), system.right + weight * start
-    inverse = diags(1 / np.maximum(matrix.diagonal(), 1e-12))
+    inverse = diags(1 / np.maximum(matrix.diagonal(), 1e-6))
     limits: dict[str, Any] = {_relative(): _TOLERANCE, "atol": 0.0, "maxiter": _MOST_ITERATIONS}
     found, failed = cg(matrix, right, x0=start, M=inverse, **limits)
     if failed or not np.isfinite(found).all():
         return None
-    alpha = known.copy()
-    alpha.ravel()[system.places] = np.clip(found, 0, 1)
-    return alpha
+    known.ravel()[places] = np.clip(found, 0, 1)
+    return known
 
 
-_COLOUR_TRUST = 0.1
+# The constants below are the best of those tried on the split `tune` of `benchmarks/edge_scenes.py`.
+_COLOUR_TRUST = 0.01
+"""Weight of what the colours say beside the matting Laplacian, at a variance of alpha of 1."""
+
+_LEAST_VARIANCE = 2e-3
+"""No colour says more than one of this variance."""
+
 _MASK_TRUST = 0.01
-"""Weights of the two terms beside the matting Laplacian; the best of those tried on the scenes of
-`benchmarks/edges.py`."""
+_MASK_ALONE = 0.2
+"""Weight of the mask's own edge where the colours say nothing: a matting Laplacian alone would smear it."""
 
-_BAND_SAYS = 0.02
-"""How much a pixel of the band may say of the product's colour beside one that is certainly the product's."""
+_FOREIGN_TRUST = 0.05
+"""Weight of the mask's own edge where the colours are neither product's nor ground's."""
 
-_TIGHT = 0.05
-"""How far a colour may lie off the line between product and ground and still be told by it (of 1)."""
+_UNTOLD = 0.05
+"""A variance of alpha at which colours say half of nothing."""
 
+_MISFIT = 4.0
+"""Colours further off the model than this (squared Mahalanobis distance) count less and less."""
 
-def guess(rgb: Rgb, mask: Grey, band: Grey) -> Guess:
-    """Where a pixel lies between the colours of the ground around it and those of the product next to it.
+_SETTLED = 0.03
+"""What the colours give no more alpha, and are sure of to as much (standard deviation), is the ground."""
 
-    Worth much where the two differ by more than the ground itself varies, and where the pixel lies between them.
-    """
-    unit = max(mask.shape) / 1024
-    colours = rgb.astype(np.float32) / np.float32(255)
-    far = ((mask == 0) & (band == 0)).astype(np.float32)
-    ground, seen = _local_mean(colours, far, 4 * unit + 1)
-    wide, _ = _local_mean(colours, far, 16 * unit + 1)
-    ground = np.where((seen < 0.02)[..., None], wide, ground)
-    off = np.asarray(np.square(colours - ground).sum(axis=2), np.float32)
-    varies = _local_mean(off[..., None], far, 8 * unit + 1)[0][..., 0]
-    # the certain part of the product tells its colour; where none is near, what differs most from the ground does
-    inside = np.where(mask > 0, np.where(band == 0, 1.0, _BAND_SAYS * np.square(np.minimum(off, 0.5))), 0.0)
-    product, _ = _local_mean(colours, inside, 5 * unit + 1)
-    line = product - ground
-    length = np.square(line).sum(axis=2)
-    alpha = np.clip(((colours - ground) * line).sum(axis=2) / np.maximum(length, 1e-6), 0, 1)
-    beside = np.square(colours - ground - alpha[..., None] * line).sum(axis=2)
-    worth = np.square(length / (length + 4 * varies + 1e-3)) * np.exp(-beside / (_TIGHT**2 + varies))
-    return Guess(alpha.astype(np.float32), worth.astype(np.float32))
+_BAND_SAYS = 20.0
+_APART = 8
+"""A pixel of the mask in the band may tell the product's colour where none that is certain lies within so many pixels:
+the more the further its own is from the ground's, to the fourth power, at a difference of 1 as much as so many."""
+
+_MOST_OFF = 0.5
+_EDGE_SIGMA = 1.5
 
 
-def _local_mean(
-    values: npt.NDArray[np.float32], weight: npt.NDArray[Any], sigma: float
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """H×W×c means of H×W×c values around each pixel, weighted (H×W), and the weights' own mean."""
-    # two box filters come near a Gaussian of that sigma (Wells 1986) at a cost that does not grow with it
-    side = 2 * max(1, round(sigma)) + 1
-    weight = weight.astype(np.float32)
+@dataclass(frozen=True)
+class Expectation:
+    """For the pixels at flat `places`: the alpha that is expected, what that weighs beside the matting Laplacian, and
+    where it stands already."""
 
-    def mean(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        for _ in range(2):
-            plane = cv2.boxFilter(plane, -1, (side, side), borderType=cv2.BORDER_REPLICATE)
-        return plane
+    places: Places
+    alpha: Floats
+    weight: Floats
+    settled: npt.NDArray[np.bool_]
 
-    total = mean(weight)
-    weighted = mean(np.asarray(values * weight[..., None], np.float32)).reshape(values.shape)
-    return np.asarray(weighted / np.maximum(total, 1e-6)[..., None], np.float32), total
+
+def _expected(rgb: Rgb, mask: Grey, band: Grey, soft: Grey | None) -> Expectation:
+    """What colours and masks say of the band's pixels."""
+    places = np.flatnonzero(band)
+    inside = mask.ravel()[places] > 0
+    told = _told(rgb, mask, band, places)
+    worth = np.exp(-np.maximum(told.misfit - _MISFIT, 0) / _MISFIT)
+    by_colour = _COLOUR_TRUST * worth / (told.variance + _LEAST_VARIANCE)
+    edge = as_alpha(np.asarray(cv2.GaussianBlur(mask, (0, 0), _EDGE_SIGMA), np.uint8)).ravel()[places]
+    by_edge = _MASK_ALONE * worth * told.variance / (told.variance + _UNTOLD) + _FOREIGN_TRUST * (1 - worth)
+    by_mask = edge if soft is None else as_alpha(soft).ravel()[places]
+    weight = by_colour + by_edge + _MASK_TRUST
+    alpha = (by_colour * told.alpha + by_edge * edge + _MASK_TRUST * by_mask) / weight
+    settled = (told.alpha < _SETTLED) & (told.variance < _SETTLED**2) & (told.misfit < _MISFIT) & ~inside
+    alpha[settled] = 0
+    return Expectation(places, alpha.astype(np.float32), weight.astype(np.float32), settled)
+
+
+def _told(rgb: Rgb, mask: Grey, band: Grey, places: Places) -> Likelihood:
+    """What the colours of what is certain say of the band's pixels. A strap that lies wholly in the band has none that
+    is certain: there its own pixels tell, those first that differ most from the ground."""
+    colours = Colours(rgb)
+    seen = colours.flat[places]
+    sure = (band == 0).astype(np.float32)
+    ground = colours.around(sure * (mask == 0), places)
+    certain = sure * (mask > 0)
+    apart = cv2.dilate(certain, np.ones((2 * _APART + 1,) * 2, np.uint8)).ravel()[places] == 0
+    off = np.minimum(np.square(seen - ground.mean).sum(axis=1), _MOST_OFF)
+    certain.ravel()[places] = np.where(apart & (mask.ravel()[places] > 0), _BAND_SAYS * np.square(off), 0)
+    return likelihood(seen, colours.around(certain, places), ground, NOISE)
 
 
 def _relative() -> str:
@@ -178,58 +191,76 @@ def _relative() -> str:
     return "rtol" if "rtol" in inspect.signature(cg).parameters else "tol"
 
 
-def _system(rgb: Rgb, known: Alpha, band: Grey) -> System:
-    """Gather the windows that hold a pixel of the band, and add up what each says of each pair of its pixels."""
+def _system(rgb: Rgb, known: Alpha, places: Places) -> System:
+    """Gather the windows that hold one of the pixels at `places`, and add up what each says of each pair of them."""
     from scipy.sparse import csr_matrix
 
-    height, width = band.shape
-    places = np.flatnonzero(band)
-    number = np.full(height * width, -1, np.int32)
-    number[places] = np.arange(len(places), dtype=np.int32)
-    inner = np.zeros_like(band)
-    inner[1:-1, 1:-1] = cv2.dilate(band, np.ones((3, 3), np.uint8))[1:-1, 1:-1]
-    centres = np.flatnonzero(inner)
-    steps = np.array([row * width + column for row, column in _AROUND])
-    pixels = centres[:, None] + steps
-    weights = _weights(rgb.reshape(-1, 3)[pixels])
+    height, width = known.shape
     count = len(places)
-    total = np.zeros(count * _REACH**2)
+    # an outer border of two, so that every pixel has all its neighbours; no window is centred there
+    number = np.full((height + 4, width + 4), -1, np.int32)
+    inner = np.zeros((height, width), np.uint8)
+    inner.ravel()[places] = 255
+    number[2:-2, 2:-2][inner > 0] = np.arange(count, dtype=np.int32)
+    near = np.zeros_like(inner)
+    near[1:-1, 1:-1] = cv2.dilate(inner, np.ones((3, 3), np.uint8))[1:-1, 1:-1]
+    centres = np.flatnonzero(near)
+    steps = np.array([row * width + column for row, column in _AROUND])
+    weights = _weights(rgb.reshape(-1, 3)[centres[:, None] + steps])
+    wide = width + 4
+    numbers = number.ravel()
+    rows, columns = np.divmod(places, width)
+    own_wide = (rows + 2) * wide + columns + 2
+    centre_rows, centre_columns = np.divmod(centres, width)
+    centres_wide = (centre_rows + 2) * wide + centre_columns + 2
+    values = np.zeros((_REACH**2, count), np.float32)
     for first, (row, column) in enumerate(_AROUND):
-        own = number[pixels[:, first]]
-        in_band = own >= 0
-        offsets = [(r - row + 2) * _REACH + (c - column + 2) for r, c in _AROUND]
-        spots = own[in_band, None].astype(np.intp) * _REACH**2 + np.array(offsets)
-        total += np.bincount(spots.ravel(), weights[in_band, first].ravel(), count * _REACH**2)
-    values = total.reshape(count, _REACH**2)
-    across = [row * width + column for row in range(-2, 3) for column in range(-2, 3)]
-    others = np.clip(places[:, None] + np.array(across), 0, height * width - 1)
-    columns = number[others]
-    unknown = (columns >= 0) & (values != 0)
-    right = -np.where(columns < 0, values * known.ravel()[others], 0).sum(axis=1)
+        own = numbers[centres_wide + row * wide + column]
+        in_band = np.flatnonzero(own >= 0)
+        own = own[in_band]
+        part = weights[first][:, in_band]
+        for second, (other_row, other_column) in enumerate(_AROUND):
+            # of one window each pixel has one number, so that no sum is lost
+            values[(other_row - row + 2) * _REACH + other_column - column + 2][own] += part[second]
+    across = np.array([row * wide + column for row in range(-2, 3) for column in range(-2, 3)])
+    others = numbers[own_wide + across[:, None]]
+    padded = cv2.copyMakeBorder(known, 2, 2, 2, 2, cv2.BORDER_CONSTANT).ravel()
+    outer = others < 0
+    right = -(values * outer * padded[own_wide + across[:, None]]).sum(axis=0)
+    unknown = (~outer).T
     ends = np.concatenate([[0], np.cumsum(unknown.sum(axis=1))])
-    matrix = csr_matrix((values[unknown], columns[unknown], ends), shape=(count, count))
+    matrix = csr_matrix((values.T[unknown], others.T[unknown], ends), shape=(count, count))
     return System(matrix, right, places)
 
 
-def _weights(colours: npt.NDArray[np.uint8]) -> Doubles:
-    """n×9×9: what each window (n×9×3 colours) adds to the matting Laplacian (Levin et al., equation 12)."""
-    shade = colours / 255.0
-    centred = shade - shade.mean(axis=1, keepdims=True)
-    spread = np.einsum("nik,nil->nkl", centred, centred) / 9 + np.eye(3) * (EPSILON / 9)
-    return np.eye(9) - (1 + centred @ _inverse(spread) @ centred.transpose(0, 2, 1)) / 9
+def _weights(colours: npt.NDArray[np.uint8]) -> Floats:
+    """9×9×n: what each window (n×9×3 colours) adds to the matting Laplacian (Levin et al., equation 12)."""
+    shade = shades(colours).transpose(1, 2, 0)
+    centred = shade - shade.mean(axis=0)
+    inverse = _inverse(np.einsum("ikn,iln->kln", centred, centred) / 9)
+    turned = np.einsum("kln,iln->ikn", inverse, centred)
+    weights = np.einsum("ikn,jkn->ijn", centred, turned)
+    weights += 1
+    weights /= -9
+    for place in range(9):
+        weights[place, place] += 1
+    return weights
 
 
-def _inverse(matrices: Doubles) -> Doubles:
-    """n symmetric 3×3 matrices inverted by their cofactors; much faster than one by one."""
-    a, b, c = matrices[:, 0, 0], matrices[:, 0, 1], matrices[:, 0, 2]
-    d, e, f = matrices[:, 1, 1], matrices[:, 1, 2], matrices[:, 2, 2]
-    inverse = np.empty_like(matrices)
-    inverse[:, 0, 0], inverse[:, 1, 1], inverse[:, 2, 2] = d * f - e * e, a * f - c * c, a * d - b * b
-    inverse[:, 0, 1] = inverse[:, 1, 0] = c * e - b * f
-    inverse[:, 0, 2] = inverse[:, 2, 0] = b * e - c * d
-    inverse[:, 1, 2] = inverse[:, 2, 1] = b * c - a * e
-    inverse /= (a * inverse[:, 0, 0] + b * inverse[:, 0, 1] + c * inverse[:, 0, 2])[:, None, None]
-    return inverse
+def _inverse(spread: Floats) -> Floats:
+    """n symmetric 3×3 matrices (3×3×n), regularised and inverted by their cofactors."""
+    wide = spread.astype(np.float64)
+    a, d, f = (wide[k, k] + EPSILON / 9 for k in range(3))
+    b, c, e = wide[0, 1], wide[0, 2], wide[1, 2]
+    inverse = np.array(
+        [
+            [d * f - e * e, c * e - b * f, b * e - c * d],
+            [c * e - b * f, a * f - c * c, b * c - a * e],
+            [b * e - c * d, b * c - a * e, a * d - b * b],
+        ]
+    )
+    inverse /= a * inverse[0, 0] + b * inverse[0, 1] + c * inverse[0, 2]
+    return inverse.astype(np.float32)
 
 
 _LEAST_REACH = 0.004

@@ -1,0 +1,152 @@
+"""The cut-out's edge on small pictures whose truth is known: what is estimated, what is left alone, what stands in."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from lib_prodshot.packshot import cutout, foreground, matting
+from lib_prodshot.packshot.colour_model import Colours, Gaussians, likelihood
+
+SIDE = 160
+Floats = npt.NDArray[np.float32]
+PRODUCT, GROUND = np.array((170, 40, 50), np.float32), np.array((120, 170, 190), np.float32)
+
+
+def disc(sigma: float, radius: int = 45) -> Floats:
+    """Alpha of a disc whose edge is blurred by `sigma` pixels."""
+    big = cv2.circle(np.zeros((SIDE * 4, SIDE * 4), np.uint8), (SIDE * 2, SIDE * 2), radius * 4, 255, -1)
+    sharp = cv2.resize(big, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    return np.asarray(cv2.GaussianBlur(sharp, (0, 0), sigma) if sigma else sharp, np.float32)
+
+
+def photographed(alpha: Floats, product: npt.NDArray[np.float32], ground: npt.NDArray[np.float32],
+                 noise: float = 2) -> npt.NDArray[np.uint8]:  # fmt: skip
+    mixed = product * alpha[..., None] + ground * (1 - alpha[..., None])
+    return np.clip(np.rint(mixed + np.random.default_rng(3).normal(0, noise, mixed.shape)), 0, 255).astype(np.uint8)
+
+
+def mask_of(alpha: Floats, moved: int = 0) -> npt.NDArray[np.uint8]:
+    return np.roll(np.where(alpha > 0.5, np.uint8(255), np.uint8(0)), (moved, moved), (0, 1))
+
+
+def rmse(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.mean(np.square(first - second))))
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1.5])
+def test_a_mask_a_pixel_off_is_put_right(sigma: float) -> None:
+    true = disc(sigma)
+    rgb, mask = photographed(true, PRODUCT, GROUND), mask_of(true, moved=1)
+    cut, is_matted = cutout.by_matte(rgb, mask, None)
+    band = cut.band > 0
+    assert is_matted and rmse(cut.alpha[band], true[band]) < 0.25 * rmse(matting.as_alpha(mask)[band], true[band])
+    assert np.array_equal(cut.alpha[~band], matting.as_alpha(mask)[~band])
+
+
+def test_the_grounds_noise_leaves_no_haze() -> None:
+    """What is the ground by its colour is exactly transparent, although it lies in the band."""
+    true = disc(0)
+    cut, _ = cutout.by_matte(photographed(true, PRODUCT, GROUND), mask_of(true), None)
+    away = cv2.erode((true == 0).astype(np.uint8), np.ones((3, 3), np.uint8)) & (cut.band > 0)
+    assert np.count_nonzero(away) > 300 and np.mean(cut.alpha[away > 0] == 0) > 0.95
+
+
+def test_a_shadow_that_runs_under_the_product_stays_on_the_ground() -> None:
+    true = disc(0.7)
+    fall = np.clip(np.linspace(1.3, 0.5, SIDE, dtype=np.float32), 0.5, 1)[:, None, None]
+    cut, _ = cutout.by_matte(photographed(true, PRODUCT, GROUND * fall), mask_of(true), None)
+    assert rmse(cut.alpha, true) < 0.02
+
+
+def test_where_colours_are_alike_the_masks_edge_stands() -> None:
+    """A dark sole on its own shadow: nothing tells them apart, and nothing is invented between them."""
+    true = disc(0)
+    shaded = np.full((SIDE, SIDE, 3), 200, np.float32)
+    shaded[SIDE // 2 + 20 :] = 44
+    product = np.full((SIDE, SIDE, 3), (40, 41, 43), np.float32)
+    mask = mask_of(true)
+    cut, _ = cutout.by_matte(photographed(true, product, shaded), mask, None)
+    low = np.zeros((SIDE, SIDE), np.bool_)
+    low[SIDE // 2 + 30 :] = True
+    feathered = cutout.feather_alpha(mask, 1.5)
+    assert rmse(cut.alpha[low], feathered[low]) < 0.05
+    high = np.zeros_like(low)
+    high[: SIDE // 2] = True
+    assert rmse(cut.alpha[high], true[high]) < 0.03
+
+
+def test_a_large_band_is_solved_at_half_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = disc(2)
+    rgb, mask = photographed(true, PRODUCT, GROUND), mask_of(true, moved=1)
+    band = matting.band_around(mask, None)
+    solved = []
+    whole = matting.solve
+
+    def counted(rgb: npt.NDArray[np.uint8], *rest: npt.NDArray[np.uint8]) -> Floats | None:
+        solved.append(rgb.shape[:2])
+        return whole(rgb, *rest)
+
+    monkeypatch.setattr(matting, "solve", counted)
+    monkeypatch.setattr(matting, "_MOST_UNKNOWNS", cv2.countNonZero(band) - 1)
+    alpha, is_matted = matting.estimate(rgb, mask, band, None)
+    assert is_matted and solved == [(SIDE // 2, SIDE // 2)]
+    assert np.array_equal(alpha[band == 0], matting.as_alpha(mask)[band == 0])
+    assert rmse(alpha, true) < 0.5 * rmse(matting.as_alpha(mask), true)
+
+
+def test_a_band_too_large_for_a_quarter_is_filtered(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = disc(2)
+    rgb, mask = photographed(true, PRODUCT, GROUND), mask_of(true)
+    monkeypatch.setattr(matting, "_MOST_UNKNOWNS", 10)
+    monkeypatch.setattr(matting, "solve", None)
+    cut, is_matted = cutout.by_matte(rgb, mask, None)
+    assert not is_matted
+    assert np.array_equal(cut.alpha[cut.band == 0], matting.as_alpha(mask)[cut.band == 0])
+
+
+def test_no_convergence_is_filtered_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = disc(2)
+    rgb, mask = photographed(true, PRODUCT, GROUND), mask_of(true, moved=1)
+    band = matting.band_around(mask, None)
+    assert matting.solve(rgb, mask, band) is not None
+    monkeypatch.setattr(matting, "_MOST_ITERATIONS", 1)
+    assert matting.solve(rgb, mask, band) is None
+    cut, is_matted = cutout.by_matte(rgb, mask, None)
+    assert not is_matted and rmse(cut.alpha, true) < rmse(matting.as_alpha(mask), true)
+
+
+def test_own_colours_are_free_of_a_plain_ground() -> None:
+    true = disc(2)
+    rgb = photographed(true, PRODUCT, GROUND, noise=0)
+    own = foreground.estimate(rgb, true).astype(np.float32)
+    partial = (true > 0.1) & (true < 1)
+    assert np.abs(own[partial] - PRODUCT).mean() < 3
+    assert np.array_equal(own[true == 1], rgb[true == 1])
+
+
+def test_colours_are_carried_on_along_their_slope() -> None:
+    down, across = np.mgrid[:SIDE, :SIDE].astype(np.float32) / SIDE
+    colours = np.stack([0.3 + 0.4 * down, 0.6 - 0.2 * across, 0.5 + 0 * down], axis=2)
+    weight = np.ones((SIDE, SIDE), np.float32)
+    weight[70:90, 60:100] = 0
+    places = np.flatnonzero(weight == 0)
+    told = Colours(np.rint(colours * 255).astype(np.uint8)).around(weight, places)
+    assert np.abs(told.mean - colours.reshape(-1, 3)[places]).max() < 0.02
+    assert told.spread[:, [0, 3, 5]].max() < 1e-2
+
+
+def test_alike_colours_tell_nothing_and_others_do() -> None:
+    def one(mean: tuple[float, float, float]) -> Gaussians:
+        spread = np.array([[1e-4, 0, 0, 1e-4, 0, 1e-4]], np.float32)
+        return Gaussians(np.array([mean], np.float32), spread)
+
+    seen = np.array([[0.35, 0.4, 0.5]], np.float32)
+    apart = likelihood(seen, one((0.1, 0.4, 0.5)), one((0.6, 0.4, 0.5)), 1e-4)
+    assert abs(apart.alpha[0] - 0.5) < 0.01 and apart.variance[0] < 2e-3 and apart.misfit[0] < 0.1
+    alike = likelihood(seen, one((0.35, 0.4, 0.5)), one((0.36, 0.4, 0.5)), 1e-4)
+    assert alike.variance[0] > 0.3
+    foreign = likelihood(np.array([[0.35, 0.9, 0.5]], np.float32), one((0.1, 0.4, 0.5)), one((0.6, 0.4, 0.5)), 1e-4)
+    assert foreign.misfit[0] > 100
