@@ -122,6 +122,13 @@ _MASK_ALONE = 0.2
 _FOREIGN_TRUST = 0.05
 """Weight of the mask's own edge where the colours are neither product's nor ground's."""
 
+_BEYOND_TRUST = 1.0
+_MASK_ERROR = 2
+_WHOLLY = 0.7
+_SOFT_SAYS = 64
+"""What looks by more than `_WHOLLY` like the product more than so many pixels outside its mask, where the soft mask has
+less than so many levels, is not believed: the mask's own edge stands, with this weight."""
+
 _UNTOLD = 0.05
 """A variance of alpha at which colours say half of nothing."""
 
@@ -157,15 +164,26 @@ def _expected(rgb: Rgb, mask: Grey, band: Grey, soft: Grey | None) -> Expectatio
     inside = mask.ravel()[places] > 0
     told = _told(rgb, mask, band, places)
     worth = np.exp(-np.maximum(told.misfit - _MISFIT, 0) / _MISFIT)
+    alike = _alike_beyond(told.alpha, mask, soft, places)
+    worth[alike] = 0
     by_colour = _COLOUR_TRUST * worth / (told.variance + _LEAST_VARIANCE)
     edge = as_alpha(np.asarray(cv2.GaussianBlur(mask, (0, 0), _EDGE_SIGMA), np.uint8)).ravel()[places]
     by_edge = _MASK_ALONE * worth * told.variance / (told.variance + _UNTOLD) + _FOREIGN_TRUST * (1 - worth)
+    by_edge[alike] = _BEYOND_TRUST
     by_mask = edge if soft is None else as_alpha(soft).ravel()[places]
     weight = by_colour + by_edge + _MASK_TRUST
     alpha = (by_colour * told.alpha + by_edge * edge + _MASK_TRUST * by_mask) / weight
     settled = (told.alpha < _SETTLED) & (told.variance < _SETTLED**2) & (told.misfit < _MISFIT) & ~inside
     alpha[settled] = 0
     return Expectation(places, alpha.astype(np.float32), weight.astype(np.float32), settled)
+
+
+def _alike_beyond(alpha: Floats, mask: Grey, soft: Grey | None, places: Places) -> npt.NDArray[np.bool_]:
+    """Which pixels look wholly like the product and lie further outside its mask than a mask errs: a shadow as dark
+    as the sole, or a neighbour of its colour. A soft mask that has something of the product there is believed."""
+    near = cv2.dilate(mask, np.ones((2 * _MASK_ERROR + 1,) * 2, np.uint8)).ravel()[places] > 0
+    alike = ~near & (alpha > _WHOLLY)
+    return alike if soft is None else alike & (soft.ravel()[places] < _SOFT_SAYS)
 
 
 def _told(rgb: Rgb, mask: Grey, band: Grey, places: Places) -> Likelihood:

@@ -78,6 +78,22 @@ def test_where_colours_are_alike_the_masks_edge_stands() -> None:
     assert rmse(cut.alpha[high], true[high]) < 0.03
 
 
+def test_a_neighbour_of_the_products_colour_stays_outside() -> None:
+    """Three pixels of ground, then the same colour again within the band: only the mask tells whose it is."""
+    true = np.zeros((SIDE, SIDE), np.float32)
+    true[:80] = 1
+    behind = np.tile(GROUND, (SIDE, SIDE, 1))
+    behind[83:88] = PRODUCT
+    mask = mask_of(true)
+    cut, _ = cutout.by_matte(photographed(true, PRODUCT, behind), mask, None)
+    assert (cut.band[83] == 255).all() and cut.alpha[83:].max() < 0.2
+    told = np.full((SIDE, SIDE), 0, np.uint8)
+    told[:88] = 255
+    told[83:88] = 120
+    believed, _ = cutout.by_matte(photographed(true, PRODUCT, behind), mask, told)
+    assert believed.alpha[84:87].mean() > 0.5, "a soft mask that has something of the product there is believed"
+
+
 def test_a_large_band_is_solved_at_half_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
     true = disc(2)
     rgb, mask = photographed(true, PRODUCT, GROUND), mask_of(true, moved=1)
