@@ -40,6 +40,7 @@ ROOMS = {
     "finding.lite.conversion": "model_files",
     "finding.lite.networks": "errors finding finding.models",
     "finding.models": "corrections errors finding products",
+    "gates": "bounds errors preserve",
     "hosts": "errors finding hosts.compatibility hosts.nested_pass inpainting pictures products",
     "hosts.compatibility": "hosts inpainting request",
     "hosts.generation": "'' enhancing errors finding hosts hosts.compatibility hosts.nested_pass infotext "

@@ -1,0 +1,1 @@
+"""Gates: whether a product is still the same product after its picture was changed."""
