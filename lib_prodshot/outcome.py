@@ -232,7 +232,8 @@ class Outcome:
     input's own size, mode and orientation (a packshot: in its frame's), ready to be written; None unless found.
     `packshots` are all that were made of the picture; of several `result` is the last. `needs_review` says why somebody
     should look at it. `digital_source_type` is what the result says of how it was made, in the IPTC's words ('' for
-    nothing). `findings` are all that the finder found, where the caller asked for its candidates."""
+    nothing). `findings` are all that the finder found, where the caller asked for its candidates; `ran`
+    says what the passes behind the result really ran with, one line each."""
 
     verdict: Verdict
     products: tuple[str, ...]
@@ -253,6 +254,7 @@ class Outcome:
     mask: npt.NDArray[np.uint8] | None = None
     alpha: npt.NDArray[np.uint8] | None = None
     findings: Findings | None = None
+    ran: tuple[str, ...] = ()
 
     @property
     def status(self) -> Status:

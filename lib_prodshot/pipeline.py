@@ -7,9 +7,10 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from lib_prodshot.errors import ProdshotError, RequestError
+from lib_prodshot.errors import EnhanceError, ProdshotError, RequestError
 from lib_prodshot.outcome import Outcome, StepRecord, Verdict
-from lib_prodshot.steps import registry
+from lib_prodshot.steps import registry, tries
+from lib_prodshot.steps.enhance import EnhanceStep
 from lib_prodshot.steps.interface import State, Step
 from lib_prodshot.steps.targets import products_of, targets_of
 
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
 
     from lib_prodshot.enhancing.interface import Enhancer
     from lib_prodshot.finding.finder import Finder
+    from lib_prodshot.gates.text import TextReader
     from lib_prodshot.packshot.upscaling import Upscaler
     from lib_prodshot.pictures import LoadedPicture
     from lib_prodshot.provenance import Painted
     from lib_prodshot.request import Request
 
 Progress = Callable[[str], None]
-"""Told the name of each stage as it begins: find, mask, enhance, preserve."""
+"""Told the name of each stage as it begins: find, mask, enhance, preserve, gates."""
 
 
 def run(
@@ -38,10 +40,12 @@ def run(
     with_candidates: bool = False,
     upscaler: Upscaler | None = None,
     painted: tuple[Painted, ...] = (),
+    reader: TextReader | None = None,
 ) -> Outcome:
     """Take one picture through the steps. Without an `enhancer` only those of a dry run apply (find and mask).
     `ground` (H×W×3 uint8 RGB, any size) is the picture for a packshot's ground, where the request names one, `upscaler`
-    what enlarges it where the request asks for a model.
+    what enlarges it where the request asks for a model; `reader` reads the text on products, and is the one installed
+    here unless given.
 
     Absent products give a 'skipped' outcome and no later step runs. Anything that goes wrong gives 'failed' with
     the reason, and no result: the caller keeps the picture it has. `with_candidates` keeps the findings in the outcome,
@@ -67,7 +71,8 @@ def run(
     outcome = Outcome(Verdict("failed", ""), names, finder.name, notes=loaded.notes)
     try:
         state = State(loaded, request, finder, enhancer, outcome, with_candidates=with_candidates)
-        _run_steps(replace(state, ground=ground, upscaler=upscaler, painted=painted), progress)
+        reader = reader or (_installed_reader() if enhancer is not None else None)
+        _run_steps(replace(state, ground=ground, upscaler=upscaler, painted=painted, reader=reader), progress)
     except RequestError:
         raise
     except ProdshotError as error:
@@ -79,11 +84,20 @@ def run(
     return outcome
 
 
+def _installed_reader() -> TextReader | None:
+    from lib_prodshot.gates.rapid_reader import installed_reader
+
+    return installed_reader()
+
+
 def _run_steps(state: State, progress: Progress) -> None:
     outcome = state.outcome
-    state = _through([step for step in registry.STEPS if not (step.per_product or step.per_target)], state, progress)
+    before, tried, after = _parts(registry.STEPS)
+    state = _through(before, state, progress)
     if outcome.status == "skipped":
         return
+    state = _tried(tried, state, progress)
+    state = _through([step for step in after if not (step.per_product or step.per_target)], state, progress)
     for product in products_of(state):
         _frame_product(product, progress)
     outcome.verdict = Verdict("found", outcome.describe_detections())
@@ -116,6 +130,65 @@ def _frame_product(state: State, progress: Progress) -> None:
 def _attribute_notes(outcome: Outcome, since: int, whose: str) -> None:
     told = (f"{whose}: {note}" for note in outcome.notes[since:])
     outcome.notes = (*outcome.notes[:since], *told)
+
+
+Steps = Sequence[Step[Any]]
+
+
+def _parts(steps: Steps) -> tuple[Steps, Steps, Steps]:
+    """The steps before those that run again for each try, these, and those after them."""
+    numbers = [number for number, step in enumerate(steps) if step.per_try]
+    first, last = numbers[0], numbers[-1] + 1
+    return steps[:first], steps[first:last], steps[last:]
+
+
+def _tried(steps: Steps, state: State, progress: Progress) -> State:
+    """The state behind the best of as many tries as its gates ask for. Raises `EnhanceError` where none is good enough,
+    and what the first try raises; what stops a later one is told, and the best so far stands."""
+    request, outcome = state.request, state.outcome
+    options = request.gates
+    best = _try(steps, state, progress)
+    holds = options.mode(request.retouch.engine) == "hold"
+    made, stopped = 1, ""
+    state = replace(state, reference=best.state.reference)
+    for number in range(2, 2 + options.fidelity_retries if holds else 2):
+        if best.passed:
+            break
+        try:
+            new = _try(steps, replace(state, request=tries.changed(request, number), attempt=number), progress)
+        except EnhanceError as error:
+            stopped = str(error)
+            break
+        made, best = number, min(best, new, key=lambda each: each.badness)
+    if holds and not stopped and best.lost_text and request.running_engine == "inpaint":
+        made += 1
+        best = min(best, _with_text_restored(steps, best, made, state, progress), key=lambda each: each.badness)
+    best.restore(outcome)
+    if holds and not best.passed and options.on_failure == "refuse":
+        raise EnhanceError(tries.refusal(best, made, stopped))
+    outcome.notes += tuple(tries.notes_on(request, best, made, stopped))
+    return replace(best.state, request=request)
+
+
+def _try(steps: Steps, state: State, progress: Progress) -> tries.Try:
+    """One try; its notes come after those that stood before any."""
+    outcome = state.outcome
+    notes = outcome.notes
+    done = tries.Try.of(state.attempt, _through(steps, state, progress))
+    outcome.notes = notes
+    return done
+
+
+def _with_text_restored(steps: Steps, best: tries.Try, number: int, state: State, progress: Progress) -> tries.Try:
+    """The last resort: the best try once more, with the input's own detail where lines of its text were lost."""
+    outcome, enhanced = state.outcome, best.state.enhanced
+    notes = outcome.notes
+    best.restore(outcome)
+    outcome.notes = (*notes, *(enhanced.notes if enhanced else ()))
+    again = replace(best.state, attempt=number, lost_text=best.lost_text)
+    done = _try([step for step in steps if not isinstance(step, EnhanceStep)], again, progress)
+    outcome.notes = notes
+    return done
 
 
 def _through(steps: Sequence[Step[Any]], state: State, progress: Progress) -> State:

@@ -17,9 +17,11 @@ from lib_prodshot.steps import registry
 from lib_prodshot.steps.cutout import CutOutSettings
 from lib_prodshot.steps.find import FindSettings
 from lib_prodshot.steps.frame import FrameSettings
+from lib_prodshot.steps.gates import GatesSettings
 from lib_prodshot.steps.ground import GroundSettings
 from lib_prodshot.steps.inpaint import InpaintSettings
 from lib_prodshot.steps.interface import S, Step
+from lib_prodshot.steps.lock_detail import DetailLockSettings
 from lib_prodshot.steps.mask import MaskSettings
 from lib_prodshot.steps.preserve import PreserveSettings
 from lib_prodshot.steps.provenance import ProvenanceSettings
@@ -47,7 +49,9 @@ class Request:
     mask: MaskSettings
     retouch: RetouchSettings
     inpaint: InpaintSettings
+    lock_detail: DetailLockSettings
     preserve: PreserveSettings
+    gates: GatesSettings
     cutout: CutOutSettings
     frame: FrameSettings
     cast_shadow: ShadowSettings

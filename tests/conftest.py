@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return nodeid if Path(file).name in SUITES else file
 
     return FilesTogether(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_text_reader() -> Iterator[None]:
+    """The pipeline finds no text reader by itself: what the real one costs, only its own test pays."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lib_prodshot.gates.rapid_reader.find_spec", lambda name: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -63,15 +63,15 @@ ROOMS = {
     "overlay": "outcome",
     "packshot": "bounds errors outcome pictures",
     "pictures": "bounds errors",
-    "pipeline": "errors outcome packshot steps",
+    "pipeline": "errors gates outcome packshot steps",
     "preserve": "bounds outcome pictures",
     "product_lists": "errors",
     "products": "errors product_lists",
     "provenance": "''",
     "request": "errors products schema steps",
     "schema": "",
-    "steps": "bounds corrections enhancing errors finding markets masks outcome packshot pictures preserve products "
-    "provenance schema",
+    "steps": "bounds corrections enhancing errors finding gates markets masks outcome packshot pictures preserve "
+    "products provenance schema",
     "training": "errors",
     "training.captioning": "errors jobs.files pictures training.dataset",
     "training.dataset": "downloads errors jobs.files pictures preserve training.recipe",

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.uint8]
 
+SEED_STEP = 100_003
+"""Seeds of a further try on a picture begin so much higher: those between belong to other pictures of a batch."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -67,9 +70,9 @@ class InpaintEnhancer:
             task.progress(number / len(groups))
             if len(groups) > 1:
                 self.say(f"inpaint pass {number + 1} of {len(groups)}")
-            notes += self._run_pass(layers, group, request, choice, number)
+            notes += self._run_pass(layers, group, request, choice, number + SEED_STEP * (task.attempt - 1))
         painted = joined(layers.painted)
-        return Enhanced(layers.content, tuple(dict.fromkeys(notes)), {"passes": len(groups)}, painted)
+        return Enhanced(layers.content, tuple(dict.fromkeys(notes)), {"passes": len(groups)}, painted, tuple(self.ran))
 
     def _choose_control(self, request: Request) -> ControlChoice:
         family = self.backend.family(request.checkpoint)
@@ -117,7 +120,7 @@ class InpaintEnhancer:
             mask_blur=round(request.feather * crop.scale),
             prompt=prompt,
             negative_prompt=fill_template(request.negative_prompt, group.names, defaults.negative_prompt),
-            seed=seed + number,
+            seed=(seed + number) % 2**32,
             steps=request.steps or defaults.steps,
             cfg_scale=request.cfg_scale or defaults.cfg_scale,
             sampler=request.sampler or defaults.sampler,

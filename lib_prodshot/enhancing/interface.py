@@ -30,7 +30,8 @@ class Task:
 
     `picture` is H×W×3 uint8 RGB, `mask` H×W uint8 (255 = to be enhanced), `alpha` the feathered mask (H×W uint8,
     0 = will stay untouched whatever the enhancer returns there), `detections` the chosen products, `pieces` the mask
-    of each of them before they were joined (perhaps overlapping, and never inverted).
+    of each of them before they were joined (perhaps overlapping, and never inverted). `attempt` is the number of the
+    try, from 1: an engine that draws lots draws others with each.
     """
 
     picture: npt.NDArray[np.uint8]
@@ -40,17 +41,20 @@ class Task:
     request: Request
     progress: Progress = field(default=_no_progress)
     pieces: tuple[Piece, ...] = ()
+    attempt: int = 1
 
 
 @dataclass(frozen=True)
 class Enhanced:
     """New colours: `rgb` is H×W×3 uint8 of the task's size, `notes` are for the user, `measures` for reports; `painted`
-    where a trained model made them, for what the file says of itself."""
+    where a trained model made them, for what the file says of itself; `ran` says in one line for each pass what really
+    ran."""
 
     rgb: npt.NDArray[np.uint8]
     notes: tuple[str, ...] = ()
     measures: dict[str, float] = field(default_factory=dict)
     painted: Painted | None = None
+    ran: tuple[str, ...] = ()
 
 
 class Enhancer(Protocol):

@@ -155,6 +155,14 @@ class Finder:
             refined[number] = replace(refined[number], soft_mask=np.maximum(refined[number].soft_mask, mask))
         return refined
 
+    def segment(self, picture: Picture, boxes: Sequence[Box], classes: Sequence[ProductClass]) -> Findings:
+        """Segment given boxes in a picture (H×W×3 uint8 RGB) without looking for anything; `classes` are those that the
+        boxes belong to. Raises as `find` does.
+        """
+        masks = self._segment(picture, boxes, len(boxes), range(len(boxes)))
+        finds = tuple(Find(box, masks[number]) for number, box in enumerate(boxes))
+        return Findings(finds, tuple(0.0 for _ in classes))
+
     def refuse_unknown(self, classes: Sequence[ProductClass]) -> None:
         """Raise `UnknownProducts` for classes that the detector can tell to be unknown without a picture; a detector
         that cannot has no method of this name."""
@@ -195,6 +203,14 @@ class _WrappedFinder(Finder):
 
         def call() -> Findings:
             return self.inner.find(picture, classes, text_threshold, clock, precision, selection)
+
+        return self.middleware(call, picture, classes)
+
+    def segment(self, picture: Picture, boxes: Sequence[Box], classes: Sequence[ProductClass]) -> Findings:
+        """As `Finder.segment`."""
+
+        def call() -> Findings:
+            return self.inner.segment(picture, boxes, classes)
 
         return self.middleware(call, picture, classes)
 

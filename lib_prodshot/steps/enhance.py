@@ -19,6 +19,7 @@ class EnhanceStep(Step[S]):
     prefix = ""
     stage = "enhance"
     make = "enhance"
+    per_try = True
 
     def run(self, state: State) -> State:
         """Figures: what the enhancer measured."""
@@ -26,10 +27,19 @@ class EnhanceStep(Step[S]):
 
         assert state.built is not None and state.enhancer is not None
         built, outcome = state.built, state.outcome
-        task = Task(state.loaded.rgb, built.mask, built.alpha, outcome.detections, state.request, pieces=built.pieces)
+        task = Task(
+            state.loaded.rgb,
+            built.mask,
+            built.alpha,
+            outcome.detections,
+            state.request,
+            pieces=built.pieces,
+            attempt=state.attempt,
+        )
         enhanced = state.enhancer.enhance(task)
         _refuse_misfit(state.enhancer.name, enhanced, task)
         outcome.notes += enhanced.notes
+        outcome.ran = enhanced.ran
         figures = {name: round(value, 4) for name, value in enhanced.measures.items()}
         painted = state.painted if enhanced.painted is None else (*state.painted, enhanced.painted)
         return replace(state, enhanced=enhanced, figures=figures, painted=painted)

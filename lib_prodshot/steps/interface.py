@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lib_prodshot.errors import FieldProblem
     from lib_prodshot.finding.finder import Finder
     from lib_prodshot.finding.interface import Findings
+    from lib_prodshot.gates.interface import Answers, Rectangle
+    from lib_prodshot.gates.text import TextReader
     from lib_prodshot.masks import BuiltMask
     from lib_prodshot.outcome import Outcome
     from lib_prodshot.packshot.arrays import Rgb
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from lib_prodshot.pictures import LoadedPicture
     from lib_prodshot.provenance import Painted
     from lib_prodshot.request import Request
+    from lib_prodshot.steps.gates import Reference
     from lib_prodshot.steps.targets import Target
 
 
@@ -44,6 +47,9 @@ class State:
     `painted` is what trained models painted of the picture, before it came and in the steps so far.
     `with_candidates`: also look for what is below its threshold, to be shown. `edits` are the mask edits that fit this
     picture.
+    Of gates: `reader` reads text (None: none is installed), `attempt` is the number of the try, `answers` what the
+    gates said to it, `reference` what they measured on the input, `lost_text` the boxes of lines whose detail is to
+    come back.
     """
 
     loaded: LoadedPicture
@@ -67,6 +73,11 @@ class State:
     painted: tuple[Painted, ...] = ()
     with_candidates: bool = False
     edits: MaskEdits = field(default_factory=MaskEdits)
+    reader: TextReader | None = None
+    attempt: int = 1
+    answers: Answers | None = None
+    reference: Reference | None = None
+    lost_text: tuple[Rectangle, ...] = ()
 
 
 class StepSettings(SettingsModel):
@@ -90,7 +101,7 @@ class Step(ABC, Generic[S]):
     `version` is raised when the same settings give another result: folder jobs then do their pictures again. `tab` is
     the panel's tab, `engine` the engine that must be chosen for the step to run, `make` what must be made (empty:
     any). `in_dry_run`: it runs also where nothing is to be changed; `per_product`: once for each frame's product, and
-    `per_target`: once for each packshot of it.
+    `per_target`: once for each packshot of it; `per_try`: again for each try (so do steps between such ones).
     `stage` is what progress and timings call it; empty: its id. `prefix` comes before the names of its fields where all
     settings stand side by side (CLI, API, infotext): `<id>_` unless given.
     """
@@ -105,6 +116,7 @@ class Step(ABC, Generic[S]):
     in_dry_run: ClassVar[bool] = False
     per_product: ClassVar[bool] = False
     per_target: ClassVar[bool] = False
+    per_try: ClassVar[bool] = False
     stage: ClassVar[str] = ""
 
     def applies(self, state: State) -> bool:

@@ -18,9 +18,11 @@ from lib_prodshot.schema import RESERVED_NAMES, Setting, settings_of
 from lib_prodshot.steps.cutout import CutOutStep
 from lib_prodshot.steps.find import FindStep
 from lib_prodshot.steps.frame import FrameStep
+from lib_prodshot.steps.gates import GatesStep
 from lib_prodshot.steps.ground import ComposeStep
 from lib_prodshot.steps.inpaint import InpaintStep
 from lib_prodshot.steps.interface import Step
+from lib_prodshot.steps.lock_detail import DetailLockStep
 from lib_prodshot.steps.mask import MaskStep
 from lib_prodshot.steps.preserve import PreserveStep
 from lib_prodshot.steps.provenance import ProvenanceStep
@@ -33,7 +35,9 @@ STEPS: tuple[Step[Any], ...] = (
     MaskStep(),
     RetouchStep(),
     InpaintStep(),
+    DetailLockStep(),
     PreserveStep(),
+    GatesStep(),
     CutOutStep(),
     FrameStep(),
     ShadowStep(),

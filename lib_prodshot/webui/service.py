@@ -68,7 +68,7 @@ def enhance(loaded: LoadedPicture, request: Request, ground: npt.NDArray[np.uint
         enhancer = enhancer_for(host(), request, None, 0)
         run = partial(pipeline.run, loaded, request, finder, enhancer, ground=ground, upscaler=upscaler)
         outcome = _outcome_of(run, request, finder)
-    return Seen(outcome, tuple(getattr(enhancer, "ran", ())))
+    return Seen(outcome, outcome.ran or tuple(getattr(enhancer, "ran", ())))
 
 
 def _outcome_of(run: Callable[[], Outcome], request: Request, finder: Finder) -> Outcome:

@@ -171,7 +171,8 @@ class Session:
             )
         outcome.notes += self._warn_of_loss()
         files = written_and_checked(outcome, request.file_names)
-        ran = tuple(enhancer.ran) if isinstance(enhancer, InpaintEnhancer) else ()
+        # of several tries the taken one's; where none gave a picture, what ran until it failed
+        ran = outcome.ran or (tuple(enhancer.ran) if isinstance(enhancer, InpaintEnhancer) else ())
         extras = tuple(results.extras_of(request, image, loaded, outcome))
         if outcome.status != "found" or outcome.result is None:
             return PictureResult(image, outcome, ran, extras)
