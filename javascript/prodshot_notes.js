@@ -102,15 +102,22 @@
         }
     }
 
-    /* the tabs without a setting that has a meaning, by what is made */
-    const EMPTY_TABS = {enhance: ['packshot'], packshot: ['enhance']};
+    /* the tabs without a setting that has a meaning, by what is made; a scene is painted, and samples */
+    const EMPTY_TABS = {enhance: ['packshot'], packshot: ['enhance'], scene: []};
+
+    function whatIsMade(panel, make) {
+        const ground = panel?.querySelector('.prodshot-field[id$="_ground"] input:is(:checked, [type=text], :not([type]))');
+        return make === 'packshot' && ground?.value === 'scene' ? 'scene' : make;
+    }
 
     /* gradio 3 cannot hide a tab, and makes its button anew when it is chosen or left */
     function showTabs() {
         for (const chosen of all('.prodshot-field[id$="_make"] input:checked')) {
-            const tabs = chosen.closest('.prodshot')?.querySelector('.prodshot-tabs');
+            const panel = chosen.closest('.prodshot');
+            const tabs = panel?.querySelector('.prodshot-tabs');
+            const empty = EMPTY_TABS[whatIsMade(panel, chosen.value)] ?? [];
             const buttons = tabs ? [...tabs.querySelectorAll(':scope > .tab-nav button')] : [];
-            const isEmpty = (item) => (EMPTY_TABS[chosen.value] ?? []).some((name) => item.id.endsWith(`_tab_${name}`));
+            const isEmpty = (item) => empty.some((name) => item.id.endsWith(`_tab_${name}`));
             (tabs?.querySelectorAll(':scope > .tabitem') ?? []).forEach((item, place) => {
                 if (buttons[place]) buttons[place].style.display = isEmpty(item) ? 'none' : '';
             });

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,16 @@ _KINDS = {
     "inpaint": ("inpaint",),
 }
 """Words in the names of models of a kind, if the kind's own name is not the only one."""
+
+AUTOMATIC = "auto"
+"""A preprocessor setting that leaves the choice to what is installed."""
+
+_FALLBACKS = {
+    "depth": ("depth_midas", "depth_anything", "depth_anything_v2", "depth_leres", "depth_zoe"),
+    "softedge": ("softedge_pidinet", "softedge_hed", "softedge_teed"),
+    "inpaint": ("inpaint_only", "inpaint_global_harmonious"),
+}
+"""Preprocessors by kind, in the order in which an automatic choice tries them; names as ControlNet lists them."""
 
 _FAMILY_NAMES: dict[Family, str] = {"sd15": "SD1.5", "sd2": "SD2", "sdxl": "SDXL", "other": "this checkpoint's kind"}
 
@@ -72,11 +83,35 @@ def _build_unit(request: Request, family: Family, lists: ControlLists | None) ->
         raise EnhanceError("it is not installed; install sd-webui-controlnet, or set control to off")
     if lists.slots < 1:
         raise EnhanceError("the WebUI's settings give it no unit; raise its unit number")
+    if request.control_module == AUTOMATIC:
+        module, model = _installed_pair(request.control_model, family, lists)
+        return _unit(request, module, model)
     module = find_module(request.control_module, lists)
     if request.control_model:
         model = find_model(request.control_model, family, lists.models)
     else:
         model = _fitting_model(kind_of(module), family, lists.models)
+    return _unit(request, module, model)
+
+
+def _installed_pair(wanted: str, family: Family, lists: ControlLists) -> tuple[str, str]:
+    """A preprocessor and a model of one kind that are both installed: depth, else soft edges, else inpaint. Raises
+    `EnhanceError` with what to install."""
+    named = find_model(wanted, family, lists.models) if wanted else ""
+    for kind, modules in _FALLBACKS.items():
+        module = next((known for name in modules for known in lists.modules if known.lower() == name), "")
+        with suppress(EnhanceError):
+            model = named or _fitting_model(kind, family, lists.models)
+            if module and (not named or any(word in _stem(named) for word in _KINDS.get(kind, (kind,)))):
+                return module, model
+    advice = _MODELS.get(("depth", family), ("",))[0]
+    raise EnhanceError(
+        f"no depth, soft edge or inpaint model for {_FAMILY_NAMES[family]} is installed with its preprocessor"
+        + (f"; install {advice}" if advice else "")
+    )
+
+
+def _unit(request: Request, module: str, model: str) -> dict[str, Any]:
     return {
         "enabled": True,
         "module": module,

@@ -121,10 +121,10 @@ def parse_thresholds(text: str) -> dict[str, float]:
     return thresholds
 
 
-def parse_prompts(text: str) -> dict[str, str]:
+def parse_prompts(text: str, field: str = "class_prompts") -> dict[str, str]:
     """Read one 'product: prompt' on each line; the keys are phrases. A prompt may hold commas and colons.
 
-    Raises `RequestError` (field class_prompts): a line without a product or a prompt, a product named twice.
+    Raises `RequestError` (for `field`): a line without a product or a prompt, a product named twice.
     """
     prompts: dict[str, str] = {}
     for line in text.splitlines():
@@ -133,9 +133,9 @@ def parse_prompts(text: str) -> dict[str, str]:
         name, prompt = _split_prompt(line)
         key = _key(name)
         if not key or not prompt.strip():
-            raise _prompts_problem(f"{line.strip()!r} is not 'product: prompt'")
+            raise _prompts_problem(field, f"{line.strip()!r} is not 'product: prompt'")
         if key in prompts:
-            raise _prompts_problem(f"{name.strip()!r} has two prompts")
+            raise _prompts_problem(field, f"{name.strip()!r} has two prompts")
         prompts[key] = prompt.strip()
     return prompts
 
@@ -151,8 +151,8 @@ def _split_prompt(line: str) -> tuple[str, str]:
     return (line[: colon.start()], line[colon.end() :]) if colon else (line, "")
 
 
-def _prompts_problem(message: str) -> RequestError:
-    return RequestError([FieldProblem("class_prompts", message, "one 'handbag: [class] on marble' on each line")])
+def _prompts_problem(field: str, message: str) -> RequestError:
+    return RequestError([FieldProblem(field, message, "one 'handbag: [class] on marble' on each line")])
 
 
 def match_names(classes: Sequence[ProductClass], names: Iterable[str], field: str) -> None:

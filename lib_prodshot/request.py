@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError, unknown_name
-from lib_prodshot.products import ProductClass, parse_products, parse_thresholds
+from lib_prodshot.products import ProductClass, parse_products, parse_prompts, parse_thresholds
 from lib_prodshot.schema import Setting, check_value
 from lib_prodshot.steps import registry
 from lib_prodshot.steps.cutout import CutOutSettings
@@ -26,6 +26,7 @@ from lib_prodshot.steps.mask import MaskSettings
 from lib_prodshot.steps.preserve import PreserveSettings
 from lib_prodshot.steps.provenance import ProvenanceSettings
 from lib_prodshot.steps.retouch import RetouchSettings
+from lib_prodshot.steps.scene import SceneSettings
 from lib_prodshot.steps.shadow import ShadowSettings
 from lib_prodshot.steps.shop import ShopSettings
 
@@ -54,6 +55,7 @@ class Request:
     gates: GatesSettings
     cutout: CutOutSettings
     frame: FrameSettings
+    paint_scene: SceneSettings
     cast_shadow: ShadowSettings
     compose: GroundSettings
     shop: ShopSettings
@@ -119,17 +121,35 @@ class Request:
     def only(self, *products: ProductClass) -> Request:
         """The same request for some of its products alone, with those products' own thresholds and prompts."""
         names = {product.phrases[0]: product.name for product in products}
-        thresholds, prompts = parse_thresholds(self.find.class_thresholds), self.prompts
+        thresholds = parse_thresholds(self.find.class_thresholds)
+
+        def prompts(field: str) -> str:
+            given = parse_prompts(getattr(self, field), field)
+            return "\n".join(f"{names[key]}: {text}" for key, text in given.items() if key in names)
+
         return self.replace(
             products=", ".join(product.as_text() for product in products),
             class_thresholds=", ".join(f"{names[key]}: {value!r}" for key, value in thresholds.items() if key in names),
-            class_prompts="\n".join(f"{names[key]}: {text}" for key, text in prompts.items() if key in names),
+            class_prompts=prompts("class_prompts"),
+            scene_per_product=prompts("scene_per_product"),
         )
 
     @property
+    def makes_packshot(self) -> bool:
+        """Whether the product is cut out and put on a new ground, and not enhanced in its picture."""
+        return self.cutout.make == "packshot"
+
+    @property
     def running_engine(self) -> str:
-        """The engine that runs: retouch or inpaint; 'packshot' where none does."""
-        return "packshot" if self.cutout.make == "packshot" else self.retouch.engine
+        """The engine that runs: retouch or inpaint (a packshot's scene needs it too); 'packshot' where none does."""
+        if not self.makes_packshot:
+            return self.retouch.engine
+        return "inpaint" if self.compose.ground == "scene" else "packshot"
+
+    @property
+    def keeps_picture(self) -> bool:
+        """Whether a scene is painted around the whole picture, and not around the product alone."""
+        return self.compose.ground == "scene" and self.paint_scene.scene_keep == "picture"
 
     @property
     def classes(self) -> tuple[ProductClass, ...]:

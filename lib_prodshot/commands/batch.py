@@ -106,10 +106,12 @@ def _positive(text: str) -> int:
 
 def _check(arguments: argparse.Namespace, request: Request) -> None:
     """Check options that belong together. Raises `RequestError`."""
+    from lib_prodshot.commands.given_pictures import missing_webui, unused_webui
+
     if request.running_engine == "inpaint" and not arguments.webui and not arguments.dry_run:
-        raise RequestError([FieldProblem("webui", "the engine 'inpaint' needs a WebUI: add --webui http://host:port")])
+        raise RequestError([missing_webui(request)])
     if request.running_engine != "inpaint" and arguments.webui:
-        raise RequestError([FieldProblem("engine", "only the engine 'inpaint' uses a WebUI: add --engine inpaint")])
+        raise RequestError([unused_webui(request)])
     if arguments.workers and arguments.ray is None:
         raise RequestError([FieldProblem("workers", "workers are those of a Ray cluster: add --ray")])
 

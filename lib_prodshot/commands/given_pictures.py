@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from lib_prodshot.commands.console import say
 from lib_prodshot.enhancing.interface import Enhancer
+from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.jobs.processor import PictureProcessor, upscaler_of
 from lib_prodshot.jobs.report.report import Report
 from lib_prodshot.jobs.scale import measured_size, reference_text
@@ -20,17 +21,18 @@ from lib_prodshot.request import Request
 
 
 def processed(
-    arguments: argparse.Namespace, request: Request, paths: Sequence[Path], enhancer: Enhancer
+    arguments: argparse.Namespace, request: Request, paths: Sequence[Path]
 ) -> Iterator[tuple[Path, Outcome]]:
     """Yield each picture and its outcome once its results and its line in the report are written.
 
-    Raises `RequestError`, `OutputError`, `FinderUnavailable` and `WeightsError`.
+    Raises `RequestError`, `OutputError`, `FinderUnavailable` and `WeightsError`, and as `enhancer_for` does.
     """
     from lib_prodshot.finding.registry import load_finder
     from lib_prodshot.jobs.files.names import name_limit, output_stems
     from lib_prodshot.jobs.files.reading import real_path
     from lib_prodshot.jobs.files.staging import make_folder, sole_writer
 
+    enhancer = enhancer_for(request, arguments.webui)
     upscaler = upscaler_of(request)
     make_folder(arguments.out)
     inputs = frozenset(map(real_path, paths))
@@ -50,8 +52,44 @@ def processed(
 def _with_one_scale(processor: PictureProcessor, paths: Sequence[Path]) -> PictureProcessor:
     """The processor, told the reference of all pictures where they are to have one scale; each is found once more."""
     request = processor.request
-    if request.running_engine != "packshot" or not request.same_scale or request.reference:
+    if not request.makes_packshot or not request.same_scale or request.reference:
         return processor
     measured = (processor.detect(path) for path in tqdm(paths, desc="measure", disable=None, file=sys.stderr))
     reference = reference_text(measured_size(outcome) for outcome in measured)
     return replace(processor, request=request.replace(reference=reference)) if reference else processor
+
+
+def enhancer_for(request: Request, webui: str | None) -> Enhancer:
+    """Return the enhancer of the request's engine, in this process or on a WebUI.
+
+    Raises `RequestError` when the two options do not go together, `ProdshotError` for a WebUI that does not answer
+    or does not have what is requested.
+    """
+    if request.running_engine != "inpaint":
+        from lib_prodshot.enhancing import load_enhancer
+
+        if webui:
+            raise RequestError([unused_webui(request)])
+        return load_enhancer(request.running_engine)
+    if not webui:
+        raise RequestError([missing_webui(request)])
+    from lib_prodshot.enhancing.inpaint import InpaintEnhancer
+    from lib_prodshot.hosts.remote import RemoteWebUI
+    from lib_prodshot.hosts.remote.inpainting import RemoteInpaintingBackend
+
+    backend = RemoteInpaintingBackend(RemoteWebUI(webui))
+    backend.check(request.sampler, request.scheduler, request.checkpoint)
+    return InpaintEnhancer(backend)
+
+
+def missing_webui(request: Request) -> FieldProblem:
+    """What to say where something is to be painted and no WebUI is named."""
+    what = "the ground 'scene'" if request.makes_packshot else "the engine 'inpaint'"
+    return FieldProblem("webui", f"{what} needs a WebUI: add --webui http://host:port")
+
+
+def unused_webui(request: Request) -> FieldProblem:
+    """What to say where a WebUI is named and nothing is to be painted."""
+    if request.makes_packshot:
+        return FieldProblem("ground", "only the ground 'scene' uses a WebUI: add --ground scene")
+    return FieldProblem("engine", "only the engine 'inpaint' uses a WebUI: add --engine inpaint")

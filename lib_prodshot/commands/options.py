@@ -13,8 +13,8 @@ from lib_prodshot.steps import registry
 def add_request_options(parser: argparse.ArgumentParser, dry_run: bool = False, make: str = "") -> None:
     """One option for each setting that has a meaning here, grouped by section, with its default and range in the help.
 
-    `dry_run`: only the settings of the steps that run where nothing is to be changed; `make`: only those of the steps
-    that make this, which is then no option.
+    `dry_run`: only the settings of the steps that run where nothing is to be changed; `make`: only those that have a
+    meaning where this is made, which is then no option.
     """
     parser.add_argument("--models-dir", type=Path, help="look for weights here first (also: PRODSHOT_MODELS)")
     groups: dict[str, argparse._ArgumentGroup] = {}
@@ -22,11 +22,17 @@ def add_request_options(parser: argparse.ArgumentParser, dry_run: bool = False, 
         for known in registry.settings_by_step()[step.id]:
             if known.webui_only or (dry_run and not step.in_dry_run):
                 continue
-            if make and (known.name == "make" or step.make not in ("", make)):
+            if make and (known.name == "make" or make not in dict(known.when).get("make", (make,))):
                 continue
             if known.section not in groups:
                 groups[known.section] = parser.add_argument_group(known.section)
             _add_option(groups[known.section], known)
+
+
+def add_webui_option(parser: argparse.ArgumentParser) -> None:
+    """The option that names the WebUI which runs inpaint passes."""
+    text = "the WebUI that paints: the engine 'inpaint', the ground 'scene' (started with --api)"
+    parser.add_argument("--webui", metavar="URL", help=text)
 
 
 def _add_option(group: argparse._ArgumentGroup, known: Setting) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.commands.check import use_rules
 from lib_prodshot.commands.console import say, shown, with_name
-from lib_prodshot.commands.options import add_request_options, request_from
+from lib_prodshot.commands.options import add_request_options, add_webui_option, request_from
 from lib_prodshot.commands.paths import PATHS_HELP, folders_of, picture_files, refuse_output
 from lib_prodshot.jobs.report.report import JSONL_NAME
 from lib_prodshot.jobs.settings import folder_setting
@@ -25,6 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=PATHS_HELP)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results and the report")
     parser.add_argument("--keep-times", action="store_true", help=folder_setting("keep_times").help)
+    add_webui_option(parser)
     add_rules_option(parser)
     add_request_options(parser, make="packshot")
     parser.set_defaults(run=run)
@@ -40,7 +41,6 @@ def add_rules_option(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Make the packshots of every picture; exit code 1 when any failed, or a marketplace would refuse one."""
     from lib_prodshot.commands.given_pictures import processed
-    from lib_prodshot.enhancing import load_enhancer
 
     use_rules(arguments.rules)
     request = request_from(arguments, make="packshot")
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     refuse_output(arguments.out, folders_of(paths))
     say_what_is_set(request)
     counts: Counter[str] = Counter()
-    for path, outcome in processed(arguments, request, paths, load_enhancer(request.running_engine)):
+    for path, outcome in processed(arguments, request, paths):
         counts.update(_tell(outcome, path))
     told = ", ".join(f"{counts[status]} {status}" for status in ("found", "skipped", "failed"))
     review = f"; {counts['review']} need a look" if counts["review"] else ""
@@ -74,7 +74,7 @@ def say_what_is_set(request: Request) -> None:
     from lib_prodshot.markets.rules import chosen
     from lib_prodshot.steps.targets import targets_of
 
-    if request.cutout.make != "packshot":
+    if not request.makes_packshot:
         return
     for target, market in zip(targets_of(request), chosen(request.shop.marketplace)):
         set_by_it = ", ".join(f"{name} {value}" for name, value in target.made.items()) or "nothing"

@@ -21,7 +21,7 @@ MAX_PIXELS = 64_000_000
 
 def is_wanted(request: Request) -> bool:
     """Whether the request makes packshots on a picture."""
-    return bool(request.running_engine == "packshot" and request.ground == "picture")
+    return bool(request.makes_packshot and request.ground == "picture")
 
 
 def ground_for(request: Request, open_path: OpenPath) -> npt.NDArray[np.uint8] | None:

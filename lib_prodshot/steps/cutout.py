@@ -57,7 +57,8 @@ class CutOutStep(Step[CutOutSettings]):
 
     def run(self, state: State) -> State:
         """Figures: `band` (pixels whose share was estimated), `unknown_share` of them among the product's, `cut_by`
-        (hard, feather, matte; guided where matting had no answer; own alpha), `pieces` that do not touch each other."""
+        (hard, feather, matte; guided where matting had no answer; own alpha; whole picture), `pieces` that do not touch
+        each other."""
         import cv2
         import numpy as np
 
@@ -67,7 +68,8 @@ class CutOutStep(Step[CutOutSettings]):
         source = cutout.source_of(state.loaded)
         cut, cut_by, notes = self._cut(state, source)
         outcome = state.outcome
-        outcome.notes += (*source.notes, *notes, *cutout.edge_notes(cut.alpha))
+        edge_notes = () if cut_by == WHOLE else cutout.edge_notes(cut.alpha)
+        outcome.notes += (*source.notes, *notes, *edge_notes)
         own = cutout.levels(cut.alpha)
         outcome.alpha = own if state.number <= 1 or outcome.alpha is None else np.maximum(outcome.alpha, own)
         band, pixels = cv2.countNonZero(cut.band), cv2.countNonZero(own)
@@ -83,10 +85,12 @@ class CutOutStep(Step[CutOutSettings]):
         return replace(state, source=source, cutout=cut, placement=frame, figures=figures)
 
     def _cut(self, state: State, source: Source) -> tuple[CutOut, str, tuple[str, ...]]:
-        from lib_prodshot.packshot import cutout, residue
+        from lib_prodshot.packshot import cutout, residue, scenes
 
         assert state.built is not None
         options, mask = self.options(state.request), state.built.mask
+        if state.request.keeps_picture:
+            return scenes.whole(source.rgb), WHOLE, ()
         own = state.loaded.alpha
         if own is not None and int(own.min()) < 255:
             cut = cutout.by_own_alpha(source.rgb, own, mask)
@@ -104,6 +108,9 @@ class CutOutStep(Step[CutOutSettings]):
         notes = ("the edge could not be matted and was drawn by a guided filter",) if cut_by == "guided" else ()
         return cut, cut_by, notes
 
+
+WHOLE = "whole picture"
+"""Said of a cut-out that is the picture itself, for a scene that is painted around it."""
 
 _OWN_SHARE = 0.5
 """The mask covers at least so much of what a transparent picture shows where that is the product cut out already, and

@@ -37,7 +37,7 @@ class EnhanceStep(Step[S]):
             attempt=state.attempt,
         )
         enhanced = state.enhancer.enhance(task)
-        _refuse_misfit(state.enhancer.name, enhanced, task)
+        refuse_misfit(state.enhancer.name, enhanced, task)
         outcome.notes += enhanced.notes
         outcome.ran = enhanced.ran
         figures = {name: round(value, 4) for name, value in enhanced.measures.items()}
@@ -45,8 +45,8 @@ class EnhanceStep(Step[S]):
         return replace(state, enhanced=enhanced, figures=figures, painted=painted)
 
 
-def _refuse_misfit(engine: str, enhanced: Enhanced, task: Task) -> None:
-    """An engine's answer that cannot be laid over the picture, such as one of floats, is no result."""
+def refuse_misfit(engine: str, enhanced: Enhanced, task: Task) -> None:
+    """Raise `EnhanceError` for an answer that cannot be laid over the task's picture, such as one of floats."""
     rgb = getattr(enhanced, "rgb", None)
     if rgb is None or rgb.shape != task.picture.shape or rgb.dtype != task.picture.dtype:
         told = "nothing" if rgb is None else f"{rgb.dtype} values of shape {rgb.shape}"

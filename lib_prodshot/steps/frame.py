@@ -179,7 +179,7 @@ class FrameStep(Step[FrameSettings]):
         options = self.options(state.request)
         return Frame(
             parse_size(options.size),
-            options.fill or DEFAULT_FILL,
+            options.fill or (1.0 if state.request.keeps_picture else DEFAULT_FILL),
             options.margin,
             "baseline" if options.align == "baseline" else "centre",
             options.frame_scale,

@@ -21,10 +21,10 @@ class GroundSettings(StepSettings):
     ground: str = setting(
         "auto",
         section="packshot",
-        choices=("auto", "transparent", "white", "colour", "sweep", "blurred", "picture"),
+        choices=("auto", "transparent", "white", "colour", "sweep", "blurred", "picture", "scene"),
         help="What the product stands on: nothing (transparent), pure white, one colour, a paper sweep in that colour "
-        "(sweep), the picture's own ground blurred, or another picture; auto: as the marketplace wants it, "
-        "else white.",
+        "(sweep), the picture's own ground blurred, another picture, or a scene painted around it by the WebUI's "
+        "checkpoint; auto: as the marketplace wants it, else white.",
         named_only=True,
     )
     ground_colour: str = setting(
@@ -101,6 +101,9 @@ class ComposeStep(Step[GroundSettings]):
             return grounds.plain(*size, (255, 255, 255))
         if options.ground == "blurred":
             return grounds.blurred(state.cutout, state.placement)
+        if options.ground == "scene":
+            assert state.scene is not None
+            return state.scene
         if options.ground == "picture":
             if state.ground is None:
                 raise EnhanceError("no picture for the ground was given; name one that this program may read")

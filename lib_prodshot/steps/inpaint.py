@@ -130,7 +130,8 @@ class InpaintSettings(StepSettings):
         "depth_midas",
         label="Preprocessor",
         section="control",
-        help="ControlNet's preprocessor, as the WebUI lists it; 'none' takes the picture as it is.",
+        help="ControlNet's preprocessor, as the WebUI lists it; 'none' takes the picture as it is, 'auto' what is "
+        "installed (depth, else soft edges, else inpaint).",
         fold="ControlNet",
         when=_WITH_CONTROL,
     )

@@ -40,10 +40,10 @@ class State:
     Of a packshot: `source` are the colours it is made of, `cutout` the product in the picture's own geometry,
     `placement` the frame and where the picture lies in it (set to the picture itself by the cut-out), `shadow` the
     shadow's cover in the frame, `placed` the product in the frame; `ground` is the picture for the ground that the
-    caller read (H×W×3 uint8 RGB of any size), `target` the packshot that is being made, whose settings `request` then
-    holds; `number` counts the products of a picture that gets a frame for each, from 1 on (0: all in one), and
-    `upscaler` enlarges by a model where there is one. `figures` are what the last step has measured, for its line in
-    the report.
+    caller read (H×W×3 uint8 RGB of any size), `scene` the ground that was painted (H×W×3 uint8 RGB in the frame),
+    `target` the packshot that is being made, whose settings `request` then holds; `number` counts the products of a
+    picture that gets a frame for each, from 1 on (0: all in one), and `upscaler` enlarges by a model where there is
+    one. `figures` are what the last step has measured, for its line in the report.
     `painted` is what trained models painted of the picture, before it came and in the steps so far.
     `with_candidates`: also look for what is below its threshold, to be shown. `edits` are the mask edits that fit this
     picture.
@@ -66,6 +66,7 @@ class State:
     shadow: Shadow | None = None
     placed: CutOut | None = None
     ground: Rgb | None = None
+    scene: Rgb | None = None
     target: Target | None = None
     number: int = 0
     upscaler: Upscaler | None = None
@@ -102,6 +103,7 @@ class Step(ABC, Generic[S]):
     the panel's tab, `engine` the engine that must be chosen for the step to run, `make` what must be made (empty:
     any). `in_dry_run`: it runs also where nothing is to be changed; `per_product`: once for each frame's product, and
     `per_target`: once for each packshot of it; `per_try`: again for each try (so do steps between such ones).
+    `borrows` names settings of other steps that this one reads too: they have a meaning wherever it runs.
     `stage` is what progress and timings call it; empty: its id. `prefix` comes before the names of its fields where all
     settings stand side by side (CLI, API, infotext): `<id>_` unless given.
     """
@@ -117,6 +119,7 @@ class Step(ABC, Generic[S]):
     per_product: ClassVar[bool] = False
     per_target: ClassVar[bool] = False
     per_try: ClassVar[bool] = False
+    borrows: ClassVar[tuple[str, ...]] = ()
     stage: ClassVar[str] = ""
 
     def applies(self, state: State) -> bool:

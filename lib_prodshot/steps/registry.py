@@ -7,7 +7,7 @@ and in the tables of the docs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from types import MappingProxyType
@@ -27,6 +27,7 @@ from lib_prodshot.steps.mask import MaskStep
 from lib_prodshot.steps.preserve import PreserveStep
 from lib_prodshot.steps.provenance import ProvenanceStep
 from lib_prodshot.steps.retouch import RetouchStep
+from lib_prodshot.steps.scene import SceneStep
 from lib_prodshot.steps.shadow import ShadowStep
 from lib_prodshot.steps.shop import ShopStep
 
@@ -40,6 +41,7 @@ STEPS: tuple[Step[Any], ...] = (
     GatesStep(),
     CutOutStep(),
     FrameStep(),
+    SceneStep(),
     ShadowStep(),
     ComposeStep(),
     ShopStep(),
@@ -63,7 +65,8 @@ def all_settings() -> tuple[Setting, ...]:
 
 @lru_cache(maxsize=4)
 def _by_step(steps: tuple[Step[Any], ...]) -> Mapping[str, tuple[Setting, ...]]:
-    groups = {step.id: tuple(_completed(step, known) for known in _own(step)) for step in steps}
+    borrowed = frozenset(name for step in steps for name in step.borrows)
+    groups = {step.id: tuple(_completed(step, known, borrowed) for known in _own(step)) for step in steps}
     _refuse_collisions([known for group in groups.values() for known in group], [step.id for step in steps])
     return MappingProxyType(groups)
 
@@ -78,11 +81,12 @@ def _own(step: Step[Any]) -> tuple[Setting, ...]:
     return settings_of(step.settings, f"{step.id}_" if step.prefix is None else step.prefix)
 
 
-def _completed(step: Step[Any], known: Setting) -> Setting:
+def _completed(step: Step[Any], known: Setting, borrowed: Collection[str]) -> Setting:
     # the choice of the engine itself is never hidden with an engine's settings
     engine = "" if known.name == "engine" else step.engine
     # and the choice of what is made not with what one of the two needs
-    made = () if known.name == "make" or not step.make else (("make", (step.make,)),)
+    is_shared = known.name == "make" or known.name in borrowed
+    made = () if is_shared or not step.make else (("make", (step.make,)),)
     return replace(
         known,
         when=(*made, *known.when),

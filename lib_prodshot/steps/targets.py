@@ -34,7 +34,7 @@ def products_of(state: State) -> Iterator[State]:
     product alone, numbered from 1 in the order of the detections."""
     built, request = state.built, state.request
     # an inverted mask is everything but the products: there is one of it
-    if request.frame.several_products != "each" or request.cutout.make != "packshot" or built is None or request.invert:
+    if request.frame.several_products != "each" or not request.makes_packshot or built is None or request.invert:
         yield state
         return
     number = 0

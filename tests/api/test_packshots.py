@@ -35,6 +35,17 @@ def test_a_packshot_for_each_marketplace_with_its_check(client: Any) -> None:
     assert "output" not in without and {made["output"] for made in without["packshots"]} == {None}
 
 
+def test_a_scene_is_painted_around_the_very_product(client: Any) -> None:
+    picture = noise(3, (96, 128))
+    sent = body(as_file(picture), ground="scene", edges="hard", scene="[class] on sand", scene_light=0, resolution=128)
+    (line,) = client.post(PACKSHOT, json=sent).json()["outcomes"]
+    assert line["status"] == "found", line
+    made = np.asarray(Image.open(io.BytesIO(base64.b64decode(line["packshots"][0]["output"]))))
+    kept = (made == picture).all(axis=2)
+    assert line["audit"]["changed_inside"] == 0 and line["audit"]["inner_pixels"] <= kept.sum() < kept.size
+    assert "on sand" in line["infotext"]
+
+
 def test_an_absent_product_is_the_very_file(client: Any) -> None:
     data = as_file(dark())
     (line,) = client.post(PACKSHOT, json=body(data)).json()["outcomes"]

@@ -33,6 +33,7 @@ TEXTS = {
     "products": "hand bag, shoe: sneaker | trainer",
     "class_thresholds": "shoe: 0.25",
     "class_prompts": 'hand bag: a "red" [class], 7:30\nshoe: [class]',
+    "scene_per_product": "shoe: [class] on wet asphalt, 7:30",
     "boxes": "shoe 30 20 90 60, 1 2 30 40",
     "mask_edits": "add 12: 30 40, 35 44; erase 6: 80 20",
     "reference": "1200x900",

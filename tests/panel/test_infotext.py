@@ -39,6 +39,7 @@ def pasted(text: str) -> dict[str, Any]:
 LANGUAGES = {
     "class_thresholds": "shoe: 0.25",
     "class_prompts": 'shoe: a [class], "new"',
+    "scene_per_product": 'shoe: a [class] on "wet" asphalt, 7:30',
     "boxes": "shoe 30 20 90 60, 1 2 30 40",
     "mask_edits": "of 0123abcd; add 12: 30 40, 35 44; erase 6: 80 20; include: 3 4",
 }

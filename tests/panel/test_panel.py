@@ -15,9 +15,10 @@ pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under
 import gradio as gr
 
 from lib_prodshot.bootstrap import ROOT
-from lib_prodshot.request import WEBUI_BASE, Request, check, setting_named, settings
+from lib_prodshot.request import WEBUI_BASE, Request, check, settings
 from lib_prodshot.webui import options
 from lib_prodshot.webui.panel import fields, layout
+from lib_prodshot.webui.panel.form import applies, running
 from lib_prodshot.webui.panel.panel import draw_hidden, draw_panel, why_retouch
 from tests.api.local_host import LocalHost
 from tests.panel.drawing import draw_bare, draw_page, elem_id
@@ -170,11 +171,16 @@ def test_a_packshots_settings_stand_in_an_enhancements_place(host: LocalHost) ->
     options.preset_store().save("Shop", {"make": "packshot", "ground": "sweep", "edges": "feather"})
     page, _ = draw_page()
     front = {name: block_of(page, name).visible for name in layout.PACKSHOT}
-    assert front.pop("ground_picture") is False and all(front.values())
+    assert [name for name, is_shown in front.items() if not is_shown] == ["ground_picture", "scene"]
     assert block_of(page, "edge_feather").visible and not block_of(page, "shadow_colour").visible
     for hidden in ("engine", "strength", "strength_retouch", "strength_inpaint", "engine_inpaint", "prompt"):
         assert not block_of(page, hidden).visible, hidden
     assert block_of(page, "front_packshot").visible and block_of(page, "engine_packshot").visible
+    options.preset_store().save("Shop", {"make": "packshot", "ground": "scene"})
+    page, _ = draw_page()
+    shown = ("scene", "engine_inpaint", "sampler", "control", "engine_packshot")
+    assert all(block_of(page, name).visible for name in shown)
+    assert not any(block_of(page, name).visible for name in ("prompt", "denoising_strength", "inpaint_area", "engine"))
     # a typed list of names is kept by a text field alone: gradio 3's dropdown drops what is not ended by Enter
     assert isinstance(block_of(page, "marketplace"), gr.Textbox)
 
@@ -184,10 +190,15 @@ def test_a_tab_without_a_setting_for_what_is_made_is_hidden() -> None:
     told = re.search(r"EMPTY_TABS = \{(.*)\};", script)
     assert told is not None
     hidden = {make: re.findall(r"'(\w+)'", names) for make, names in re.findall(r"(\w+): \[(.*?)\]", told[1])}
-    for make in setting_named("make").choices:
-        tables = {tab: [dict(known.when).get("make", (make,)) for known in layout.on_tab(tab)] for tab in layout.tabs()}
-        empty = [tab.lower() for tab, makes in tables.items() if not any(make in allowed for allowed in makes)]
-        assert hidden[make] == empty
+    cases = {"enhance": ("enhance", "auto"), "packshot": ("packshot", "auto"), "scene": ("packshot", "scene")}
+    for made, (make, ground) in cases.items():
+        values = {known.name: known.default for known in settings()} | {"make": make, "ground": ground}
+        groups = ("", *running(make, "inpaint", ground))
+        empty = []
+        for tab in layout.tabs():
+            known = [each for each in layout.on_tab(tab) if layout.runs_with(each) in groups and applies(each, values)]
+            empty += [] if known else [tab.lower()]
+        assert hidden[made] == empty
 
 
 def test_retouch_is_where_one_begins_without_a_checkpoint(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:

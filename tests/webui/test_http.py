@@ -78,6 +78,25 @@ def test_the_mask_and_the_unit_are_really_used(clean: Server, seed_dir: Path) ->
         assert changed[inside].mean() > 0.9
 
 
+def test_a_scene_is_painted_around_the_very_product(clean: Server, seed_dir: Path) -> None:
+    """With a checkpoint of random weights the ground is noise, and the product must not take any of it."""
+    picture = seed_picture(seed_dir, "car")
+    scene = {**CAR, **none_module(clean), "make": "packshot", "ground": "scene", "edges": "hard", "scene_light": 0.0}
+    before = clean.counts()["samplings"]
+    painted = {weight: img2img(clean, picture, {**scene, "control_weight": weight}) for weight in (0.0, 1.0)}
+    assert clean.counts()["samplings"] - before == 2
+    original = np.asarray(picture.convert("RGB")).astype(int)
+    for answer in painted.values():
+        (outcome,) = answer.outcomes
+        assert outcome["status"] == "found" and outcome["audit"]["changed_inside"] == 0
+        kept = (answer.pixels() == original).all(axis=2)
+        assert 0.05 * kept.size < outcome["audit"]["inner_pixels"] <= kept.sum() < 0.7 * kept.size
+        assert "Prodshot ran" in parameters(answer.infotexts[0])
+    assert np.abs(painted[0.0].pixels() - painted[1.0].pixels()).mean() > 0.2
+    absent = img2img(clean, picture, {**scene, "products": "watch"})
+    assert absent.outcomes[0]["status"] == "skipped" and clean.counts()["samplings"] - before == 2
+
+
 def _dilate(mask: np.ndarray, pixels: int) -> np.ndarray:
     """A square of that many pixels around every pixel, without any of the project's own code."""
     padded = np.pad(mask, pixels)

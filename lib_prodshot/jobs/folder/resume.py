@@ -34,7 +34,7 @@ def fingerprint(request: Request, finder: str, dry_run: bool) -> str:
     }
     values["step_versions"] = {step.id: step.version for step in steps}
     values["products"] = [product.as_text() for product in request.classes]
-    if request.cutout.make == "packshot":
+    if request.makes_packshot:
         # a marketplace's own figures may be a user's, and change
         values["targets"] = [(each.marketplace, dict(each.made), each.limit) for each in targets_of(request)]
     values["finder"] = finder

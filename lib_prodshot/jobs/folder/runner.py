@@ -228,7 +228,7 @@ class Runner:
     def _measures(self) -> bool:
         """Whether all products must be measured before the first is framed."""
         request = self.job.request
-        is_asked = request.running_engine == "packshot" and request.same_scale and not request.reference
+        is_asked = request.makes_packshot and request.same_scale and not request.reference
         return is_asked and not self.job.dry_run
 
     def _measure(self, entries: Sequence[Entry]) -> None:

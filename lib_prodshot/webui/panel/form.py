@@ -43,7 +43,7 @@ class Form:
             self.values[known.name],
             self.elem_id(known.name),
             self._choices(known),
-            visible=_applies(known, self.values),
+            visible=applies(known, self.values),
         )
         self.components[known.name] = component
         return component
@@ -85,19 +85,19 @@ class Form:
 
     def _group(self, part: str, engine: str) -> Any:
         """A column that is shown while `engine` runs."""
-        visible = running(self.values["engine"], self.values["make"]) == engine
+        visible = engine in running(*(self.values[name] for name in layout.DECISIVE))
         return gr.Column(visible=visible, elem_id=self.elem_id(f"{part}_{engine}"), elem_classes=["prodshot-group"])
 
     def _show_running(self, shown: Mapping[str, Any]) -> None:
-        """Show of these groups the one of the engine that runs."""
+        """Show of these groups those of what runs."""
         if not shown:
             return
 
-        def show(engine: str, make: str) -> Any:
-            updates = [gr.update(visible=running(engine, make) == name) for name in shown]
+        def show(*chosen: str) -> Any:
+            updates = [gr.update(visible=name in running(*chosen)) for name in shown]
             return updates if len(updates) > 1 else updates[0]
 
-        decisive = [self.components[name] for name in layout.WHAT_TO_MAKE[::-1]]
+        decisive = [self.components[name] for name in layout.DECISIVE]
         for component in decisive:
             component.change(show, decisive, list(shown.values()), show_progress=False, queue=False)
 
@@ -143,12 +143,14 @@ class Form:
         }.get(known.name)
 
 
-def running(engine: str, make: str) -> str:
-    """The engine that runs, as `Request.running_engine`."""
-    return "packshot" if make == "packshot" else engine
+def running(make: str, engine: str, ground: str) -> frozenset[str]:
+    """The groups of settings that have a meaning: an engine's, a packshot's, and both where a scene is painted."""
+    if make != "packshot":
+        return frozenset({engine})
+    return frozenset({"packshot", "inpaint"} if ground == "scene" else {"packshot"})
 
 
-def _applies(known: Setting, values: Mapping[str, Any]) -> bool:
+def applies(known: Setting, values: Mapping[str, Any]) -> bool:
     """Whether the setting has a meaning beside these values of others."""
     return all(values[name] in allowed for name, allowed in known.when)
 
@@ -156,7 +158,7 @@ def _applies(known: Setting, values: Mapping[str, Any]) -> bool:
 def _visibility(dependent: Sequence[Setting], decisive: Sequence[str]) -> Callable[..., Any]:
     def show(*chosen: Any) -> Any:
         values = dict(zip(decisive, chosen))
-        updates = [gr.update(visible=_applies(known, values)) for known in dependent]
+        updates = [gr.update(visible=applies(known, values)) for known in dependent]
         return updates if len(updates) > 1 else updates[0]
 
     return show

@@ -12,10 +12,13 @@ PRODUCTS = "products"
 WHAT_TO_MAKE = ("make", "engine")
 """The row "What to make": first what becomes of the picture, then how."""
 
+DECISIVE = ("make", "engine", "ground")
+"""The settings that decide which groups of settings have a meaning."""
+
 STRENGTHS = {"retouch": "strength", "inpaint": "denoising_strength"}
 """The one strength that stands in front, by engine."""
 
-PACKSHOT = ("marketplace", "ground", "ground_colour", "ground_picture", "edges", "shadow")
+PACKSHOT = ("marketplace", "ground", "ground_colour", "ground_picture", "scene", "edges", "shadow")
 """What a seller sets of a packshot, in front while one is made."""
 
 
