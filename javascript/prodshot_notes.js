@@ -183,9 +183,13 @@
         }
     }
 
+    const DROPDOWNS = '.prodshot-field input:not([type]):not([data-testid])';
+
     function onInput(event) {
         const panel = event.target.closest?.('.prodshot');
         if (panel) panel.querySelectorAll('[data-cause="settings"]').forEach((error) => { error.hidden = true; });
+        // gradio 3's dropdown takes text over when a key is released: what is pasted with the mouse was shown and not used
+        if (event.target.matches?.(DROPDOWNS)) event.target.dispatchEvent(new KeyboardEvent('keyup'));
     }
 
     function refresh() {

@@ -199,6 +199,16 @@ def test_what_a_field_takes_from_the_tab_is_said(page: Any) -> None:
     page.wait_for_selector("#img2img_denoising_strength :text('not used')", timeout=10_000)
 
 
+def test_text_pasted_into_a_dropdown_is_used(page: Any) -> None:
+    advanced(page, "Enhance")
+    page.locator(f"{S}fold_sampling .label-wrap").click()
+    page.locator(f"{S}sampler input").first.fill("Pasted")
+    page.locator(f"{S}tabs button", has_text="Presets").first.click()
+    page.click(f"{S}preset_share")
+    page.wait_for_function("s => document.querySelector(s).value.includes('{')", arg=f"{S}preset_text textarea")
+    assert json.loads(page.input_value(f"{S}preset_text textarea"))["settings"]["sampler"] == "Pasted"
+
+
 def test_the_accordion_says_that_the_script_is_chosen(page: Any) -> None:
     accordion = "#script_img2img_prodshot_accordion_"
     page.locator(f"{accordion}enabled .label-wrap").first.click()

@@ -77,6 +77,11 @@ class Tab:
     def text(self, setting: str) -> Any:
         return self.ours(setting).locator("textarea, input").first
 
+    def wait_for_text(self, setting: str, value: str) -> None:
+        """Wait until one of our settings holds this text: a paste takes its time."""
+        field = self.text(setting).element_handle()
+        self.page.wait_for_function("([field, value]) => field.value === value", arg=[field, value], timeout=60_000)
+
     def write(self, setting: str, value: str) -> None:
         field = self.text(setting)
         field.fill(value)
