@@ -90,12 +90,12 @@ def as_picture(composed: Composed, icc: bytes | None) -> RestoredPicture:
     return RestoredPicture(source, native, composed.rgb)
 
 
-def audit(composed: Composed, placement: Placement, cutout: CutOut) -> PackshotAudit:
+def audit(composed: Composed, placement: Placement, cutout: CutOut, placed: CutOut) -> PackshotAudit:
     """Count the pixels that are not those of the picture (scaled as the frame asks for, nothing else) where the product
-    alone is seen. `cutout` is in the picture's own geometry."""
-    expected = placement.placed(cutout.picture)
+    alone is seen. `cutout` is in the picture's own geometry and says where that is; `placed` is the same in the frame,
+    and its `picture` is the picture scaled, which costs too much to be done twice."""
     inner = placement.pasted(placement.scaled_whole(cutout.alpha))
-    differs = cv2.absdiff(composed.rgb, np.ascontiguousarray(expected)).any(axis=2) & inner
+    differs = cv2.absdiff(composed.rgb, np.ascontiguousarray(placed.picture)).any(axis=2) & inner
     if composed.alpha is not None:
         differs |= inner & (composed.alpha != 255)
     by_model = placement.enlarged_by if placement.factor > 1 else ""

@@ -25,6 +25,9 @@ BOX_ALPHA = 0.1
 MAX_SIDE = 20_000
 """Pixels of a frame's side at most."""
 
+MAX_PIXELS = 105_000_000
+"""Pixels of a frame at most, as of a picture that is read."""
+
 _SPARE = 8
 """Pixels of the picture kept around what the frame shows, for the resampling's reach."""
 
@@ -88,7 +91,7 @@ def parse_size(text: str) -> Size | None:
         raise ValueError(f"{text!r} is no ratio between 1:10 and 10:1")
     if not is_ratio and not (width.is_integer() and height.is_integer() and min(width, height) >= 16):
         raise ValueError(f"{text!r} is not a size in whole pixels, 16 or more")
-    if not is_ratio and max(width, height) > MAX_SIDE:
+    if not is_ratio and _is_too_large(width, height):
         raise ValueError(f"{text!r} is too large")
     return Size(width, height, is_ratio)
 
@@ -118,11 +121,14 @@ def fill_of(box: Box, width: int, height: int) -> float:
 
 
 def frame(cutout: CutOut, wanted: Frame) -> Framed:
-    """Place a product in its frame as asked. Raises ValueError where the cut-out is empty."""
+    """Place a product in its frame as asked. Raises ValueError where the cut-out is empty, and where the frame that
+    follows from its box would be too large."""
     box = product_box(cutout.alpha)
     if not box[2]:
         raise ValueError("nothing of the product is left to frame")
     width, height, scale, notes = _geometry(box, cutout.alpha.shape, wanted)
+    if _is_too_large(width, height):
+        raise ValueError(f"the frame would be {width}×{height} pixels; set a larger fill, or a size in pixels")
     placement = _placed(box, width, height, scale, wanted)
     cropped, placement = _cropped(cutout, placement)
     shown = product_box(placement.placed(cropped.alpha))
@@ -142,6 +148,10 @@ def frame(cutout: CutOut, wanted: Frame) -> Framed:
     if max(box[2] * scale / width, box[3] * scale / height) > 1:
         notes += ("the product is larger than its frame at this scale, and is cut off",)
     return Framed(cropped, placement, round(fill_of(shown, width, height), 4), round(share, 4), notes)
+
+
+def _is_too_large(width: float, height: float) -> bool:
+    return max(width, height) > MAX_SIDE or width * height > MAX_PIXELS
 
 
 def _aim(wanted: Frame) -> float:

@@ -85,7 +85,7 @@ class ComposeStep(Step[GroundSettings]):
         outcome = state.outcome
         outcome.result = composite.as_picture(composed, state.source.icc)
         outcome.picture = outcome.result.rgb
-        outcome.audit = composite.audit(composed, state.placement, state.cutout)
+        outcome.audit = composite.audit(composed, state.placement, state.cutout, placed)
         _refuse_change(outcome.audit)
         return replace(state, placed=placed, figures={"width": state.placement.width, "height": state.placement.height})
 

@@ -27,6 +27,7 @@ from hypothesis import strategies as st  # noqa: E402
 
 from lib_prodshot.errors import RequestError  # noqa: E402
 from lib_prodshot.request import WEBUI_BASE, Request, Setting, settings  # noqa: E402
+from lib_prodshot.steps.targets import known_markets  # noqa: E402
 from lib_prodshot.webui.api import openapi  # noqa: E402
 from lib_prodshot.webui.api.bodies import MAX_TEXT  # noqa: E402
 from tests.api.tools import as_code, as_file, dark, noise  # noqa: E402
@@ -88,20 +89,56 @@ SENT = st.builds(
 )
 
 
-def is_valid(sent: Mapping[str, Any]) -> bool:
-    """What the description and the request's own rules say of a body, asked without the routes."""
-    (route,) = (route for route in openapi.ROUTES if route.path == "/detect")
+CHECK_SENT = st.builds(
+    lambda base, stray: {**base, **stray},
+    st.fixed_dictionaries(
+        {
+            "images": st.lists(st.sampled_from(PICTURES), min_size=1, max_size=2),
+            "marketplace": st.sampled_from(["amazon", "zalando, google", "nowhere", ""]) | ANYTHING,
+        }
+    ),
+    st.just({}) | st.dictionaries(NAMES, ANYTHING, max_size=1),
+)
+"""Bodies of /check."""
+
+_FIXED = {"/packshot": {"make": "packshot"}}
+"""What a route sets by itself and takes from nobody."""
+
+
+def _body_of(path: str) -> Mapping[str, Any]:
+    (route,) = (route for route in openapi.ROUTES if route.path == path)
     assert route.body is not None
+    return route.body
+
+
+def is_valid(path: str, sent: Mapping[str, Any]) -> bool:
+    """What the description and the request's own rules say of a body, asked without the routes."""
+    fixed = _FIXED.get(path, {})
+    if set(fixed) & set(sent):
+        return False
     # the description says text; a list of names is a convenience that the schema grants besides
     written = {**sent, "products": ", ".join(sent["products"]) if _is_names(sent.get("products")) else sent["products"]}
-    if not jsonschema.Draft7Validator(route.body).is_valid(written):
+    if not jsonschema.Draft7Validator(_body_of(path)).is_valid(written):
         return False
     try:
         named = {name: value for name, value in sent.items() if name not in ("images", "include")}
-        _ = Request.from_arguments([named], base=WEBUI_BASE).classes
+        wanted = Request.from_arguments([named, fixed], base=WEBUI_BASE)
+        _ = wanted.classes
     except RequestError:
         return False
-    return all(picture in PICTURES for picture in sent["images"])
+    # a ground's picture is a file that no text here names
+    needs_ground = wanted.running_engine == "packshot" and wanted.ground == "picture"
+    return not needs_ground and all(picture in PICTURES for picture in sent["images"])
+
+
+def _is_valid_check(sent: Mapping[str, Any]) -> bool:
+    if not jsonschema.Draft7Validator(_body_of("/check")).is_valid(sent):
+        return False
+    try:
+        markets = known_markets(sent["marketplace"])
+    except RequestError:
+        return False
+    return bool(markets) and all(picture in PICTURES for picture in sent["images"])
 
 
 def _is_names(value: Any) -> bool:
@@ -119,12 +156,12 @@ def test_generated_requests(client: Any) -> None:
         return reply
 
     @seed(SEED + 1)
-    @profile(max_examples=REQUESTS * 5 // 6, **RELAXED)
-    @given(st.sampled_from(["/detect", "/enhance"]), SENT)
+    @profile(max_examples=REQUESTS * 4 // 6, **RELAXED)
+    @given(st.sampled_from(["/detect", "/enhance", "/packshot"]), SENT)
     def pictures(path: str, sent: dict[str, Any]) -> None:
         reply = send(path, sent)
         has_constant = any(word in json.dumps(sent) for word in ("NaN", "Infinity"))
-        accepted = is_valid(sent) and not has_constant and _names_a_ready_finder(sent)
+        accepted = is_valid(path, sent) and not has_constant and _names_a_ready_finder(sent)
         valid[accepted] += 1
         if accepted:
             assert reply.status_code in (200, 207), (sent, reply.text)
@@ -132,13 +169,26 @@ def test_generated_requests(client: Any) -> None:
         else:
             assert reply.status_code in (400, 422), (sent, reply.status_code, reply.text[:300])
 
+    @seed(SEED + 3)
+    @profile(max_examples=REQUESTS // 6, **RELAXED)
+    @given(CHECK_SENT)
+    def checks(sent: dict[str, Any]) -> None:
+        reply = send("/check", sent)
+        accepted = _is_valid_check(sent)
+        valid[accepted] += 1
+        if accepted:
+            assert reply.status_code == 200 and reply.json()["checks"], (sent, reply.text)
+        else:
+            assert reply.status_code in (400, 422), (sent, reply.status_code, reply.text[:300])
+
     @seed(SEED + 2)
     @profile(max_examples=REQUESTS // 6, **RELAXED)
-    @given(st.sampled_from(["/detect", "/enhance", "/jobs"]), ANYTHING)
+    @given(st.sampled_from(["/detect", "/enhance", "/packshot", "/check", "/jobs"]), ANYTHING)
     def anything(path: str, sent: Any) -> None:
         assert send(path, sent).status_code in (400, 422), sent
 
     pictures()
+    checks()
     anything()
     print(f"{sum(seen.values())} requests, {valid[True]} of them valid: {dict(seen)}")
     assert sum(seen.values()) >= REQUESTS * 5 // 6

@@ -130,7 +130,17 @@ def test_an_empty_cut_out_is_refused() -> None:
         frame(empty, Frame(None, 0.9))
 
 
-@pytest.mark.parametrize("text", ["3", "axb", "0:5", "1:50", "8x8", "30000x30000", "100.5x90", "-3x4", "5 5"])
+@pytest.mark.parametrize("wanted", [Frame(None, 0.01), Frame(parse_size("10:1"), 0.9, scale=16)])
+def test_a_frame_that_memory_has_no_room_for_is_refused_before_it_is_made(wanted: Frame) -> None:
+    mask = np.zeros((400, 400), np.uint8)
+    mask[50:350, 50:350] = 255
+    with pytest.raises(ValueError, match="set a larger fill, or a size in pixels"):
+        frame(cutout.by_blur(np.zeros((400, 400, 3), np.uint8), mask, 0), wanted)
+
+
+@pytest.mark.parametrize(
+    "text", ["3", "axb", "0:5", "1:50", "8x8", "30000x30000", "20000x6000", "100.5x90", "-3x4", "5 5"]
+)
 def test_a_size_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="size|ratio|large"):
         parse_size(text)
