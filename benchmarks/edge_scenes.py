@@ -61,13 +61,17 @@ class Scene:
         return _mixed(self.product, np.full_like(self.product, 255), self.alpha, self.light)
 
 
-def scenes(side: int, split: Split, family: Family, light: Light = "srgb") -> Iterator[Scene]:
-    """The split's scenes, the same ones at every call: every photograph on every ground."""
-    number = SEEDS[split]
-    for photograph in PHOTOGRAPHS[split]:
-        for ground in GROUNDS[split]:
+def scenes(side: int, split: Split, family: Family, light: Light = "srgb", first: int | None = None) -> Iterator[Scene]:
+    """The split's scenes, the same ones at every call: every photograph on every ground. `first`: only so many on plain
+    and as many on textured grounds."""
+    number, made = SEEDS[split], {"plain": 0, "textured": 0}
+    for ground in GROUNDS[split]:
+        for photograph in PHOTOGRAPHS[split]:
             number += 1
-            yield _scene(photograph, ground, side, family, light, split, np.random.default_rng(number))
+            kind = "textured" if ground else "plain"
+            made[kind] += 1
+            if first is None or made[kind] <= first:
+                yield _scene(photograph, ground, side, family, light, split, np.random.default_rng(number))
 
 
 def _scene(photograph: str, ground: str, side: int, family: Family, light: Light, split: Split,

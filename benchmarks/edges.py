@@ -12,10 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
 from time import process_time
 from typing import get_args
@@ -110,10 +110,11 @@ class Row:
 
 
 def measure(side: int, split: Split, light: Light, first: int | None) -> dict[str, dict[str, float]]:
-    """Each method's summary over all scenes, or the `first` of each family; all methods on one scene, then the next."""
+    """Each method's summary over all scenes, or the `first` of each family and kind of ground; all methods on one
+    scene, then the next."""
     rows: dict[str, Row] = {name: Row() for name in methods()}
     for family in get_args(Family):
-        for number, scene in enumerate(islice(scenes(side, split, family, light), first)):
+        for number, scene in enumerate(scenes(side, split, family, light, first)):
             for name, method in methods().items():
                 if number == 0:
                     method(scene)  # imports, compilation
@@ -121,6 +122,7 @@ def measure(side: int, split: Split, light: Light, first: int | None) -> dict[st
                 cut = method(scene)
                 rows[name].seconds.append(process_time() - start)
                 rows[name].add(scene, cut)
+            print(f"{family}: {scene.name}", file=sys.stderr, flush=True)
     return {name: row.summary() for name, row in rows.items()}
 
 
@@ -139,7 +141,7 @@ def main() -> int:
     parser.add_argument("--side", type=int, nargs="+", default=[1024], help="side of the scenes in pixels")
     parser.add_argument("--split", choices=get_args(Split), default="report", help="which scenes")
     parser.add_argument("--light", choices=get_args(Light), default="srgb", help="how edges mix, in scenes and page")
-    parser.add_argument("--first", type=int, help="only so many scenes of each family")
+    parser.add_argument("--first", type=int, help="only so many scenes of each family and kind of ground")
     parser.add_argument("--parts", action="store_true", help="also the error of each part")
     parser.add_argument("--check", action="store_true", help="exit with 1 where ours is above its limits")
     parser.add_argument("--json", type=Path, help="also write the figures here")
