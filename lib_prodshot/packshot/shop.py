@@ -67,7 +67,7 @@ def write(packshot: Packshot, path: Path) -> int | None:
         _refuse_large(path, packshot.max_bytes)
         return None
     encode = _jpeg_encoder(packshot) if packshot.format == "jpeg" else _webp_encoder(packshot)
-    data, quality = _fitting(encode, packshot.quality or 95, packshot.max_bytes, path)
+    data, quality = _fitting(encode, packshot.quality or 95, packshot.max_bytes)
     try:
         path.write_bytes(data)
     except OSError as error:
@@ -90,7 +90,7 @@ def _refuse_large(path: Path, limit: int) -> None:
 Encode = Callable[[int], bytes]
 
 
-def _fitting(encode: Encode, quality: int, limit: int, path: Path) -> tuple[bytes, int]:
+def _fitting(encode: Encode, quality: int, limit: int) -> tuple[bytes, int]:
     """The bytes of the highest quality, at most that asked for, that fit the limit (0: none)."""
     data = encode(quality)
     if not limit or len(data) <= limit:
@@ -105,7 +105,7 @@ def _fitting(encode: Encode, quality: int, limit: int, path: Path) -> tuple[byte
         else:
             high = middle - 1
     if not found:
-        raise OutputError(f"{path.name} does not fit {limit} bytes at any quality; choose a smaller size")
+        raise OutputError(f"the packshot does not fit {limit} bytes at any quality; choose a smaller size")
     return best, found
 
 

@@ -28,6 +28,7 @@ from hypothesis import strategies as st  # noqa: E402
 from lib_prodshot.errors import RequestError  # noqa: E402
 from lib_prodshot.request import WEBUI_BASE, Request, Setting, settings  # noqa: E402
 from lib_prodshot.steps.targets import known_markets  # noqa: E402
+from lib_prodshot.webui import picture_codes  # noqa: E402
 from lib_prodshot.webui.api import openapi  # noqa: E402
 from lib_prodshot.webui.api.bodies import MAX_TEXT  # noqa: E402
 from tests.api.tools import as_code, as_file, dark, noise  # noqa: E402
@@ -126,9 +127,11 @@ def is_valid(path: str, sent: Mapping[str, Any]) -> bool:
         _ = wanted.classes
     except RequestError:
         return False
-    # a ground's picture is a file that no text here names
+    # a ground's picture is a file that no text here names; what is no path must be a picture, and no text here is
     needs_ground = wanted.running_engine == "packshot" and wanted.ground == "picture"
-    return not needs_ground and all(picture in PICTURES for picture in sent["images"])
+    ground = str(sent.get("ground_picture", "")).strip()
+    is_code = bool(ground) and not picture_codes.is_path(ground)
+    return not (needs_ground or is_code) and all(picture in PICTURES for picture in sent["images"])
 
 
 def _is_valid_check(sent: Mapping[str, Any]) -> bool:

@@ -100,6 +100,7 @@ def test_a_limit_that_nothing_fits_fails_the_picture(tmp_path: Path, photograph:
     for kind in ("jpeg", "png"):
         outcome = processed(tmp_path, photograph, format=kind, max_bytes=600)
         assert outcome.status == "failed" and "600" in outcome.verdict.reason
+        assert outcome.verdict.reason.startswith("the packshot "), "and not by a temporary file's name"
         assert not list((tmp_path / "out").glob("in*"))
 
 
