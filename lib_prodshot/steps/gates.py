@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
 from lib_prodshot.schema import setting
 from lib_prodshot.steps.interface import State, Step, StepSettings
 
@@ -232,6 +230,8 @@ def _input_silhouette(state: State) -> Mask:
 
 def _silhouette(state: State, picture: Picture) -> Mask:
     """The product's silhouette in another version of the picture (H×W×3), by the same finder with the same boxes."""
+    import numpy as np
+
     assert state.findings is not None
     boxes = [find.box for find in state.findings.finds]
     found = state.finder.segment(picture, boxes, state.request.classes)
