@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     if runner.progress.state == "stopped":
         say("interrupted; the same command goes on from here")
         return 130
-    return 1 if summary.statuses["failed"] else 0
+    return 1 if summary.statuses["failed"] or summary.refused else 0
 
 
 def _positive(text: str) -> int:

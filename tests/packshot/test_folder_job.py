@@ -14,6 +14,7 @@ from PIL import Image
 from lib_prodshot.cli import main
 from lib_prodshot.enhancing import NoEngine
 from lib_prodshot.finding import registry as finders
+from lib_prodshot.jobs.report.summary import Summary
 from lib_prodshot.jobs.workers.engines import LocalEngine
 from lib_prodshot.request import Request
 from tests.finders import fixed_finder
@@ -85,3 +86,13 @@ def test_the_command_takes_only_what_is_named(
     assert [each["file"] for each in lines_of(out)] == ["a.png", "c.png"]
     assert main([*line, "--only", "d.png"]) == 2
     assert "only: the folder has no picture d.png" in capsys.readouterr().err
+    assert main([*line, "--marketplace", "amazon", "--size", "100x100"]) == 1, "refused: it is too small"
+    assert "3 need a look, 3 of them for what a marketplace would refuse" in capsys.readouterr().out
+
+
+def test_a_batch_that_a_marketplace_would_refuse_is_counted() -> None:
+    made = [{"passed": True}, {"passed": False}, {"passed": None}]
+    lines = [{"status": "found", "packshots": [each], "needs_review": [] if each["passed"] else ["x"]} for each in made]
+    summary = Summary(3).add(lines)
+    assert (summary.refused, summary.review) == (1, 2)
+    assert "2 need a look, 1 of them for what a marketplace would refuse" in summary.to_text()

@@ -16,7 +16,8 @@ STAGES = ("read", "find", "mask", "enhance", "preserve", "write")
 @dataclass
 class Summary:
     """Totals over report lines. `seconds` are summed over all pictures by stage, without waiting; `before` pictures
-    were already done when this run began; `listed` are those that the job is about."""
+    were already done when this run began; `listed` are those that the job is about; `refused` have a packshot that its
+    marketplace would refuse, `review` need a look."""
 
     listed: int
     before: int = 0
@@ -26,6 +27,8 @@ class Summary:
     workers: Counter[str] = field(default_factory=Counter)
     seconds: Counter[str] = field(default_factory=Counter)
     timed: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
+    review: int = 0
     notes: tuple[str, ...] = ()
 
     def add(self, lines: Iterable[Line]) -> Summary:
@@ -33,6 +36,8 @@ class Summary:
         for line in lines:
             self.statuses[str(line["status"])] += 1
             self.workers[str(line.get("worker"))] += 1
+            self.refused += any(made.get("passed") is False for made in line.get("packshots") or ())
+            self.review += bool(line.get("needs_review"))
             labels = [str(found["label"]) for found in line.get("detections") or []]
             if line["status"] == "found":
                 self.pictures.update(set(labels))
@@ -68,6 +73,9 @@ class Summary:
         done = sum(self.statuses.values())
         counts = ", ".join(f"{self.statuses[status]} {status}" for status in ("found", "skipped", "failed"))
         lines = [f"{done} of {self.listed} pictures: {counts}" + (f" ({self.before} before)" if self.before else "")]
+        if self.review:
+            refused = f", {self.refused} of them for what a marketplace would refuse" if self.refused else ""
+            lines.append(f"  {self.review} need a look{refused}")
         for name, count in sorted(self.pictures.items()):
             lines.append(f"  {name}: in {counted(count, 'picture')}, {counted(self.detections[name], 'detection')}")
         spent = [f"{stage} {self.seconds[stage] / self.timed[stage]:.3f} s" for stage in STAGES if self.timed[stage]]
