@@ -60,6 +60,8 @@ def fill(page: Any, photos: Path, out: Path, finder: str = "lite") -> None:
     """Passes of three steps on few pixels, without ControlNet."""
     for name, text in (("folder", str(photos)), ("out", str(out)), ("products", PRODUCTS)):
         write(page, name, text)
+    page.locator(f"{F}engine label", has_text="inpaint").click()
+    page.locator(f"{F}advanced > .label-wrap").first.click()
     page.check(f"{F}recursive input")
     page.locator(f"{F}finder label", has_text=finder).click()
     page.locator(f"{F}tabs button", has_text="Enhance").first.click()

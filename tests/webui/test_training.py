@@ -131,7 +131,8 @@ def test_from_the_tab_to_a_picture(
         page.click(f"{T}check")
         page.wait_for_selector(f"{T}report :text('6 steps an epoch × 3 epochs = 18 steps')", timeout=30_000)
         page.click(f"{T}job_start")
-        page.wait_for_selector(f"{T}job_line progress", timeout=60_000)
+        # Start first asks sd-scripts' own Python what it has, which loads PyTorch: minutes on a busy machine
+        page.wait_for_selector(f"{T}job_line progress", timeout=PATIENCE * 1000)
         page.wait_for_selector(f"{T}job_line :text('epoch 2/3')", timeout=PATIENCE * 1000)
         page.wait_for_selector(f"{T}curve svg polyline", timeout=60_000)
         page.wait_for_selector(f"{T}samples img", timeout=60_000)
