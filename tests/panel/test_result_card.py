@@ -47,6 +47,16 @@ def test_each_check_is_a_badge_with_its_reasons_and_its_file() -> None:
     assert "Pixels changed inside the product" in shown and "outside the mask" not in shown
 
 
+def test_a_frame_of_its_own_stands_beside_the_old_picture_and_is_not_laid_over_it() -> None:
+    shown = card(packshot(""))
+    assert shown.count("class='prodshot-canvas'") == 2 and "prodshot-pair" in shown and "prodshot-compare" not in shown
+    outcome = Outcome(Verdict("found", ""), ("bag",), "lite", audit=PackshotAudit(0, 9), packshots=[packshot("")])
+    pictures = [Image.new("RGB", (8, 6)) for _ in range(2)]
+    recent.remember(recent.Result(*pictures, outcome, (), None, "script", "same", files={}), ["same"])
+    same = card_of("same")
+    assert same.count("class='prodshot-canvas'") == 1 and "prodshot-compare" in same and "prodshot-pair" not in same
+
+
 def test_without_a_marketplace_there_is_nothing_to_pass() -> None:
     shown = card(packshot(""))
     assert "prodshot-badge" not in shown and "Save file" not in shown

@@ -99,21 +99,30 @@ def _card(key: str, result: Any) -> str:
     layers = [preview.picture_layer(after if is_found else before, "prodshot-after")]
     # the frame of a packshot is another picture: where mask and boxes lie in it, they do not tell
     is_same_frame = before.shape == after.shape
-    if is_found:
+    if is_found and is_same_frame:
         layers.append(preview.picture_layer(before, "prodshot-before"))
     if is_found and is_same_frame and result.alpha is not None:
         layers.append(preview.mask_layer(result.alpha))
     if outcome.detections and (is_same_frame or not is_found):
         layers.append(preview.box_layer(outcome.detections, *result.before.size))
     frame = preview.canvas(layers, width, height)
+    if is_found and not is_same_frame:
+        frame = _side_by_side(preview.canvas([preview.picture_layer(before)], *result.before.size), frame)
     badges = "".join(map(_badge, _badges(result))) if is_found else ""
-    slider = _SLIDER if is_found else ""
+    slider = _SLIDER if is_found and is_same_frame else ""
     toggles = preview.toggles(key, is_on=False) if is_found and is_same_frame else ""
     return (
         f"<div class='prodshot-preview prodshot-card prodshot-is-{outcome.status}' data-key='{key}'{_facts(result)}>"
         f"{preview.verdict(outcome)}{said(TEXTS[-1]) if result.is_rejected else ''}{toggles}{frame}{slider}"
         f"{badges}{_figures(result)}{preview.remarks(outcome.notes)}{_buttons(result) if is_found else ''}</div>"
     )
+
+
+def _side_by_side(before: str, after: str) -> str:
+    """Two frames that cannot lie over each other."""
+    shown = ((TEXTS[0], before), (TEXTS[1], after))
+    figures = (f"<figure>{frame}<figcaption>{text}</figcaption></figure>" for text, frame in shown)
+    return f"<div class='prodshot-pair'>{''.join(figures)}</div>"
 
 
 _SLIDER = (
