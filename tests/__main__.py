@@ -9,12 +9,13 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 from lib_prodshot.interpreter import refuse_wrong_python
 
 refuse_wrong_python()
 
-from lib_prodshot.bootstrap import ROOT, BootstrapError, prepare, run_in  # noqa: E402 - an old Python cannot read it
+from lib_prodshot.bootstrap import ROOT, BootstrapError, Environment, prepare, run_in  # noqa: E402 - an old Python cannot read it
 from tests import environments  # noqa: E402
 
 WORKERS = ["-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadscope", "--no-loadscope-reorder"]
@@ -64,6 +65,14 @@ def _step(argv: list[str]) -> int:
     return run_in(environments.TESTS, argv)
 
 
+def _prepare_pins(environment: Environment, uv: Path) -> None:
+    """Make a host's environment by uv, and what is laid over it by pip: uv does not see that a layer has a package, and
+    would lay a newer one over the pinned."""
+    for layer in environment.layers:
+        prepare(layer, uv=uv)
+    prepare(environment)
+
+
 @contextmanager
 def _prepared_meanwhile() -> Iterator[None]:
     """Make the suite's own environment, then the block runs while the others are made, two at a time.
@@ -79,7 +88,7 @@ def _prepared_meanwhile() -> Iterator[None]:
         made = [pool.submit(prepare, environment, uv=uv) for environment in others]
         if layered:
             prepare(environments.TORCH)  # by pip, whose settings say where a machine without a GPU has its torch from
-        made += [pool.submit(prepare, environment, uv=uv) for environment in layered]
+        made += [pool.submit(_prepare_pins, environment, uv) for environment in layered]
         prepare(environments.TESTS, uv=uv)
         yield
     try:
