@@ -46,6 +46,14 @@ def test_a_scene_is_painted_around_the_very_product(client: Any) -> None:
     assert "on sand" in line["infotext"]
 
 
+def test_a_packshot_that_fits_in_no_file_is_that_pictures_failure(client: Any) -> None:
+    reply = client.post(PACKSHOT, json=body(as_file(noise(3, (96, 128))), as_file(dark()), max_bytes=1))
+    assert reply.status_code == 207, reply.text
+    failed, skipped = reply.json()["outcomes"]
+    assert failed["status"] == "failed" and "bytes of 1 allowed" in failed["reason"] and "packshots" not in failed
+    assert skipped["status"] == "skipped"
+
+
 def test_an_absent_product_is_the_very_file(client: Any) -> None:
     data = as_file(dark())
     (line,) = client.post(PACKSHOT, json=body(data)).json()["outcomes"]

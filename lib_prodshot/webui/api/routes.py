@@ -18,7 +18,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
 from lib_prodshot import __version__, weights
-from lib_prodshot.errors import FieldProblem, RequestError, unknown_name
+from lib_prodshot.errors import FieldProblem, OutputError, RequestError, unknown_name
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Backend
 from lib_prodshot.hosts.active import host
@@ -26,6 +26,7 @@ from lib_prodshot.hosts.ground_pictures import ground_for
 from lib_prodshot.hosts.server_paths import check_folder
 from lib_prodshot.jobs.scale import measured_size, reference_text
 from lib_prodshot.markets.rules import Marketplace
+from lib_prodshot.outcome import Outcome
 from lib_prodshot.request import WEBUI_BASE, Request, Setting, settings
 from lib_prodshot.steps.targets import known_markets
 from lib_prodshot.webui import answers, options, service
@@ -278,6 +279,7 @@ def _take_through(
     """One picture's outcome, with the keys of `report.jsonl`; pictures are base64 instead of files."""
     seen = work(sent.loaded, wanted, ground)
     outcome = seen.outcome
+    made = _packshots_of(outcome, with_pictures="output" in included)
     height, width = sent.loaded.size
     report = outcome.to_json()
     line = {key: report[key] for key in report if key not in ("mask", "output") and report[key] is not None}
@@ -290,9 +292,19 @@ def _take_through(
     }
     if seen.ran:
         line["ran"] = list(seen.ran)
-    if outcome.packshots:
-        line |= packshots.answer(outcome, with_pictures="output" in included)
-    return line | api_pictures.pictures_of(sent, seen, wanted, included)
+    return line | made | api_pictures.pictures_of(sent, seen, wanted, included)
+
+
+def _packshots_of(outcome: Outcome, with_pictures: bool) -> dict[str, Any]:
+    """The answer's keys for a picture's packshots. One that cannot be written as asked for (in so few bytes, say) is
+    that picture's failure and not the request's."""
+    if not outcome.packshots:
+        return {}
+    try:
+        return packshots.answer(outcome, with_pictures)
+    except OutputError as error:
+        outcome.fail(str(error))
+        return {}
 
 
 async def get_jobs(_request: HttpRequest) -> Response:
