@@ -71,7 +71,8 @@ def run(
     outcome = Outcome(Verdict("failed", ""), names, finder.name, notes=loaded.notes)
     try:
         state = State(loaded, request, finder, enhancer, outcome, with_candidates=with_candidates)
-        reader = reader or (_installed_reader() if enhancer is not None else None)
+        if reader is None and enhancer is not None and request.gates.mode(request.retouch.engine) != "off":
+            reader = _installed_reader()
         _run_steps(replace(state, ground=ground, upscaler=upscaler, painted=painted, reader=reader), progress)
     except RequestError:
         raise

@@ -147,6 +147,21 @@ class Request:
         return "inpaint" if self.compose.ground == "scene" else "packshot"
 
     @property
+    def needs_reference(self) -> bool:
+        """Whether all pictures must be measured before the first is framed, for one scale."""
+        return self.makes_packshot and self.frame.same_scale and not self.frame.reference
+
+    @property
+    def needs_ground_picture(self) -> bool:
+        """Whether packshots stand on a picture that the caller must read."""
+        return self.makes_packshot and self.compose.ground == "picture"
+
+    @property
+    def needs_upscaler(self) -> bool:
+        """Whether packshots are enlarged by a model that the caller must give."""
+        return self.makes_packshot and self.frame.enlarge == "model"
+
+    @property
     def keeps_picture(self) -> bool:
         """Whether a scene is painted around the whole picture, and not around the product alone."""
         return self.compose.ground == "scene" and self.paint_scene.scene_keep == "picture"

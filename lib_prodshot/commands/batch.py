@@ -106,12 +106,9 @@ def _positive(text: str) -> int:
 
 def _check(arguments: argparse.Namespace, request: Request) -> None:
     """Check options that belong together. Raises `RequestError`."""
-    from lib_prodshot.commands.given_pictures import missing_webui, unused_webui
+    from lib_prodshot.commands.given_pictures import check_webui
 
-    if request.running_engine == "inpaint" and not arguments.webui and not arguments.dry_run:
-        raise RequestError([missing_webui(request)])
-    if request.running_engine != "inpaint" and arguments.webui:
-        raise RequestError([unused_webui(request)])
+    check_webui(request, bool(arguments.webui), arguments.dry_run)
     if arguments.workers and arguments.ray is None:
         raise RequestError([FieldProblem("workers", "workers are those of a Ray cluster: add --ray")])
 

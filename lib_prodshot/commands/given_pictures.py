@@ -52,7 +52,7 @@ def processed(
 def _with_one_scale(processor: PictureProcessor, paths: Sequence[Path]) -> PictureProcessor:
     """The processor, told the reference of all pictures where they are to have one scale; each is found once more."""
     request = processor.request
-    if not request.makes_packshot or not request.same_scale or request.reference:
+    if not request.needs_reference:
         return processor
     measured = (processor.detect(path) for path in tqdm(paths, desc="measure", disable=None, file=sys.stderr))
     reference = reference_text(measured_size(outcome) for outcome in measured)
@@ -65,14 +65,11 @@ def enhancer_for(request: Request, webui: str | None) -> Enhancer:
     Raises `RequestError` when the two options do not go together, `ProdshotError` for a WebUI that does not answer
     or does not have what is requested.
     """
-    if request.running_engine != "inpaint":
+    check_webui(request, bool(webui))
+    if not webui:
         from lib_prodshot.enhancing import load_enhancer
 
-        if webui:
-            raise RequestError([unused_webui(request)])
         return load_enhancer(request.running_engine)
-    if not webui:
-        raise RequestError([missing_webui(request)])
     from lib_prodshot.enhancing.inpaint import InpaintEnhancer
     from lib_prodshot.hosts.remote import RemoteWebUI
     from lib_prodshot.hosts.remote.inpainting import RemoteInpaintingBackend
@@ -82,14 +79,21 @@ def enhancer_for(request: Request, webui: str | None) -> Enhancer:
     return InpaintEnhancer(backend)
 
 
-def missing_webui(request: Request) -> FieldProblem:
-    """What to say where something is to be painted and no WebUI is named."""
+def check_webui(request: Request, is_named: bool, dry_run: bool = False) -> None:
+    """Raise `RequestError` where something is to be painted and no WebUI is named, or one is named for nothing."""
+    paints = request.running_engine == "inpaint"
+    if paints and not is_named and not dry_run:
+        raise RequestError([_missing_webui(request)])
+    if is_named and not paints:
+        raise RequestError([_unused_webui(request)])
+
+
+def _missing_webui(request: Request) -> FieldProblem:
     what = "the ground 'scene'" if request.makes_packshot else "the engine 'inpaint'"
     return FieldProblem("webui", f"{what} needs a WebUI: add --webui http://host:port")
 
 
-def unused_webui(request: Request) -> FieldProblem:
-    """What to say where a WebUI is named and nothing is to be painted."""
+def _unused_webui(request: Request) -> FieldProblem:
     if request.makes_packshot:
         return FieldProblem("ground", "only the ground 'scene' uses a WebUI: add --ground scene")
     return FieldProblem("engine", "only the engine 'inpaint' uses a WebUI: add --engine inpaint")

@@ -19,18 +19,13 @@ FIELD = "ground_picture"
 MAX_PIXELS = 64_000_000
 
 
-def is_wanted(request: Request) -> bool:
-    """Whether the request makes packshots on a picture."""
-    return bool(request.makes_packshot and request.ground == "picture")
-
-
 def ground_for(request: Request, open_path: OpenPath) -> npt.NDArray[np.uint8] | None:
     """The picture (H×W×3 uint8 RGB) for the ground of a request's packshots, None where it wants none; `open_path` says
     which files the caller may name.
 
     Raises `RequestError` (field ground_picture): none is named, not allowed, missing, no picture.
     """
-    if not is_wanted(request):
+    if not request.needs_ground_picture:
         return None
     if not request.ground_picture.strip():
         raise RequestError([FieldProblem(FIELD, "the ground 'picture' needs a picture")])

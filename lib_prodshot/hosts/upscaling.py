@@ -30,7 +30,7 @@ _STEP = 8
 def upscaler_for(host: Host, request: Request) -> Upscaler | None:
     """The host's upscaler that a request's packshots are enlarged by; None where it asks for none. Raises
     `RequestError`."""
-    if not request.makes_packshot or request.enlarge != "model":
+    if not request.needs_upscaler:
         return None
     return host.upscaler(request.upscaler)
 

@@ -185,7 +185,7 @@ def staged_results(
 
 def ground_of(request: Request) -> npt.NDArray[np.uint8] | None:
     """The picture for a packshot's ground, where the request names one. Raises `RequestError`."""
-    if not request.makes_packshot or request.ground != "picture":
+    if not request.needs_ground_picture:
         return None
     if not request.ground_picture.strip():
         raise RequestError([FieldProblem("ground_picture", "the ground 'picture' needs a picture file")])
@@ -195,7 +195,7 @@ def ground_of(request: Request) -> npt.NDArray[np.uint8] | None:
 
 def upscaler_of(request: Request) -> Upscaler | None:
     """The model file that enlarges packshots, where the request asks for one. Raises `RequestError`."""
-    if not request.makes_packshot or request.enlarge != "model":
+    if not request.needs_upscaler:
         return None
     from lib_prodshot.packshot.upscaling import model_file
 

@@ -25,7 +25,7 @@ class EnhanceStep(Step[S]):
         """Figures: what the enhancer measured."""
         from lib_prodshot.enhancing.interface import Task
 
-        assert state.built is not None and state.enhancer is not None
+        assert state.built is not None
         built, outcome = state.built, state.outcome
         task = Task(
             state.loaded.rgb,
@@ -36,16 +36,23 @@ class EnhanceStep(Step[S]):
             pieces=built.pieces,
             attempt=state.attempt,
         )
-        enhanced = state.enhancer.enhance(task)
-        refuse_misfit(state.enhancer.name, enhanced, task)
-        outcome.notes += enhanced.notes
-        outcome.ran = enhanced.ran
-        figures = {name: round(value, 4) for name, value in enhanced.measures.items()}
-        painted = state.painted if enhanced.painted is None else (*state.painted, enhanced.painted)
-        return replace(state, enhanced=enhanced, figures=figures, painted=painted)
+        return asked(state, task)
 
 
-def refuse_misfit(engine: str, enhanced: Enhanced, task: Task) -> None:
+def asked(state: State, task: Task) -> State:
+    """The state with the enhancer's answer to a task, its notes in the outcome and its measures as figures. Raises
+    `EnhanceError` for an answer that does not fit the task's picture."""
+    assert state.enhancer is not None
+    enhanced = state.enhancer.enhance(task)
+    _refuse_misfit(state.enhancer.name, enhanced, task)
+    state.outcome.notes += enhanced.notes
+    state.outcome.ran = enhanced.ran
+    figures = {name: round(value, 4) for name, value in enhanced.measures.items()}
+    painted = state.painted if enhanced.painted is None else (*state.painted, enhanced.painted)
+    return replace(state, enhanced=enhanced, figures=figures, painted=painted)
+
+
+def _refuse_misfit(engine: str, enhanced: Enhanced, task: Task) -> None:
     """Raise `EnhanceError` for an answer that cannot be laid over the task's picture, such as one of floats."""
     rgb = getattr(enhanced, "rgb", None)
     if rgb is None or rgb.shape != task.picture.shape or rgb.dtype != task.picture.dtype:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from lib_prodshot.corrections import ChosenBox, MaskEdits, parse_boxes, parse_edits
 from lib_prodshot.errors import FieldProblem, RequestError, UnknownProducts
 from lib_prodshot.outcome import Verdict
-from lib_prodshot.products import ProductClass, match_names, parse_products, parse_thresholds, with_thresholds
+from lib_prodshot.products import (
+    ProductClass,
+    match_names,
+    parse_products,
+    parse_prompts,
+    parse_thresholds,
+    with_thresholds,
+)
 from lib_prodshot.schema import setting
 from lib_prodshot.steps.interface import State, Step, StepSettings
 
@@ -123,6 +130,20 @@ def named_products(values: Mapping[str, Any]) -> tuple[ProductClass, ...] | None
     """The products among the values of a request; None where none are given. Raises `RequestError`."""
     text = values.get("products", "")
     return parse_products(text) if text.strip() else None
+
+
+def prompt_problems(values: Mapping[str, Any], field: str) -> Iterator[FieldProblem]:
+    """Problems of a text setting with a prompt for single products: that it cannot be read, or is for none of them."""
+    try:
+        classes = named_products(values)
+    except RequestError:
+        return  # told by the step that owns the products
+    try:
+        prompts = parse_prompts(values.get(field, ""), field)
+        if classes is not None:
+            match_names(classes, prompts, field)
+    except RequestError as error:
+        yield from error.problems
 
 
 class FindStep(Step[FindSettings]):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.products import match_names, parse_prompts
+from lib_prodshot.errors import FieldProblem
+from lib_prodshot.products import parse_prompts
 from lib_prodshot.schema import setting
 from lib_prodshot.steps.enhance import EnhanceStep
-from lib_prodshot.steps.find import named_products
+from lib_prodshot.steps.find import prompt_problems
 from lib_prodshot.steps.interface import StepSettings
 
 _WITH_CONTROL = {"control": ["required", "preferred"]}
@@ -213,16 +213,7 @@ class InpaintSettings(StepSettings):
             yield FieldProblem(
                 "control_guidance_start", f"{start:g} is after control_guidance_end, {end:g}", f"up to {end:g}"
             )
-        try:
-            classes = named_products(values)
-        except RequestError:
-            return  # told by the step that owns the products
-        try:
-            prompts = parse_prompts(values.get("class_prompts", ""))
-            if classes is not None:
-                match_names(classes, prompts, "class_prompts")
-        except RequestError as error:
-            yield from error.problems
+        yield from prompt_problems(values, "class_prompts")
 
     @property
     def prompts(self) -> dict[str, str]:

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.products import match_names, parse_prompts
+from lib_prodshot.errors import FieldProblem
 from lib_prodshot.schema import setting
-from lib_prodshot.steps.enhance import refuse_misfit
-from lib_prodshot.steps.find import named_products
+from lib_prodshot.steps.enhance import asked
+from lib_prodshot.steps.find import prompt_problems
 from lib_prodshot.steps.interface import State, Step, StepSettings
 
 if TYPE_CHECKING:
@@ -79,16 +78,7 @@ class SceneSettings(StepSettings):
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
         """Scenes that cannot be read, or are for none of the products."""
-        try:
-            classes = named_products(values)
-        except RequestError:
-            return  # told by the step that owns the products
-        try:
-            scenes = parse_prompts(values.get("scene_per_product", ""), "scene_per_product")
-            if classes is not None:
-                match_names(classes, scenes, "scene_per_product")
-        except RequestError as error:
-            yield from error.problems
+        yield from prompt_problems(values, "scene_per_product")
 
 
 class SceneStep(Step[SceneSettings]):
@@ -118,7 +108,7 @@ class SceneStep(Step[SceneSettings]):
         from lib_prodshot.enhancing.interface import Task
         from lib_prodshot.packshot import scenes
 
-        assert state.cutout is not None and state.placement is not None and state.enhancer is not None
+        assert state.cutout is not None and state.placement is not None
         options, outcome = self.options(state.request), state.outcome
         start, mask = scenes.start(state.cutout, state.placement)
         if not mask.any():
@@ -127,13 +117,10 @@ class SceneStep(Step[SceneSettings]):
         if options.scene_keep == "product" and (mask == 0).mean() > _LARGE:
             outcome.notes += ("the product fills most of the frame: there is little room for a scene; lower the fill",)
         task = Task(start, mask, mask, outcome.detections, pass_request(state.request))
-        enhanced = state.enhancer.enhance(task)
-        refuse_misfit(state.enhancer.name, enhanced, task)
-        outcome.notes += enhanced.notes
-        painted, change = scenes.lit(enhanced.rgb, state.cutout, state.placement, options.scene_light)
-        figures = {**{name: round(value, 4) for name, value in enhanced.measures.items()}, "light": round(change, 3)}
-        told = state.painted if enhanced.painted is None else (*state.painted, enhanced.painted)
-        return replace(state, scene=painted, figures=figures, painted=told)
+        answered = asked(state, task)
+        assert answered.enhanced is not None
+        painted, change = scenes.lit(answered.enhanced.rgb, state.cutout, state.placement, options.scene_light)
+        return replace(answered, scene=painted, figures={**answered.figures, "light": round(change, 3)})
 
 
 def pass_request(request: Request) -> Request:

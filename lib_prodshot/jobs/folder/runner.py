@@ -227,9 +227,7 @@ class Runner:
 
     def _measures(self) -> bool:
         """Whether all products must be measured before the first is framed."""
-        request = self.job.request
-        is_asked = request.makes_packshot and request.same_scale and not request.reference
-        return is_asked and not self.job.dry_run
+        return self.job.request.needs_reference and not self.job.dry_run
 
     def _measure(self, entries: Sequence[Entry]) -> None:
         """Find the size of the reference: of the whole folder, whatever part of it is to be done, so that a part comes

@@ -253,7 +253,7 @@ async def _with_pictures(
 
 async def _with_one_scale(read: Sequence[SentPicture], wanted: Request) -> Request:
     """The request with the reference of all its pictures, where their packshots are to have one scale."""
-    if not wanted.makes_packshot or not wanted.same_scale or wanted.reference:
+    if not wanted.needs_reference:
         return wanted
     seen = [await GATE.work(service.detect, picture.loaded, wanted) for picture in read]
     return wanted.replace(reference=reference_text(measured_size(each.outcome) for each in seen))
