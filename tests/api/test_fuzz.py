@@ -128,10 +128,11 @@ def is_valid(path: str, sent: Mapping[str, Any]) -> bool:
     except RequestError:
         return False
     # a ground's picture is a file that no text here names; what is no path must be a picture, and no text here is
-    needs_ground = wanted.running_engine == "packshot" and wanted.ground == "picture"
     ground = str(sent.get("ground_picture", "")).strip()
     is_code = bool(ground) and not picture_codes.is_path(ground)
-    return not (needs_ground or is_code) and all(picture in PICTURES for picture in sent["images"])
+    # and this host has no upscaler that could enlarge by a model, which finding alone does not need
+    is_missing = wanted.needs_ground_picture or (wanted.needs_upscaler and path != "/detect")
+    return not (is_missing or is_code) and all(picture in PICTURES for picture in sent["images"])
 
 
 def _is_valid_check(sent: Mapping[str, Any]) -> bool:
