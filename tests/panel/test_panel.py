@@ -223,6 +223,16 @@ def test_the_settings_page_sets_the_panels_start_and_not_the_apis(host: LocalHos
     assert [component.value for component in draw_bare().components] == [known.default for known in TABLE]
 
 
+def test_the_webuis_defaults_do_not_stand_above_the_settings_page(host: LocalHost) -> None:
+    """ui-config.json keeps a page's first values, and no field is hidden or shown by what it puts back later."""
+    _, panels = draw_page()
+    switches = [panel.components[0] for (_, with_enabled), panel in panels.items() if with_enabled]
+    settings_drawn = [each for panel in panels.values() for each in panel.components if each not in switches]
+    assert len(settings_drawn) == len(panels) * len(TABLE) and len(switches) == 2
+    assert all(getattr(component, "do_not_save_to_config", False) for component in settings_drawn)
+    assert not any(getattr(component, "do_not_save_to_config", False) for component in switches)
+
+
 def test_a_lost_default_preset_does_not_stop_the_page(host: LocalHost) -> None:
     host.options["prodshot_preset"] = "gone"
     draw_page()

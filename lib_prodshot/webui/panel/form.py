@@ -12,7 +12,7 @@ from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.interface import Names
 from lib_prodshot.request import WEBUI_BASE, Setting, setting_named, settings
 from lib_prodshot.webui import options
-from lib_prodshot.webui.gradio_compat import in_page
+from lib_prodshot.webui.gradio_compat import in_page, unsaved
 from lib_prodshot.webui.panel import fields, layout
 
 
@@ -37,13 +37,16 @@ class Form:
         return [self.components[known.name] for known in settings()]
 
     def draw_one(self, known: Setting) -> Any:
-        """One setting at its start value."""
-        component = fields.draw(
-            known,
-            self.values[known.name],
-            self.elem_id(known.name),
-            self._choices(known),
-            visible=applies(known, self.values),
+        """One setting at its start value. The WebUI's ui-config.json does not remember it: that file keeps what was
+        drawn at the very first start, and would put it over the settings page ever after, beside the wrong fields."""
+        component = unsaved(
+            fields.draw(
+                known,
+                self.values[known.name],
+                self.elem_id(known.name),
+                self._choices(known),
+                visible=applies(known, self.values),
+            )
         )
         self.components[known.name] = component
         return component
