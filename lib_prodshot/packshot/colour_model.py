@@ -7,6 +7,7 @@ more it counts: Bayesian matting (Chuang et al. 2001), here only a term beside c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from lib_prodshot.packshot.arrays import Alpha, Floats, Rgb, shades
 
 Doubles = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
+Plane = TypeVar("Plane", Rgb, Alpha)
 
 CELL = 6
 """Colours are gathered in cells of this many pixels a side, if not told otherwise."""
@@ -34,7 +36,7 @@ NOISE = (4 / 255) ** 2
 
 @dataclass(frozen=True)
 class Gaussians:
-    """Means (n×3) and covariances (n×6: rr, rg, rb, gg, gb, bb) of colours in 0..1 at n pixels."""
+    """Means (3×n) and covariances (6×n: rr, rg, rb, gg, gb, bb) of colours in 0..1 at n pixels."""
 
     mean: Floats
     spread: Floats
@@ -51,35 +53,67 @@ class Likelihood:
 
 
 class Colours:
-    """A picture's colours (H×W×3 uint8) and their products, made once for all that is asked about them."""
+    """A picture's colours (H×W×3 uint8) in cells, made once for all that is asked about its pixels at flat `places`;
+    `seen` are those pixels' own (3×n, 0..1)."""
 
-    def __init__(self, rgb: Rgb, cell: int = CELL) -> None:
-        self.height, self.width = rgb.shape[:2]
+    def __init__(self, rgb: Rgb, places: Places, cell: int = CELL) -> None:
         self._cell = cell
-        self._missing = -self.height % cell, -self.width % cell
-        self.flat = shades(rgb).reshape(-1, 3)
-        red, green, blue = cv2.split(self._whole(self.flat.reshape(rgb.shape)))
-        self._planes = [red, green, blue, red * red, red * green, red * blue, green * green, green * blue, blue * blue]
+        self._missing = -rgb.shape[0] % cell, -rgb.shape[1] % cell
+        self._whole = _extended(rgb, self._missing)
+        self._unweighted = _moments(self._whole, cell)
+        self.seen = np.ascontiguousarray(shades(rgb.reshape(-1, 3)[places]).T)
+        rows, columns = np.divmod(places, rgb.shape[1])
+        height, width = self._unweighted.shape[:2]
+        self._between = _between(height, width, (rows + 0.5) / cell - 0.5, (columns + 0.5) / cell - 0.5)
 
-    def around(self, weight: Alpha, places: Places) -> Gaussians:
-        """The colours around each of the pixels at flat `places`, of the pixels that `weight` (H×W) counts."""
-        fitted = _fitted(_gathered(self._moments(self._whole(weight))))
-        rows, columns = np.divmod(places, self.width)
-        sampled = _sampled(fitted, (rows + 0.5) / self._cell - 0.5, (columns + 0.5) / self._cell - 0.5)
-        return Gaussians(sampled[:, :3], sampled[:, 3:])
+    def around(self, weight: Alpha) -> Gaussians:
+        """The colours around each of the places, of the pixels that `weight` (H×W) counts."""
+        fitted = _fitted(_gathered(self._weighted(_extended(weight, self._missing))))
+        # planes of their own, side by side: all that follows goes plane by plane
+        sampled = np.ascontiguousarray((self._between @ fitted.reshape(-1, fitted.shape[2])).T)
+        return Gaussians(sampled[:3], sampled[3:])
 
-    def _moments(self, weight: Alpha) -> Floats:
-        """Zeroth, first and second moments of the colours in each cell (h×w×10)."""
-        size = (weight.shape[1] // self._cell, weight.shape[0] // self._cell)
-        planes = [weight, *(np.asarray(weight * plane, np.float32) for plane in self._planes)]
-        return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in planes], axis=2)
+    def _weighted(self, weight: Alpha) -> Floats:
+        """Zeroth, first and second moments of the colours in each cell (h×w×10). Most cells count as a whole: only the
+        others are gone through by pixels."""
+        height, width = self._unweighted.shape[:2]
+        cells = weight.reshape(height, self._cell, width, self._cell)
+        least, most = cells.min(axis=1).min(axis=2), cells.max(axis=1).max(axis=2)
+        moments = self._unweighted * least[..., None]
+        rows, columns = np.nonzero(least != most)
+        counted = cells[rows, :, columns].reshape(len(rows), -1)
+        colours = self._whole.reshape(height, self._cell, width, self._cell, 3)[rows, :, columns]
+        red, green, blue = (shades(np.ascontiguousarray(colours[..., k])).reshape(counted.shape) for k in range(3))
+        planes = [red, green, blue, red * red, red * green, red * blue, green * green, green * blue, blue * blue]
+        sums = [counted.sum(axis=1), *(np.einsum("mp,mp->m", counted, plane) for plane in planes)]
+        moments[rows, columns] = np.stack(sums, axis=1) / self._cell**2
+        return moments
 
-    def _whole(self, plane: Floats) -> Floats:
-        """A plane in whole cells, nothing beyond the picture."""
-        if not any(self._missing):
-            return plane
-        down, across = self._missing
-        return np.asarray(cv2.copyMakeBorder(plane, 0, down, 0, across, cv2.BORDER_CONSTANT), np.float32)
+
+def _extended(plane: Plane, missing: tuple[int, int]) -> Plane:
+    """A plane in whole cells, nothing beyond the picture."""
+    if not any(missing):
+        return plane
+    padding = ((0, missing[0]), (0, missing[1]), (0, 0))
+    return np.pad(plane, padding[: plane.ndim])
+
+
+_STRIP = 8
+"""So many rows of cells at once: planes of floats that a processor's cache holds."""
+
+
+def _moments(rgb: Rgb, cell: int) -> Floats:
+    """The mean of each cell's colours and of their products, and 1 (h×w×10)."""
+    height, width = rgb.shape[0] // cell, rgb.shape[1] // cell
+    moments = np.ones((height, width, 10), np.float32)
+    for top in range(0, height, _STRIP):
+        strip = shades(rgb[top * cell : (top + _STRIP) * cell])
+        size = (width, len(strip) // cell)
+        red, green, blue = (np.ascontiguousarray(strip[..., channel]) for channel in range(3))
+        planes = [red, green, blue, red * red, red * green, red * blue, green * green, green * blue, blue * blue]
+        for number, plane in enumerate(planes, 1):
+            moments[top : top + _STRIP, :, number] = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+    return moments
 
 
 def _gathered(cells: Floats) -> Doubles:
@@ -137,62 +171,61 @@ _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 """The entries of a symmetric 3×3 matrix, in their order."""
 
 
-def _sampled(planes: Floats, rows: Doubles, columns: Doubles) -> Floats:
-    """Values between the cells' middles (n×planes)."""
-    height, width = planes.shape[:2]
+def _between(height: int, width: int, rows: Doubles, columns: Doubles) -> Any:
+    """The sparse matrix (n × height·width) that interpolates values of cells at n places between the cells' middles."""
+    from scipy.sparse import csr_matrix
+
     y, x = np.clip(rows, 0, height - 1).astype(np.float32), np.clip(columns, 0, width - 1).astype(np.float32)
-    top, left = y.astype(np.intp), x.astype(np.intp)
+    top, left = y.astype(np.int32), x.astype(np.int32)
     bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
-    down, across = (y - top)[:, None], (x - left)[:, None]
-    flat = planes.reshape(height * width, -1)
-    upper = flat[top * width + left] * (1 - across) + flat[top * width + right] * across
-    lower = flat[bottom * width + left] * (1 - across) + flat[bottom * width + right] * across
-    return np.asarray(upper * (1 - down) + lower * down, np.float32)
+    down, across = y - top, x - left
+    corners = np.stack([top * width + left, top * width + right, bottom * width + left, bottom * width + right], axis=1)
+    shares = [(1 - down) * (1 - across), (1 - down) * across, down * (1 - across), down * across]
+    ends = np.arange(0, 4 * len(y) + 1, 4, dtype=np.int32)
+    values = np.stack(shares, axis=1).astype(np.float32)
+    return csr_matrix((values.ravel(), corners.ravel(), ends), shape=(len(y), height * width))
 
 
 def likelihood(seen: Floats, product: Gaussians, ground: Gaussians, noise: float) -> Likelihood:
-    """What n colours (n×3, 0..1) say of their alpha; `noise` is the variance of a channel that no Gaussian holds."""
+    """What n colours (3×n, 0..1) say of their alpha; `noise` is the variance of a channel that no Gaussian holds."""
     line = product.mean - ground.mean
     off = seen - ground.mean
-    alpha = np.full(len(seen), 0.5, np.float32)
+    alpha = np.full(seen.shape[1], 0.5, np.float32)
     for _ in range(_ROUNDS):
         inverse = _inverted(_mixture(alpha, product, ground, noise))
         towards = _times(inverse, line)
-        precision = np.maximum((towards * line).sum(axis=1), 1e-6)
-        alpha = np.clip((towards * off).sum(axis=1) / precision, 0, 1).astype(np.float32)
-    rest = off - alpha[:, None] * line
-    misfit = (_times(inverse, rest) * rest).sum(axis=1)
+        precision = np.maximum((towards * line).sum(axis=0), 1e-6)
+        alpha = np.clip((towards * off).sum(axis=0) / precision, 0, 1).astype(np.float32)
+    rest = off - alpha * line
+    misfit = (_times(inverse, rest) * rest).sum(axis=0)
     return Likelihood(alpha, (1 / precision).astype(np.float32), misfit.astype(np.float32))
 
 
 def own_colours(seen: Floats, alpha: Floats, product: Gaussians, ground: Gaussians, noise: float) -> Floats:
-    """The product's most likely colours (n×3) in n pixels of known alpha (Chuang et al., equation 9)."""
+    """The product's most likely colours (3×n) in n pixels of known alpha (Chuang et al., equation 9)."""
     inverse = _inverted(_mixture(alpha, product, ground, noise))
-    share = alpha[:, None]
-    rest = seen - share * product.mean - (1 - share) * ground.mean
-    return np.asarray(product.mean + share * _times(product.spread, _times(inverse, rest)), np.float32)
+    rest = seen - alpha * product.mean - (1 - alpha) * ground.mean
+    return np.asarray(product.mean + alpha * _times(product.spread, _times(inverse, rest)), np.float32)
 
 
 def _mixture(alpha: Floats, product: Gaussians, ground: Gaussians, noise: float) -> Floats:
-    """The covariance (n×6) of what is seen, given alpha."""
-    share = alpha[:, None]
-    spread = np.square(share) * product.spread + np.square(1 - share) * ground.spread
-    spread[:, [0, 3, 5]] += np.float32(noise)
+    """The covariance (6×n) of what is seen, given alpha."""
+    spread = np.square(alpha) * product.spread + np.square(1 - alpha) * ground.spread
+    spread[[0, 3, 5]] += np.float32(noise)
     return np.asarray(spread, np.float32)
 
 
 def _inverted(spread: Floats) -> Floats:
-    """n symmetric 3×3 matrices (n×6) inverted by their cofactors."""
-    a, b, c, d, e, f = spread.T.astype(np.float64)
-    inverse = np.stack(
-        [d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b], axis=1
-    )
-    determinant = a * inverse[:, 0] + b * inverse[:, 1] + c * inverse[:, 2]
-    return np.asarray(inverse / np.maximum(determinant, 1e-18)[:, None], np.float32)
+    """n symmetric 3×3 matrices (6×n) inverted by their cofactors."""
+    a, b, c, d, e, f = spread.astype(np.float64)
+    first, second, third = d * f - e * e, c * e - b * f, b * e - c * d
+    scale = 1 / np.maximum(a * first + b * second + c * third, 1e-18)
+    cofactors = (first, second, third, a * f - c * c, b * c - a * e, a * d - b * b)
+    return np.stack([(cofactor * scale).astype(np.float32) for cofactor in cofactors])
 
 
 def _times(matrices: Floats, vectors: Floats) -> Floats:
-    """n symmetric 3×3 matrices (n×6) times n vectors."""
-    a, b, c, d, e, f = matrices.T
-    x, y, z = vectors.T
-    return np.stack([a * x + b * y + c * z, b * x + d * y + e * z, c * x + e * y + f * z], axis=1)
+    """n symmetric 3×3 matrices (6×n) times n vectors (3×n)."""
+    a, b, c, d, e, f = matrices
+    x, y, z = vectors
+    return np.stack([a * x + b * y + c * z, b * x + d * y + e * z, c * x + e * y + f * z])

@@ -47,13 +47,13 @@ def compose(cutout: CutOut, ground: Rgb | None, shadow: Shadow | None = None) ->
         rows = slice(top, top + _ROWS)
         if shadow is not None and shadow.cover[rows].any():
             result[rows] = _mixed(result[rows], np.asarray(shadow.colour, np.float32), shadow.cover[rows])
-        alpha = cutout.alpha[rows]
+        alpha, new = np.ascontiguousarray(cutout.alpha[rows]), np.ascontiguousarray(cutout.foreground[rows])
         whole = alpha == 1
-        edge = (alpha > 0) & ~whole
-        cv2.copyTo(np.ascontiguousarray(cutout.foreground[rows]), whole.view(np.uint8), result[rows])
-        if edge.any():
-            new = cutout.foreground[rows][edge].astype(np.float32)
-            result[rows][edge] = _mixed(result[rows][edge], new, alpha[edge])
+        cv2.copyTo(new, whole.view(np.uint8), result[rows])
+        edge = np.flatnonzero((alpha > 0) & ~whole)
+        if len(edge):
+            under, over = result[rows].reshape(-1, 3), new.reshape(-1, 3)[edge].astype(np.float32)
+            under[edge] = _mixed(under[edge], over, alpha.ravel()[edge])
     return Composed(result)
 
 
@@ -95,7 +95,8 @@ def audit(composed: Composed, placement: Placement, cutout: CutOut, placed: CutO
     alone is seen. `cutout` is in the picture's own geometry and says where that is; `placed` is the same in the frame,
     and its `picture` is the picture scaled, which costs too much to be done twice."""
     inner = placement.pasted(placement.scaled_whole(cutout.alpha))
-    differs = cv2.absdiff(composed.rgb, np.ascontiguousarray(placed.picture)).any(axis=2) & inner
+    off = np.asarray(cv2.absdiff(composed.rgb, np.ascontiguousarray(placed.picture)), np.uint8)
+    differs = (off[..., 0] | off[..., 1] | off[..., 2]).astype(np.bool_) & inner
     if composed.alpha is not None:
         differs |= inner & (composed.alpha != 255)
     by_model = placement.enlarged_by if placement.factor > 1 else ""

@@ -120,8 +120,10 @@ def limited(cut: CutOut, own: Grey) -> CutOut:
 
 def levels(alpha: Alpha) -> Grey:
     """Alpha in 0..1 as levels 0..255, rounded; 255 where it is exactly 1 and nowhere else, 0 likewise."""
-    rounded = np.clip(np.rint(alpha * 255), 1, 254)
-    return np.where(alpha <= 0, 0, np.where(alpha >= 1, 255, rounded)).astype(np.uint8)
+    opacity = np.where(alpha >= 1, np.uint8(255), np.uint8(0))
+    partial = np.flatnonzero((alpha > 0) & (alpha < 1))
+    opacity.ravel()[partial] = np.clip(np.rint(alpha.ravel()[partial] * 255), 1, 254)
+    return opacity
 
 
 _SIDES = ("top", "bottom", "left", "right")

@@ -28,12 +28,12 @@ def estimate(rgb: Rgb, alpha: Alpha) -> Rgb:
         return result
     places = np.flatnonzero(partial)
     # in a larger picture colours run over more pixels, and cells may be larger
-    colours = Colours(rgb, CELL * max(1, round(max(alpha.shape) / _USUAL)))
+    colours = Colours(rgb, places, CELL * max(1, round(max(alpha.shape) / _USUAL)))
     share = alpha.ravel()[places]
     product, ground = alpha.copy(), 1 - alpha
     product.ravel()[places] = _BESIDE * share**_NEARLY
     ground.ravel()[places] = _BESIDE * (1 - share) ** _NEARLY
-    told = colours.around(product, places), colours.around(ground, places)
-    own = own_colours(colours.flat[places], share, *told, NOISE)
-    result.reshape(-1, 3)[places] = np.rint(np.clip(own, 0, 1) * 255)
+    told = colours.around(product), colours.around(ground)
+    own = own_colours(colours.seen, share, *told, NOISE)
+    result.reshape(-1, 3)[places] = np.rint(np.clip(own.T, 0, 1) * 255)
     return result

@@ -13,7 +13,8 @@ from lib_prodshot.packshot.placement import Placement
 def plain(height: int, width: int, colour: tuple[int, int, int]) -> Rgb:
     """H×W×3 of one colour."""
     ground = np.empty((height, width, 3), np.uint8)
-    ground[:] = colour
+    # row by row: numpy copies three bytes at a time else
+    ground[:] = np.tile(np.array(colour, np.uint8), (width, 1))
     return ground
 
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lib_prodshot.bounds import bounding_box
 from lib_prodshot.packshot.arrays import Alpha, Floats, Grey, Rgb, shades
 from lib_prodshot.packshot.colour_model import NOISE, Colours, Likelihood, likelihood
 
@@ -189,15 +190,15 @@ def _alike_beyond(alpha: Floats, mask: Grey, soft: Grey | None, places: Places) 
 def _told(rgb: Rgb, mask: Grey, band: Grey, places: Places) -> Likelihood:
     """What the colours of what is certain say of the band's pixels. A strap that lies wholly in the band has none that
     is certain: there its own pixels tell, those first that differ most from the ground."""
-    colours = Colours(rgb)
-    seen = colours.flat[places]
+    colours = Colours(rgb, places)
+    seen = colours.seen
     sure = (band == 0).astype(np.float32)
-    ground = colours.around(sure * (mask == 0), places)
+    ground = colours.around(sure * (mask == 0))
     certain = sure * (mask > 0)
     apart = cv2.dilate(certain, np.ones((2 * _APART + 1,) * 2, np.uint8)).ravel()[places] == 0
-    off = np.minimum(np.square(seen - ground.mean).sum(axis=1), _MOST_OFF)
+    off = np.minimum(np.square(seen - ground.mean).sum(axis=0), _MOST_OFF)
     certain.ravel()[places] = np.where(apart & (mask.ravel()[places] > 0), _BAND_SAYS * np.square(off), 0)
-    return likelihood(seen, colours.around(certain, places), ground, NOISE)
+    return likelihood(seen, colours.around(certain), ground, NOISE)
 
 
 def _relative() -> str:
@@ -223,14 +224,12 @@ def _system(rgb: Rgb, known: Alpha, places: Places) -> System:
     near = np.zeros_like(inner)
     near[1:-1, 1:-1] = cv2.dilate(inner, np.ones((3, 3), np.uint8))[1:-1, 1:-1]
     centres = np.flatnonzero(near)
-    steps = np.array([row * width + column for row, column in _AROUND])
-    weights = _weights(rgb.reshape(-1, 3)[centres[:, None] + steps])
     wide = width + 4
     numbers = number.ravel()
-    rows, columns = np.divmod(places, width)
-    own_wide = (rows + 2) * wide + columns + 2
-    centre_rows, centre_columns = np.divmod(centres, width)
-    centres_wide = (centre_rows + 2) * wide + centre_columns + 2
+    steps = np.array([row * width + column for row, column in _AROUND])
+    weights = _weights(rgb.reshape(-1, 3)[centres[:, None] + steps])
+    rows, columns = np.divmod(centres, width)
+    centres_wide = (rows + 2) * wide + columns + 2
     values = np.zeros((_REACH**2, count), np.float32)
     for first, (row, column) in enumerate(_AROUND):
         own = numbers[centres_wide + row * wide + column]
@@ -240,20 +239,23 @@ def _system(rgb: Rgb, known: Alpha, places: Places) -> System:
         for second, (other_row, other_column) in enumerate(_AROUND):
             # of one window each pixel has one number, so that no sum is lost
             values[(other_row - row + 2) * _REACH + other_column - column + 2][own] += part[second]
+    rows, columns = np.divmod(places, width)
     across = np.array([row * wide + column for row in range(-2, 3) for column in range(-2, 3)])
-    others = numbers[own_wide + across[:, None]]
-    padded = cv2.copyMakeBorder(known, 2, 2, 2, 2, cv2.BORDER_CONSTANT).ravel()
+    around = ((rows + 2) * wide + columns + 2)[:, None] + across
+    others, terms = numbers[around], np.ascontiguousarray(values.T)
     outer = others < 0
-    right = -(values * outer * padded[own_wide + across[:, None]]).sum(axis=0)
-    unknown = (~outer).T
+    padded = cv2.copyMakeBorder(known, 2, 2, 2, 2, cv2.BORDER_CONSTANT).ravel()
+    right = -np.einsum("np,np->n", np.where(outer, terms, np.float32(0)), padded[around])
+    unknown = ~outer
     ends = np.concatenate([[0], np.cumsum(unknown.sum(axis=1))])
-    matrix = csr_matrix((values.T[unknown], others.T[unknown], ends), shape=(count, count))
+    matrix = csr_matrix((terms[unknown], others[unknown], ends), shape=(count, count))
     return System(matrix, right, places)
 
 
 def _weights(colours: npt.NDArray[np.uint8]) -> Floats:
     """9×9×n: what each window (n×9×3 colours) adds to the matting Laplacian (Levin et al., equation 12)."""
-    shade = shades(colours).transpose(1, 2, 0)
+    # windows last and side by side, or all that follows takes ten times as long
+    shade = np.ascontiguousarray(shades(colours).transpose(1, 2, 0))
     centred = shade - shade.mean(axis=0)
     inverse = _inverse(np.einsum("ikn,iln->kln", centred, centred) / 9)
     turned = np.einsum("kln,iln->ikn", inverse, centred)
@@ -296,18 +298,23 @@ def band_around(mask: Grey, soft: Grey | None) -> Grey:
     """Where alpha is to be estimated (H×W, 255): around the edge of an H×W mask (0 or 255), and wherever near it the
     segmenter's own soft mask (H×W, 0..255), which has its middle on that edge, is not certain."""
     least = max(_LEAST_PIXELS, round(_LEAST_REACH * max(mask.shape)))
-    near = _edge(mask, least)
-    if soft is None:
-        return near
-    uncertain = cv2.inRange(soft, _SURE, 255 - _SURE)
-    return np.asarray(cv2.bitwise_or(near, cv2.bitwise_and(uncertain, _edge(mask, _MOST_REACH * least))), np.uint8)
+    most = least if soft is None else _MOST_REACH * least
+    x, y, width, height = bounding_box(mask)
+    part = (slice(max(0, y - most), y + height + most), slice(max(0, x - most), x + width + most))
+    distance = _from_edge(np.ascontiguousarray(mask[part]))
+    near = distance <= least
+    if soft is not None:
+        near |= (cv2.inRange(soft[part], _SURE, 255 - _SURE) > 0) & (distance <= most)
+    band = np.zeros_like(mask)
+    band[part][near] = 255
+    return band
 
 
-def _edge(mask: Grey, reach: int) -> Grey:
-    """All within `reach` pixels of the mask's edge; the picture's border is none."""
+def _from_edge(mask: Grey) -> Floats:
+    """How far each pixel is from the mask's edge, in pixels; the picture's border is none."""
     outside = cv2.distanceTransform(cv2.bitwise_not(mask), cv2.DIST_L2, cv2.DIST_MASK_5)
     inside = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5)
-    return np.where((outside <= reach) & (inside <= reach), np.uint8(255), np.uint8(0))
+    return np.maximum(outside, inside)
 
 
 def guided(rgb: Rgb, alpha: Alpha, band: Grey, radius: int = 0) -> Alpha:

@@ -72,15 +72,17 @@ class Placement:
         """The product in the frame. Colours are scaled weighted by alpha, so that transparent pixels add none."""
         if not self.is_resampled:
             return CutOut(*(self.pasted(layer) for layer in _layers(cutout)))
-        alpha = np.clip(self.scaled(cutout.alpha), 0, 1)
-        weighted = self.scaled(cutout.foreground * cutout.alpha[..., None])
-        colours = weighted / np.maximum(alpha, 1 / 1024)[..., None]
+        alpha = np.clip(self.scaled(cutout.alpha), 0, np.float32(254.5 / 255))
         # a pixel of weight 1 alone is exactly the picture resampled, which the audit counts
-        whole = self.scaled_whole(cutout.alpha)
+        alpha[self.scaled_whole(cutout.alpha)] = 1
         picture = self.scaled(cutout.picture)
-        foreground = np.clip(np.rint(colours), 0, 255).astype(np.uint8)
-        foreground[whole] = picture[whole]
-        alpha = np.where(whole, np.float32(1), np.minimum(alpha, np.float32(254.5 / 255))).astype(np.float32)
+        foreground = picture.copy()
+        edge = np.flatnonzero((alpha > 0) & (alpha < 1))
+        if len(edge):
+            weight = cv2.merge([cutout.alpha] * 3)
+            weighted = self.scaled(cv2.multiply(np.ascontiguousarray(cutout.foreground), weight, dtype=cv2.CV_32F))
+            colours = weighted.reshape(-1, 3)[edge] / np.maximum(alpha.ravel()[edge], 1 / 1024)[:, None]
+            foreground.reshape(-1, 3)[edge] = np.clip(np.rint(colours), 0, 255)
         band = self.scaled(cutout.band)
         return CutOut(*(self.pasted(layer) for layer in (picture, alpha, foreground, band)))
 

@@ -49,6 +49,8 @@ def _without_veil(alpha: Alpha, reach: int) -> Alpha:
 
 def _without_specks(alpha: Alpha) -> Alpha:
     count, pieces = cv2.connectedComponents(np.greater(alpha, 0).view(np.uint8), connectivity=8)
+    if count == 2 and alpha.max() >= OPAQUE:
+        return alpha
     kept = np.zeros(count, np.bool_)
     kept[pieces[alpha >= OPAQUE]] = True
     kept[0] = True

@@ -149,20 +149,20 @@ def test_colours_are_carried_on_along_their_slope() -> None:
     weight = np.ones((SIDE, SIDE), np.float32)
     weight[70:90, 60:100] = 0
     places = np.flatnonzero(weight == 0)
-    told = Colours(np.rint(colours * 255).astype(np.uint8)).around(weight, places)
-    assert np.abs(told.mean - colours.reshape(-1, 3)[places]).max() < 0.02
-    assert told.spread[:, [0, 3, 5]].max() < 1e-2
+    told = Colours(np.rint(colours * 255).astype(np.uint8), places).around(weight)
+    assert np.abs(told.mean.T - colours.reshape(-1, 3)[places]).max() < 0.02
+    assert told.spread[[0, 3, 5]].max() < 1e-2
 
 
 def test_alike_colours_tell_nothing_and_others_do() -> None:
     def one(mean: tuple[float, float, float]) -> Gaussians:
-        spread = np.array([[1e-4, 0, 0, 1e-4, 0, 1e-4]], np.float32)
-        return Gaussians(np.array([mean], np.float32), spread)
+        spread = np.array([[1e-4, 0, 0, 1e-4, 0, 1e-4]], np.float32).T
+        return Gaussians(np.array([mean], np.float32).T, spread)
 
-    seen = np.array([[0.35, 0.4, 0.5]], np.float32)
+    seen = np.array([[0.35, 0.4, 0.5]], np.float32).T
     apart = likelihood(seen, one((0.1, 0.4, 0.5)), one((0.6, 0.4, 0.5)), 1e-4)
     assert abs(apart.alpha[0] - 0.5) < 0.01 and apart.variance[0] < 2e-3 and apart.misfit[0] < 0.1
     alike = likelihood(seen, one((0.35, 0.4, 0.5)), one((0.36, 0.4, 0.5)), 1e-4)
     assert alike.variance[0] > 0.3
-    foreign = likelihood(np.array([[0.35, 0.9, 0.5]], np.float32), one((0.1, 0.4, 0.5)), one((0.6, 0.4, 0.5)), 1e-4)
+    foreign = likelihood(np.array([[0.35, 0.9, 0.5]], np.float32).T, one((0.1, 0.4, 0.5)), one((0.6, 0.4, 0.5)), 1e-4)
     assert foreign.misfit[0] > 100
