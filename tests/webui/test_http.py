@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import threading
 import time
@@ -14,7 +15,8 @@ from PIL import Image
 
 from lib_prodshot import provenance
 from lib_prodshot.infotext import value_in
-from lib_prodshot.pictures import xmp
+from lib_prodshot.pictures import read, xmp
+from lib_prodshot.pictures.embedding import xmp_of
 from lib_prodshot.request import WEBUI_BASE
 from lib_prodshot.request import settings as every_setting
 from tests.hosts import round_trip
@@ -23,6 +25,8 @@ from tests.webui.server import Server, encode
 
 CAR = {"products": "car", "finder": "lite"}
 BARE = {"prompt": "[class] on oak", "control": "off"}
+QUICK = {"steps": 3, "resolution": 192, "sampler": "Euler"}
+"""For our own routes, which have no generation to inherit from."""
 
 
 def parameters(infotext: str) -> dict[str, str]:
@@ -92,9 +96,36 @@ def test_a_scene_is_painted_around_the_very_product(clean: Server, seed_dir: Pat
         kept = (answer.pixels() == original).all(axis=2)
         assert 0.05 * kept.size < outcome["audit"]["inner_pixels"] <= kept.sum() < 0.7 * kept.size
         assert "Prodshot ran" in parameters(answer.infotexts[0])
+        assert source_type(base64.b64decode(answer.codes[0])) == provenance.COMPOSITE
+    (line,) = clean.post("/prodshot/v1/packshot", {"images": [encode(picture)], **scene, **QUICK})["outcomes"]
+    assert line["audit"]["changed_inside"] == 0 and clean.counts()["samplings"] - before == 3
+    assert source_type(base64.b64decode(line["packshots"][0]["output"])) == provenance.COMPOSITE
     assert np.abs(painted[0.0].pixels() - painted[1.0].pixels()).mean() > 0.2
     absent = img2img(clean, picture, {**scene, "products": "watch"})
-    assert absent.outcomes[0]["status"] == "skipped" and clean.counts()["samplings"] - before == 2
+    assert absent.outcomes[0]["status"] == "skipped" and clean.counts()["samplings"] - before == 3
+
+
+def source_type(file: bytes) -> str:
+    """What a written or sent file says of how it was made."""
+    packet = xmp_of(read(file))
+    return "" if packet is None else provenance.short_name(xmp.values(packet)[provenance.SOURCE_TYPE])
+
+
+def test_packshots_for_marketplaces_at_both_doors(clean: Server, seed_dir: Path) -> None:
+    """Each comes back and is written, by the marketplace's rules, with the product's own pixels and no sampling."""
+    picture, before, files = seed_picture(seed_dir, "car"), clean.counts()["samplings"], clean.outputs()
+    wanted = {**CAR, "make": "packshot", "marketplace": "google, meta", "size": "600x600", "fill": 0.8}
+    answer = img2img(clean, picture, wanted, save_images=True)
+    (line,) = clean.post("/prodshot/v1/packshot", {"images": [encode(picture)], **wanted})["outcomes"]
+    for outcome in (*answer.outcomes, line):
+        told = [(made["marketplace"], made["passed"], made["audit"]["changed_inside"]) for made in outcome["packshots"]]
+        assert told == [("google", True, 0), ("meta", True, 0)], outcome
+    sent = [base64.b64decode(made["output"]) for made in line["packshots"]]
+    written = [path.read_bytes() for path in clean.outputs() - files]
+    assert [image.size for image in answer.images] == [(600, 600)] * 2 and len(written) == 2
+    for file in (*sent, *written, *map(base64.b64decode, answer.codes)):
+        assert source_type(file) == provenance.ENHANCED
+    assert clean.counts()["samplings"] == before
 
 
 def _dilate(mask: np.ndarray, pixels: int) -> np.ndarray:
