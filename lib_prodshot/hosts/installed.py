@@ -67,13 +67,21 @@ def checkpoint(name: str) -> Any:
 def family(name: str) -> Family:
     """The family of a checkpoint; the empty name is the one in use. Told by the loaded model, else by its file."""
     models = import_module("modules.sd_models")
-    if not name:
-        loaded = _family_of_model(models.model_data.sd_model)
-        if loaded != "other":
-            return loaded
-        name = str(import_module("modules.shared").opts.data.get("sd_model_checkpoint") or "")
-    info = models.get_closet_checkpoint_match(name) if name else None
+    if name:
+        info = models.get_closet_checkpoint_match(name)
+    elif (loaded := _family_of_model(models.model_data.sd_model)) != "other":
+        return loaded
+    else:
+        info = _to_be_loaded(models)
     return "other" if info is None else family_of_file(Path(info.filename))
+
+
+def _to_be_loaded(models: Any) -> Any:
+    """The record of the checkpoint that the WebUI will load: while it starts, and while it has unloaded the one in
+    use. It takes its first where its settings name none, as at a new owner's first start, or one that is gone."""
+    chosen = str(import_module("modules.shared").opts.data.get("sd_model_checkpoint") or "")
+    info = models.get_closet_checkpoint_match(chosen) if chosen else None
+    return info or next(iter(models.checkpoints_list.values()), None)
 
 
 def _family_of_model(model: Any) -> Family:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import json
+import struct
 import sys
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -163,3 +166,19 @@ def test_without_a_checkpoint_that_is_known_there_is_nothing_to_inpaint_with(
     assert "cannot be told" in active.host().no_inpainting()
     monkeypatch.setattr(installed, "checkpoints", lambda: ())
     assert "no checkpoint" in active.host().no_inpainting()
+
+
+@pytest.mark.parametrize("chosen", ["", "gone.safetensors"])
+def test_a_checkpoint_that_is_still_to_be_loaded_is_known_by_its_file(
+    webui: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chosen: str
+) -> None:
+    """At a first start no setting names it, and the page is drawn while it loads: the WebUI takes its first."""
+    header = json.dumps({"cond_stage_model.transformer.text_model.x": {}}).encode()
+    file = tmp_path / "first.safetensors"
+    file.write_bytes(struct.pack("<Q", len(header)) + header)
+    monkeypatch.setitem(webui.shared.opts.data, "sd_model_checkpoint", chosen)
+    monkeypatch.setattr(webui.sd_models.model_data, "sd_model", None)
+    assert "cannot be told" in active.host().no_inpainting()
+    first = SimpleNamespace(title="first.safetensors", filename=str(file))
+    monkeypatch.setattr(webui.sd_models, "checkpoints_list", {first.title: first, **webui.sd_models.checkpoints_list})
+    assert active.host().no_inpainting() == "" and installed.family("") == "sd15"
