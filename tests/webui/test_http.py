@@ -85,9 +85,12 @@ def test_the_mask_and_the_unit_are_really_used(clean: Server, seed_dir: Path) ->
 def test_a_scene_is_painted_around_the_very_product(clean: Server, seed_dir: Path) -> None:
     """With a checkpoint of random weights the ground is noise, and the product must not take any of it."""
     picture = seed_picture(seed_dir, "car")
-    scene = {**CAR, **none_module(clean), "make": "packshot", "ground": "scene", "edges": "hard", "scene_light": 0.0}
+    scene = {**CAR, **none_module(clean), "ground": "scene", "edges": "hard", "scene_light": 0.0}
     before = clean.counts()["samplings"]
-    painted = {weight: img2img(clean, picture, {**scene, "control_weight": weight}) for weight in (0.0, 1.0)}
+    painted = {
+        weight: img2img(clean, picture, {**scene, "make": "packshot", "control_weight": weight})
+        for weight in (0.0, 1.0)
+    }
     assert clean.counts()["samplings"] - before == 2
     original = np.asarray(picture.convert("RGB")).astype(int)
     for answer in painted.values():
@@ -101,7 +104,7 @@ def test_a_scene_is_painted_around_the_very_product(clean: Server, seed_dir: Pat
     assert line["audit"]["changed_inside"] == 0 and clean.counts()["samplings"] - before == 3
     assert source_type(base64.b64decode(line["packshots"][0]["output"])) == provenance.COMPOSITE
     assert np.abs(painted[0.0].pixels() - painted[1.0].pixels()).mean() > 0.2
-    absent = img2img(clean, picture, {**scene, "products": "watch"})
+    absent = img2img(clean, picture, {**scene, "make": "packshot", "products": "watch"})
     assert absent.outcomes[0]["status"] == "skipped" and clean.counts()["samplings"] - before == 3
 
 
@@ -114,8 +117,8 @@ def source_type(file: bytes) -> str:
 def test_packshots_for_marketplaces_at_both_doors(clean: Server, seed_dir: Path) -> None:
     """Each comes back and is written, by the marketplace's rules, with the product's own pixels and no sampling."""
     picture, before, files = seed_picture(seed_dir, "car"), clean.counts()["samplings"], clean.outputs()
-    wanted = {**CAR, "make": "packshot", "marketplace": "google, meta", "size": "600x600", "fill": 0.8}
-    answer = img2img(clean, picture, wanted, save_images=True)
+    wanted = {**CAR, "marketplace": "google, meta", "size": "600x600", "fill": 0.8}
+    answer = img2img(clean, picture, {**wanted, "make": "packshot"}, save_images=True)
     (line,) = clean.post("/prodshot/v1/packshot", {"images": [encode(picture)], **wanted})["outcomes"]
     for outcome in (*answer.outcomes, line):
         told = [(made["marketplace"], made["passed"], made["audit"]["changed_inside"]) for made in outcome["packshots"]]
