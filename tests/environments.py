@@ -137,9 +137,11 @@ def why_no_pins() -> str:
     return ""
 
 
-def run_pytest(environment: Environment, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run pytest on some of our tests, less those marked `once`, with the environment's Python, which must stand."""
-    options = ("-q", "-p", "no:cacheprovider", "-m", "not once")
+def run_pytest(
+    environment: Environment, arguments: Sequence[str], without: Sequence[str] = ("once",)
+) -> subprocess.CompletedProcess[str]:
+    """Run pytest on some of our tests, less those with these marks, with the environment's Python, which must stand."""
+    options = ("-q", "-p", "no:cacheprovider", "-m", " and ".join(f"not {mark}" for mark in without))
     command = [str(environment.interpreter()), "-m", "pytest", *options, *arguments]
     return subprocess.run(command, cwd=ROOT, env=clean_variables(), capture_output=True, text=True, check=False)
 

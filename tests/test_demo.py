@@ -84,15 +84,6 @@ def test_report_and_sheets_stand(demo: tuple[Path, subprocess.CompletedProcess[s
         assert sheet.width > 3 * 256
 
 
-def test_a_second_run_gives_the_same_pictures(
-    demo: tuple[Path, subprocess.CompletedProcess[str]], models_dir: Path, tmp_path: Path
-) -> None:
-    again = run_demo("--out", str(tmp_path), "--models-dir", str(models_dir))
-    assert again.returncode == 0, again.stderr
-    for name in PHOTOGRAPHS:
-        assert (tmp_path / name).read_bytes() == (demo[0] / name).read_bytes()
-
-
 def test_missing_npm_is_one_sentence(tmp_path: Path) -> None:
     options = ("--out", str(tmp_path / "out"), "--models-dir", str(tmp_path / "models"))
     done = run_demo(*options, PATH="", XDG_CACHE_HOME=str(tmp_path))

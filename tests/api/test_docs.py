@@ -19,6 +19,8 @@ from tests import api_examples
 from tests.api.tools import WebUI, dark, noise
 from tests.api_examples import EXAMPLES, TEXT
 
+pytestmark = pytest.mark.any_host
+
 SAID = {"grow": "grow", "detect": "found", "outcomes": "found", "finders": "lite", "kinds": "folder"}
 """What the output of an example must hold, by a word of the example."""
 

@@ -38,6 +38,7 @@ def marked(client: int, call: int) -> np.ndarray:
     return samples
 
 
+@pytest.mark.any_host
 def test_sixteen_clients(server: str) -> None:
     if not STATM.exists():
         pytest.skip("memory is read from /proc")

@@ -25,6 +25,8 @@ from lib_prodshot.webui.training import view as training_view
 from tests.api.local_host import LocalHost
 from tests.panel.drawing import draw_page
 
+pytestmark = pytest.mark.any_host
+
 FILES = sorted((ROOT / "localizations").glob("*.json"))
 
 OF_THE_HOST = {

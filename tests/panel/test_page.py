@@ -34,12 +34,26 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Any, address: str) -> Iterator[Any]:
+    """A page that nobody has touched."""
+    made = opened(browser, address)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def used(browser: Any, address: str) -> Iterator[Any]:
+    """One page for all tests that say what they look at from the beginning: loading one takes longer than most tests."""
+    made = opened(browser, address)
+    yield made
+    made.close()
+
+
+def opened(browser: Any, address: str) -> Any:
     made = browser.new_page()
     made.goto(address, wait_until="domcontentloaded")
     made.wait_for_selector(f"{S}products textarea", timeout=60_000)
     made.wait_for_selector(f"{S}state .prodshot-dot", timeout=60_000)
-    yield made
-    made.close()
+    return made
 
 
 @pytest.fixture
@@ -59,8 +73,14 @@ def find(page: Any, products: str = "handbag") -> None:
 
 
 def advanced(page: Any, tab: str = "Find") -> None:
-    page.locator(f"{S}advanced > .label-wrap").click()
+    unfold(page, "advanced")
     page.locator(f"{S}tabs button", has_text=tab).first.click()
+
+
+def unfold(page: Any, name: str) -> None:
+    closed = page.locator(f"{S}{name} > .label-wrap:not(.open)")
+    if closed.count():
+        closed.click()
 
 
 def test_the_state_line_asks_by_itself(page: Any) -> None:
@@ -137,94 +157,94 @@ def test_layers_by_click_and_key(page: Any, picture: Path) -> None:
     assert page.locator(f"{S}result .prodshot-preview").is_hidden()
 
 
-def test_help_is_a_tooltip(page: Any) -> None:
-    advanced(page)
-    tip = page.locator(f'{S}box_threshold [data-testid="block-info"] + div')
+def test_help_is_a_tooltip(used: Any) -> None:
+    advanced(used)
+    tip = used.locator(f'{S}box_threshold [data-testid="block-info"] + div')
     assert tip.evaluate("e => getComputedStyle(e).opacity") == "0"
-    page.hover(f'{S}box_threshold [data-testid="block-info"]')
-    page.wait_for_function("e => getComputedStyle(e).opacity == '1'", arg=tip.element_handle(), timeout=5_000)
+    used.hover(f'{S}box_threshold [data-testid="block-info"]')
+    used.wait_for_function("e => getComputedStyle(e).opacity == '1'", arg=tip.element_handle(), timeout=5_000)
 
 
 @pytest.mark.parametrize(
     ("engine", "shown", "hidden"),
     [("retouch", ("strength", "over_limit"), ("padding", "lora")), ("inpaint", ("padding", "lora"), ("strength",))],
 )
-def test_an_engines_settings_show_with_it(page: Any, engine: str, shown: Any, hidden: Any) -> None:
-    advanced(page, "Enhance")
-    page.locator(f"{S}engine label", has_text=engine).click()
+def test_an_engines_settings_show_with_it(used: Any, engine: str, shown: Any, hidden: Any) -> None:
+    advanced(used, "Enhance")
+    used.locator(f"{S}engine label", has_text=engine).click()
     for name in shown:
-        page.wait_for_selector(f"{S}{name}", state="visible", timeout=10_000)
+        used.wait_for_selector(f"{S}{name}", state="visible", timeout=10_000)
     for name in hidden:
-        page.wait_for_selector(f"{S}{name}", state="hidden", timeout=10_000)
+        used.wait_for_selector(f"{S}{name}", state="hidden", timeout=10_000)
 
 
-def test_a_field_shows_where_another_gives_it_a_meaning(page: Any) -> None:
-    advanced(page)
-    assert page.is_hidden(f"{S}instance_index")
-    page.locator(f"{S}instances label", has_text="index").click()
-    page.wait_for_selector(f"{S}instance_index", state="visible", timeout=10_000)
+def test_a_field_shows_where_another_gives_it_a_meaning(used: Any) -> None:
+    advanced(used)
+    assert used.is_hidden(f"{S}instance_index")
+    used.locator(f"{S}instances label", has_text="index").click()
+    used.wait_for_selector(f"{S}instance_index", state="visible", timeout=10_000)
 
 
-def test_a_packshot_has_its_own_fields_and_tabs(page: Any) -> None:
-    page.locator(f"{S}make label", has_text="packshot").click()
+def test_a_packshot_has_its_own_fields_and_tabs(used: Any) -> None:
+    used.locator(f"{S}make label", has_text="packshot").click()
     for name in ("marketplace", "ground", "edges", "shadow"):
-        page.wait_for_selector(f"{S}{name}", state="visible", timeout=10_000)
+        used.wait_for_selector(f"{S}{name}", state="visible", timeout=10_000)
     for name in ("engine", "denoising_strength", "ground_colour"):
-        page.wait_for_selector(f"{S}{name}", state="hidden", timeout=10_000)
-    page.locator(f"{S}advanced > .label-wrap").click()
-    tabs = page.locator(f"{S}tabs > .tab-nav button:visible")
-    page.wait_for_function(
+        used.wait_for_selector(f"{S}{name}", state="hidden", timeout=10_000)
+    unfold(used, "advanced")
+    tabs = used.locator(f"{S}tabs > .tab-nav button:visible")
+    used.wait_for_function(
         "tabs => [...document.querySelectorAll(tabs)].filter(one => one.offsetParent)"
         ".map(one => one.innerText.trim()).join() === 'Find,Mask,Output,Packshot,Presets'",
         arg=f"{S}tabs > .tab-nav button",
         timeout=10_000,
     )
     tabs.nth(3).click()
-    page.wait_for_selector(f"{S}fill", state="visible", timeout=10_000)
-    page.locator(f"{S}make label", has_text="enhance").click()
-    page.wait_for_selector(f"{S}denoising_strength", state="visible", timeout=10_000)
+    used.wait_for_selector(f"{S}fill", state="visible", timeout=10_000)
+    used.locator(f"{S}make label", has_text="enhance").click()
+    used.wait_for_selector(f"{S}denoising_strength", state="visible", timeout=10_000)
     # the tab that was open has gone with what it was for
-    page.wait_for_selector(f"{S}box_threshold", state="visible", timeout=10_000)
+    used.wait_for_selector(f"{S}box_threshold", state="visible", timeout=10_000)
 
 
-def test_what_a_field_takes_from_the_tab_is_said(page: Any) -> None:
-    advanced(page, "Enhance")
-    page.locator(f"{S}fold_sampling .label-wrap").click()
-    page.wait_for_selector(f"{S}steps :text('from the tab: 33')", timeout=10_000)
-    page.fill("#img2img_steps input[type=number]", "21")
-    page.wait_for_selector(f"{S}steps :text('from the tab: 21')", timeout=10_000)
-    page.fill(f"{S}steps input[type=number]", "5")
-    page.wait_for_selector(f"{S}steps .prodshot-note", state="detached", timeout=10_000)
-    page.wait_for_selector(f"{S}denoising_strength :text('this one counts')", timeout=10_000)
-    page.wait_for_selector("#img2img_denoising_strength :text('not used')", timeout=10_000)
+def test_what_a_field_takes_from_the_tab_is_said(used: Any) -> None:
+    advanced(used, "Enhance")
+    unfold(used, "fold_sampling")
+    used.wait_for_selector(f"{S}steps :text('from the tab: 33')", timeout=10_000)
+    used.fill("#img2img_steps input[type=number]", "21")
+    used.wait_for_selector(f"{S}steps :text('from the tab: 21')", timeout=10_000)
+    used.fill(f"{S}steps input[type=number]", "5")
+    used.wait_for_selector(f"{S}steps .prodshot-note", state="detached", timeout=10_000)
+    used.wait_for_selector(f"{S}denoising_strength :text('this one counts')", timeout=10_000)
+    used.wait_for_selector("#img2img_denoising_strength :text('not used')", timeout=10_000)
 
 
-def test_text_pasted_into_a_dropdown_is_used(page: Any) -> None:
-    advanced(page, "Enhance")
-    page.locator(f"{S}fold_sampling .label-wrap").click()
-    page.locator(f"{S}sampler input").first.fill("Pasted")
-    page.locator(f"{S}tabs button", has_text="Presets").first.click()
-    page.click(f"{S}preset_share")
-    page.wait_for_function("s => document.querySelector(s).value.includes('{')", arg=f"{S}preset_text textarea")
-    assert json.loads(page.input_value(f"{S}preset_text textarea"))["settings"]["sampler"] == "Pasted"
+def test_text_pasted_into_a_dropdown_is_used(used: Any) -> None:
+    advanced(used, "Enhance")
+    unfold(used, "fold_sampling")
+    used.locator(f"{S}sampler input").first.fill("Pasted")
+    used.locator(f"{S}tabs button", has_text="Presets").first.click()
+    used.click(f"{S}preset_share")
+    used.wait_for_function("s => document.querySelector(s).value.includes('{')", arg=f"{S}preset_text textarea")
+    assert json.loads(used.input_value(f"{S}preset_text textarea"))["settings"]["sampler"] == "Pasted"
 
 
-def test_the_accordion_says_that_the_script_is_chosen(page: Any) -> None:
+def test_the_accordion_says_that_the_script_is_chosen(used: Any) -> None:
     accordion = "#script_img2img_prodshot_accordion_"
-    page.locator(f"{accordion}enabled .label-wrap").first.click()
-    page.wait_for_selector(f"{accordion}panel :text('The script Prodshot is chosen')", timeout=10_000)
-    assert page.is_hidden(f"{accordion}products")
-    page.locator("#script_list input").fill("")
-    page.wait_for_selector(f"{accordion}products", state="visible", timeout=10_000)
+    used.locator(f"{accordion}enabled .label-wrap").first.click()
+    used.wait_for_selector(f"{accordion}panel :text('The script Prodshot is chosen')", timeout=10_000)
+    assert used.is_hidden(f"{accordion}products")
+    used.locator("#script_list input").fill("")
+    used.wait_for_selector(f"{accordion}products", state="visible", timeout=10_000)
 
 
-def test_a_generation_without_a_finder_offers_the_button(page: Any) -> None:
-    page.fill("#told textarea", f"failed: there is no finder here yet; {NO_FINDER_ADVICE}")
-    page.press("#told textarea", "Tab")
-    page.wait_for_selector("#html_log_img2img :text('no finder')", timeout=10_000)
-    page.wait_for_selector(".prodshot-note-ready", timeout=10_000)
-    page.evaluate("document.querySelectorAll('.prodshot-dot').forEach((dot) => dot.className = 'prodshot-dot')")
-    page.wait_for_selector(".prodshot-offer:text('Get LangSAM')", timeout=10_000)
+def test_a_generation_without_a_finder_offers_the_button(used: Any) -> None:
+    used.fill("#told textarea", f"failed: there is no finder here yet; {NO_FINDER_ADVICE}")
+    used.press("#told textarea", "Tab")
+    used.wait_for_selector("#html_log_img2img :text('no finder')", timeout=10_000)
+    used.wait_for_selector(".prodshot-note-ready", timeout=10_000)
+    used.evaluate("document.querySelectorAll('.prodshot-dot').forEach((dot) => dot.className = 'prodshot-dot')")
+    used.wait_for_selector(".prodshot-offer:text('Get LangSAM')", timeout=10_000)
 
 
 def test_a_preset_comes_back(page: Any) -> None:

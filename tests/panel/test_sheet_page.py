@@ -15,6 +15,8 @@ from lib_prodshot.jobs.report.contact_sheet import write_job_page
 from lib_prodshot.jobs.report.thumbnails import Thumbnails, encode
 from tests.jobs.photographs import make_picture
 
+pytestmark = pytest.mark.any_host
+
 ROWS = 5000
 HOSTILE = '"><script>document.title="run"</script><img src=x onerror="document.title=1">'
 

@@ -32,12 +32,32 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Any, address: str) -> Iterator[Any]:
+    """A page that nobody has touched."""
+    made = opened(browser, address)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def used(browser: Any, address: str) -> Iterator[Any]:
+    """One page for all tests that start no job: loading one takes longer than they do."""
+    made = opened(browser, address)
+    yield made
+    made.close()
+
+
+def opened(browser: Any, address: str) -> Any:
     made = browser.new_page()
     made.goto(address, wait_until="domcontentloaded")
     made.locator("#tabs button", has_text="Prodshot folder").first.click(timeout=60_000)
     made.wait_for_selector(f"{F}state .prodshot-dot", timeout=60_000)
-    yield made
-    made.close()
+    return made
+
+
+def unfold(page: Any, name: str) -> None:
+    closed = page.locator(f"{F}{name} > .label-wrap:not(.open)")
+    if closed.count():
+        closed.click()
 
 
 @pytest.fixture
@@ -54,7 +74,7 @@ def shop(tmp_path: Path) -> Path:
 def fill(page: Any, shop: Path, out: Path) -> None:
     for name, text in (("folder", shop), ("out", out), ("products", "handbag")):
         page.fill(f"{F}{name} textarea", str(text))
-    page.locator(f"{F}advanced > .label-wrap").click()
+    unfold(page, "advanced")
     page.check(f"{F}recursive input")
 
 
@@ -62,9 +82,9 @@ def wait_for(page: Any, words: str) -> None:
     page.wait_for_selector(f"{F}job_line :text('{words}')", timeout=60_000)
 
 
-def test_the_finders_state_and_the_hidden_buttons(page: Any) -> None:
-    assert "lite finder is ready" in page.inner_text(f"{F}state")
-    assert page.is_hidden(f"{F}refresh") and page.is_hidden(f"{F}job_refresh")
+def test_the_finders_state_and_the_hidden_buttons(used: Any) -> None:
+    assert "lite finder is ready" in used.inner_text(f"{F}state")
+    assert used.is_hidden(f"{F}refresh") and used.is_hidden(f"{F}job_refresh")
 
 
 def test_a_job_from_start_to_report(page: Any, shop: Path, tmp_path: Path) -> None:
@@ -123,38 +143,38 @@ def test_what_is_wrong_is_said_beside_what_was(page: Any, shop: Path, tmp_path: 
     assert not list((tmp_path / "done").rglob("*.png"))
 
 
-def test_what_a_field_of_the_folder_inherits_is_said(page: Any) -> None:
-    page.locator(f"{F}advanced > .label-wrap").click()
-    page.locator(f"{F}tabs button", has_text="Enhance").first.click()
-    page.locator(f"{F}fold_sampling .label-wrap").click()
+def test_what_a_field_of_the_folder_inherits_is_said(used: Any) -> None:
+    unfold(used, "advanced")
+    used.locator(f"{F}tabs button", has_text="Enhance").first.click()
+    unfold(used, "fold_sampling")
     for name, told in (("steps", "20"), ("cfg_scale", "7"), ("sampler", "DPM++ 2M"), ("scheduler", "Karras")):
-        page.wait_for_selector(f"{F}{name} :text('by default: {told}')", timeout=10_000)
-    page.wait_for_selector(f"{F}seed :text('each picture has its own')", timeout=10_000)
-    page.wait_for_selector(f"{F}resolution :text('by default: 512×512')", timeout=10_000)
+        used.wait_for_selector(f"{F}{name} :text('by default: {told}')", timeout=10_000)
+    used.wait_for_selector(f"{F}seed :text('each picture has its own')", timeout=10_000)
+    used.wait_for_selector(f"{F}resolution :text('by default: 512×512')", timeout=10_000)
 
 
-def test_engines_and_presets_work_as_on_the_panel(page: Any) -> None:
-    page.locator(f"{F}advanced > .label-wrap").click()
-    page.locator(f"{F}tabs button", has_text="Enhance").first.click()
-    page.locator(f"{F}engine label", has_text="retouch").click()
-    page.wait_for_selector(f"{F}strength", state="visible", timeout=10_000)
-    page.wait_for_selector(f"{F}padding", state="hidden", timeout=10_000)
-    page.fill(f"{F}products textarea", "watch")
-    page.locator(f"{F}tabs button", has_text="Presets").first.click()
-    page.fill(f"{F}preset_name :is(input, textarea)", "Folders")
-    page.click(f"{F}preset_save")
-    page.wait_for_selector(f"{F}preset_message :text('Saved Folders')")
-    page.fill(f"{F}products textarea", "something else")
-    page.click(f"{F}preset_load")
-    page.wait_for_selector(f"{F}preset_message :text('Loaded Folders')")
-    assert page.input_value(f"{F}products textarea") == "watch"
+def test_engines_and_presets_work_as_on_the_panel(used: Any) -> None:
+    unfold(used, "advanced")
+    used.locator(f"{F}tabs button", has_text="Enhance").first.click()
+    used.locator(f"{F}engine label", has_text="retouch").click()
+    used.wait_for_selector(f"{F}strength", state="visible", timeout=10_000)
+    used.wait_for_selector(f"{F}padding", state="hidden", timeout=10_000)
+    used.fill(f"{F}products textarea", "watch")
+    used.locator(f"{F}tabs button", has_text="Presets").first.click()
+    used.fill(f"{F}preset_name :is(input, textarea)", "Folders")
+    used.click(f"{F}preset_save")
+    used.wait_for_selector(f"{F}preset_message :text('Saved Folders')")
+    used.fill(f"{F}products textarea", "something else")
+    used.click(f"{F}preset_load")
+    used.wait_for_selector(f"{F}preset_message :text('Loaded Folders')")
+    assert used.input_value(f"{F}products textarea") == "watch"
 
 
-def test_a_folder_is_picked_from_a_list(page: Any, shop: Path) -> None:
-    page.fill(f"{F}folder textarea", str(shop))
-    page.click(f"{F}folder_browse")
-    page.locator(f"{F}folder_choice label", has_text="shop/new").first.click(timeout=10_000)
-    page.wait_for_function(
+def test_a_folder_is_picked_from_a_list(used: Any, shop: Path) -> None:
+    used.fill(f"{F}folder textarea", str(shop))
+    used.click(f"{F}folder_browse")
+    used.locator(f"{F}folder_choice label", has_text="shop/new").first.click(timeout=10_000)
+    used.wait_for_function(
         "([field, path]) => document.querySelector(field).value === path",
         arg=[f"{F}folder textarea", str(shop / "new")],
         timeout=10_000,
@@ -174,7 +194,7 @@ def test_the_sheet_stands_below_and_chosen_pictures_are_done_again(page: Any, sh
     sheet.locator("input[value='']").check()
     first = sheet.locator("article", has_text="a.png")
     first.locator(".compare").click()
-    assert sheet.locator("dialog h2").inner_text() == "a.png"
+    sheet.locator("dialog h2:text-is('a.png')").wait_for(timeout=10_000)
     sheet.locator("#at").fill("20")
     assert "80%" in sheet.locator("dialog .before").evaluate("e => getComputedStyle(e).clipPath")
     shown = sheet.locator("dialog .before").get_attribute("src")
@@ -194,7 +214,7 @@ def test_the_sheet_stands_below_and_chosen_pictures_are_done_again(page: Any, sh
     assert [name for name in before if before[name] != after[name]] == ["a.png"]
 
 
-def test_nothing_of_the_tabs_is_out_of_reach(page: Any) -> None:
-    page.locator(f"{F}advanced > .label-wrap").click()
-    page.wait_for_timeout(500)
-    assert grave(page, "#prodshot_folder") == []
+def test_nothing_of_the_tabs_is_out_of_reach(used: Any) -> None:
+    unfold(used, "advanced")
+    used.wait_for_timeout(500)
+    assert grave(used, "#prodshot_folder") == []
