@@ -42,7 +42,7 @@ def page(browser: Any, address: str) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def used(browser: Any, address: str) -> Iterator[Any]:
-    """One page for all tests that say what they look at from the beginning: loading one takes longer than most tests."""
+    """One page for all tests that say from the beginning what they look at: loading one takes longer than most."""
     made = opened(browser, address)
     yield made
     made.close()
