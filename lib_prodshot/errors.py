@@ -96,5 +96,9 @@ class EnhanceError(ProdshotError):
     """An enhancement that could not be made; the picture stays as it was."""
 
 
+class ProductChanged(EnhanceError):
+    """Every try changed the product more than its gates allow; the same request would do it again."""
+
+
 class OutputError(ProdshotError):
     """A result that could not be written; nothing half-written is left behind."""

@@ -233,7 +233,8 @@ class Outcome:
     `packshots` are all that were made of the picture; of several `result` is the last. `needs_review` says why somebody
     should look at it. `digital_source_type` is what the result says of how it was made, in the IPTC's words ('' for
     nothing). `findings` are all that the finder found, where the caller asked for its candidates; `ran`
-    says what the passes behind the result really ran with, one line each."""
+    says what the passes behind the result really ran with, one line each. `is_final`: the same request would fail on
+    the same picture again."""
 
     verdict: Verdict
     products: tuple[str, ...]
@@ -255,6 +256,7 @@ class Outcome:
     alpha: npt.NDArray[np.uint8] | None = None
     findings: Findings | None = None
     ran: tuple[str, ...] = ()
+    is_final: bool = False
 
     @property
     def status(self) -> Status:

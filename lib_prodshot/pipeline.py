@@ -7,9 +7,9 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from lib_prodshot.errors import EnhanceError, ProdshotError, RequestError
+from lib_prodshot.errors import EnhanceError, ProdshotError, ProductChanged, RequestError
 from lib_prodshot.outcome import Outcome, StepRecord, Verdict
-from lib_prodshot.steps import registry, tries
+from lib_prodshot.steps import gates, registry, tries
 from lib_prodshot.steps.enhance import EnhanceStep
 from lib_prodshot.steps.interface import State, Step
 from lib_prodshot.steps.targets import products_of, targets_of
@@ -71,13 +71,14 @@ def run(
     outcome = Outcome(Verdict("failed", ""), names, finder.name, notes=loaded.notes)
     try:
         state = State(loaded, request, finder, enhancer, outcome, with_candidates=with_candidates)
-        if reader is None and enhancer is not None and request.gates.mode(request.retouch.engine) != "off":
+        if reader is None and enhancer is not None and gates.reads_text(request):
             reader = _installed_reader()
         _run_steps(replace(state, ground=ground, upscaler=upscaler, painted=painted, reader=reader), progress)
     except RequestError:
         raise
     except ProdshotError as error:
         outcome.fail(str(error))
+        outcome.is_final = isinstance(error, ProductChanged)
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
@@ -93,12 +94,9 @@ def _installed_reader() -> TextReader | None:
 
 def _run_steps(state: State, progress: Progress) -> None:
     outcome = state.outcome
-    before, tried, after = _parts(registry.STEPS)
-    state = _through(before, state, progress)
+    state = _in_tries([step for step in registry.STEPS if not (step.per_product or step.per_target)], state, progress)
     if outcome.status == "skipped":
         return
-    state = _tried(tried, state, progress)
-    state = _through([step for step in after if not (step.per_product or step.per_target)], state, progress)
     for product in products_of(state):
         _frame_product(product, progress)
     outcome.verdict = Verdict("found", outcome.describe_detections())
@@ -113,14 +111,16 @@ def _frame_product(state: State, progress: Progress) -> None:
     if state.cutout is None:
         _through(last, state, progress)
         return
-    for target in targets_of(state.request):
-        notes = len(outcome.notes)
-        _through(last, replace(state, request=target.request, target=target), progress)
-        if target.marketplace:
-            _attribute_notes(outcome, notes, target.marketplace)
     from lib_prodshot.packshot import review
 
-    reasons = tuple(review.reasons(state))
+    doubts: list[str] = []
+    for target in targets_of(state.request):
+        notes = len(outcome.notes)
+        made = _in_tries(last, replace(state, request=target.request, target=target), progress)
+        doubts += [answer.reason for answer in made.answers.failed] if made.answers else []
+        if target.marketplace:
+            _attribute_notes(outcome, notes, target.marketplace)
+    reasons = (*review.reasons(state), *dict.fromkeys(doubts))
     if state.number:
         label = f"{outcome.packshots[-1].product} {state.number}"
         _attribute_notes(outcome, before, label)
@@ -136,6 +136,15 @@ def _attribute_notes(outcome: Outcome, since: int, whose: str) -> None:
 Steps = Sequence[Step[Any]]
 
 
+def _in_tries(steps: Steps, state: State, progress: Progress) -> State:
+    """The state behind these steps, of which those of a try run as often as the gates ask for."""
+    before, tried, after = _parts(steps)
+    state = _through(before, state, progress)
+    if state.outcome.status == "skipped":
+        return state
+    return _through(after, _tried(tried, state, progress), progress)
+
+
 def _parts(steps: Steps) -> tuple[Steps, Steps, Steps]:
     """The steps before those that run again for each try, these, and those after them."""
     numbers = [number for number, step in enumerate(steps) if step.per_try]
@@ -148,8 +157,8 @@ def _tried(steps: Steps, state: State, progress: Progress) -> State:
     and what the first try raises; what stops a later one is told, and the best so far stands."""
     request, outcome = state.request, state.outcome
     options = request.gates
+    holds = gates.mode(request) == "hold"
     best = _try(steps, state, progress)
-    holds = options.mode(request.retouch.engine) == "hold"
     made, stopped = 1, ""
     state = replace(state, reference=best.state.reference)
     for number in range(2, 2 + options.fidelity_retries if holds else 2):
@@ -161,12 +170,14 @@ def _tried(steps: Steps, state: State, progress: Progress) -> State:
             stopped = str(error)
             break
         made, best = number, min(best, new, key=lambda each: each.badness)
-    if holds and not stopped and best.lost_text and request.running_engine == "inpaint":
+    if holds and not stopped and best.lost_text and request.retouch.engine == "inpaint":
         made += 1
         best = min(best, _with_text_restored(steps, best, made, state, progress), key=lambda each: each.badness)
     best.restore(outcome)
     if holds and not best.passed and options.on_failure == "refuse":
-        raise EnhanceError(tries.refusal(best, made, stopped))
+        # what stopped the tries may not come again
+        kind = EnhanceError if stopped else ProductChanged
+        raise kind(tries.refusal(best, made, stopped))
     outcome.notes += tuple(tries.notes_on(request, best, made, stopped))
     return replace(best.state, request=request)
 

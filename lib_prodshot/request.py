@@ -27,6 +27,7 @@ from lib_prodshot.steps.preserve import PreserveSettings
 from lib_prodshot.steps.provenance import ProvenanceSettings
 from lib_prodshot.steps.retouch import RetouchSettings
 from lib_prodshot.steps.scene import SceneSettings
+from lib_prodshot.steps.scene_gate import SceneGateSettings
 from lib_prodshot.steps.shadow import ShadowSettings
 from lib_prodshot.steps.shop import ShopSettings
 
@@ -56,6 +57,7 @@ class Request:
     cutout: CutOutSettings
     frame: FrameSettings
     paint_scene: SceneSettings
+    gate_scene: SceneGateSettings
     cast_shadow: ShadowSettings
     compose: GroundSettings
     shop: ShopSettings

@@ -75,7 +75,7 @@ class Negative:
 
 def run(segmenter: Any = None, with_candidates: bool = False, **changed: Any) -> tuple[Outcome, Negative]:
     enhancer = Negative()
-    request = Request(**{"products": "bag", "feather": 0.0, "drop_specks": 0.0, **changed})
+    request = Request(**{"products": "bag", "fidelity": "off", "feather": 0.0, "drop_specks": 0.0, **changed})
     finder = Finder("several", Several(), segmenter or BoxSegmenter())
     picture = LoadedPicture.from_rgb(PICTURE)
     return pipeline.run(picture, request, finder, enhancer, with_candidates=with_candidates), enhancer

@@ -19,7 +19,7 @@ from lib_prodshot.jobs.processor import PictureProcessor
 from lib_prodshot.request import Request
 from tests.finders import fixed_finder
 
-REQUEST = Request(products="car")
+REQUEST = Request(products="car", fidelity="off")
 
 
 class Brighter:

@@ -19,7 +19,7 @@ from lib_prodshot.pipeline import run
 from lib_prodshot.request import Request
 from tests.finders import BoxSegmenter, FixedDetector, fixed_finder
 
-REQUEST = Request(products="car, shoe")
+REQUEST = Request(products="car, shoe", fidelity="off")
 
 
 class Negative:

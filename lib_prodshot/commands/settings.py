@@ -37,8 +37,12 @@ def page() -> str:
 def _table(step: Step[Any]) -> Iterator[str]:
     summary = " ".join((step.__doc__ or "").split("\n\n")[0].split())
     yield from ("", f"## {step.id}, version {step.version}", "", summary, "")
+    own = registry.settings_by_step()[step.id]
+    if not own:
+        yield f"It has no setting of its own, and reads {', '.join(f'`{name}`' for name in step.borrows)}."
+        return
     yield from ("| setting | default | accepts | what it does |", "|---|---|---|---|")
-    for known in registry.settings_by_step()[step.id]:
+    for known in own:
         cells = (f"`{known.name}`", _default(known), known.allowed, known.help)
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 

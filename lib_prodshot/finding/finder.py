@@ -30,7 +30,8 @@ from lib_prodshot.products import ProductClass
 from lib_prodshot.provenance import Model
 
 Middleware = Callable[[Callable[[], Findings], Picture, Sequence[ProductClass]], Findings]
-"""What runs around a call of `Finder.find`: it gets the call itself, the picture (H×W×3 uint8 RGB) and the classes."""
+"""What runs around a call of `Finder.find` or `segment`: it gets the call itself, the picture (H×W×3 uint8 RGB)
+and the classes."""
 
 
 UNCHOSEN = Selection()
@@ -175,9 +176,12 @@ class Finder:
         self.detector.unload()
         self.segmenter.unload()
 
-    def wrapped(self, middleware: Middleware) -> Finder:
-        """A finder whose `find` runs `middleware`, which calls this one's `find` or answers in its place."""
-        return _WrappedFinder(self.name, self.detector, self.segmenter, self, middleware, weights=self.weights)
+    def wrapped(self, middleware: Middleware, around_segment: bool = True) -> Finder:
+        """A finder whose `find`, and `segment` unless that is left as it is, runs `middleware`, which calls this one's
+        or answers in its place."""
+        return _WrappedFinder(
+            self.name, self.detector, self.segmenter, self, middleware, around_segment, weights=self.weights
+        )
 
 
 def _at(part: Any, precision: str) -> Any:
@@ -189,6 +193,7 @@ def _at(part: Any, precision: str) -> Any:
 class _WrappedFinder(Finder):
     inner: Finder
     middleware: Middleware
+    around_segment: bool
 
     def find(
         self,
@@ -212,6 +217,8 @@ class _WrappedFinder(Finder):
         def call() -> Findings:
             return self.inner.segment(picture, boxes, classes)
 
+        if not self.around_segment:
+            return call()
         return self.middleware(call, picture, classes)
 
 

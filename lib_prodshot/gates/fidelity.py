@@ -33,6 +33,9 @@ SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Weights of the scales, finest first (Wang, Simoncelli, Bovik 2003: Multi-scale structural similarity)."""
 
 _C2 = (0.03 * 255) ** 2
+_FLAT = 4.0
+"""Sobel's answer to half a level a pixel: a product whose gradients are no stronger (root mean square) is bare."""
+
 _MIN_CHROMA = 8.0
 """CIE C*ab below which a colour has no hue worth comparing."""
 
@@ -127,10 +130,10 @@ def _ab(colours: Rgb) -> npt.NDArray[np.float64]:
 def _gradient_correlation(before: Floats, after: Floats, core: npt.NDArray[np.bool_]) -> float:
     """Correlation of the gradients (Sobel, after a Gaussian of one pixel that takes sensor noise away)."""
     old, new = (_gradients(each)[:, core].ravel() for each in (before, after))
-    norm = float(np.sqrt((old @ old) * (new @ new)))
-    if norm < 1e-6:
-        return 1.0 if float(np.abs(old - new).max(initial=0.0)) < 1.0 else 0.0
-    return float(old @ new) / norm
+    if float(old @ old) <= len(old) * _FLAT**2:
+        # a bare surface has nothing to lose; what was painted onto it is for the structure to see
+        return 1.0
+    return float(old @ new) / float(np.sqrt((old @ old) * (new @ new)) or 1.0)
 
 
 def _gradients(lightness: Floats) -> Floats:

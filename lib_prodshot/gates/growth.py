@@ -16,6 +16,9 @@ Mask = npt.NDArray[np.uint8]
 LIMIT = 0.04
 """Share of the area that may be gained or lost with diffusion; docs/gates.md says on what it was chosen."""
 
+SCENE_LIMIT = 0.08
+"""The same for a scene that was painted around the product."""
+
 FRAME_FILLED = 0.8
 """A product that covers more of the picture leaves no ground into which it could be seen to grow."""
 
@@ -53,8 +56,9 @@ def compare(before: Mask, after: Mask) -> Silhouettes:
     return Silhouettes(grown / area, (area - both) / area, both / (area + grown), area / was.size)
 
 
-def answer(before: Mask, after: Mask, limit: float) -> Answer:
-    """Pass when neither growth nor loss is above `limit` (share of the mask before)."""
+def answer(before: Mask, after: Mask, limit: float, can_lose: bool = True) -> Answer:
+    """Pass when neither growth nor, where the product `can_lose` anything, loss is above `limit` (share of the mask
+    before)."""
     if not before.any():
         return not_checked("growth", "the finder shows no silhouette of the product in the input")
     if before.size * FRAME_FILLED < cv2.countNonZero(before):
@@ -66,7 +70,8 @@ def answer(before: Mask, after: Mask, limit: float) -> Answer:
     if not after.any():
         lost = "the finder finds no product there any more"
     checks = {
-        "growth": (found.growth / limit - 1, f"the product grew by {found.growth:.1%} of its area (limit {limit:.1%})"),
-        "loss": (found.loss / limit - 1, lost),
+        "growth": (found.growth / limit - 1, f"the product grew by {found.growth:.1%} of its area (limit {limit:.1%})")
     }
+    if can_lose:
+        checks["loss"] = (found.loss / limit - 1, lost)
     return by_limits("growth", figures, checks)

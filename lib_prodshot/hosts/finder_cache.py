@@ -99,17 +99,21 @@ def cached_per_picture(finder: Finder, cache: CachedFindings) -> Finder:
         cache[:] = [(picture, classes, findings)]
         return findings
 
-    return finder.wrapped(find)
+    # what gates segment is another picture each time, and must not take the place of the one that is asked for again
+    return finder.wrapped(find, around_segment=False)
 
 
 def restricted_to(region: npt.NDArray[np.uint8], finder: Finder) -> Finder:
     """`finder` run on the whole picture, each soft mask cut to `region` (H×W uint8, 255 = inside).
 
-    Finds wholly outside, such as outside of a mask drawn by the user, are left out and told as `outside`.
+    Finds wholly outside, such as outside of a mask drawn by the user, are left out and told as `outside`. A picture of
+    another size, such as a packshot's frame, has no such region.
     """
 
-    def find(call: Callable[[], Findings], _picture: Picture, _classes: Sequence[ProductClass]) -> Findings:
+    def find(call: Callable[[], Findings], picture: Picture, _classes: Sequence[ProductClass]) -> Findings:
         findings = call()
+        if picture.shape[:2] != region.shape:
+            return findings
         cut = [Find(find.box, np.where(region > 127, find.soft_mask, np.uint8(0))) for find in findings.finds]
         inside = tuple(find for find in cut if find.soft_mask.any())
         outside = tuple(find.box for find in cut if not find.soft_mask.any())

@@ -231,4 +231,4 @@ def _cropped(cutout: CutOut, placement: Placement) -> tuple[CutOut, Placement]:
     part = (slice(y0, y1), slice(x0, x1))
     cropped = CutOut(cutout.picture[part], cutout.alpha[part], cutout.foreground[part], cutout.band[part])
     left, top = placement.left + round(x0 * scale), placement.top + round(y0 * scale)
-    return cropped, replace(placement, left=left, top=top)
+    return cropped, replace(placement, left=left, top=top, origin=(x0, y0))

@@ -15,6 +15,9 @@ from lib_prodshot.packshot.cutout import CutOut
 Layer = npt.NDArray[Any]
 """H×W or H×W×channels, uint8 or float32."""
 
+Corners = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in pixels."""
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -22,7 +25,8 @@ class Placement:
     (perhaps outside the frame). At scale 1 every pixel keeps its value.
 
     `enlarged_by` names what enlarged the product ('' where nothing did); a model made `factor` times as many pixels of
-    every side of it, and `scale` is for these.
+    every side of it, and `scale` is for these. `origin` is where what is placed begins in the picture as it came, of
+    which the rest was cropped off.
     """
 
     width: int
@@ -32,6 +36,7 @@ class Placement:
     top: int = 0
     factor: int = 1
     enlarged_by: str = ""
+    origin: tuple[int, int] = (0, 0)
 
     @property
     def total_scale(self) -> float:
@@ -63,6 +68,13 @@ class Placement:
         if x0 < x1 and y0 < y1:
             frame[y0:y1, x0:x1] = layer[y0 - self.top : y1 - self.top, x0 - self.left : x1 - self.left]
         return frame
+
+    def placed_box(self, corners: Corners) -> Corners | None:
+        """x0, y0, x1, y1 of the picture as it came in the frame, cut off at its edges; None outside of it."""
+        scale, (x, y) = self.total_scale, self.origin
+        x0, x1 = (min(max((each - x) * scale + self.left, 0.0), float(self.width)) for each in corners[::2])
+        y0, y1 = (min(max((each - y) * scale + self.top, 0.0), float(self.height)) for each in corners[1::2])
+        return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
     def placed(self, layer: Layer, fill: float = 0) -> Layer:
         """A layer of the picture in the frame, with `fill` around it."""

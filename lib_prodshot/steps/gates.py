@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from lib_prodshot.schema import setting
+from lib_prodshot.steps import silhouette
 from lib_prodshot.steps.interface import State, Step, StepSettings
 
 if TYPE_CHECKING:
-    from lib_prodshot.finding.interface import Picture, SoftMask
     from lib_prodshot.gates.fidelity import Limits
     from lib_prodshot.gates.interface import Answer, Rectangle
     from lib_prodshot.gates.text import Line
     from lib_prodshot.masks import Mask
     from lib_prodshot.request import Request
-
-_Item = TypeVar("_Item")
 
 _FOLD = "Fidelity"
 _ON = {"fidelity": ["auto", "report", "hold"]}
@@ -28,11 +26,11 @@ class GatesSettings(StepSettings):
     """Which gates there are, how far the product may differ, and what happens beyond that."""
 
     fidelity: str = setting(
-        "off",
+        "auto",
         section="gates",
         choices=("auto", "off", "report", "hold"),
         help="Look whether the product is still the same: report says so, hold tries again, then does as 'on failure' "
-        "says; auto reports with inpaint, whose change was asked for, and holds with retouch.",
+        "says; auto reports with inpaint, whose change was asked for, and holds with retouch and scenes.",
         fold=_FOLD,
         named_only=True,
     )
@@ -104,18 +102,6 @@ class GatesSettings(StepSettings):
         named_only=True,
     )
 
-    def mode(self, engine: str) -> str:
-        """off, report or hold for an engine."""
-        if self.fidelity != "auto":
-            return self.fidelity
-        return "hold" if engine == "retouch" else "report"
-
-    def with_all(self, engine: str) -> bool:
-        """Whether growth and text are looked at, too."""
-        if self.fidelity_gates != "auto":
-            return self.fidelity_gates == "all"
-        return engine != "retouch"
-
 
 @dataclass(frozen=True)
 class Reference:
@@ -137,28 +123,49 @@ class GatesStep(Step[GatesSettings]):
 
     def applies(self, state: State) -> bool:
         """Where there is a result to look at, and somebody wants to know."""
-        mode = self.options(state.request).mode(state.request.retouch.engine)
-        return super().applies(state) and state.enhanced is not None and mode != "off"
+        return super().applies(state) and state.enhanced is not None and mode(state.request) != "off"
 
     def run(self, state: State) -> State:
         """Figures: the number of the `try`, `gates` (pass or fail), those that failed or were not checked, and what
         each of them measured."""
         from lib_prodshot.gates.interface import Answers
 
-        options, engine = self.options(state.request), state.request.retouch.engine
+        options = self.options(state.request)
         product = _product(state)
         reference = state.reference or Reference()
         answers: list[Answer] = []
         lost: tuple[Rectangle, ...] = ()
-        if options.with_all(engine):
+        if _looks_at_all(state.request):
             grown, reference = _growth(state, reference, options.growth_limit)
             read, lost, reference = _text(state, reference, product, options.text_limit)
             answers += [grown, read]
         answers.append(_colour_and_detail(state, product, limits(state.request)))
         answered = Answers(tuple(answers), lost)
         figures: dict[str, float | int | str] = {"try": state.attempt, "gates": "pass" if answered.passed else "fail"}
-        figures |= dict(_told(answered.answers))
+        figures |= dict(told(answered.answers))
         return replace(state, answers=answered, reference=reference, figures=figures)
+
+
+def mode(request: Request) -> str:
+    """off, report or hold: what `fidelity` says for what the request makes. A packshot that is no scene keeps the
+    product's own pixels, which its audit counts: there is nothing to look at."""
+    if request.makes_packshot and request.compose.ground != "scene":
+        return "off"
+    if request.gates.fidelity != "auto":
+        return request.gates.fidelity
+    return "report" if not request.makes_packshot and request.retouch.engine == "inpaint" else "hold"
+
+
+def reads_text(request: Request) -> bool:
+    """Whether a request's gates need a text reader. A scene is painted around the product, whose letters stay."""
+    return mode(request) != "off" and not request.makes_packshot and _looks_at_all(request)
+
+
+def _looks_at_all(request: Request) -> bool:
+    """Whether an enhanced product's growth and text are looked at, too."""
+    if request.gates.fidelity_gates != "auto":
+        return request.gates.fidelity_gates == "all"
+    return request.retouch.engine != "retouch"
 
 
 def limits(request: Request) -> Limits:
@@ -191,6 +198,7 @@ def _text(
     state: State, reference: Reference, product: Mask, limit: float
 ) -> tuple[Answer, tuple[Rectangle, ...], Reference]:
     from lib_prodshot.bounds import bounding_box
+    from lib_prodshot.errors import EnhanceError
     from lib_prodshot.gates import rapid_reader, text
     from lib_prodshot.gates.interface import not_checked
 
@@ -200,63 +208,35 @@ def _text(
         return not_checked("text", f"the product is under {text.SMALLEST} pixels wide or high"), (), reference
     assert state.outcome.picture is not None
     before = reference.lines
-    if before is None:
-        before = text.read_inside(state.reader, state.loaded.rgb, product)
-    after = text.read_inside(state.reader, state.outcome.picture, product)
+    try:
+        if before is None:
+            before = text.read_inside(state.reader, state.loaded.rgb, product)
+        after = text.read_inside(state.reader, state.outcome.picture, product)
+    except EnhanceError as error:
+        return not_checked("text", str(error)), (), reference
     answer, lost = text.answer(before, after, limit or text.LIMIT)
     return answer, lost, replace(reference, lines=before)
 
 
 def _growth(state: State, reference: Reference, limit: float) -> tuple[Answer, Reference]:
+    from lib_prodshot.errors import FinderError
     from lib_prodshot.gates import growth
+    from lib_prodshot.gates.interface import not_checked
 
-    assert state.outcome.result is not None and state.findings is not None
-    before = reference.silhouette
-    if before is None:
-        before = _input_silhouette(state)
-    result = state.outcome.result
+    assert state.outcome.result is not None
+    result, before = state.outcome.result, reference.silhouette
     seen = replace(state.loaded, rgb=result.rgb, native=result.native).seen()
-    return growth.answer(before, _silhouette(state, seen), limit or growth.LIMIT), replace(reference, silhouette=before)
+    try:
+        if before is None:
+            before = silhouette.of_input(state)
+        after = silhouette.in_picture(state, seen, silhouette.boxes(state))
+    except FinderError as error:
+        return not_checked("growth", str(error)), reference
+    return growth.answer(before, after, limit or growth.LIMIT), replace(reference, silhouette=before)
 
 
-def _input_silhouette(state: State) -> Mask:
-    """The product's silhouette as the finder saw it; with points of the user's it is segmented anew without them, for
-    the result is, too."""
-    assert state.findings is not None and state.built is not None
-    if state.edits.prompts:
-        return _silhouette(state, state.loaded.seen())
-    return _joined(state, [find.soft_mask for find in _chosen(state, state.findings.finds)])
-
-
-def _silhouette(state: State, picture: Picture) -> Mask:
-    """The product's silhouette in another version of the picture (H×W×3), by the same finder with the same boxes."""
-    import numpy as np
-
-    assert state.findings is not None
-    boxes = [find.box for find in state.findings.finds]
-    found = state.finder.segment(picture, boxes, state.request.classes)
-    masks = {find.box: find.soft_mask for find in found.finds}
-    # a box that the finder left out shows nothing
-    empty = np.zeros(picture.shape[:2], np.uint8)
-    return _joined(state, [masks.get(box, empty) for box in _chosen(state, boxes)])
-
-
-def _chosen(state: State, items: Sequence[_Item]) -> list[_Item]:
-    assert state.built is not None
-    return [items[number] for number in state.built.chosen]
-
-
-def _joined(state: State, soft_masks: Sequence[SoftMask]) -> Mask:
-    """Soft masks as one mask, by the request's threshold and without specks."""
-    from lib_prodshot import masks
-
-    request = state.request.mask
-    pieces = [masks.threshold(soft, request.mask_threshold) for soft in soft_masks]
-    kept = [masks.drop_specks(piece, request.drop_specks) if piece.any() else piece for piece in pieces]
-    return masks.union(kept)
-
-
-def _told(answers: Sequence[Answer]) -> Iterator[tuple[str, float | int | str]]:
+def told(answers: Sequence[Answer]) -> Iterator[tuple[str, float | int | str]]:
+    """The answers as figures of a step."""
     for status in ("fail", "not checked"):
         named = ", ".join(answer.gate for answer in answers if answer.status == status)
         if named:

@@ -28,6 +28,7 @@ from lib_prodshot.steps.preserve import PreserveStep
 from lib_prodshot.steps.provenance import ProvenanceStep
 from lib_prodshot.steps.retouch import RetouchStep
 from lib_prodshot.steps.scene import SceneStep
+from lib_prodshot.steps.scene_gate import SceneGateStep
 from lib_prodshot.steps.shadow import ShadowStep
 from lib_prodshot.steps.shop import ShopStep
 
@@ -42,6 +43,7 @@ STEPS: tuple[Step[Any], ...] = (
     CutOutStep(),
     FrameStep(),
     SceneStep(),
+    SceneGateStep(),
     ShadowStep(),
     ComposeStep(),
     ShopStep(),

@@ -93,6 +93,7 @@ class SceneStep(Step[SceneSettings]):
     prefix = ""
     make = "packshot"
     per_target = True
+    per_try = True
     borrows = (
         "negative_prompt", "resolution", "steps", "cfg_scale", "sampler", "scheduler", "seed", "checkpoint", "control",
         "control_module", "control_model", "control_weight", "control_guidance_start", "control_guidance_end",
@@ -116,7 +117,7 @@ class SceneStep(Step[SceneSettings]):
             return replace(state, scene=start, figures={"light": 1.0})
         if options.scene_keep == "product" and (mask == 0).mean() > _LARGE:
             outcome.notes += ("the product fills most of the frame: there is little room for a scene; lower the fill",)
-        task = Task(start, mask, mask, outcome.detections, pass_request(state.request))
+        task = Task(start, mask, mask, outcome.detections, pass_request(state.request), attempt=state.attempt)
         answered = asked(state, task)
         assert answered.enhanced is not None
         painted, change = scenes.lit(answered.enhanced.rgb, state.cutout, state.placement, options.scene_light)

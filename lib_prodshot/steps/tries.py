@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lib_prodshot.steps import gates
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,10 +30,11 @@ def changed(request: Request, number: int) -> Request:
     further = number - 1
     if not further:
         return request
-    if request.retouch.engine == "retouch":
+    if request.running_engine == "retouch":
         return request.replace(strength=request.retouch.strength * RETOUCH**further)
     options = request.inpaint
-    values: dict[str, Any] = {"denoising_strength": options.denoising_strength * DENOISING**further}
+    denoising = "scene_denoising" if request.makes_packshot else "denoising_strength"
+    values: dict[str, Any] = {denoising: getattr(request, denoising) * DENOISING**further}
     if options.control != "off":
         values["control_weight"] = max(options.control_weight, min(2.0, options.control_weight + CONTROL * further))
     return request.replace(**values)
@@ -81,12 +84,11 @@ _WRITTEN = ("notes", "result", "picture", "audit", "ran")
 
 def notes_on(request: Request, best: Try, made: int, stopped: str) -> Iterator[str]:
     """What the user is told of the tries, where their result is kept."""
-    options = request.gates
-    mode = options.mode(request.retouch.engine)
+    mode = gates.mode(request)
     if made > 1 or stopped:
         end = f"; try {made + 1} stopped: {stopped}" if stopped else ""
         yield f"try {best.number} of {made} was taken{end}"
-    if not best.passed and (mode == "report" or options.on_failure == "warn"):
+    if not best.passed and (mode == "report" or request.gates.on_failure == "warn"):
         yield f"look whether it is still the same product: {best.failure}"
     if mode == "hold" and best.state.answers is not None:
         yield from (answer.reason for answer in best.state.answers.answers if answer.status == "not checked")
@@ -97,4 +99,5 @@ def refusal(best: Try, made: int, stopped: str) -> str:
     tries = "the only try" if made == 1 else f"the best of {made} tries (try {best.number})"
     end = f"; try {made + 1} stopped: {stopped}" if stopped else ""
     advice = "change the settings, raise the limits, or set 'on_failure' to warn"
-    return f"{tries} is not the same product any more: {best.failure}{end}; the input was kept: {advice}"
+    kept = "no packshot was made" if best.state.request.makes_packshot else "the input was kept"
+    return f"{tries} is not the same product any more: {best.failure}{end}; {kept}: {advice}"

@@ -79,6 +79,16 @@ def test_colour_and_detail_see_another_hue_and_a_blur_each_by_its_own_figure(pro
     assert "detail" in fidelity.answer(soft, fidelity.DIFFUSION).reason
 
 
+def test_a_bare_surface_may_be_lightened_and_not_painted_on() -> None:
+    bare = np.full((200, 200, 3), 120, np.uint8)
+    soft = cv2.GaussianBlur(MASK, (0, 0), 6)[..., None] / 255
+    lighter = np.rint(bare + 8 * soft).astype(np.uint8)
+    assert fidelity.answer(fidelity.measure(bare, lighter, MASK), fidelity.DIFFUSION).status == "pass"
+    painted = bare.copy()
+    painted[60:140:8, 60:140] = 40
+    assert "detail" in fidelity.answer(fidelity.measure(bare, painted, MASK), fidelity.DIFFUSION).reason
+
+
 def test_what_changes_outside_the_mask_does_not_count(product: Array) -> None:
     after = product.copy()
     after[MASK == 0] = 0

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.finding.finder import Finder
-from lib_prodshot.finding.interface import Box
 from lib_prodshot.gates.text import Line
 from lib_prodshot.inpainting import PassInterrupted
 from lib_prodshot.outcome import Outcome
@@ -18,40 +15,9 @@ from lib_prodshot.pictures import LoadedPicture
 from lib_prodshot.pipeline import run
 from lib_prodshot.request import Request
 from tests.finders import FixedDetector
+from tests.gates.tools import Painter, RedSegmenter
 
 Array = np.ndarray
-
-
-class RedSegmenter:
-    """The product is what is red."""
-
-    name = "red"
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def segment(self, picture: Array, boxes: Sequence[Box]) -> list[Array]:
-        self.calls += 1
-        red = (picture[:, :, 0] > picture[:, :, 2].astype(int) + 40).astype(np.uint8) * 255
-        return [red for _ in boxes]
-
-    def unload(self) -> None:
-        pass
-
-
-class Painter:
-    """Paints by a function of the picture and the number of the try."""
-
-    name = "painter"
-
-    def __init__(self, paint: Callable[[Array, int], Array]) -> None:
-        self.paint = paint
-        self.tasks: list[Task] = []
-
-    def enhance(self, task: Task) -> Enhanced:
-        self.tasks.append(task)
-        rgb = self.paint(task.picture.copy(), task.attempt)
-        return Enhanced(rgb, (f"painted {task.attempt}",), ran=(f"pass {task.attempt}",))
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +80,7 @@ def test_held_it_is_tried_again_with_less_denoising_and_more_control(loaded: Loa
 
 def test_refused_the_input_is_kept_and_every_try_is_in_the_report(loaded: LoadedPicture) -> None:
     outcome = through(loaded, Painter(lose_more), fidelity="hold")
-    assert outcome.status == "failed" and outcome.result is None and outcome.picture is None
+    assert outcome.status == "failed" and outcome.result is None and outcome.picture is None and outcome.is_final
     assert "the best of 3 tries (try 2)" in outcome.verdict.reason and "the input was kept" in outcome.verdict.reason
     assert [line["try"] for line in lines(outcome)] == [1, 2, 3]
     assert [round(line["loss"], 2) for line in lines(outcome)] == [0.33, 0.17, 0.5]
@@ -137,7 +103,7 @@ def interrupted(picture: Array, attempt: int) -> Array:
 
 def test_interrupted_between_tries_it_says_which_picture_there_is(loaded: LoadedPicture) -> None:
     refused = through(loaded, Painter(interrupted), fidelity="hold")
-    assert refused.status == "failed" and refused.result is None
+    assert refused.status == "failed" and refused.result is None and not refused.is_final
     assert "try 2 stopped: interrupted; the input was kept" in refused.verdict.reason
     warned = through(loaded, Painter(interrupted), fidelity="hold", on_failure="warn")
     assert warned.status == "found" and "try 1 of 1 was taken; try 2 stopped: interrupted" in warned.notes

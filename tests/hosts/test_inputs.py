@@ -179,7 +179,7 @@ def test_the_audit_is_shown_and_a_large_shift_warned_of(webui: Double) -> None:
     warning = f"the product's colours moved by ΔE2000 {audit['delta_e_mean']:.1f} on average"
     assert warning in told["Prodshot notes"] and warning in looked.comments
     for limit in (99.0, 0.0):
-        quiet = webui.run_script({**CAR, "warn_delta_e": limit}, init_images=[noise_picture()])
+        quiet = webui.run_script({**CAR, "warn_delta_e": limit, "fidelity": "off"}, init_images=[noise_picture()])
         assert "Prodshot notes" not in parameters(webui, quiet)
 
 

@@ -23,7 +23,7 @@ from lib_prodshot.jobs.workers.local_pool import LocalPool
 from lib_prodshot.request import Request
 from tests.finders import BoxSegmenter, FixedDetector
 
-REQUEST = Request(products="mug, motorcycle")
+REQUEST = Request(products="mug, motorcycle", fidelity="off")
 
 DARKEST = 90.0
 """Pictures darker than this on average hold no product for `finder`: about a third of the photographs."""

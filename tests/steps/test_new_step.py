@@ -84,7 +84,7 @@ def test_it_runs_in_its_place_and_has_its_line_in_the_report(toy: None) -> None:
     assert set(np.unique(outcome.picture[outcome.alpha == 255])) == {105}
     assert set(np.unique(outcome.picture[outcome.alpha == 0])) == {100}
     steps = outcome.to_json()["steps"]
-    assert [line["step"] for line in steps] == ["find", "mask", "retouch", "lighten", "preserve", "declare"]
+    assert [line["step"] for line in steps] == ["find", "mask", "retouch", "lighten", "preserve", "gates", "declare"]
     assert steps[3] == {"step": "lighten", "version": 3, "amount": 5}
     idle = run(loaded, Request(products="car"), fixed_finder(), Same())
     assert "lighten" not in [line["step"] for line in idle.to_json()["steps"]]

@@ -67,11 +67,11 @@ class LocalWorker:
         """See `Worker`."""
         request = _request_for(task, self._request)
         with self._pixels.held(_pixels_of(task.source)):
-            waited = [0.0]
+            waited: list[float] = []
             finder = _queued(self._loaded_finder(), self._finder_turn, waited)
             if self._engines is None or task.is_measured:
                 outcome = PictureProcessor(request, finder).detect(task.source)
-                _subtract_waiting(outcome, "find", waited[0])
+                _subtract_waiting(outcome, "find", sum(waited))
                 return FileResult(outcome, self._name, _is_retryable(outcome))
             engine = _FailoverEnhancer(self._engines)
             processor = PictureProcessor(
@@ -84,7 +84,9 @@ class LocalWorker:
                 names=task.names,
             )
             outcome = processor.process(task.source, task.folder, task.stem)
-        _subtract_waiting(outcome, "find", waited[0])
+        _subtract_waiting(outcome, "find", sum(waited[:1]))
+        # what came of it is looked at by the same finder
+        _subtract_waiting(outcome, "gates", sum(waited[1:]))
         _subtract_waiting(outcome, "enhance", engine.waited)
         return FileResult(outcome, engine.address or self._name, _is_retryable(outcome) and not engine.has_refused)
 
@@ -110,12 +112,13 @@ def _request_for(task: FileTask, request: Request) -> Request:
 
 
 def _queued(finder: Finder, turn: WeightedSemaphore, waited: list[float]) -> Finder:
-    """Wrap `finder` so that each call waits for its turn, and its seconds go into `waited`. Raises `TaskCancelled`."""
+    """Wrap `finder` so that each call waits for its turn; the seconds of each are added to `waited`. Raises
+    `TaskCancelled`."""
 
     def find(call: Callable[[], Findings], _picture: Picture, _classes: Sequence[ProductClass]) -> Findings:
         start = perf_counter()
         with turn.held():
-            waited[:] = [perf_counter() - start]
+            waited.append(perf_counter() - start)
             return call()
 
     return finder.wrapped(find)
@@ -160,8 +163,8 @@ class _Engines:
 class _FailoverEnhancer:
     """Enhances one picture on the first free engine; where a WebUI fails, on another one.
 
-    `address` is the engine that did it, `waited` the seconds until then; `has_refused`: the engine in this process
-    refused the picture, and always will.
+    `address` is the engine that did it, `waited` the seconds until then, of all tries together; `has_refused`: the
+    engine in this process refused the picture, and always will.
     """
 
     def __init__(self, engines: _Engines) -> None:
@@ -174,10 +177,10 @@ class _FailoverEnhancer:
 
     def enhance(self, task: Task) -> Enhanced:
         """As `Enhancer.enhance`. Raises `TaskCancelled` and `WorkerLost` as well."""
-        start = perf_counter()
+        start, before = perf_counter(), self.waited
         while True:
             engine = self._acquire()
-            self.waited = perf_counter() - start
+            self.waited = before + perf_counter() - start
             try:
                 enhanced = engine.enhance(task)
             except EngineUnavailable as reason:
@@ -222,6 +225,9 @@ def _subtract_waiting(outcome: Outcome, stage: str, seconds: float) -> None:
 
 
 def _is_retryable(outcome: Outcome) -> bool:
-    """Whether a failure may not come again: anything but a file that cannot be read."""
+    """Whether a failure may not come again: anything but a file that cannot be read, and a product that every try
+    changed too much."""
+    if outcome.is_final:
+        return False
     unforeseen = outcome.verdict.reason.startswith("unexpected ")
     return outcome.status == "failed" and ("read" in outcome.seconds or unforeseen)

@@ -147,10 +147,11 @@ class Form:
 
 
 def running(make: str, engine: str, ground: str) -> frozenset[str]:
-    """The groups of settings that have a meaning: an engine's, a packshot's, and both where a scene is painted."""
+    """The groups of settings that have a meaning: an engine's and its gates', a packshot's, and all of them where a
+    scene is painted."""
     if make != "packshot":
-        return frozenset({engine})
-    return frozenset({"packshot", "inpaint"} if ground == "scene" else {"packshot"})
+        return frozenset({engine, layout.GATES})
+    return frozenset({"packshot", "inpaint", layout.GATES} if ground == "scene" else {"packshot"})
 
 
 def applies(known: Setting, values: Mapping[str, Any]) -> bool:

@@ -22,6 +22,10 @@ PACKSHOT = ("marketplace", "ground", "ground_colour", "ground_picture", "scene",
 """What a seller sets of a packshot, in front while one is made."""
 
 
+GATES = "gates"
+"""The section of the gates' settings."""
+
+
 def what_to_make() -> list[Setting]:
     """The settings of the row "What to make"."""
     return [setting_named(name) for name in WHAT_TO_MAKE]
@@ -33,7 +37,10 @@ def packshot() -> list[Setting]:
 
 
 def runs_with(known: Setting) -> str:
-    """What must run for the setting to have a meaning, as `Request.running_engine` names it; empty: anything."""
+    """What must run for the setting to have a meaning, as `Request.running_engine` names it; empty: anything. Gates
+    look at whatever is painted, be it the product or a scene around it."""
+    if known.section == GATES:
+        return GATES
     return "packshot" if ("make", ("packshot",)) in known.when else known.engine
 
 
