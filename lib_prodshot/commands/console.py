@@ -45,12 +45,17 @@ def with_name(reason: str, file: str) -> str:
 
 @contextmanager
 def on_interrupt(interrupt: Callable[[int], None]) -> Iterator[None]:
-    """Call `interrupt` with the signal at Ctrl-C and SIGTERM while the block runs, instead of ending the process."""
+    """Call `interrupt` with the signal at Ctrl-C, SIGTERM and the terminal's end (SIGHUP, unless nohup has it ignored)
+    while the block runs, instead of ending the process."""
 
     def handle(which: int, _frame: FrameType | None) -> None:
         interrupt(which)
 
-    former = {which: signal.signal(which, handle) for which in (signal.SIGINT, signal.SIGTERM)}
+    signals = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        signals.append(hangup)
+    former = {which: signal.signal(which, handle) for which in signals}
     try:
         yield
     finally:

@@ -210,8 +210,14 @@ def train(arguments: argparse.Namespace) -> int:
         return 0
     job.start()
     say(f"training {recipe.output_name} in {job.folder}; Ctrl-C ends it after the epoch at hand")
-    with _interruptible(job):
-        result = _watch(job)
+    try:
+        with _interruptible(job):
+            result = _watch(job)
+    finally:
+        # what cannot be told, as on a terminal that was closed, must not leave the trainer running by itself
+        if job.is_running:
+            job.stop()
+            job.wait()
     return _print_result(job, result)
 
 
@@ -340,13 +346,15 @@ def _loss(now: Progress) -> str:
 def _print_result(job: TrainingJob, result: TrainingResult) -> int:
     from lib_prodshot.training.trainer.runner import epoch_end_losses, read_losses
 
+    for note in result.notes:
+        say(note)
     if result.outcome == "failed":
         saved = f"; {len(result.loras)} saved LoRAs stay in {job.output}" if result.loras else ""
         raise TrainingError(f"{result.reason}{saved}")
     for path in result.loras:
         print(path)
     print(f"epochs: {result.epochs_done} of {job.recipe.max_train_epochs}, steps: {result.steps_done}")
-    print(f"loss at each epoch's end: {epoch_end_losses(read_losses(job.folder))}")
+    print(f"loss at each epoch's end: {epoch_end_losses(read_losses(job.folder), job.steps_per_epoch)}")
     if result.outcome == "stopped":
         say(result.reason)
         return 130
@@ -355,18 +363,18 @@ def _print_result(job: TrainingJob, result: TrainingResult) -> int:
 
 
 def _interruptible(job: TrainingJob) -> AbstractContextManager[None]:
-    """Ctrl-C ends the run once the epoch at hand is saved; a second one, or SIGTERM, ends it now."""
+    """Ctrl-C ends the run once the epoch at hand is saved; a second one, SIGTERM, or the terminal's end ends it now."""
     interrupts = 0
 
     def interrupt(which: int) -> None:
         nonlocal interrupts
         interrupts += 1
         if which == signal.SIGINT and interrupts == 1:
-            say("stopping when this epoch is saved; Ctrl-C again stops now and loses it")
             job.stop(after_epoch=True)
+            say("stopping when this epoch is saved; Ctrl-C again stops now and loses it")
             return
-        say("stopping")
         job.stop()
+        say("stopping")
 
     return on_interrupt(interrupt)
 

@@ -28,6 +28,7 @@ from lib_prodshot.webui.training import jobs as training_jobs
 from tests.api.local_host import LocalHost
 from tests.api.test_jobs import JOBS, until
 from tests.training.photographs import TAG, make_folder
+from tests.training.rigs import make_checkpoint_file
 from tests.training.trainers import STAND_IN
 
 SMALL = {
@@ -65,7 +66,7 @@ def shop(tmp_path: Path, host: LocalHost, table: JobTable, monkeypatch: pytest.M
     make_folder(folder / "photos", size=(128, 128))
     checkpoint = host.training().checkpoint_file("tiny.safetensors")
     checkpoint.parent.mkdir(parents=True)
-    checkpoint.write_bytes(b"the stand-in reads none")
+    make_checkpoint_file(checkpoint)
     return folder
 
 

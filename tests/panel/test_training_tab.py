@@ -39,6 +39,7 @@ from lib_prodshot.webui.training import view as training_view
 from lib_prodshot.webui.training.form import elem_id
 from tests.api.local_host import LocalHost
 from tests.training.photographs import TAG, make_folder
+from tests.training.rigs import make_checkpoint_file
 from tests.training.trainers import STAND_IN
 
 PREFIX = elem_id("")
@@ -61,7 +62,7 @@ def shop(tmp_path: Path, host: LocalHost, table: JobTable, monkeypatch: pytest.M
     monkeypatch.setattr(sd_scripts, "find", lambda *_: STAND_IN)
     checkpoint = host.training().checkpoint_file("tiny.safetensors")
     checkpoint.parent.mkdir(parents=True)
-    checkpoint.write_bytes(b"the stand-in reads none")
+    make_checkpoint_file(checkpoint)
     return make_folder(tmp_path / "photos", size=(128, 128))
 
 

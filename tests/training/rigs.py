@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,31 @@ class Rig:
 
 
 def stand_in_rig(photographs: Path, runs: Path) -> Rig:
-    """A rig with the stand-in, which reads no model."""
-    return Rig(STAND_IN, photographs, photographs / "1.jpg", photographs, runs, is_real=False)
+    """A rig with the stand-in, which reads no model: its checkpoint says what it is and holds nothing else."""
+    return Rig(STAND_IN, photographs, make_checkpoint(runs.parent / "model"), photographs, runs, is_real=False)
+
+
+def make_checkpoint(folder: Path, width: int = 768) -> Path:
+    """A diffusers folder of a Stable Diffusion whose text embedding has this width, without weights."""
+    (folder / "unet").mkdir(parents=True, exist_ok=True)
+    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    (folder / "unet" / "config.json").write_text(json.dumps({"cross_attention_dim": width}))
+    return folder
+
+
+def make_checkpoint_file(path: Path, **shapes: tuple[int, int]) -> Path:
+    """A safetensors file with these tensors, all zero; without any, those by which Stable Diffusion 1.x is told."""
+    header, at = {}, 0
+    for name, (high, wide) in (shapes or unet(768)).items():
+        header[name] = {"dtype": "F16", "shape": [high, wide], "data_offsets": [at, at := at + 2 * high * wide]}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(at))
+    return path
+
+
+def unet(width: int) -> dict[str, tuple[int, int]]:
+    """The tensor that tells a checkpoint's family: its text embedding has this width."""
+    return {"model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (2, width)}
 
 
 def ended(job: TrainingJob) -> TrainingResult:

@@ -99,8 +99,7 @@ def publish(run: Path, folder: Path, options: PublishOptions | None = None) -> l
         published = _copy_all(items, folder)
     except OSError as error:
         raise PublishError(f"cannot publish into {folder}: {error.strerror or error}") from error
-    run_ledger.published.update({str(one.file): ledger.now() for one in published if not one.was_there})
-    run_ledger.write(run)
+    ledger.add_published(run, {str(one.file): ledger.now() for one in published if not one.was_there})
     return published
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Sequence
 
+from lib_prodshot.errors import ProdshotError
 from lib_prodshot.training.recipe.recipe import Recipe
 
 _CHECK = "`prodshot train check` names it"
@@ -13,10 +15,11 @@ _NO_TOKENIZER = (
     "openai_clip-vit-large-patch14"
 )
 _LOOK_AT_MODEL = "look at pretrained_model_name_or_path"
+FULL_DISK = "the disk is full: free some space and run the same command again"
 
 _KNOWN_ERRORS: tuple[tuple[str, str], ...] = (
     (r"No data found\.|0 train images with repeats", "sd-scripts found no photographs: is the folder empty or moved?"),
-    (r"No space left on device", "the disk is full: free some space and run the same command again"),
+    (r"No space left on device", FULL_DISK),
     (r"caption file is empty", f"a caption file is empty: {_CHECK}"),
     (r"UnicodeDecodeError|illegal char in file", f"a caption is not UTF-8: {_CHECK}"),
     (
@@ -27,8 +30,8 @@ _KNOWN_ERRORS: tuple[tuple[str, str], ...] = (
     (r"No xformers|xformers is not available", "the trainer's environment has no xformers: set attention to sdpa"),
     (r"No module named '?([\w.]+)", "the trainer's environment lacks {0}: run `prodshot train setup` again"),
     (r"(?:fp16|bf16) mixed precision requires", "half precision needs a CUDA GPU: use the preset cpu"),
-    (r"Can't load tokenizer|We couldn't connect to|couldn't connect to .*hugging ?face", _NO_TOKENIZER),
     (r"model is not found as a file or in Hugging Face", f"the checkpoint cannot be found: {_LOOK_AT_MODEL}"),
+    (r"Can't load tokenizer|We couldn't connect to|couldn't connect to .*hugging ?face", _NO_TOKENIZER),
     (
         r"Error while deserializing header|HeaderTooLarge|invalid load key|PytorchStreamReader failed",
         f"the checkpoint is damaged or no checkpoint: {_LOOK_AT_MODEL}",
@@ -67,6 +70,18 @@ def explain_failure(output: Sequence[str], code: int, recipe: Recipe) -> str:
     return f"sd-scripts ended with {reason}; all it said is in training.log"
 
 
+def explain_error(error: Exception) -> str:
+    """Explain what failed in Prodshot itself while the program ran."""
+    causes = (error, error.__cause__)
+    if any(isinstance(one, OSError) and one.errno == errno.ENOSPC for one in causes):
+        return FULL_DISK
+    if isinstance(error, ProdshotError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"what it says cannot be written: {error.strerror or error}"
+    return f"unexpected {type(error).__name__}: {error}"
+
+
 def explain_out_of_memory(recipe: Recipe) -> str:
     """Explain a lack of memory, with the savings that the recipe does not use yet, cheapest first."""
     return "out of memory: " + _memory_advice(recipe)
@@ -77,8 +92,8 @@ def explain_divergence(recipe: Recipe, step: int) -> str:
     advice = [f"lower unet_lr ({recipe.unet_lr:g}) and text_encoder_lr ({recipe.text_encoder_lr:g})"]
     if recipe.mixed_precision == "fp16":
         advice.append("set mixed_precision to bf16 or no")
-    if not recipe.vae:
-        advice.append("name a VAE that half precision does not break (extra: no_half_vae = true)")
+        if not recipe.vae:
+            advice.append("name a VAE that half precision does not break (extra: no_half_vae = true)")
     return f"the loss became NaN at step {step}, and a LoRA of NaN is worthless: {', or '.join(advice)}"
 
 

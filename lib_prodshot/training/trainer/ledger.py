@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from lib_prodshot.jobs.files.staging import Staging
+from lib_prodshot.jobs.files.staging import Staging, output_error
+from lib_prodshot.locks import exclusive
 from lib_prodshot.training import lora
 from lib_prodshot.training.errors import TrainingError
 from lib_prodshot.training.recipe.recipe import Recipe
 
 RECIPE = "recipe.toml"
 LEDGER = "ledger.json"
+LOCK = ".ledger.lock"
+"""Held while the ledger is read and written anew: a run and a publication of it may do so at one moment."""
+
 VERSION = 1
 
 RESUMABLE_CHANGES = frozenset(
@@ -80,11 +85,50 @@ class Ledger:
             if self.recipe.get(name) != now.get(name)
         ]
 
+    def end_last_start(self, outcome: str, reason: str) -> None:
+        """Note how the last start ended."""
+        last = self.starts[-1]
+        last.ended, last.outcome, last.reason = now(), outcome, reason
+
     def write(self, folder: Path) -> None:
-        """Write the ledger atomically. Raises `OutputError`."""
+        """Write the ledger atomically; what was published meanwhile stays in it. Raises `OutputError`."""
+        with _locked(folder):
+            self.published = {**_published(folder), **self.published}
+            self._write(folder)
+
+    def _write(self, folder: Path) -> None:
         data = {"version": VERSION, **asdict(self)}
         with Staging(folder) as staging:
             staging.path(LEDGER).write_text(json.dumps(data, indent=1), encoding="utf-8")
+
+
+def add_published(folder: Path, files: Mapping[str, str]) -> None:
+    """Note files that were published, each with its time, in the ledger as it stands by now: the run may still go on.
+
+    Raises `OutputError`, `TrainingError`."""
+    with _locked(folder):
+        current = read(folder)
+        if current is not None:
+            current.published.update(files)
+            current._write(folder)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        with exclusive(folder / LOCK):
+            yield
+    except OSError as error:
+        raise output_error(folder, error) from error
+
+
+def _published(folder: Path) -> dict[str, str]:
+    """What the ledger on the disk says was published; nothing where it cannot be read."""
+    try:
+        current = read(folder)
+    except TrainingError:
+        return {}
+    return current.published if current else {}
 
 
 def read(folder: Path) -> Ledger | None:
@@ -152,10 +196,17 @@ def is_complete_state(folder: Path, epoch: int) -> bool:
         return False
 
 
-def number_last_epoch(output: Path, name: str, epochs: int) -> None:
-    """Give the last LoRA and state of a finished run their epoch's number, so that more epochs can follow."""
+def number_last_epoch(output: Path, name: str, run_ledger: Ledger) -> None:
+    """Give the last LoRA and state of a finished run their epoch's number, also in the ledger, so that more epochs can
+    follow. Raises `OutputError`."""
+    epochs = run_ledger.epochs
     for path in (epoch_file, state_folder):
         last = path(output, name, epochs, epochs)
         numbered = path(output, name, epochs, epochs + 1)
         if last.exists() and not numbered.exists():
-            last.rename(numbered)
+            try:
+                last.rename(numbered)
+            except OSError as error:
+                raise output_error(output, error) from error
+    if epochs in run_ledger.saved:
+        run_ledger.saved[epochs].file = epoch_file(output, name, epochs, epochs + 1).name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from itertools import count
 from pathlib import Path
 
@@ -35,11 +36,21 @@ def _read_loras(output: Path, name: str, epochs: int) -> dict[int, tuple[Path, s
     return {epoch: (path, lora.header_problem(path)) for epoch, path in paths.items() if os.path.lexists(path)}
 
 
-def output_problem(recipe: Recipe) -> str:
-    """Validate the files of a finished run against its recipe: the first problem, empty when there is none."""
+def lost_loras(recipe: Recipe, after_epoch: int) -> dict[int, Path]:
+    """The LoRAs, by epoch, of the epochs that this start found done and that are not there: somebody took them away."""
+    output, last = recipe.run_dir / OUTPUT_FOLDER, recipe.max_train_epochs
+    paths = {epoch: epoch_file(output, recipe.output_name, epoch, last) for epoch in expected_epochs(recipe)}
+    return {epoch: path for epoch, path in paths.items() if epoch <= after_epoch and not os.path.lexists(path)}
+
+
+def output_problem(recipe: Recipe, lost: Collection[int] = ()) -> str:
+    """Validate the files of a finished run against its recipe, but for the epochs whose LoRA is `lost`: the first
+    problem, empty when there is none."""
     output, last = recipe.run_dir / OUTPUT_FOLDER, recipe.max_train_epochs
     for epoch in expected_epochs(recipe):
         path = epoch_file(output, recipe.output_name, epoch, last)
+        if epoch in lost:
+            continue
         if not path.is_file():
             return f"the LoRA of epoch {epoch} was not written"
         try:

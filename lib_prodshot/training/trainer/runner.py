@@ -10,18 +10,20 @@ import math
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from lib_prodshot.errors import RequestError
+from lib_prodshot.errors import ProdshotError, RequestError
+from lib_prodshot.jobs.files.staging import Staging, output_error
+from lib_prodshot.locks import exclusive
 from lib_prodshot.training import lora
 from lib_prodshot.training.dataset import check, kohya
 from lib_prodshot.training.errors import InvalidDataset, TrainingError
 from lib_prodshot.training.recipe import files as recipe_files
 from lib_prodshot.training.recipe.recipe import Recipe
-from lib_prodshot.training.trainer import diagnosis, ledger, results, sd_scripts
+from lib_prodshot.training.trainer import checkpoint, diagnosis, ledger, results, sd_scripts
 from lib_prodshot.training.trainer.config_files import OUTPUT_FOLDER, dataset_config, training_config
 from lib_prodshot.training.trainer.ledger import RECIPE, Ledger, SavedEpoch, Start
 from lib_prodshot.training.trainer.process import Line, TrainerProcess, command, is_alive
@@ -31,19 +33,23 @@ from lib_prodshot.training.trainer.sd_scripts import Trainer, environment_variab
 TRAINING, DATASET, PROMPTS = "training.toml", "dataset.toml", "samples.txt"
 LOG, LOSSES = "training.log", "loss.csv"
 
+Outcome = Literal["finished", "stopped", "failed"]
+
 TAIL = 200
 """Lines of output that a failure is explained from."""
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The result of a run: its complete LoRAs by epoch, and the `reason` when it did not finish."""
+    """The result of a run: its complete LoRAs by epoch, the `reason` when it did not finish, and `notes` of what else
+    there is to say."""
 
-    outcome: Literal["finished", "stopped", "failed"]
+    outcome: Outcome
     reason: str
     epochs_done: int
     steps_done: int
     loras: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The result for the HTTP API."""
@@ -84,12 +90,11 @@ class TrainingJob:
         self._result: TrainingResult | None = None
         self._process: TrainerProcess | None = None
         self._plan = _Plan(0, 0, Ledger({}, 0, 0))
+        self._locks = ExitStack()
 
     def prepare(self) -> check.CheckReport:
         """Run all checks of `start` without changing anything. Raises what `start` raises."""
-        self._check_trainer()
-        report = check.check(self.recipe)
-        self._refuse(report)
+        report = self._check()
         self._plan = self._plan_start(report, self._earlier_ledger())
         return report
 
@@ -99,16 +104,15 @@ class TrainingJob:
         Raises `RequestError`, `TrainingError`, `TrainerError`, `PictureError` or `OutputError` before anything is
         started, and then nothing was changed but the run's own folder.
         """
-        report = self.prepare()
-        self._prepare_folder()
-        self._write_files(report)
-        configs = (self.folder / TRAINING, self.folder / DATASET)
-        line = command(self.trainer, self.recipe, configs, self._options())
-        self._parser = ProgressParser(steps_before=self._plan.after_epoch * self._plan.steps_per_epoch)
-        self._process = TrainerProcess(
-            line, self.folder, environment_variables(self.recipe.num_cpu_threads_per_process)
-        )
-        self._record_start(self._process)
+        report = self._check()
+        with ExitStack() as locks:
+            self._lock_run(locks)
+            self._plan = self._plan_start(report, self._earlier_ledger())
+            self._prepare_folder()
+            self._write_files(report)
+            self._process = self._start_process()
+            # held until the process has ended
+            self._locks = locks.pop_all()
         threading.Thread(target=self._watch, args=(self._process,), name="prodshot training", daemon=True).start()
 
     def progress(self) -> Progress:
@@ -131,7 +135,7 @@ class TrainingJob:
             self._stop_after_epoch = True
             return
         self._stop_requested = True
-        if self._process is not None:
+        if self._process is not None and self.is_running:
             self._process.terminate()
 
     @property
@@ -143,6 +147,57 @@ class TrainingJob:
         """Wait for the result; None when `seconds` pass before."""
         self._done.wait(seconds)
         return self._result
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of an epoch, 0 before `prepare` or `start`."""
+        return self._plan.steps_per_epoch
+
+    def _check(self) -> check.CheckReport:
+        """Check all that has nothing to do with an earlier run: trainer, checkpoint, photographs."""
+        self._check_trainer()
+        problems = list(checkpoint.problems(self.recipe))
+        if problems:
+            raise RequestError(problems)
+        report = check.check(self.recipe)
+        self._refuse(report)
+        return report
+
+    def _lock_run(self, locks: ExitStack) -> None:
+        """Lock the run's folder against other starts, before anything in it is read. The lock lies beside it, for the
+        folder of an earlier run may be set aside. Raises `TrainingError` while another start holds it."""
+        rank = f".{self.recipe.machine_rank}" if self.recipe.machine_rank else ""
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            locks.enter_context(exclusive(self.folder.parent / f".{self.folder.name}{rank}.lock", self._refuse_second))
+        except OSError as error:
+            raise output_error(self.folder.parent, error) from error
+
+    def _refuse_second(self) -> None:
+        try:
+            run_ledger = ledger.read(self.folder)
+        except TrainingError:
+            run_ledger = None
+        if run_ledger and run_ledger.starts:
+            self._refuse_running(run_ledger.starts[-1])
+        raise TrainingError("this training is being started already; stop it there first")
+
+    def _refuse_running(self, last: Start) -> None:
+        if not last.outcome and is_alive(last.pid, last.created):
+            raise TrainingError(f"this training is running already (process {last.pid}); stop it there first")
+
+    def _start_process(self) -> TrainerProcess:
+        """Start the program and note it in the ledger; where that cannot be done it does not run on."""
+        configs = (self.folder / TRAINING, self.folder / DATASET)
+        line = command(self.trainer, self.recipe, configs, self._options())
+        self._parser = ProgressParser(steps_before=self._plan.after_epoch * self._plan.steps_per_epoch)
+        process = TrainerProcess(line, self.folder, environment_variables(self.recipe.num_cpu_threads_per_process))
+        try:
+            self._record_start(process)
+        except ProdshotError:
+            process.terminate()
+            raise
+        return process
 
     def _check_trainer(self) -> None:
         """Check the recipe against the trainer; on failure its cached properties are refreshed, as GPUs may change."""
@@ -172,9 +227,8 @@ class TrainingJob:
                 return None
             raise
         if run_ledger and run_ledger.starts and not run_ledger.starts[-1].outcome:
-            last = run_ledger.starts[-1]
-            if is_alive(last.pid, last.created):
-                raise TrainingError(f"this training is running already (process {last.pid}); stop it there first")
+            self._refuse_running(run_ledger.starts[-1])
+            run_ledger.end_last_start("stopped", "its process ended and left no word")
         return None if self._fresh else run_ledger
 
     def _names_in_folder(self) -> set[str]:
@@ -228,7 +282,7 @@ class TrainingJob:
         if self._fresh and self.folder.exists():
             results.move_aside(self.folder)
         if self._plan.after_epoch and recipe.max_train_epochs != run_ledger.epochs:
-            ledger.number_last_epoch(self.output, recipe.output_name, run_ledger.epochs)
+            ledger.number_last_epoch(self.output, recipe.output_name, run_ledger)
         run_ledger.epochs, run_ledger.recipe = recipe.max_train_epochs, recipe.to_dict()
 
     def _write_files(self, report: check.CheckReport) -> None:
@@ -237,7 +291,9 @@ class TrainingJob:
         recipe_files.write_toml(self.folder / DATASET, dataset_config(recipe))
         recipe_files.write_toml(self.folder / TRAINING, training_config(recipe, report.total_steps))
         if recipe.sample_prompts:
-            (self.folder / PROMPTS).write_text("\n".join(recipe.sample_prompts) + "\n", encoding="utf-8")
+            with Staging(self.folder) as staging:
+                text = "\n".join(recipe.sample_prompts) + "\n"
+                staging.path(PROMPTS).write_text(text, encoding="utf-8")
 
     def _options(self) -> list[str]:
         """The options of this start: states to save and resume from, sample pictures."""
@@ -269,22 +325,31 @@ class TrainingJob:
 
     def _watch(self, process: TrainerProcess) -> None:
         try:
-            with (
-                (self.folder / LOG).open("a", encoding="utf-8") as log,
-                (self.folder / LOSSES).open("a", encoding="utf-8", newline="") as losses,
-            ):
-                for line in process.lines():
-                    self._process_line(line, log, losses)
-                csv.writer(losses).writerows(self._losses[-1:])
-            code = process.wait()
-            self._result = self._validated_result(code)
+            outcome, reason = self._validated(self._follow(process))
         except Exception as error:  # whatever fails here, the run must end with a result
             process.terminate()
-            self._result = self._failed(f"unexpected {type(error).__name__}: {error}")
+            outcome, reason = "failed", self._abort_reason or diagnosis.explain_error(error)
+        try:
+            self._result = self._result_of(outcome, reason)
+        except Exception as error:  # the run's folder may be out of reach by now
+            told = reason or diagnosis.explain_error(error)
+            self._result = TrainingResult("failed", told, 0, 0, ())
         finally:
             with self._lock:
                 self._parser.finish()
+            self._locks.close()
             self._done.set()
+
+    def _follow(self, process: TrainerProcess) -> int:
+        """Process all that the program says, to its end; returns its exit code."""
+        with (
+            (self.folder / LOG).open("a", encoding="utf-8") as log,
+            (self.folder / LOSSES).open("a", encoding="utf-8", newline="") as losses,
+        ):
+            for line in process.lines():
+                self._process_line(line, log, losses)
+            csv.writer(losses).writerows(self._losses[-1:])
+        return process.wait()
 
     def _process_line(self, line: Line, log: TextIO, losses: TextIO) -> None:
         with self._lock:
@@ -310,6 +375,7 @@ class TrainingJob:
             return
         if self._losses:
             csv.writer(losses).writerow(self._losses[-1])
+            losses.flush()
         self._losses.append(point)
 
     def _record_saved(self, now: Progress) -> None:
@@ -341,32 +407,37 @@ class TrainingJob:
             assert self._process is not None
             self._process.terminate()
 
-    def _validated_result(self, code: int) -> TrainingResult:
-        """The result, validated by the files: every expected LoRA complete, finite, and trained."""
+    def _validated(self, code: int) -> tuple[Outcome, str]:
+        """Outcome and reason, validated by the files: every expected LoRA complete, finite, and trained."""
         if self._abort_reason:
-            return self._failed(self._abort_reason)
-        wrong = results.output_problem(self.recipe) if self.recipe.machine_rank == 0 else ""
+            return "failed", self._abort_reason
+        wrong = results.output_problem(self.recipe, self._lost()) if self.recipe.machine_rank == 0 else ""
         if self._stop_requested and (code or wrong):
-            return self._result_of("stopped", "stopped; the same command goes on after the last saved epoch")
+            return "stopped", "stopped; the same command goes on after the last saved epoch"
         if code:
-            return self._failed(diagnosis.explain_failure(self._tail, code, self.recipe))
+            return "failed", diagnosis.explain_failure(self._tail, code, self.recipe)
         if wrong:
             known = diagnosis.explain_failure(self._tail, code, self.recipe)
-            return self._failed(wrong if "exit code 0" in known else f"{known} ({wrong})")
-        return self._result_of("finished", "")
+            return "failed", wrong if "exit code 0" in known else f"{known} ({wrong})"
+        return "finished", ""
 
-    def _failed(self, reason: str) -> TrainingResult:
-        return self._result_of("failed", reason)
+    def _lost(self) -> dict[int, Path]:
+        return results.lost_loras(self.recipe, self._plan.after_epoch)
 
-    def _result_of(self, outcome: Literal["finished", "stopped", "failed"], reason: str) -> TrainingResult:
+    def _result_of(self, outcome: Outcome, reason: str) -> TrainingResult:
+        """The result, which the ledger notes where it still can be written."""
         name, epochs = self.recipe.output_name, self.recipe.max_train_epochs
         loras = results.saved_loras(self.output, name, epochs)
         done = ledger.last_complete_state(self.output, name, epochs)
-        last = self._plan.ledger.starts[-1]
-        last.ended, last.outcome, last.reason = ledger.now(), outcome, reason
-        self._plan.ledger.write(self.folder)
+        notes = [f"the LoRA of epoch {epoch}, {path.name}, is gone" for epoch, path in self._lost().items()]
+        self._plan.ledger.end_last_start(outcome, reason)
+        try:
+            self._plan.ledger.write(self.folder)
+        except ProdshotError as error:
+            notes.append(f"how the run ended is not in its {ledger.LEDGER}: {error}")
         steps = done * self._plan.steps_per_epoch
-        return TrainingResult(outcome, reason, done, steps, tuple(path for _, path in sorted(loras.items())))
+        ordered = tuple(path for _, path in sorted(loras.items()))
+        return TrainingResult(outcome, reason, done, steps, ordered, tuple(notes))
 
 
 def read_losses(folder: Path) -> list[tuple[int, int, float]]:
@@ -384,7 +455,7 @@ def read_losses(folder: Path) -> list[tuple[int, int, float]]:
     return [points[step] for step in sorted(points)]
 
 
-def epoch_end_losses(losses: Sequence[tuple[int, int, float]]) -> str:
-    """The loss at each epoch's end on one line."""
-    ends = {epoch: loss for _, epoch, loss in losses}
+def epoch_end_losses(losses: Sequence[tuple[int, int, float]], steps_per_epoch: int) -> str:
+    """The loss at each epoch's end on one line; an epoch that was not trained to its end has none."""
+    ends = {epoch: loss for step, epoch, loss in losses if step == epoch * steps_per_epoch}
     return ", ".join(f"{epoch}: {loss:.4g}" for epoch, loss in sorted(ends.items()))

@@ -128,7 +128,7 @@ def install(plan: SetupPlan, report: Callable[[str], None] = print) -> tuple[Tra
     try:
         python = prepare(environment, plan.folder)
     except BootstrapError as error:
-        raise TrainerError(str(error)) from error
+        raise TrainerError(f"{error}{_other_index(plan, str(error))}") from error
     trainer = Trainer(plan.checkout, python)
     report("starting sd-scripts once to see that it can")
     info = trainer.info(plan.folder / "probes", refresh=True)
@@ -137,6 +137,13 @@ def install(plan: SetupPlan, report: Callable[[str], None] = print) -> tuple[Tra
     if commit and commit != COMMIT:
         report(f"note: {plan.checkout} is at {commit[:8]}; Prodshot is tried with {TAG} ({COMMIT[:8]})")
     return trainer, info
+
+
+def _other_index(plan: SetupPlan, reason: str) -> str:
+    """The option to try where PyTorch's own index cannot be reached or lacks the build, and pip's may do."""
+    if plan.torch == "pip" or not re.search(r"package index", reason):
+        return ""
+    return " Where only PyTorch's own index is out of reach, `--torch pip` takes PyTorch from pip's."
 
 
 def fetch_checkout(target: Path, report: Callable[[str], None] = print) -> None:

@@ -66,7 +66,7 @@ def test_a_whole_run(rig: Rig) -> None:
     assert (told.stage, told.epoch, told.epochs, told.step, told.total_steps) == ("done", 3, 3, 18, 18)
     assert [step for step, _, _ in job.losses()] == list(range(1, 19))
     assert read_losses(job.folder) == job.losses()
-    assert epoch_end_losses(job.losses()).count(":") == 3
+    assert epoch_end_losses(job.losses(), rig.steps).count(":") == 3
     assert [path.name.partition("_00_")[0] for path in job.samples()] == [f"bag_e{n:06d}" for n in (1, 2, 3)]
     said = (job.folder / LOG).read_text(encoding="utf-8")
     assert f"num batches per epoch / 1epochのバッチ数: {report.steps_per_epoch}\n" in said
