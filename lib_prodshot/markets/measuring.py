@@ -31,6 +31,10 @@ GROUND_LEVELS = 12
 BLOCK = 8
 """A lossy codec's ringing reaches this many pixels around what has edges (JPEG's block)."""
 
+SOFT_EDGE = 0.016
+"""A product's soft edge, and what of it is nearly white, reaches no further from all that is darker: a share of the
+picture's longer side, and at least a block. As far as it was seen to in packshots that their alpha passes."""
+
 RING = 0.01
 """The picture's border, as a share of its shorter side."""
 
@@ -228,15 +232,34 @@ class Measures:
         ring = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
         ground = np.isin(labels, ring[ring != 0])
         product = np.where(ground, np.uint8(0), np.uint8(255))
-        # single noisy pixels are no product
-        product = cv2.morphologyEx(product, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        # single noisy pixels are no product, a thin strap that hangs on one is
+        thick = cv2.morphologyEx(product, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        count, pieces = cv2.connectedComponents(product, connectivity=8)
+        whole = np.zeros(count, np.uint8)
+        whole[pieces[thick > 0]] = 255
+        product = whole[pieces]
         reach = BLOCK if self._loaded.format in _LOSSY else 1
-        grown = cv2.dilate(product, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+        grown = np.asarray(cv2.dilate(product, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)), np.uint8)
+        further = reach + max(BLOCK, round(SOFT_EDGE * self.longest_side))
+        near = np.asarray(cv2.dilate(product, np.ones((2 * further + 1, 2 * further + 1), np.uint8)), np.uint8)
+        grown[self._nearly_white(grown, near)] = 255
         how = (
             f"estimated: what is not joined to the border by pixels within {GROUND_LEVELS} levels of its median "
-            f"colour, and {reach} pixels around it"
+            f"colour, {reach} pixels around it, and what is nearly white there and ends within {further} pixels of it"
         )
-        return Support(np.asarray(grown), bounding_box(np.asarray(product)), how, is_known=False)
+        return Support(grown, bounding_box(np.asarray(product)), how, is_known=False)
+
+    def _nearly_white(self, product: Grey, near: Grey) -> npt.NDArray[np.bool_]:
+        """Which pixels outside the product (H×W, 255) are its soft edge and its light parts: pieces that are not white,
+        nowhere by more than a few levels, and end before the last pixels that are `near` it (H×W, 255). Off-white
+        ground, a veil or a shadow that runs on is none."""
+        level = np.asarray(self._seen.min(axis=2), np.uint8)
+        pieces = ((level < 255) & (product == 0)).astype(np.uint8)
+        count, labels = cv2.connectedComponents(pieces, connectivity=8)
+        kept = np.ones(count, np.bool_)
+        kept[labels[(pieces > 0) & ((near == 0) | (level < 255 - 2 * GROUND_LEVELS))]] = False
+        kept[0] = False
+        return np.asarray(kept[labels], np.bool_)
 
     @cached_property
     def _has_ground(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image, ImageCms, ImageFilter
 
@@ -106,6 +107,62 @@ def test_jpeg_ringing_is_told_apart_from_the_ground(tmp_path: Path, subsampling:
     assert told["white_ground"].measured >= side**2 and told["white_ground"].status == "fail"
     lossless = answers(written(tmp_path, picture), alpha=alpha)
     assert (lossless["white_ground"].measured, lossless["ringing"].measured) == (0, 0)
+
+
+def soft_packshot(
+    folder: Path, ground: npt.NDArray[np.float32], quality: int = 92
+) -> tuple[Path, npt.NDArray[np.uint8]]:
+    """A textured disc with a soft edge, a light rim and a thin strap, on a ground (600×600, levels); its alpha."""
+    shape = cv2.circle(np.zeros((600, 600), np.float32), (300, 300), 265, 1, -1)
+    cv2.line(shape, (300, 40), (330, 20), 1, 2)
+    alpha = cv2.GaussianBlur(shape, (0, 0), 1.5)
+    alpha[alpha < 0.02] = 0
+    product = np.asarray(Image.fromarray(TEXTURE).resize((600, 600), Image.Resampling.NEAREST), np.float32)
+    rows, columns = np.mgrid[:600, :600]
+    product[np.abs(np.hypot(rows - 300, columns - 300) - 262) < 4] = (248, 246, 247)
+    mixed = product * alpha[..., None] + ground[..., None] * (1 - alpha[..., None])
+    path = written(folder, Image.fromarray(np.rint(mixed).astype(np.uint8)), "soft.jpg", quality=quality, subsampling=0)
+    return path, np.rint(alpha * 255).astype(np.uint8)
+
+
+WHITE = np.full((600, 600), 255, np.float32)
+
+
+@pytest.mark.parametrize("quality", [75, 92])
+def test_a_packshots_own_file_is_judged_alike_without_its_alpha(tmp_path: Path, quality: int) -> None:
+    """Soft edges, ringing and a rim that is nearly white are the product's, from the file alone too."""
+    path, alpha = soft_packshot(tmp_path, WHITE, quality)
+    known, alone = answers(path, alpha=alpha), answers(path)
+    assert known["white_ground"].measured == alone["white_ground"].measured == 0
+    assert alone["fill"].measured == pytest.approx(known["fill"].measured, abs=0.02)
+
+
+def around(reach: float, level: float) -> npt.NDArray[np.float32]:
+    rows, columns = np.mgrid[:600, :600]
+    return np.where(np.hypot(rows - 300, columns - 300) < reach, np.float32(level), np.float32(255))
+
+
+@pytest.mark.parametrize(
+    ("ground", "least"),
+    [
+        pytest.param(WHITE - 3, 50_000, id="off-white ground"),
+        pytest.param(around(295, 250), 5_000, id="grey veil"),
+        pytest.param(np.pad(WHITE[5:-5, 5:-5], 5, constant_values=251), 5_000, id="border"),
+        pytest.param(np.pad(WHITE[20:, :], ((0, 20), (0, 0)), constant_values=251), 5_000, id="shadow below"),
+    ],
+)
+def test_ground_that_is_not_white_is_counted_from_the_file_alone(
+    tmp_path: Path, ground: npt.NDArray[np.float32], least: int
+) -> None:
+    found = answers(soft_packshot(tmp_path, ground)[0])["white_ground"]
+    assert found.status == "fail" and found.measured >= least
+
+
+def test_a_dark_speck_beside_the_product_is_no_soft_edge(tmp_path: Path) -> None:
+    ground = WHITE.copy()
+    ground[300, 578] = 60
+    found = answers(soft_packshot(tmp_path, ground)[0])["white_ground"]
+    assert found.status == "fail" and 1 <= found.measured < 100
 
 
 def test_a_photograph_without_ground_has_no_white_one(tmp_path: Path) -> None:
