@@ -237,12 +237,12 @@ class Measures:
         count, pieces = cv2.connectedComponents(product, connectivity=8)
         whole = np.zeros(count, np.uint8)
         whole[pieces[thick > 0]] = 255
-        product = whole[pieces]
+        product = np.asarray(whole[pieces], np.uint8)
         reach = BLOCK if self._loaded.format in _LOSSY else 1
         grown = np.asarray(cv2.dilate(product, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)), np.uint8)
         further = reach + max(BLOCK, round(SOFT_EDGE * self.longest_side))
-        near = np.asarray(cv2.dilate(product, np.ones((2 * further + 1, 2 * further + 1), np.uint8)), np.uint8)
-        grown[self._nearly_white(grown, near)] = 255
+        beside = np.asarray(cv2.dilate(product, np.ones((2 * further + 1, 2 * further + 1), np.uint8)), np.uint8)
+        grown[self._nearly_white(grown, beside)] = 255
         how = (
             f"estimated: what is not joined to the border by pixels within {GROUND_LEVELS} levels of its median "
             f"colour, {reach} pixels around it, and what is nearly white there and ends within {further} pixels of it"

@@ -14,6 +14,7 @@ from PIL import Image
 from lib_prodshot.cli import main
 from lib_prodshot.enhancing import NoEngine
 from lib_prodshot.finding import registry as finders
+from lib_prodshot.jobs.report.ledger import Ledger
 from lib_prodshot.jobs.report.summary import Summary
 from lib_prodshot.jobs.workers.engines import LocalEngine
 from lib_prodshot.request import Request
@@ -50,6 +51,35 @@ def test_a_second_run_does_nothing_and_a_lost_packshot_is_made_again(tmp_path: P
     }
     before, other = again(photos, out, REQUEST.replace(marketplace="google"))
     assert before == 0 and not [name for name in other if "meta" in name], "what an earlier run made and nobody wants"
+
+
+def test_files_of_a_killed_run_for_another_marketplace_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the files and their line: the next run, which would not write them, removes them; those of a
+    picture that has its line stay, though it is not worked on."""
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for number, name in enumerate(("a.png", "b.png")):
+        Image.fromarray(np.random.default_rng(number).integers(0, 200, (80, 120, 3), np.uint8)).save(photos / name)
+    again(photos, out)
+    (photos / "c.png").write_bytes((photos / "b.png").read_bytes())
+    with monkeypatch.context() as killed:
+        killed.setattr(Ledger, "add", lambda self, line: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            again(photos, out, REQUEST.replace(marketplace="google,meta,ebay"))
+    assert {"a-ebay.jpg"} <= set(digests(out))
+    _, ended = again(photos, out, REQUEST.replace(marketplace="google"))
+    assert sorted(name for name in ended if name.endswith(".jpg")) == ["a-google.jpg", "b-google.jpg", "c-google.jpg"]
+    with monkeypatch.context() as killed:
+        killed.setattr(Ledger, "add", lambda self, line: 1 / 0)
+        (photos / "d.png").write_bytes((photos / "b.png").read_bytes())
+        with pytest.raises(ZeroDivisionError):
+            again(photos, out, REQUEST.replace(marketplace="google"))
+    assert "d-google.jpg" in digests(out)
+    (photos / "d.png").unlink()
+    _, ended = again(photos, out, REQUEST.replace(marketplace="google"))
+    assert sorted(name for name in ended if name.endswith(".jpg")) == ["a-google.jpg", "b-google.jpg", "c-google.jpg"]
 
 
 def test_the_sheet_filters_what_needs_a_look_and_the_table_has_the_figures(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -101,9 +101,12 @@ def _claims(stem: str) -> set[str]:
 
 class ResultNames:
     """Which picture of a run has which result, so that none is written over another's: a pattern of file names, or a
-    copy beside packshots, may give two pictures one name. Thread-safe."""
+    copy beside packshots, may give two pictures one name. Thread-safe.
+
+    `before_writing` is told of every folder and its names that are about to be written."""
 
     def __init__(self) -> None:
+        self.before_writing: Callable[[Path, Sequence[str]], None] = lambda folder, names: None
         self._owners: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -116,3 +119,4 @@ class ResultNames:
                 if owner != picture:
                     raise OutputError(f"{name} is already a result of {owner}; give the files other names (file_names)")
             self._owners.update(dict.fromkeys(keys, picture))
+            self.before_writing(folder, names)

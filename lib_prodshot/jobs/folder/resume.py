@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -97,16 +98,30 @@ class Journal:
 
     def record(self, entry: Entry) -> None:
         """Record that results of this picture may be on disk from now on. Raises `OutputError`."""
+        self._append(entry.name)
+
+    def record_files(self, names: Sequence[str]) -> None:
+        """Record files, relative to the output folder, that are about to be written: another run, for other
+        marketplaces, would not know what they are called. Raises `OutputError`."""
+        self._append(list(names))
+
+    def _append(self, line: str | list[str]) -> None:
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry.name) + "\n")
+                file.write(json.dumps(line) + "\n")
         except OSError as problem:
             raise output_error(self._path.parent, problem) from problem
 
     def remove_partial(
-        self, entries: Iterable[Entry], done: Collection[str], out: Path, inputs: Collection[Path]
+        self,
+        entries: Iterable[Entry],
+        done: Collection[str],
+        kept: Collection[str],
+        out: Path,
+        inputs: Collection[Path],
     ) -> list[str]:
-        """Remove what killed runs may have written of pictures that are not `done`. Returns what cannot be removed.
+        """Remove what killed runs may have written of pictures that are not `done`, and the files that they recorded,
+        but for those `kept`, which have a line. Returns what cannot be removed.
 
         Raises `OutputError` when our own file cannot be read.
         """
@@ -123,6 +138,9 @@ class Journal:
                 for suffix in READABLE | {PurePosixPath(entry.name).suffix}:
                     output, mask = (_beside(entry, entry.stem + end) for end in (suffix, MASK_SUFFIX))
                     stuck.update(dict.fromkeys(remove_results({"output": output, "mask": mask}, out, inputs)))
+        for name in chain.from_iterable(map(_recorded_files, recorded)):
+            if name not in kept:
+                stuck.update(dict.fromkeys(remove_results({"output": name}, out, inputs)))
         self.delete()
         return sorted(stuck)
 
@@ -130,6 +148,14 @@ class Journal:
         """Delete the journal, for every picture has its line; if that fails, the next run checks once more."""
         with suppress(OSError):
             self._path.unlink()
+
+
+def _recorded_files(line: str) -> list[str]:
+    """The files of a line of the journal; none of one that names a picture, or was cut short."""
+    with suppress(ValueError):
+        if isinstance(names := json.loads(line), list):
+            return [name for name in names if isinstance(name, str)]
+    return []
 
 
 def _beside(entry: Entry, name: str) -> str:

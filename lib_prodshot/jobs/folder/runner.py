@@ -285,7 +285,9 @@ class Runner:
             raise OutputError(f"{out} holds finished pictures, which a dry run would give up; choose another folder")
         stuck = {line["file"]: resume.remove_results(line, out, inputs) for line in former}
         self._stuck = {name: files for name, files in stuck.items() if files}
-        left = [*chain(*self._stuck.values()), *self._journal.remove_partial(entries, done, out, inputs)]
+        kept = set(chain.from_iterable(resume.files_of(line) for name, line in lines.items() if name not in redone))
+        left = [*chain(*self._stuck.values()), *self._journal.remove_partial(entries, done, kept, out, inputs)]
+        self._names.before_writing = self._record_files
         ledger.open(lambda line: line["file"] not in redone)
         left += remove_leftovers({out, out / STATE_FOLDER, *(out / entry.folder for entry in entries)}, out)
         if left:
@@ -295,10 +297,13 @@ class Runner:
             self._notes.append(f"cannot be read now, an earlier run's results stay: {in_a_row(listed)}")
         self._queue.extend(entry for entry in entries if entry.name in redone)
         self._started = monotonic()
-        kept = [lines[name]["status"] for name in done]
+        statuses = [lines[name]["status"] for name in done]
         self._set(total=len(entries), done=len(done), before=len(done))
-        self._set(**{status: kept.count(status) for status in ("found", "skipped", "failed")})
+        self._set(**{status: statuses.count(status) for status in ("found", "skipped", "failed")})
         return len(done)
+
+    def _record_files(self, folder: Path, names: Sequence[str]) -> None:
+        self._journal.record_files([(folder / name).relative_to(self.job.out).as_posix() for name in names])
 
     def _is_done(self, entry: Entry, line: Line) -> bool:
         if self._stopping:
