@@ -1,9 +1,9 @@
-"""Run by the WebUI at each start: brings what finders and training need and nothing else. Standard library only.
+"""Run by the WebUI at each start: brings what finders, training and gates need and nothing else. Standard library only.
 
 Promises (tests/test_install.py): nothing missing → no network and under 300 ms; every package by an
 exact version with --no-deps, so none of the WebUI's own packages is moved; no compiler; never torch, transformers,
 numpy, Pillow, gradio, pydantic or opencv. A failure prints what is missing and how to get it, and the WebUI starts all
-the same with that finder marked unavailable.
+the same with that finder marked unavailable, or text not checked.
 """
 
 from __future__ import annotations
@@ -68,6 +68,23 @@ TRAIN = (
     *((Package("tomli", "2.0.2", "tomli"),) if sys.version_info < (3, 11) else ()),
 )
 """For the training tab alone: sd-scripts has an environment of its own."""
+TEXT = (
+    Package(
+        "rapidocr",
+        "3.10.0",
+        "rapidocr",
+        brings=(
+            Package("shapely", "2.1.2", "shapely"),
+            Package("pyclipper", "1.4.0", "pyclipper"),
+            *((Package("colorama", "0.4.6", "colorama"),) if sys.platform == "win32" else ()),
+            Package("colorlog", "6.9.0", "colorlog"),
+            Package("PyYAML", "6.0.2", "yaml"),
+            Package("omegaconf", "2.4.0", "omegaconf"),
+            Package("six", "1.17.0", "six"),
+        ),
+    ),
+)
+"""The text reader of the gates. It asks for opencv-python-headless besides, which would overwrite the WebUI's own cv2."""
 
 FIRST_BROKEN_TRANSFORMERS = 5
 """transformers 5.0.0 took away what groundingdino-py calls; there the finder runs on transformers' own models."""
@@ -137,7 +154,14 @@ def last_error(text: str) -> str:
 
 def main() -> None:
     """Install what is missing; never raise, so that the WebUI starts whatever happens here."""
-    lacking = missing(wanted())
+    # by itself: a platform for which the reader has no build still gets its finder
+    for packages in (wanted(), TEXT):
+        bring(packages)
+
+
+def bring(packages: tuple[Package, ...]) -> None:
+    """Install those of these packages that are missing, and say what came of it."""
+    lacking = missing(packages)
     if not lacking:
         return
     names = " ".join(f"{package.name}=={package.version}" for package in lacking)

@@ -40,7 +40,7 @@ _SHARES_TORCH = sys.executable == _PINS_PYTHON
 
 TESTS = Environment(
     "tests",
-    extras=("lite", "train", "cluster", "test"),
+    extras=("lite", "text", "train", "cluster", "test"),
     requirements=(
         # the last numpy for Python 3.10, which mypy checks for: it cannot read the type hints of newer ones
         "numpy<2.3",
@@ -109,7 +109,7 @@ HOSTS = {"a1111": A1111_HOST, "forge": FORGE_HOST}
 """What a WebUI brings before Prodshot is installed into it."""
 
 
-_BROUGHT = (*install.LITE, *install.LANGSAM, *install.TRAIN)
+_BROUGHT = (*install.LITE, *install.LANGSAM, *install.TRAIN, *install.TEXT)
 
 
 def _with_prodshot(name: str, host: Environment) -> Environment:

@@ -15,6 +15,7 @@ from lib_prodshot.errors import FinderUnavailable
 PACKAGES = (
     ("needed", ("numpy", "opencv-python-headless", "pillow", "pydantic", "scikit-image", "tqdm")),
     ("lite finder", ("onnxruntime",)),
+    ("text gate", ("rapidocr", "shapely", "pyclipper", "omegaconf")),
     ("LangSAM", ("torch", "torchvision", "transformers", "groundingdino-py", "segment-anything")),
 )
 

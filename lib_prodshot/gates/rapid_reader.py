@@ -16,13 +16,13 @@ from lib_prodshot.gates.text import Line, Rgb
 if TYPE_CHECKING:
     from lib_prodshot.gates.text import TextReader
 
-NEEDS = ("rapidocr", "onnxruntime", "omegaconf", "pyclipper", "shapely", "colorlog")
+NEEDS = ("rapidocr", "onnxruntime", "omegaconf", "pyclipper", "shapely", "colorlog", "six", "yaml")
 """Modules without which it cannot read."""
 
 SHORTER_SIDE = 480
 """A smaller part of a picture is enlarged to this for the detector; rapidocr's own 736 costs twice the time."""
 
-MISSING = "the package rapidocr is missing; docs/gates.md says how to get it"
+MISSING = "the package rapidocr is missing or incomplete; docs/gates.md says how to get it"
 
 
 class RapidReader:
