@@ -84,7 +84,7 @@ TEXT = (
         ),
     ),
 )
-"""The text reader of the gates. It asks for opencv-python-headless besides, which would overwrite the WebUI's own cv2."""
+"""The gates' text reader. It asks for opencv-python-headless besides, which would overwrite the WebUI's own cv2."""
 
 FIRST_BROKEN_TRANSFORMERS = 5
 """transformers 5.0.0 took away what groundingdino-py calls; there the finder runs on transformers' own models."""
