@@ -301,6 +301,9 @@ def test_nothing_of_the_panel_is_out_of_reach(page: Any, picture: Path, theme: s
     assert cut_off(page) == []
     close, card = (page.locator(f"{S}result .prodshot-{part}").bounding_box() for part in ("close", "preview"))
     assert (close["x"] < card["x"] + card["width"] / 2) == (theme == "dark")
+    area = page.locator(f"{S}result .prodshot-preview td").last
+    # beneath its heading
+    assert area.evaluate("cell => getComputedStyle(cell).textAlign") == ("right" if theme == "dark" else "left")
     for tab in ("Mask", "Enhance", "Presets"):
         page.locator(f"{S}tabs button", has_text=tab).first.click()
         page.wait_for_timeout(300)
