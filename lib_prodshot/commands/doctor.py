@@ -92,5 +92,5 @@ def _selftest(finder: str, models_dir: Path | None) -> int:
         wrong += not right
         told = "right" if right else f"WRONG, it should be {expected}"
         print(f"  {photograph.name:20} {outcome.status:8} {told} ({outcome.verdict.reason})")
-    print("self-test: all verdicts are right" if not wrong else f"self-test: {wrong} verdicts are wrong")
+    print(f"self-test: {f'{wrong} of {len(PHOTOGRAPHS)} verdicts are wrong' if wrong else 'all verdicts are right'}")
     return 1 if wrong else 0

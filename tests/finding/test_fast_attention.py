@@ -13,6 +13,8 @@ from lib_prodshot.finding.fast import attention, probe  # noqa: E402 - torch may
 from lib_prodshot.finding.fast.sam import EncoderBlock, accelerate, whole_of, windows_of  # noqa: E402
 from lib_prodshot.finding.fast.swap import restore  # noqa: E402
 
+pytestmark = pytest.mark.any_host
+
 CPU = torch.device("cpu")
 
 

@@ -11,6 +11,8 @@ torch = pytest.importorskip("torch")
 from lib_prodshot.finding.fast import probe  # noqa: E402 - torch may be missing
 from lib_prodshot.finding.fast.deformable import bag_attention, levels_for  # noqa: E402
 
+pytestmark = pytest.mark.any_host
+
 CPU = torch.device("cpu")
 SHAPES = (((13, 17), (7, 9), (4, 5), (2, 3)), ((1, 1),), ((5, 1), (1, 6)), ((100, 100), (50, 50), (25, 25), (13, 13)))
 

@@ -19,6 +19,8 @@ if backend.missing_requirement():
 from lib_prodshot.finding.fast import groundingdino as fast  # noqa: E402
 from lib_prodshot.finding.fast import layers  # noqa: E402
 
+pytestmark = pytest.mark.any_host
+
 SHAPES = torch.tensor([[13, 17], [7, 9], [4, 5], [2, 3]])
 POSITIONS = int(SHAPES.prod(1).sum())
 

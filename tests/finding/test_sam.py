@@ -28,6 +28,8 @@ from lib_prodshot.request import Request  # noqa: E402
 from tests.finders import FixedDetector  # noqa: E402
 from tests.finding import tiny  # noqa: E402
 
+pytestmark = pytest.mark.any_host
+
 BOXES = [Box(0, 0.9, (20.0, 30.0, 200.0, 250.0)), Box(1, 0.8, (150.0, 10.0, 390.0, 290.0))]
 
 

@@ -25,6 +25,13 @@ def draw_page() -> tuple[Any, dict[tuple[str, bool], Panel]]:
     return page, panels
 
 
+def draw_script() -> Any:
+    """img2img's script alone, as the WebUI's page draws it."""
+    with gr.Blocks() as page, gr.Group():
+        draw_panel(True, elem_id("img2img"), with_enabled=False)
+    return page
+
+
 def draw_bare(with_enabled: bool = False) -> Panel:
     """As the WebUI's API asks for defaults."""
     with gr.Blocks():

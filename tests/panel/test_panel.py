@@ -21,7 +21,7 @@ from lib_prodshot.webui.panel import fields, layout
 from lib_prodshot.webui.panel.form import applies, running
 from lib_prodshot.webui.panel.panel import draw_hidden, draw_panel, why_retouch
 from tests.api.local_host import LocalHost
-from tests.panel.drawing import draw_bare, draw_page, elem_id
+from tests.panel.drawing import draw_bare, draw_page, draw_script, elem_id
 
 TABLE = settings(WEBUI_BASE)
 
@@ -148,7 +148,7 @@ def block_of(page: Any, item: str) -> Any:
 
 
 def test_groups_follow_the_engine(host: LocalHost) -> None:
-    page, _ = draw_page()
+    page = draw_script()
     for engine in ("inpaint", "retouch"):
         for part in ("engine", "strength"):
             assert block_of(page, f"{part}_{engine}").visible == (engine == WEBUI_BASE["engine"])
@@ -157,19 +157,19 @@ def test_groups_follow_the_engine(host: LocalHost) -> None:
 def test_fields_without_a_meaning_are_not_shown(host: LocalHost) -> None:
     host.options["prodshot_preset"] = "Best"
     options.preset_store().save("Best", {"instances": "index", "inpaint_area": "whole picture", "control": "off"})
-    page, _ = draw_page()
+    page = draw_script()
     shown = {name: block_of(page, name).visible for name in ("instance_index", "padding", "control", "control_weight")}
     assert shown == {"instance_index": True, "padding": False, "control": True, "control_weight": False}
     host.options["prodshot_preset"] = ""
-    assert not block_of(draw_page()[0], "instance_index").visible
+    assert not block_of(draw_script(), "instance_index").visible
 
 
 def test_a_packshots_settings_stand_in_an_enhancements_place(host: LocalHost) -> None:
-    page, _ = draw_page()
+    page = draw_script()
     assert block_of(page, "engine").visible and not block_of(page, "marketplace").visible
     host.options["prodshot_preset"] = "Shop"
     options.preset_store().save("Shop", {"make": "packshot", "ground": "sweep", "edges": "feather"})
-    page, _ = draw_page()
+    page = draw_script()
     front = {name: block_of(page, name).visible for name in layout.PACKSHOT}
     assert [name for name, is_shown in front.items() if not is_shown] == ["ground_picture", "scene"]
     assert block_of(page, "edge_feather").visible and not block_of(page, "shadow_colour").visible
@@ -177,7 +177,7 @@ def test_a_packshots_settings_stand_in_an_enhancements_place(host: LocalHost) ->
         assert not block_of(page, hidden).visible, hidden
     assert block_of(page, "front_packshot").visible and block_of(page, "engine_packshot").visible
     options.preset_store().save("Shop", {"make": "packshot", "ground": "scene"})
-    page, _ = draw_page()
+    page = draw_script()
     shown = ("scene", "engine_inpaint", "sampler", "control", "engine_packshot")
     assert all(block_of(page, name).visible for name in shown)
     assert not any(block_of(page, name).visible for name in ("prompt", "denoising_strength", "inpaint_area", "engine"))
@@ -202,9 +202,9 @@ def test_a_tab_without_a_setting_for_what_is_made_is_hidden() -> None:
 
 
 def test_retouch_is_where_one_begins_without_a_checkpoint(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert block_of(draw_page()[0], "engine").value == "inpaint" and why_retouch() == ""
+    assert block_of(draw_script(), "engine").value == "inpaint" and why_retouch() == ""
     monkeypatch.setattr(host, "no_inpainting", lambda: "this WebUI has no checkpoint yet")
-    page, _ = draw_page()
+    page = draw_script()
     assert block_of(page, "engine").value == "retouch" and block_of(page, "strength_retouch").visible
     assert "this WebUI has no checkpoint yet" in why_retouch()
     assert [component.value for component in draw_bare().components] == [known.default for known in TABLE]
