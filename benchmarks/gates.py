@@ -5,8 +5,8 @@
 The scenes and their harmed and harmless versions are `benchmarks/gate_scenes.py`'s. The silhouettes come from the lite
 finder's real weights and the text from rapidocr's, as in the pipeline. Scenes with even numbers choose limits, those
 with odd ones are only reported. `--check` exits with 1 where, with the limits that are shipped, less than 95 % of the
-harm is seen or more than 2 % of the harmless changes raise an alarm on the reported half. Last, ten labels go through a
-blur like a VAE's, and the detail lock over them.
+harm is seen or more than 2 % of the harmless changes raise an alarm on the reported half: by all gates together, or by
+one of them of its own harm. Last, ten labels go through a blur like a VAE's, and the detail lock over them.
 
 It runs in the tests' environment, which it makes when it does not stand. With `--json` each scene's figures are written
 as they come, and a run that was stopped goes on behind them: delete the file after a change of what is measured.
@@ -35,6 +35,7 @@ HARM = {
     "growth": ("grown", "bulged", "shrunk", "shifted"),
     "colour and detail": ("recoloured", "blurred"),
     "text": ("letters",),
+    "growth in a scene": ("bulged_on_another_ground",),
 }
 """By gate, which harm is its own to see."""
 
@@ -50,6 +51,7 @@ class GateLimits:
     delta_e: float
     hue: float
     detail: float
+    scene: float
 
 
 def shipped() -> GateLimits:
@@ -57,12 +59,14 @@ def shipped() -> GateLimits:
     from lib_prodshot.gates import fidelity, growth, text
 
     own = fidelity.DIFFUSION
-    return GateLimits(growth.LIMIT, text.LIMIT, own.delta_e, own.hue, own.detail)
+    return GateLimits(growth.LIMIT, text.LIMIT, own.delta_e, own.hue, own.detail, growth.SCENE_LIMIT)
 
 
 def alarms(case: Case, limits: GateLimits) -> set[str]:
     """The gates that fail a case."""
     figures, found = case.figures, set()
+    if case.gates == "scene":
+        return {"growth in a scene"} if figures["growth"] > limits.scene else found
     if figures["growth"] > limits.growth:
         found.add("growth")
     if figures.get("text", 0.0) > limits.text:
@@ -74,27 +78,32 @@ def alarms(case: Case, limits: GateLimits) -> set[str]:
 
 
 def chosen(cases: Sequence[Case]) -> GateLimits:
-    """Limits from these cases: halfway between the worst harmless one but one in a hundred, and the mildest harm but
-    one in twenty that the figure is there to see."""
+    """Limits from these cases: a third of the way from the worst harmless one but one in a hundred to the mildest harm
+    but one in twenty that the figure is there to see. Nearer to the harmless ones, for harm may be milder than ours."""
 
     import numpy as np
 
-    def between(value: Callable[[Case], float], *kinds: str) -> float:
-        calm = [value(case) for case in cases if not case.harm]
+    def between(value: Callable[[Case], float], *kinds: str, gates: str = "enhance") -> float:
+        calm = [value(case) for case in cases if not case.harm and case.gates == gates]
         harm = [value(case) for case in cases if case.kind in kinds]
-        return float((np.quantile(calm, 0.99) + np.quantile(harm, 0.05)) / 2) if calm and harm else float("nan")
+        if not calm or not harm:
+            return float("nan")
+        worst, mildest = np.quantile(calm, 0.99), np.quantile(harm, 0.05)
+        return float(worst + (mildest - worst) / 3)
 
     return GateLimits(
-        between(lambda case: case.figures["growth"], "grown", "bulged", "shrunk", "shifted"),
-        between(lambda case: case.figures.get("text", 0.0), "letters"),
+        between(lambda case: case.figures["growth"], *HARM["growth"]),
+        between(lambda case: case.figures.get("text", 0.0), *HARM["text"]),
         between(lambda case: case.figures["delta_e_mean"], "recoloured"),
         between(lambda case: case.figures["hue_shift"], "recoloured"),
         1 - between(lambda case: 1 - min(case.figures["gradient_correlation"], case.figures["ms_ssim"]), "blurred"),
+        between(lambda case: case.figures["growth"], *HARM["growth in a scene"], gates="scene"),
     )
 
 
 def summary(cases: Sequence[Case], limits: GateLimits) -> dict[str, Any]:
-    """By kind of harm: seen by any gate and by its own; by gate: alarms on harmless cases; and all together."""
+    """By kind of harm: seen by any gate and by its own; by gate: its own harm seen, and alarms on harmless cases that
+    it looks at; and all together."""
     kinds = {}
     for kind in dict.fromkeys(case.kind for case in cases):
         own = [case for case in cases if case.kind == kind]
@@ -102,18 +111,31 @@ def summary(cases: Sequence[Case], limits: GateLimits) -> dict[str, Any]:
         kinds[kind] = {
             "cases": len(own),
             "harm": own[0].harm,
+            "amount": f"{min(case.amount for case in own):g} to {max(case.amount for case in own):g}",
             "any gate": sum(map(bool, rows)),
             "own gate": sum(GATE_OF.get(kind, "") in row for row in rows),
         }
-    harmed, calm = ([case for case in cases if case.harm is harm] for harm in (True, False))
-    return {
-        "kinds": kinds,
-        "alarms": {gate: sum(gate in alarms(case, limits) for case in calm) for gate in HARM},
-        "seen": sum(bool(alarms(case, limits)) for case in harmed) / len(harmed),
-        "false alarms": sum(bool(alarms(case, limits)) for case in calm) / len(calm),
-        "harmed": len(harmed),
-        "harmless": len(calm),
+    gates = {}
+    for gate, own_harm in HARM.items():
+        harmed = [case for case in cases if case.kind in own_harm]
+        calm = [case for case in cases if not case.harm and _looks_at(gate, case)]
+        rows = [[gate in alarms(case, limits) for case in each] for each in (harmed, calm)]
+        gates[gate] = rows
+    harmed, calm = ([bool(alarms(case, limits)) for case in cases if case.harm is harm] for harm in (True, False))
+    return {"kinds": kinds, "gates": gates, "harmed": len(harmed), "harmless": len(calm)} | {
+        "seen": _share(harmed),
+        "false alarms": _share(calm),
     }
+
+
+def _looks_at(gate: str, case: Case) -> bool:
+    if gate == "text" and "text" not in case.figures:
+        return False
+    return (case.gates == "scene") == (gate == "growth in a scene")
+
+
+def _share(row: Sequence[bool]) -> float:
+    return sum(row) / max(len(row), 1)
 
 
 def main() -> int:
@@ -178,11 +200,14 @@ def report(cases: Sequence[Case], labels: Sequence[dict[str, Any]], check: bool)
             continue
         told = summary(own, limits)
         print(f"\n{name}: {told['harmed']} harmed, {told['harmless']} harmless\n")
-        print("| version | cases | a gate failed | its own gate failed |\n|---|---|---|---|")
+        print("| version | amount | cases | a gate failed | its own gate failed |\n|---|---|---|---|---|")
         for kind, row in told["kinds"].items():
             seen_by_own = row["own gate"] if row["harm"] else ""
-            print(f"| {kind} | {row['cases']} | {row['any gate']} | {seen_by_own} |")
-        print(f"\nharm seen {told['seen']:.1%}, false alarms {told['false alarms']:.1%}, by gate {told['alarms']}")
+            print(f"| {kind} | {row['amount']} | {row['cases']} | {row['any gate']} | {seen_by_own} |")
+        print("\n| gate | its own harm seen | false alarms |\n|---|---|---|")
+        for gate, rows in told["gates"].items():
+            print(f"| {gate} | {' | '.join(f'{sum(row)} of {len(row)} ({_share(row):.1%})' for row in rows)} |")
+        print(f"\nharm seen {told['seen']:.1%}, false alarms {told['false alarms']:.1%}")
         if half == 1:
             broken = _broken(told)
     print(f"\n| {' | '.join(labels[0])} |\n|{'---|' * len(labels[0])}")
@@ -193,11 +218,15 @@ def report(cases: Sequence[Case], labels: Sequence[dict[str, Any]], check: bool)
 
 
 def _broken(told: dict[str, Any]) -> list[str]:
+    """What misses a goal: all gates together, and each by itself where there is anything for it to see."""
+    shares = {"all gates": (told["seen"], told["false alarms"])}
+    shares |= {gate: (_share(rows[0]), _share(rows[1])) for gate, rows in told["gates"].items() if rows[0]}
     wrong = []
-    if told["seen"] < GOAL_SEEN:
-        wrong.append(f"harm seen {told['seen']:.1%}, goal {GOAL_SEEN:.0%}")
-    if told["false alarms"] > GOAL_ALARMS:
-        wrong.append(f"false alarms {told['false alarms']:.1%}, goal {GOAL_ALARMS:.0%}")
+    for gate, (seen, false) in shares.items():
+        if seen < GOAL_SEEN:
+            wrong.append(f"{gate}: harm seen {seen:.1%}, goal {GOAL_SEEN:.0%}")
+        if false > GOAL_ALARMS:
+            wrong.append(f"{gate}: false alarms {false:.1%}, goal {GOAL_ALARMS:.0%}")
     return wrong
 
 

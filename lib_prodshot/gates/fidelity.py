@@ -62,7 +62,7 @@ class Limits:
     detail: float
 
 
-DIFFUSION = Limits(delta_e=5.0, hue=10.0, detail=0.94)
+DIFFUSION = Limits(delta_e=5.0, hue=12.0, detail=0.94)
 """For a product that diffusion painted again; docs/gates.md says on what they were chosen."""
 
 RETOUCH = Limits(delta_e=10.0, hue=30.0, detail=0.6)

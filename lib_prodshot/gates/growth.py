@@ -16,7 +16,7 @@ Mask = npt.NDArray[np.uint8]
 LIMIT = 0.04
 """Share of the area that may be gained or lost with diffusion; docs/gates.md says on what it was chosen."""
 
-SCENE_LIMIT = 0.08
+SCENE_LIMIT = 0.07
 """The same for a scene that was painted around the product."""
 
 FRAME_FILLED = 0.8

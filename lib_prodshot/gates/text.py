@@ -19,7 +19,7 @@ Rgb = npt.NDArray[np.uint8]
 
 Mask = npt.NDArray[np.uint8]
 
-LIMIT = 0.15
+LIMIT = 0.18
 """Share of a line's letters that may change; docs/gates.md says on what it was chosen."""
 
 SMALLEST = 48

@@ -238,4 +238,5 @@ def test_real_weights_read_a_label_and_see_exchanged_letters(
 def test_the_page_on_gates_names_the_limits_that_are_shipped() -> None:
     page = (ROOT / "docs" / "gates.md").read_text(encoding="utf-8")
     shipped = (growth.LIMIT, text.LIMIT, fidelity.DIFFUSION.delta_e, fidelity.DIFFUSION.hue, fidelity.DIFFUSION.detail)
+    assert f"`{growth.SCENE_LIMIT:g}`" in page
     assert f"`{shipped[0]:g}` | `{shipped[1]:g}` | `{shipped[2]:g}` | `{shipped[3]:g}` | `{shipped[4]:g}`" in page

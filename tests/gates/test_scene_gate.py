@@ -74,7 +74,7 @@ def test_the_best_try_is_refused_or_kept_and_looked_at(loaded: LoadedPicture) ->
     assert "no packshot was made" in refused.verdict.reason
     warned, _ = painted(loaded, growing(30, 24, 60), on_failure="warn")
     assert warned.status == "found" and warned.ran == ("pass 2",)
-    assert warned.needs_review == ("the product grew by 20.0% of its area (limit 8.0%)",)
+    assert warned.needs_review == ("the product grew by 20.0% of its area (limit 7.0%)",)
     assert any(note.startswith("look whether") for note in warned.notes)
     reported, lines = painted(loaded, growing(30), fidelity="report")
     assert reported.status == "found" and len(lines) == 1 and reported.needs_review
