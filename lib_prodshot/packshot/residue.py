@@ -29,13 +29,14 @@ OPAQUE = 0.5
 def cleared(cut: CutOut, reach: int = REACH) -> CutOut:
     """The cut-out without veil and specks; nothing that is `FAINT` or more and hangs together with the product
     changes, and neither does what is fainter within `reach` pixels of it."""
-    alpha = _without_specks(_without_veil(cut.alpha, reach))
+    alpha = _without_specks(_without_veil(cut.alpha, reach), OPAQUE)
     return cut if alpha is cut.alpha else replace(cut, alpha=alpha)
 
 
 def unveiled(cut: CutOut, reach: int) -> CutOut:
-    """The cut-out without its veil; every piece that counts for the product's box stays, for it has been framed."""
-    alpha = _without_veil(cut.alpha, reach)
+    """The cut-out without its veil, and without what enlarging tore off its soft edge; every piece that counts for the
+    product's box stays, for it has been framed."""
+    alpha = _without_specks(_without_veil(cut.alpha, reach), FAINT)
     return cut if alpha is cut.alpha else replace(cut, alpha=alpha)
 
 
@@ -47,11 +48,12 @@ def _without_veil(alpha: Alpha, reach: int) -> Alpha:
     return np.where(veil, np.float32(0), alpha) if veil.any() else alpha
 
 
-def _without_specks(alpha: Alpha) -> Alpha:
+def _without_specks(alpha: Alpha, least: float) -> Alpha:
+    """Without pieces that are nowhere as opaque as `least`."""
     count, pieces = cv2.connectedComponents(np.greater(alpha, 0).view(np.uint8), connectivity=8)
-    if count == 2 and alpha.max() >= OPAQUE:
+    if count == 2 and alpha.max() >= least:
         return alpha
     kept = np.zeros(count, np.bool_)
-    kept[pieces[alpha >= OPAQUE]] = True
+    kept[pieces[alpha >= least]] = True
     kept[0] = True
     return alpha if kept.all() else np.where(kept[pieces], alpha, np.float32(0))

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -60,6 +61,29 @@ def test_two_workers_make_the_same_report(cluster: object, photos: Path, without
     assert all_of(tmp_path / "out") == all_of(without)
     workers = {line["worker"].split(" on ")[0] for line in lines_of(tmp_path / "out")}
     assert workers == {"ray 0", "ray 1"}
+
+
+def test_packshots_at_one_scale_are_the_same_files(cluster: object, tmp_path: Path) -> None:
+    """Measured by the workers first, framed by them, and checked: the bytes that one process makes."""
+    inputs = tmp_path / "photos"
+    inputs.mkdir()
+    for number, side in enumerate((60, 90)):
+        pixels = np.random.default_rng(number).integers(0, 200, (60, side, 3), np.uint8)
+        Image.fromarray(pixels).save(inputs / f"{number}.png")
+    (inputs / "broken.png").write_bytes(b"\x89PNG")
+    shop = {"make": "packshot", "marketplace": "amazon,google", "edges": "hard", "same_scale": True, "size": "200x200"}
+    request = REQUEST.replace(**shop)
+    pools = (
+        RayPool(request, choose_finder, worker_count=1),
+        LocalPool(request, "fixed", finder, lambda: engines_for(request, (), False, lambda text: None)),
+    )
+    for pool, name in zip(pools, ("ray", "here")):
+        runner = Runner(job(inputs, tmp_path / name, request), pool)
+        runner.start()
+        assert runner.result().is_complete
+    made = [each for line in lines_of(tmp_path / "ray") for each in line.get("packshots") or ()]
+    assert len(made) == 4 and len({each["scale"] for each in made if each["marketplace"] == "google"}) == 1
+    assert all_of(tmp_path / "ray") == all_of(tmp_path / "here")
 
 
 class Fatal(SlowDetector):

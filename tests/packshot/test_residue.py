@@ -44,6 +44,14 @@ def test_in_the_frame_a_piece_that_was_framed_stays() -> None:
     assert unveiled(given, 8) is given and cleared(given).alpha[72, 7] == 0
 
 
+def test_in_the_frame_what_was_torn_off_a_soft_edge_goes() -> None:
+    alpha = np.zeros((80, 120))
+    alpha[20:60, 30:90] = 1
+    wanted = alpha.copy()
+    alpha[62:64, 40:44] = 0.02
+    assert np.array_equal(unveiled(cut(alpha), 8).alpha, wanted.astype(np.float32))
+
+
 def test_a_faint_strap_that_hangs_on_the_product_stays() -> None:
     alpha = np.zeros((80, 120))
     alpha[40:60, 30:90] = 1
