@@ -134,8 +134,8 @@ class InpaintingBackend(Protocol):
         host is as it was before."""
 
 
-def pass_picture(image: Image.Image, plan: InpaintPass) -> npt.NDArray[np.uint8]:
-    """The RGB image that a WebUI gave for `plan`, as H×W×3 uint8 at the plan's size.
+def pass_picture(image: Image.Image, plan: InpaintPass) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+    """The RGB image that a WebUI gave for `plan`, as H×W×3 uint8 at the plan's size, and a note where it had another.
 
     Raises `EnhanceError` for an image of one value, which is what a VAE that overflowed gives.
     """
@@ -143,10 +143,13 @@ def pass_picture(image: Image.Image, plan: InpaintPass) -> npt.NDArray[np.uint8]
     from PIL import Image
 
     height, width = plan.mask.shape
+    notes: tuple[str, ...] = ()
     if image.size != (width, height):
         # a fork may round the size to its own grid; the content is the whole crop all the same
+        told = f"{image.width}×{image.height} pixels instead of {width}×{height}"
+        notes = (f"the WebUI answered a pass with {told}; it was scaled",)
         image = image.resize((width, height), Image.Resampling.LANCZOS)
     picture = np.asarray(image)
     if picture.min() == picture.max():
         raise EnhanceError("the inpaint pass gave an empty picture (NaN); start the WebUI with --no-half-vae")
-    return picture
+    return picture, notes

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lib_prodshot import masks, preserve
 from lib_prodshot.enhancing.inpaint import InpaintEnhancer
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.errors import EnhanceError
-from lib_prodshot.inpainting import ControlLists, Family, InpaintPass, PassDefaults, PassResult
+from lib_prodshot.inpainting import ControlLists, Family, InpaintPass, PassDefaults, PassResult, pass_picture
 from lib_prodshot.outcome import Detection
 from lib_prodshot.request import Request
 
@@ -235,3 +236,21 @@ def test_overlapping_instances_are_each_repainted_whole() -> None:
     backend = Recorder()
     InpaintEnhancer(backend).enhance(Task(np.zeros((128, 128, 3), np.uint8), mask, mask, found, request, pieces=pieces))
     assert [int((plan.mask == 255).sum()) for plan in backend.plans] == [6400, 800]
+
+
+def test_a_picture_of_another_size_is_scaled_and_said() -> None:
+    class Rounding(Recorder):
+        """A fork that rounds a pass's size to its own grid."""
+
+        def inpaint(self, plan: InpaintPass) -> PassResult:
+            self.plans.append(plan)
+            height, width = plan.mask.shape
+            ramp = np.linspace(0, 255, height + 16).astype(np.uint8)[:, None, None]
+            picture, notes = pass_picture(Image.fromarray(np.tile(ramp, (1, width, 3))), plan)
+            return PassResult(picture, notes=notes)
+
+    backend, work, enhanced, _ = run(Rounding(), inpaint_area="whole picture", resolution=256)
+    height, width = backend.plans[0].mask.shape
+    told = f"the WebUI answered a pass with {width}×{height + 16} pixels instead of {width}×{height}; it was scaled"
+    assert told in enhanced.notes and enhanced.rgb.shape == work.picture.shape
+    assert pass_picture(Image.fromarray(backend.plans[0].picture), backend.plans[0])[1] == ()

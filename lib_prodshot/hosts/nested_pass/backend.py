@@ -117,12 +117,12 @@ class NestedPassBackend:
             with closing(inner):
                 processed = _run(inner)
         _raise_if_interrupted(shared.state)
-        picture = _result(processed, plan)
+        picture, notes = _result(processed, plan)
         used = UsedModels.told(*(getattr(inner, name, None) for name in _TELLS_MODELS))
         if plan.control is None:
-            return PassResult(picture, used=used)
+            return PassResult(picture, notes=notes, used=used)
         reason = "" if probe.control_ran else "; ".join(dict.fromkeys(told))
-        return PassResult(picture, probe.control_ran, reason, used=used)
+        return PassResult(picture, probe.control_ran, reason, notes, used)
 
     @contextmanager
     def _isolated_control(self, script: Any | None) -> Iterator[Any | None]:
@@ -271,8 +271,8 @@ def _message(error: Exception) -> str:
     return f"the inpaint pass failed: {kind}: {text}" if text else f"the inpaint pass failed: {kind}"
 
 
-def _result(processed: Any, plan: InpaintPass) -> npt.NDArray[np.uint8]:
-    """The pass's picture at the plan's size (H×W×3)."""
+def _result(processed: Any, plan: InpaintPass) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+    """The pass's picture at the plan's size (H×W×3), and what is to be said of it."""
     if processed is None or not processed.images:
         raise PassInterrupted("interrupted")
     return pass_picture(processed.images[0].convert("RGB"), plan)

@@ -137,7 +137,8 @@ class RemoteInpaintingBackend:
         if not images:
             raise PassInterrupted("interrupted")
         ran = None if plan.control is None else self._control_ran(reply, len(images) - 1)
-        return PassResult(_decode(images[0], plan), ran, notes=_lossy_note(images[0]), used=_used_models(reply))
+        picture, notes = _decode(images[0], plan)
+        return PassResult(picture, ran, notes=(*notes, *_lossy_note(images[0])), used=_used_models(reply))
 
     @contextmanager
     def _parsing(self) -> Iterator[None]:
@@ -266,7 +267,7 @@ def _named(what: str, name: str, known: Sequence[str]) -> str:
     return found
 
 
-def _decode(code: str, plan: InpaintPass) -> npt.NDArray[np.uint8]:
+def _decode(code: str, plan: InpaintPass) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
     height, width = plan.mask.shape
     try:
         answered = Image.open(BytesIO(base64.b64decode(code.rpartition(",")[2])))
