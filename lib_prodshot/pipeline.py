@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.errors import EnhanceError, ProdshotError, ProductChanged, RequestError
 from lib_prodshot.outcome import Outcome, StepRecord, Verdict
-from lib_prodshot.steps import gates, registry, tries
+from lib_prodshot.steps import clean_up, gates, registry, tries
 from lib_prodshot.steps.enhance import EnhanceStep
 from lib_prodshot.steps.interface import State, Step
 from lib_prodshot.steps.targets import products_of, targets_of
@@ -71,7 +71,7 @@ def run(
     outcome = Outcome(Verdict("failed", ""), names, finder.name, notes=loaded.notes)
     try:
         state = State(loaded, request, finder, enhancer, outcome, with_candidates=with_candidates)
-        if reader is None and enhancer is not None and gates.reads_text(request):
+        if reader is None and enhancer is not None and (gates.reads_text(request) or clean_up.needs_reader(request)):
             reader = _installed_reader()
         _run_steps(replace(state, ground=ground, upscaler=upscaler, painted=painted, reader=reader), progress)
     except RequestError:

@@ -14,6 +14,7 @@ from lib_prodshot.errors import FieldProblem, RequestError, unknown_name
 from lib_prodshot.products import ProductClass, parse_products, parse_prompts, parse_thresholds
 from lib_prodshot.schema import Setting, check_value
 from lib_prodshot.steps import registry
+from lib_prodshot.steps.clean_up import CleanUpSettings
 from lib_prodshot.steps.cutout import CutOutSettings
 from lib_prodshot.steps.find import FindSettings
 from lib_prodshot.steps.frame import FrameSettings
@@ -49,6 +50,7 @@ class Request:
 
     find: FindSettings
     mask: MaskSettings
+    clean_up: CleanUpSettings
     retouch: RetouchSettings
     inpaint: InpaintSettings
     lock_detail: DetailLockSettings

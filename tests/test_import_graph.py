@@ -68,10 +68,11 @@ ROOMS = {
     "product_lists": "errors",
     "products": "errors product_lists",
     "provenance": "''",
+    "removal": "bounds errors",
     "request": "errors products schema steps",
     "schema": "",
     "steps": "bounds corrections enhancing errors finding gates markets masks outcome packshot pictures preserve "
-    "products provenance schema",
+    "products provenance removal schema",
     "training": "errors",
     "training.captioning": "errors jobs.files pictures training.dataset",
     "training.dataset": "downloads errors jobs.files pictures preserve training.recipe",

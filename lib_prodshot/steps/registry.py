@@ -15,6 +15,7 @@ from typing import Any
 
 from lib_prodshot.outcome import INFOTEXT_KEYS
 from lib_prodshot.schema import RESERVED_NAMES, Setting, settings_of
+from lib_prodshot.steps.clean_up import CleanUpStep
 from lib_prodshot.steps.cutout import CutOutStep
 from lib_prodshot.steps.find import FindStep
 from lib_prodshot.steps.frame import FrameStep
@@ -35,6 +36,7 @@ from lib_prodshot.steps.shop import ShopStep
 STEPS: tuple[Step[Any], ...] = (
     FindStep(),
     MaskStep(),
+    CleanUpStep(),
     RetouchStep(),
     InpaintStep(),
     DetailLockStep(),

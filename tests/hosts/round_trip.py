@@ -35,6 +35,7 @@ TEXTS = {
     "class_prompts": 'hand bag: a "red" [class], 7:30\nshoe: [class]',
     "scene_per_product": "shoe: [class] on wet asphalt, 7:30",
     "boxes": "shoe 30 20 90 60, 1 2 30 40",
+    "remove": "text; 10 10 200 60; 70% 90% 100% 100%",
     "mask_edits": "add 12: 30 40, 35 44; erase 6: 80 20",
     "reference": "1200x900",
     "ground_picture": "ground.png",

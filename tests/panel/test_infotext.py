@@ -41,6 +41,7 @@ LANGUAGES = {
     "class_prompts": 'shoe: a [class], "new"',
     "scene_per_product": 'shoe: a [class] on "wet" asphalt, 7:30',
     "boxes": "shoe 30 20 90 60, 1 2 30 40",
+    "remove": "text; 10 10 200 60; 70% 90% 100% 100%",
     "mask_edits": "of 0123abcd; add 12: 30 40, 35 44; erase 6: 80 20; include: 3 4",
 }
 """Texts of settings that hold a small language."""

@@ -1,0 +1,178 @@
+"""The step that removes what does not belong (stickers, dates, watermarks), before the product is worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lib_prodshot import removal
+from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
+from lib_prodshot.schema import setting
+from lib_prodshot.steps.enhance import asked
+from lib_prodshot.steps.interface import State, Step, StepSettings
+
+if TYPE_CHECKING:
+    from lib_prodshot.gates.text import Line
+    from lib_prodshot.removal import Mask, Rgb
+    from lib_prodshot.request import Request
+
+_FOLD = "Remove"
+
+READ = 0.5
+"""A line of text is removed that the reader is so sure of: a watermark is faint."""
+
+
+class CleanUpSettings(StepSettings):
+    """What is removed, and by what."""
+
+    remove: str = setting(
+        "",
+        label="Remove",
+        section="mask",
+        help="Paint over what does not belong: 'text' (all text outside the product: dates, watermarks) and boxes "
+        "anywhere, 'x0 y0 x1 y1' in pixels or in % of width and height.",
+        example="text; 70% 90% 100% 100%",
+        fold=_FOLD,
+        named_only=True,
+    )
+    remove_with: str = setting(
+        "fill",
+        label="Remove with",
+        section="mask",
+        choices=("fill", "inpaint"),
+        help="Fill it from around it (for small spots and plain grounds), or paint over it with the engine inpaint's "
+        "checkpoint.",
+        fold=_FOLD,
+        named_only=True,
+    )
+    remove_prompt: str = setting(
+        "clean empty background",
+        label="Prompt of the removal",
+        section="mask",
+        help="With inpaint: what is painted in its place.",
+        fold=_FOLD,
+        when={"remove_with": ["inpaint"]},
+        named_only=True,
+    )
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
+        """A list of boxes that cannot be read."""
+        try:
+            removal.parse(values.get("remove", ""))
+        except RequestError as error:
+            yield from error.problems
+
+
+class CleanUpStep(Step[CleanUpSettings]):
+    """Paint over text outside the product and over the user's boxes. What comes after takes the picture without them
+    for its input; the same exact composite as ever keeps all other pixels, and the same audit counts them."""
+
+    id = "clean_up"
+    settings = CleanUpSettings
+    tab = "Mask"
+    prefix = ""
+
+    def applies(self, state: State) -> bool:
+        """Where something is to go."""
+        return super().applies(state) and bool(self.options(state.request).remove.strip())
+
+    def run(self, state: State) -> State:
+        """Figures: `boxes` and `lines` painted over, their `pixels`, and pixels `changed_outside` them (none). Raises
+        `EnhanceError` where text is to go and nothing here can read it, and for boxes outside the picture."""
+        from lib_prodshot import pictures, preserve
+
+        wanted = removal.parse(self.options(state.request).remove)
+        boxes = removal.rectangles(wanted, *state.loaded.size)
+        if wanted.boxes and not boxes:
+            height, width = state.loaded.size
+            raise EnhanceError(f"no box to remove lies in the picture, which is {width}×{height} pixels")
+        lines = _lines(state) if wanted.text else []
+        region = _region(state, boxes, lines)
+        pixels = int((region > 0).sum())
+        figures: dict[str, float | int | str] = {"boxes": len(boxes), "lines": len(lines), "pixels": pixels}
+        if not pixels:
+            state.outcome.notes += ("there is no text outside the product to remove",)
+            return replace(state, figures=figures)
+        state, new = self._painted(state, region)
+        composed = preserve.composite(state.loaded.rgb, new, region)
+        cleaned = pictures.restore(state.loaded, composed, region)
+        figures["changed_outside"] = preserve.audit(state.loaded, cleaned, cleaned.rgb, region).changed_outside
+        if figures["changed_outside"]:
+            raise EnhanceError(f"removing would have changed {figures['changed_outside']} pixels elsewhere")
+        state.outcome.notes += (*cleaned.notes, _told(boxes, lines, pixels))
+        loaded = replace(state.loaded, rgb=cleaned.rgb, native=cleaned.native)
+        return replace(state, loaded=loaded, figures=figures)
+
+    def _painted(self, state: State, region: Mask) -> tuple[State, Rgb]:
+        """The state, and the whole picture with new colours where the region is."""
+        options = self.options(state.request)
+        if options.remove_with == "fill":
+            return state, removal.filled(state.loaded.rgb, region)
+        if state.request.running_engine != "inpaint":
+            message = "this needs the engine inpaint, or a scene, and neither is chosen"
+            raise RequestError([FieldProblem("remove_with", message, "fill")])
+        from lib_prodshot.enhancing.interface import Task
+
+        request = _pass_request(state.request, options.remove_prompt)
+        task = Task(state.loaded.rgb, region, region, state.outcome.detections, request)
+        answered = asked(state, task)
+        assert answered.enhanced is not None
+        # the new colours are this step's own, not those of the product
+        return replace(answered, enhanced=state.enhanced), answered.enhanced.rgb
+
+
+def _pass_request(request: Request, prompt: str) -> Request:
+    """The settings of the removal's inpaint pass: it starts from what is around, and nothing holds a shape."""
+    return request.replace(
+        prompt=prompt,
+        class_prompts="",
+        denoising_strength=1.0,
+        inpaint_area="only masked",
+        inpainting_fill="fill",
+        control="off",
+        invert=False,
+        feather=0,
+    )
+
+
+def needs_reader(request: Request) -> bool:
+    """Whether text is to be found."""
+    return removal.parse(request.clean_up.remove).text
+
+
+def _lines(state: State) -> list[Line]:
+    """The lines of text whose middle lies outside the product."""
+    import cv2
+    import numpy as np
+
+    from lib_prodshot.gates import rapid_reader
+
+    assert state.built is not None
+    if state.reader is None:
+        raise EnhanceError(f"text cannot be found to be removed: {rapid_reader.MISSING}")
+    product = cv2.morphologyEx(state.built.mask, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
+    height, width = product.shape
+    found = []
+    for line in state.reader.read(state.loaded.seen()):
+        x0, y0, x1, y1 = line.box
+        middle = min(max((y0 + y1) // 2, 0), height - 1), min(max((x0 + x1) // 2, 0), width - 1)
+        if line.score >= READ and not product[middle]:
+            found.append(line)
+    return found
+
+
+def _region(state: State, boxes: tuple[removal.Rectangle, ...], lines: list[Line]) -> Mask:
+    """H×W, 255 where it is painted over: boxes wholly, of text its letters, but never the product for its sake."""
+    assert state.built is not None
+    letters = removal.region_of_letters(state.loaded.rgb, [line.box for line in lines])
+    letters[state.built.mask > 0] = 0
+    return letters | removal.region_of_boxes(boxes, *state.loaded.size)
+
+
+def _told(boxes: tuple[removal.Rectangle, ...], lines: list[Line], pixels: int) -> str:
+    parts = [f"{len(boxes)} {'box' if len(boxes) == 1 else 'boxes'}"] if boxes else []
+    if lines:
+        parts.append("text (" + ", ".join(repr(line.text) for line in lines) + ")")
+    return f"removed {' and '.join(parts)}: {pixels} pixels painted over"
