@@ -85,7 +85,7 @@ def test_the_mask_and_the_unit_are_really_used(clean: Server, seed_dir: Path) ->
 def test_a_scene_is_painted_around_the_very_product(clean: Server, seed_dir: Path) -> None:
     """With a checkpoint of random weights the ground is noise, and the product must not take any of it."""
     picture = seed_picture(seed_dir, "car")
-    scene = {**CAR, **none_module(clean), "ground": "scene", "edges": "hard", "scene_light": 0.0}
+    scene = {**CAR, **none_module(clean), "ground": "scene", "edges": "hard", "scene_light": 0.0, "fidelity": "report"}
     before = clean.counts()["samplings"]
     painted = {
         weight: img2img(clean, picture, {**scene, "make": "packshot", "control_weight": weight})
@@ -96,6 +96,7 @@ def test_a_scene_is_painted_around_the_very_product(clean: Server, seed_dir: Pat
     for answer in painted.values():
         (outcome,) = answer.outcomes
         assert outcome["status"] == "found" and outcome["audit"]["changed_inside"] == 0
+        assert [gate["try"] for gate in gates_of(outcome)] == [1] and gates_of(outcome)[0]["growth"] >= 0
         kept = (answer.pixels() == original).all(axis=2)
         assert 0.05 * kept.size < outcome["audit"]["inner_pixels"] <= kept.sum() < 0.7 * kept.size
         assert "Prodshot ran" in parameters(answer.infotexts[0])
@@ -106,6 +107,25 @@ def test_a_scene_is_painted_around_the_very_product(clean: Server, seed_dir: Pat
     assert np.abs(painted[0.0].pixels() - painted[1.0].pixels()).mean() > 0.2
     absent = img2img(clean, picture, {**scene, "make": "packshot", "products": "watch"})
     assert absent.outcomes[0]["status"] == "skipped" and clean.counts()["samplings"] - before == 3
+
+
+def test_a_scene_is_painted_again_as_often_as_its_report_says(clean: Server, seed_dir: Path) -> None:
+    picture, before = seed_picture(seed_dir, "car"), clean.counts()["samplings"]
+    held = {"fidelity": "hold", "growth_limit": 0.001, "fidelity_retries": 1, "on_failure": "warn"}
+    scene = {**CAR, "control": "off", "make": "packshot", "ground": "scene", "edges": "hard"}
+    (outcome,) = img2img(clean, picture, {**scene, **held}).outcomes
+    gates = gates_of(outcome)
+    print("noise beside the product:", gates)
+    assert outcome["status"] == "found" and outcome["audit"]["changed_inside"] == 0
+    assert clean.counts()["samplings"] - before == len(gates)
+    assert [gate["try"] for gate in gates] == [1, 2][: len(gates)]
+    assert gates[-1]["gates"] == "pass" or len(gates) == 2
+    assert bool(outcome["needs_review"]) >= all(gate["gates"] == "fail" for gate in gates)
+
+
+def gates_of(outcome: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the scene's gate measured, a line for each try."""
+    return [step for step in outcome["steps"] if step["step"] == "gate_scene"]
 
 
 def source_type(file: bytes) -> str:
