@@ -14,7 +14,7 @@ from lib_prodshot.jobs.folder import runner as runner_module
 from lib_prodshot.jobs.folder.runner import Runner
 from lib_prodshot.jobs.workers.engines import LocalEngine
 from tests.jobs.photographs import make_picture
-from tests.jobs.tools import Shade, all_of, digests, finder, job, lines_of, names_of, pool, run
+from tests.jobs.tools import REQUEST, Shade, all_of, digests, finder, job, lines_of, names_of, pool, run
 
 
 def test_a_bug_in_an_engine_fails_its_picture_only_and_is_tried_again(photos: Path, tmp_path: Path) -> None:
@@ -61,6 +61,16 @@ def test_a_finder_that_cannot_be_loaded_ends_the_job(photos: Path, tmp_path: Pat
 
     with pytest.raises(ProdshotError, match="damaged"):
         run(photos, tmp_path / "out", load_finder=broken)
+
+
+def test_a_picture_that_its_gates_refused_is_not_tried_again(photos: Path, tmp_path: Path) -> None:
+    engine, held = Shade(), REQUEST.replace(fidelity="hold", fidelity_retries=1, shift_limit=0.5)
+    run(photos, tmp_path / "out", held, engines=[LocalEngine(engine)])
+    refused = [line for line in lines_of(tmp_path / "out") if "not the same product" in line["reason"]]
+    assert refused and not any(line["retry"] for line in refused)
+    calls = engine.calls
+    assert calls == 2 * len(refused) and run(photos, tmp_path / "out", held, engines=[LocalEngine(engine)]).before == 24
+    assert engine.calls == calls
 
 
 def test_a_full_disk_ends_the_job_before_it_fails_everything(
