@@ -1,6 +1,6 @@
-/* Find's card: detections are taken and left, the threshold moves, a brush or points correct the mask, and the mask is
-   handed on. All of it happens in the page; what is sent is text: the settings 'boxes' and 'mask_edits', which the next
-   Generate uses, and only points for the segmenter ask the WebUI again. */
+/* Find's card: detections are taken and left, the threshold moves, a brush or points correct the mask, boxes say what is
+   to be removed, and the mask is handed on. All of it happens in the page; what is sent is text: the settings 'boxes',
+   'mask_edits' and 'remove', which the next Generate uses, and only points for the segmenter ask the WebUI again. */
 
 (function() {
     const page = () => (typeof gradioApp === 'function' ? gradioApp() : document);
@@ -166,16 +166,59 @@
         canvas.style.filter = `blur(${(+state.card.dataset.feather * scaleOf(state).scale).toFixed(2)}px)`;
     }
 
+    /* --- what is removed ------------------------------------------------------------------------------------------ */
+
+    const fieldOf = (card, name) => byId(prefixOf(card) + name)?.querySelector('textarea, input');
+    const entriesOf = (text) => (text || '').split(/[;\n]/).map((entry) => entry.trim()).filter(Boolean);
+
+    /* the setting 'remove': what was written there by hand stays, the boxes drawn here come after it */
+    function keepRemoved(state) {
+        const others = entriesOf(fieldOf(state.card, 'remove')?.value).filter((entry) => !state.written.includes(entry));
+        state.written = [...state.removed];
+        write(state.card, 'remove', [...others, ...state.removed].join('; '));
+        showRemoved(state);
+    }
+
+    function showRemoved(state, ...further) {
+        const layer = state.frame.querySelector('svg.prodshot-boxes');
+        layer.querySelectorAll('.prodshot-removed').forEach((mark) => mark.remove());
+        for (const box of [...state.removed, ...further]) {
+            const [x0, y0, x1, y1] = box.split(' ').map(Number);
+            const mark = document.createElementNS('http://www.w3.org/2000/svg', 'rect');
+            mark.setAttribute('class', 'prodshot-removed');
+            for (const [name, value] of Object.entries({x: x0, y: y0, width: x1 - x0, height: y1 - y0})) mark.setAttribute(name, value);
+            layer.append(mark);
+        }
+    }
+
+    function boxBetween({width, height}, [x0, y0], [x1, y1]) {
+        const inside = (value, most) => Math.min(most - 1, Math.max(0, value));
+        const across = [inside(x0, width), inside(x1, width)];
+        const down = [inside(y0, height), inside(y1, height)];
+        return [Math.min(...across), Math.min(...down), Math.max(...across) + 1, Math.max(...down) + 1].join(' ');
+    }
+
+    function endBox(state, point) {
+        const box = boxBetween(state, state.corner, point);
+        state.corner = null;
+        remember(state);
+        state.removed.push(box);
+        keep(state);
+    }
+
     /* --- corrections ---------------------------------------------------------------------------------------------- */
 
     function remember(state) {
-        state.history.push({taken: state.rows.map((row) => row.isTaken), edits: [...state.edits], now: state.now});
+        state.history.push({
+            taken: state.rows.map((row) => row.isTaken), edits: [...state.edits], removed: [...state.removed], now: state.now
+        });
         state.undo.disabled = false;
     }
 
     function keep(state) {
         write(state.card, 'boxes', choice(state));
         write(state.card, 'mask_edits', state.edits.length ? [`of ${state.card.dataset.picture}`, ...state.edits].join('; ') : '');
+        keepRemoved(state);
         state.undo.disabled = !state.history.length;
         return show(state);
     }
@@ -188,6 +231,7 @@
         setThreshold(state, former.now);
         take(state, (row) => former.taken[state.rows.indexOf(row)]);
         state.edits = former.edits;
+        state.removed = former.removed;
         keep(state);
         if (isAsked) askAgain(state);
     }
@@ -220,7 +264,7 @@
 
     function showCursor(state, [x, y]) {
         const {scale, left, top} = scaleOf(state);
-        const isBrush = toolOf(state.card) !== 'take';
+        const isBrush = ['add', 'erase'].includes(toolOf(state.card));
         const radius = isBrush && !takesPoints(state.card) ? +state.brush.value * scale : 5;
         state.at = [x, y];
         Object.assign(state.cursor.style, {
@@ -234,12 +278,17 @@
         event.preventDefault();
         state.frame.focus({preventScroll: true});
         state.frame.setPointerCapture?.(event.pointerId);
+        if (toolOf(state.card) === 'remove') {
+            state.corner = pointAt(state, event);
+            return;
+        }
         state.stroke = {adds: toolOf(state.card) === 'add', radius: Math.max(1, Math.round(+state.brush.value)), points: [pointAt(state, event)]};
         extend(state, event);
     }
 
     async function extend(state, event) {
         showCursor(state, pointAt(state, event));
+        if (state.corner) showRemoved(state, boxBetween(state, state.corner, pointAt(state, event)));
         const {stroke} = state;
         if (!stroke) return;
         const last = stroke.points[stroke.points.length - 1];
@@ -254,6 +303,7 @@
     }
 
     function finish(state) {
+        if (state.corner) return endBox(state, state.at);
         const {stroke} = state;
         state.stroke = null;
         if (!stroke) return;
@@ -274,16 +324,21 @@
         keep(state);
     }
 
-    /* arrows move the brush, Space and Enter use it; in 'take or leave' they take or leave the smallest box there */
+    /* arrows move the brush, Space and Enter use it; in 'take or leave' they take or leave the smallest box there, in
+       'remove' they set a box's first corner and then its second */
     function press(state, event) {
         const step = event.shiftKey ? 1 : Math.max(1, Math.round(state.width / 50));
         const move = {ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step]}[event.key];
         if (move) {
             const inside = (value, most) => Math.min(most - 1, Math.max(0, value));
             showCursor(state, [inside(state.at[0] + move[0], state.width), inside(state.at[1] + move[1], state.height)]);
+            if (state.corner) showRemoved(state, boxBetween(state, state.corner, state.at));
         } else if (event.key === ' ' || event.key === 'Enter') {
             if (toolOf(state.card) === 'take') toggle(state, smallestAt(state, state.at));
-            else {
+            else if (toolOf(state.card) === 'remove') {
+                if (state.corner) endBox(state, state.at);
+                else state.corner = state.at;
+            } else {
                 state.stroke = {adds: toolOf(state.card) === 'add', radius: Math.max(1, Math.round(+state.brush.value)), points: [state.at]};
                 finish(state);
             }
@@ -351,8 +406,8 @@
     function begun(card) {
         card.dataset.ready = '1';
         const slider = card.querySelector('.prodshot-threshold');
-        const field = byId(`${prefixOf(card)}mask_edits`)?.querySelector('textarea, input');
-        const entries = (field?.value || '').split(/[;\n]/).map((entry) => entry.trim()).filter(Boolean);
+        const field = fieldOf(card, 'mask_edits');
+        const entries = entriesOf(field?.value);
         const own = entries.find((entry) => entry.startsWith('of '));
         if (own && own !== `of ${card.dataset.picture}`) {
             entries.length = 0;
@@ -360,10 +415,11 @@
         }
         if (!slider) return;
         const edits = entries.filter((entry) => entry !== own);
+        const removed = entriesOf(fieldOf(card, 'remove')?.value).filter((entry) => /^\d+( \d+){3}$/.test(entry));
         const rows = [...card.querySelectorAll('tbody tr')].map(rowOf);
         rows.forEach((row) => { row.wasTaken = row.isTaken; });
         const state = {
-            card, rows, slider, edits, known: new Set(edits), history: [], threshold: +slider.value, now: +slider.value,
+            card, rows, slider, edits, removed, written: [...removed], known: new Set(edits), history: [], threshold: +slider.value, now: +slider.value,
             frame: card.querySelector('.prodshot-canvas'), brush: card.querySelector('.prodshot-brush'),
             undo: card.querySelector('.prodshot-undo'), width: +card.dataset.width, height: +card.dataset.height
         };
@@ -375,6 +431,7 @@
         state.frame.setAttribute('aria-label', card.querySelector('.prodshot-verdict').innerText);
         state.undo.disabled = true;
         cards.set(card, state);
+        showRemoved(state);
         connect(state);
     }
 
@@ -383,7 +440,7 @@
         frame.addEventListener('pointerdown', (event) => begin(state, event));
         frame.addEventListener('pointermove', (event) => extend(state, event));
         frame.addEventListener('pointerup', () => finish(state));
-        frame.addEventListener('pointercancel', () => { state.stroke = null; show(state); });
+        frame.addEventListener('pointercancel', () => { state.stroke = state.corner = null; showRemoved(state); show(state); });
         frame.addEventListener('keydown', (event) => press(state, event));
         frame.addEventListener('focus', () => showCursor(state, state.at));
         frame.addEventListener('click', (event) => {
@@ -396,7 +453,8 @@
         }
         card.querySelector('.prodshot-kinds').addEventListener('change', () => {
             card.dataset.tool = toolOf(card);
-            if (toolOf(card) !== 'take') maskOf(state).then((mask) => { state.mask = mask; showOwn(state); });
+            state.corner = null;
+            if (['add', 'erase'].includes(toolOf(card))) maskOf(state).then((mask) => { state.mask = mask; showOwn(state); });
         });
         slider.addEventListener('pointerdown', () => remember(state));
         slider.addEventListener('keydown', () => remember(state));
@@ -434,6 +492,11 @@
             if (!now || now === asked.source) continue;
             card.classList.add('prodshot-stale');
             for (const name of ['boxes', 'mask_edits']) write(card, name, '');
+            const state = cards.get(card);
+            if (state) {
+                state.removed = [];
+                keepRemoved(state);
+            }
             card.querySelector('.prodshot-tools')?.setAttribute('hidden', '');
         }
     }

@@ -348,7 +348,8 @@ class Card:
 
     def tool(self, kind: str) -> None:
         self.part.locator(f".prodshot-kinds input[value={kind}]").check()
-        self.page.wait_for_selector(f"{S}result canvas.prodshot-mask", state="attached")
+        if kind in ("add", "erase"):
+            self.page.wait_for_selector(f"{S}result canvas.prodshot-mask", state="attached")
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a pixel of the picture is on the page."""
@@ -474,6 +475,23 @@ def test_a_finger_draws_as_a_mouse_does(card: Card) -> None:
     assert stroke.adds and stroke.radius == 5 and stroke.points[0] == (40, 70) and stroke.points[-1] == (70, 74)
     assert card.page.evaluate("scrollY") == scrolled, "the page does not scroll below the brush"
     card.assert_mask(masked(LEFT, RIGHT, strokes=(stroke,)))
+
+
+def test_a_box_drawn_around_what_does_not_belong_is_removed(card: Card) -> None:
+    card.tool("remove")
+    card.draw((40, 60), (10, 70))
+    assert card.setting("remove") == "10 60 41 71"
+    card.page.keyboard.press("Space")
+    card.page.keyboard.press("ArrowLeft")
+    card.page.keyboard.press("Enter")
+    assert card.setting("remove") == "10 60 41 71; 8 70 11 71" and card.part.locator(".prodshot-removed").count() == 2
+    card.part.locator(".prodshot-undo").click()
+    assert card.setting("remove") == "10 60 41 71" and card.setting("mask_edits") == ""
+    card.find()
+    assert card.part.locator(".prodshot-removed").count() == 1, "found again, the box is still there"
+    card.page.wait_for_timeout(300)
+    card.page.click("#work")
+    card.page.wait_for_selector("#prodshot_card_img2img :text('removed 1 box')", timeout=30_000)
 
 
 def test_edits_are_forgotten_with_their_picture(card: Card, tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ CLOSE = "<button type='button' class='prodshot-close' aria-label='Close the prev
 
 TEXTS = (
     *_HEADINGS.values(),
-    *("Boxes", "Mask", "Take or leave", "Add", "Erase", "Brush", "Points", "Undo", "Save mask", "Send to Inpaint"),
+    *("Boxes", "Mask", "Take or leave", "Add", "Erase", "Remove", "Brush", "Points", "Undo", "Save mask"),
+    "Send to Inpaint",
     *("Score threshold", "Product", "Score", "Box", "Area", "The picture has changed: press Find again."),
 )
 """Every text of the card that is the same for all pictures: the keys of the localisation files."""
@@ -134,7 +135,7 @@ def toggles(number: int | str, is_on: bool = True) -> str:
 
 
 def _tools(number: int, request: Request, takes_points: bool, side: int) -> str:
-    kinds = (("take", "Take or leave"), ("add", "Add"), ("erase", "Erase"))
+    kinds = (("take", "Take or leave"), ("add", "Add"), ("erase", "Erase"), ("remove", "Remove"))
     radios = "".join(
         f"<label><input type='radio' name='prodshot-tool-{number}' value='{kind}'"
         f"{' checked' if kind == 'take' else ''}><span>{word}</span></label>"
