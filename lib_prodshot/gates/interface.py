@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
-Status = Literal["pass", "fail", "not checked"]
+Status = Literal["fail", "pass", "not checked"]
 
 Rectangle = tuple[int, int, int, int]
 """x0, y0, x1, y1 in whole pixels of the picture."""
@@ -43,6 +43,13 @@ class Answers:
     def passed(self) -> bool:
         """Whether none failed; those that were not checked do not count as failed, and are told."""
         return not self.failed
+
+    @property
+    def status(self) -> Status:
+        """fail where one failed, pass where one passed and none failed, else 'not checked'."""
+        found = {answer.status for answer in self.answers}
+        # in this order in which they decide
+        return next((status for status in get_args(Status) if status in found), "not checked")
 
     @property
     def badness(self) -> tuple[int, float]:

@@ -126,8 +126,8 @@ class GatesStep(Step[GatesSettings]):
         return super().applies(state) and state.enhanced is not None and mode(state.request) != "off"
 
     def run(self, state: State) -> State:
-        """Figures: the number of the `try`, `gates` (pass or fail), those that failed or were not checked, and what
-        each of them measured."""
+        """Figures: the number of the `try`, `gates` (pass, fail, not checked), those that failed or were not
+        checked, and what each of them measured."""
         from lib_prodshot.gates.interface import Answers
 
         options = self.options(state.request)
@@ -141,7 +141,7 @@ class GatesStep(Step[GatesSettings]):
             answers += [grown, read]
         answers.append(_colour_and_detail(state, product, limits(state.request)))
         answered = Answers(tuple(answers), lost)
-        figures: dict[str, float | int | str] = {"try": state.attempt, "gates": "pass" if answered.passed else "fail"}
+        figures: dict[str, float | int | str] = {"try": state.attempt, "gates": answered.status}
         figures |= dict(told(answered.answers))
         return replace(state, answers=answered, reference=reference, figures=figures)
 

@@ -37,13 +37,13 @@ class SceneGateStep(Step[SceneGateSettings]):
         return super().applies(state) and state.enhanced is not None and gates.mode(state.request) != "off"
 
     def run(self, state: State) -> State:
-        """Figures: the number of the `try`, `gates` (pass or fail), what was not checked, and what was measured."""
+        """Figures: the number of the `try`, `gates` (pass, fail, not checked), and what was measured."""
         from lib_prodshot.gates.interface import Answers
 
         reference = state.reference or gates.Reference()
         answer, before = self._growth(state, reference.silhouette)
         answered = Answers((answer,))
-        figures: dict[str, float | int | str] = {"try": state.attempt, "gates": "pass" if answered.passed else "fail"}
+        figures: dict[str, float | int | str] = {"try": state.attempt, "gates": answered.status}
         figures |= dict(gates.told(answered.answers))
         return replace(state, answers=answered, reference=replace(reference, silhouette=before), figures=figures)
 

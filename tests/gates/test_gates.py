@@ -170,6 +170,8 @@ def test_the_best_of_several_tries_has_the_fewest_failures() -> None:
     worse = Answers((fail, Answer("growth", "fail", "grew", excess=0.1)))
     unchecked = Answers((Answer("text", "not checked", "no reader"),))
     assert min(worse, Answers((fail,)), key=lambda each: each.badness).answers == (fail,)
+    assert unchecked.status == "not checked" and worse.status == "fail" and Answers(()).status == "not checked"
+    assert Answers((*unchecked.answers, Answer("growth", "pass", ""))).status == "pass"
     assert unchecked.passed and worse.describe() == "text changed; grew" and not worse.passed
 
 
