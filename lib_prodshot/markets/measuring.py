@@ -253,7 +253,7 @@ class Measures:
         """Which pixels outside the product (H×W, 255) are its soft edge and its light parts: pieces that are not white,
         nowhere by more than a few levels, and end before the last pixels that are `near` it (H×W, 255). Off-white
         ground, a veil or a shadow that runs on is none."""
-        level = np.asarray(self._seen.min(axis=2), np.uint8)
+        level = self._darkest
         pieces = ((level < 255) & (product == 0)).astype(np.uint8)
         count, labels = cv2.connectedComponents(pieces, connectivity=8)
         kept = np.ones(count, np.bool_)
@@ -292,13 +292,13 @@ class Measures:
         outside = self._reached == 0
         if not self._has_ground:
             outside = outside | self._ring
-        return int(np.count_nonzero(outside & (self._seen.min(axis=2) < 255)))
+        return int(np.count_nonzero(outside & (self._darkest < 255)))
 
     @cached_property
     def ringing(self) -> int:
         """How far from 255 ground is, at most, that a lossy codec coded together with the product; else 0."""
         beside = (self._reached > 0) & (self.support.mask == 0)
-        return int(255 - self._seen.min(axis=2)[beside].min(initial=255))
+        return int(255 - self._darkest[beside].min(initial=255))
 
     @cached_property
     def _reached(self) -> Grey:
@@ -340,9 +340,9 @@ class Measures:
             outside = cv2.erode(outside.astype(np.uint8), np.ones((2 * BLOCK + 1,) * 2, np.uint8)).astype(bool)
         if not self.support.is_known:
             outside = self._faded()
-        levels = self._seen.astype(np.int16)
-        darker = (int(self._border_colour.mean()) - levels.mean(axis=2)) > _SHADOW_LEVELS
-        neutral = levels.max(axis=2) - levels.min(axis=2) <= _NEUTRAL + int(np.ptp(self._border_colour))
+        total = sum(channel.astype(np.int16) for channel in _channels(self._seen))
+        darker = 3 * int(self._border_colour.mean()) - total > 3 * _SHADOW_LEVELS
+        neutral = self._lightest - self._darkest <= _NEUTRAL + int(np.ptp(self._border_colour))
         return round(float(np.count_nonzero(outside & darker & neutral)) / outside.size, 5)
 
     def _faded(self) -> npt.NDArray[np.bool_]:
@@ -388,8 +388,9 @@ class Measures:
     def clipped_share(self) -> float:
         """The share of the product's box, inside the support, that is black or white in all channels."""
         x, y, width, height = self.support.box
-        inside = self.support.mask[y : y + height, x : x + width] > 0
-        low, high = self._product.max(axis=2) <= 2, self._product.min(axis=2) >= 254
+        part = (slice(y, y + height), slice(x, x + width))
+        inside = self.support.mask[part] > 0
+        low, high = self._lightest[part] <= 2, self._darkest[part] >= 254
         count = np.count_nonzero(inside)
         return round(float(np.count_nonzero(inside & (low | high))) / count, 4) if count else 0.0
 
@@ -401,6 +402,16 @@ class Measures:
     @cached_property
     def _seen(self) -> npt.NDArray[np.uint8]:
         return self._loaded.seen()
+
+    @cached_property
+    def _darkest(self) -> Grey:
+        """Each pixel's darkest channel."""
+        return np.asarray(np.minimum.reduce(_channels(self._seen)), np.uint8)
+
+    @cached_property
+    def _lightest(self) -> Grey:
+        """Each pixel's lightest channel."""
+        return np.asarray(np.maximum.reduce(_channels(self._seen)), np.uint8)
 
     @cached_property
     def _ring(self) -> npt.NDArray[np.bool_]:
@@ -422,7 +433,13 @@ class Measures:
 
     def _difference_from(self, colour: npt.NDArray[np.uint8]) -> Grey:
         plain = np.broadcast_to(colour, self._seen.shape).copy()
-        return np.asarray(cv2.absdiff(self._seen, plain).max(axis=2))
+        off = _channels(np.asarray(cv2.absdiff(self._seen, plain), np.uint8))
+        return np.asarray(np.maximum.reduce(off), np.uint8)
+
+
+def _channels(rgb: npt.NDArray[np.uint8]) -> list[Grey]:
+    """The three channels of an H×W×3 picture, each side by side: numpy reduces three bytes at a time slowly."""
+    return [np.ascontiguousarray(rgb[..., channel]) for channel in range(3)]
 
 
 def suffix_of(kind: str) -> str:
