@@ -14,7 +14,7 @@ from PIL import Image
 
 from lib_prodshot.hosts.generation import recent
 from lib_prodshot.hosts.generation.shop_files import ShopFile
-from lib_prodshot.outcome import Outcome, Packshot, PackshotAudit, Verdict
+from lib_prodshot.outcome import Outcome, Packshot, PackshotAudit, StepRecord, Verdict
 from lib_prodshot.webui.panel.result_card import card_of
 
 RULE = {"rule": "fill", "measured": 0.6, "required": "at least 0.85", "status": "fail", "fix": "let it fill <more>"}
@@ -55,6 +55,39 @@ def test_a_frame_of_its_own_stands_beside_the_old_picture_and_is_not_laid_over_i
     recent.remember(recent.Result(*pictures, outcome, (), None, "script", "same", files={}), ["same"])
     same = card_of("same")
     assert same.count("class='prodshot-canvas'") == 1 and "prodshot-compare" in same and "prodshot-pair" not in same
+
+
+def gate(number: int, said: str, **named: str) -> StepRecord:
+    return StepRecord("gates", 1, {"try": number, "gates": said, **named})
+
+
+@pytest.mark.parametrize(
+    ("records", "kind", "word", "reasons"),
+    [
+        ([gate(1, "pass")], "pass", "Pass", []),
+        (
+            [gate(1, "fail", failed="growth, text"), gate(2, "pass", not_checked="text")],
+            "pass",
+            "Pass",
+            ["text: not checked"],
+        ),
+        ([gate(1, "fail", failed="growth, text"), gate(2, "fail", failed="text")], "fail", "Fail", ["text: fail"]),
+        ([gate(1, "not checked", not_checked="growth")], "not-checked", "Not checked", ["growth: not checked"]),
+        # two scenes, of which the first failed
+        ([gate(1, "fail", failed="growth"), gate(1, "pass")], "fail", "Fail", ["growth: fail"]),
+    ],
+)
+def test_gates_are_a_badge(records: list[StepRecord], kind: str, word: str, reasons: list[str]) -> None:
+    outcome = Outcome(Verdict("found", ""), ("bag",), "lite", steps=records)
+    pictures = [Image.new("RGB", (8, 6)) for _ in range(2)]
+    recent.remember(recent.Result(*pictures, outcome, (), None, "script", "gated", files={}), ["gated"])
+    shown = card_of("gated")
+    assert f"prodshot-badge prodshot-{kind}'><span>Gates</span> <b>{word}</b>" in shown
+    assert [
+        reason
+        for reason in ("growth: fail", "text: fail", "growth: not checked", "text: not checked")
+        if reason in shown
+    ] == reasons
 
 
 def test_without_a_marketplace_there_is_nothing_to_pass() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ _FIGURES = {
 TEXTS = (
     *("Before", "After", "Before and after", "Do it again with another seed", "Keep the old one"),
     *("What ran", "Needs review", "Set by the marketplace", *_FIGURES.values()),
-    *("Pass", "Fail", "Save file"),
+    *("Pass", "Fail", "Not checked", "Gates", "Save file"),
     "The old picture was kept.",
 )
 """Every text of the card that is the same for all results: keys of the localisation files."""
@@ -133,16 +133,17 @@ _SLIDER = (
 
 @dataclass(frozen=True)
 class _Badge:
-    """One check of the result: of what, whether it is passed, why not, and a file to be saved (name and bytes)."""
+    """One check of the result: of what, pass, fail or not checked, why not, and a file to be saved (name and bytes)."""
 
     title: str
-    is_passed: bool
+    status: str
     reasons: tuple[str, ...] = ()
     file: tuple[str, bytes] | None = None
 
 
 def _badges(result: Any) -> Iterator[_Badge]:
-    """The checks of a result: what each marketplace says of its packshot. Gates have their place here, too."""
+    """The checks of a result: whether it is still the same product, and what each marketplace says of its packshot."""
+    yield from _gates(result.outcome.steps)
     for made in result.outcome.packshots:
         if made.check is None:
             continue
@@ -151,13 +152,37 @@ def _badges(result: Any) -> Iterator[_Badge]:
             f"{rule['rule']}: {rule['measured']}, required: {rule['required']}; {rule['fix']}" for rule in failed
         )
         file = result.files.get(made.marketplace)
-        yield _Badge(made.marketplace, not failed, reasons, (file.name, file.data) if file else None)
+        yield _Badge(made.marketplace, "fail" if failed else "pass", reasons, (file.name, file.data) if file else None)
+
+
+def _gates(steps: Sequence[Any]) -> Iterator[_Badge]:
+    """What the gates said to the best of the tries: of each frame where scenes were painted, of which none may fail."""
+    tries: list[list[Mapping[str, Any]]] = []
+    for record in steps:
+        if "gates" in record.figures:
+            if record.figures["try"] == 1 or not tries:
+                tries.append([])
+            tries[-1].append(record.figures)
+    best = [min(group, key=lambda figures: len(_named(figures, "failed"))) for group in tries]
+    if not best:
+        return
+    worst = max(best, key=lambda figures: len(_named(figures, "failed")))
+    reasons = tuple(f"{name}: {status}" for key, status in _GATES for name in _named(worst, key))
+    yield _Badge("Gates", str(worst["gates"]), reasons)
+
+
+_GATES = (("failed", "fail"), ("not_checked", "not checked"))
+
+
+def _named(figures: Mapping[str, Any], key: str) -> list[str]:
+    return str(figures[key]).split(", ") if figures.get(key) else []
 
 
 def _badge(badge: _Badge) -> str:
     from lib_prodshot.webui.panel import preview
 
-    kind, word = ("pass", "Pass") if badge.is_passed else ("fail", "Fail")
+    word = {"pass": "Pass", "fail": "Fail"}.get(badge.status, "Not checked")
+    kind = badge.status.replace(" ", "-")
     link = ""
     if badge.file:
         name, data = badge.file
