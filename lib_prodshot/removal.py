@@ -27,13 +27,19 @@ RADIUS = 5
 CONTEXT = 32
 """Pixels around the spots that the filling works on."""
 
-CONTRAST = 12
-"""Levels by which a letter differs from the ground behind it at least."""
+CONTRAST = 8
+"""Levels by which a letter differs from the ground behind it at least; above that Otsu's threshold (1979) decides."""
+
+LARGEST_FILL = 0.5
+"""The share of a picture from which on too little is left to fill the rest from."""
 
 _NUMBER = r"-?\d{1,6}(?:\.\d+)?%?"
 _BOX = re.compile(rf"{_NUMBER}(?:[\s,]+{_NUMBER}){{3}}")
 
 Rectangle = tuple[int, int, int, int]
+
+Quad = Sequence[tuple[float, float]]
+"""Four corners x, y in their order."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,9 @@ class Removal:
 
     text: bool = False
     boxes: tuple[tuple[Length, Length, Length, Length], ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.text or bool(self.boxes)
 
 
 def parse(told: str) -> Removal:
@@ -104,33 +113,58 @@ def region_of_boxes(boxes: Sequence[Rectangle], height: int, width: int) -> Mask
     return region
 
 
-def region_of_letters(picture: Rgb, boxes: Sequence[Rectangle]) -> Mask:
-    """H×W, 255 on the letters of lines of text and close around them: what differs from the ground behind the line, as
-    the median of its surroundings has it. Where that says nothing, the line's whole box."""
+def region_of_letters(picture: Rgb, quads: Sequence[Quad]) -> Mask:
+    """H×W, 255 on the letters of lines of text and close around them: what stands out from the ground behind the line,
+    as the median of its surroundings has it. Where that says nothing, all of the line. `quads` are the lines' four
+    corners (x, y) in their order, however slanted."""
     import numpy as np
 
-    height, width = picture.shape[:2]
-    region = np.zeros((height, width), np.uint8)
-    for x0, y0, x1, y1 in boxes:
-        tall = max(1, y1 - y0)
-        margin = 2 + tall // 5
-        left, top = max(0, x0 - margin), max(0, y0 - margin)
-        part = (slice(top, min(height, y1 + margin)), slice(left, min(width, x1 + margin)))
-        if picture[part].size:
-            region[part] |= _letters(picture[part], tall)
+    region = np.zeros(picture.shape[:2], np.uint8)
+    for quad in quads:
+        _add_letters(region, picture, quad)
     return region
 
 
-def _letters(part: Rgb, tall: int) -> Mask:
+def _add_letters(region: Mask, picture: Rgb, quad: Quad) -> None:
+    import cv2
+    import numpy as np
+
+    corners = np.array(quad, np.float32)
+    tall = max(
+        1, round(min(float(np.linalg.norm(corners[0] - corners[1])), float(np.linalg.norm(corners[1] - corners[2]))))
+    )
+    margin = 2 + tall // 5
+    left, top = (max(0, int(value)) for value in np.floor(corners.min(axis=0)) - 2 * margin)
+    right, bottom = (int(value) for value in np.ceil(corners.max(axis=0)) + 2 * margin)
+    part = (slice(top, bottom), slice(left, right))
+    if not picture[part].size:
+        return
+    line = np.zeros(picture[part].shape[:2], np.uint8)
+    cv2.fillConvexPoly(line, np.round(corners - (left, top)).astype(np.int32), 255)
+    wide = np.asarray(cv2.dilate(line, _disc(margin)), np.uint8)
+    region[part] |= _letters(picture[part], line, wide, tall)
+
+
+def _letters(part: Rgb, line: Mask, wide: Mask, tall: int) -> Mask:
+    """The letters within `wide`, which is the line and its margin; the line itself where they cannot be told."""
     import cv2
     import numpy as np
 
     ground = cv2.medianBlur(np.ascontiguousarray(part), min(255, 2 * tall // 2 * 2 + 1))
-    strokes = (cv2.absdiff(part, ground).max(axis=2) >= CONTRAST).astype(np.uint8) * 255
-    if not 0.02 < strokes.mean() / 255 < 0.6:
-        return np.full(part.shape[:2], 255, np.uint8)
-    reach = 2 * (1 + tall // 12) + 1
-    return np.asarray(cv2.dilate(strokes, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))), np.uint8)
+    contrast = cv2.absdiff(part, ground).max(axis=2)
+    limit, _ = cv2.threshold(contrast[wide > 0][None], 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    strokes = np.where((contrast > max(limit, CONTRAST)) & (wide > 0), np.uint8(255), np.uint8(0))
+    if not 0.02 < cv2.countNonZero(strokes) / max(1, cv2.countNonZero(wide)) < 0.6:
+        return line
+    return np.asarray(cv2.bitwise_and(cv2.dilate(strokes, _disc(2 + tall // 10)), wide), np.uint8)
+
+
+def _disc(radius: int) -> Mask:
+    import cv2
+    import numpy as np
+
+    side = 2 * radius + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
 
 
 def filled(picture: Rgb, region: Mask) -> Rgb:

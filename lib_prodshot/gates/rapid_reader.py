@@ -44,7 +44,7 @@ class RapidReader:
         if found.boxes is None or found.txts is None or found.scores is None:
             return ()
         return tuple(
-            Line(text, float(score), _around(corners))
+            Line(text, float(score), _around(corners), tuple((float(x), float(y)) for x, y in corners))
             for text, score, corners in zip(found.txts, found.scores, found.boxes)
         )
 

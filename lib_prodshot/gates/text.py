@@ -37,16 +37,19 @@ ALIKE = str.maketrans({"0": "o", "1": "l", "i": "l", "|": "l", "!": "l", "ı": "
 
 @dataclass(frozen=True)
 class Line:
-    """One line of text: `score` 0..1 as the reader is sure of it, `box` around it in the picture that was read."""
+    """One line of text: `score` 0..1 as the reader is sure of it, `box` around it in the picture that was read, and its
+    own four `corners` (x, y) in their order where the reader tells them."""
 
     text: str
     score: float
     box: Rectangle
+    corners: tuple[tuple[float, float], ...] = ()
 
     def moved(self, x: int, y: int) -> Line:
         """The same line in a picture of which what was read is a part, at x and y."""
         x0, y0, x1, y1 = self.box
-        return Line(self.text, self.score, (x0 + x, y0 + y, x1 + x, y1 + y))
+        corners = tuple((across + x, down + y) for across, down in self.corners)
+        return Line(self.text, self.score, (x0 + x, y0 + y, x1 + x, y1 + y), corners)
 
 
 class TextReader(Protocol):

@@ -13,11 +13,14 @@ from lib_prodshot.steps.enhance import asked
 from lib_prodshot.steps.interface import State, Step, StepSettings
 
 if TYPE_CHECKING:
-    from lib_prodshot.gates.text import Line
+    from lib_prodshot.gates.text import Line, TextReader
     from lib_prodshot.removal import Mask, Rgb
     from lib_prodshot.request import Request
 
 _FOLD = "Remove"
+
+MUCH = 0.2
+"""The share of the product from which on somebody should look at what is left of it."""
 
 READ = 0.5
 """A line of text is removed that the reader is so sure of: a watermark is faint."""
@@ -58,11 +61,22 @@ class CleanUpSettings(StepSettings):
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
-        """A list of boxes that cannot be read."""
+        """A list of boxes that cannot be read, and a pass that no engine runs."""
         try:
-            removal.parse(values.get("remove", ""))
+            wanted = removal.parse(values.get("remove", ""))
         except RequestError as error:
             yield from error.problems
+            return
+        if wanted and values.get("remove_with") == "inpaint" and not _has_a_pass(values):
+            yield FieldProblem(
+                "remove_with", "this needs the engine inpaint, or a scene, and neither is chosen", "fill"
+            )
+
+
+def _has_a_pass(values: Mapping[str, Any]) -> bool:
+    if values.get("make") == "packshot":
+        return values.get("ground") == "scene"
+    return values.get("engine") == "inpaint"
 
 
 class CleanUpStep(Step[CleanUpSettings]):
@@ -76,25 +90,24 @@ class CleanUpStep(Step[CleanUpSettings]):
 
     def applies(self, state: State) -> bool:
         """Where something is to go."""
-        return super().applies(state) and bool(self.options(state.request).remove.strip())
+        return super().applies(state) and bool(removal.parse(self.options(state.request).remove))
 
     def run(self, state: State) -> State:
-        """Figures: `boxes` and `lines` painted over, their `pixels`, and pixels `changed_outside` them (none). Raises
-        `EnhanceError` where text is to go and nothing here can read it, and for boxes outside the picture."""
+        """Figures: `boxes` and `lines` painted over, their `pixels`, the share of the `product` that was among them,
+        and pixels `changed_outside` them (none). Raises `EnhanceError` for boxes outside the picture, and where too
+        little of it would be left."""
         from lib_prodshot import pictures, preserve
 
+        assert state.built is not None
         wanted = removal.parse(self.options(state.request).remove)
-        boxes = removal.rectangles(wanted, *state.loaded.size)
-        if wanted.boxes and not boxes:
-            height, width = state.loaded.size
-            raise EnhanceError(f"no box to remove lies in the picture, which is {width}×{height} pixels")
+        boxes = _boxes(state, wanted)
         lines = _lines(state) if wanted.text else []
         region = _region(state, boxes, lines)
         pixels = int((region > 0).sum())
         figures: dict[str, float | int | str] = {"boxes": len(boxes), "lines": len(lines), "pixels": pixels}
         if not pixels:
-            state.outcome.notes += ("there is no text outside the product to remove",)
             return replace(state, figures=figures)
+        self._refuse_too_much(state, region)
         state, new = self._painted(state, region)
         composed = preserve.composite(state.loaded.rgb, new, region)
         cleaned = pictures.restore(state.loaded, composed, region)
@@ -102,17 +115,22 @@ class CleanUpStep(Step[CleanUpSettings]):
         if figures["changed_outside"]:
             raise EnhanceError(f"removing would have changed {figures['changed_outside']} pixels elsewhere")
         state.outcome.notes += (*cleaned.notes, _told(boxes, lines, pixels))
+        figures["product"] = _of_product(state, region)
         loaded = replace(state.loaded, rgb=cleaned.rgb, native=cleaned.native)
         return replace(state, loaded=loaded, figures=figures)
+
+    def _refuse_too_much(self, state: State, region: Mask) -> None:
+        share = float((region > 0).mean())
+        if self.options(state.request).remove_with == "fill" and share > removal.LARGEST_FILL:
+            raise EnhanceError(
+                f"what is to be removed covers {share:.0%} of the picture: too little is left to fill it from"
+            )
 
     def _painted(self, state: State, region: Mask) -> tuple[State, Rgb]:
         """The state, and the whole picture with new colours where the region is."""
         options = self.options(state.request)
         if options.remove_with == "fill":
             return state, removal.filled(state.loaded.rgb, region)
-        if state.request.running_engine != "inpaint":
-            message = "this needs the engine inpaint, or a scene, and neither is chosen"
-            raise RequestError([FieldProblem("remove_with", message, "fill")])
         from lib_prodshot.enhancing.interface import Task
 
         request = _pass_request(state.request, options.remove_prompt)
@@ -137,9 +155,29 @@ def _pass_request(request: Request, prompt: str) -> Request:
     )
 
 
+def refuse_without_reader(request: Request, reader: TextReader | None) -> None:
+    """Raise `RequestError` where text is to be found and nothing here can read it."""
+    from lib_prodshot.gates import rapid_reader
+
+    if needs_reader(request) and reader is None:
+        message = f"text cannot be found to be removed: {rapid_reader.MISSING}"
+        raise RequestError([FieldProblem("remove", message, "boxes")])
+
+
 def needs_reader(request: Request) -> bool:
     """Whether text is to be found."""
     return removal.parse(request.clean_up.remove).text
+
+
+def _boxes(state: State, wanted: removal.Removal) -> tuple[removal.Rectangle, ...]:
+    height, width = state.loaded.size
+    boxes = removal.rectangles(wanted, height, width)
+    if wanted.boxes and not boxes:
+        raise EnhanceError(f"no box to remove covers a pixel of the picture, which is {width}×{height} pixels")
+    left_out = len(wanted.boxes) - len(boxes)
+    if left_out:
+        state.outcome.notes += (f"{left_out} of {len(wanted.boxes)} boxes to remove cover no pixel of the picture",)
+    return boxes
 
 
 def _lines(state: State) -> list[Line]:
@@ -147,32 +185,53 @@ def _lines(state: State) -> list[Line]:
     import cv2
     import numpy as np
 
-    from lib_prodshot.gates import rapid_reader
-
-    assert state.built is not None
-    if state.reader is None:
-        raise EnhanceError(f"text cannot be found to be removed: {rapid_reader.MISSING}")
+    assert state.built is not None and state.reader is not None
     product = cv2.morphologyEx(state.built.mask, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
     height, width = product.shape
-    found = []
+    outside, inside = [], 0
     for line in state.reader.read(state.loaded.seen()):
         x0, y0, x1, y1 = line.box
         middle = min(max((y0 + y1) // 2, 0), height - 1), min(max((x0 + x1) // 2, 0), width - 1)
-        if line.score >= READ and not product[middle]:
-            found.append(line)
-    return found
+        if line.score < READ:
+            continue
+        if product[middle]:
+            inside += 1
+        else:
+            outside.append(line)
+    if not outside:
+        state.outcome.notes += (
+            "there is no text outside the product to remove" + (f"; {inside} on it stay" if inside else ""),
+        )
+    return outside
 
 
 def _region(state: State, boxes: tuple[removal.Rectangle, ...], lines: list[Line]) -> Mask:
     """H×W, 255 where it is painted over: boxes wholly, of text its letters, but never the product for its sake."""
     assert state.built is not None
-    letters = removal.region_of_letters(state.loaded.rgb, [line.box for line in lines])
+    letters = removal.region_of_letters(state.loaded.rgb, [_corners(line) for line in lines])
     letters[state.built.mask > 0] = 0
     return letters | removal.region_of_boxes(boxes, *state.loaded.size)
+
+
+def _corners(line: Line) -> removal.Quad:
+    x0, y0, x1, y1 = line.box
+    return line.corners or ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+
+
+def _of_product(state: State, region: Mask) -> float:
+    """The share of the product that was painted over; a large one is for somebody to look at."""
+    import cv2
+
+    assert state.built is not None
+    product = state.built.mask
+    share = cv2.countNonZero(cv2.bitwise_and(product, region)) / max(1, cv2.countNonZero(product))
+    if share > MUCH:
+        state.outcome.needs_review += (f"{share:.0%} of the product was painted over",)
+    return round(share, 4)
 
 
 def _told(boxes: tuple[removal.Rectangle, ...], lines: list[Line], pixels: int) -> str:
     parts = [f"{len(boxes)} {'box' if len(boxes) == 1 else 'boxes'}"] if boxes else []
     if lines:
         parts.append("text (" + ", ".join(repr(line.text) for line in lines) + ")")
-    return f"removed {' and '.join(parts)}: {pixels} pixels painted over"
+    return f"removed {' and '.join(parts)}: {pixels} {'pixel' if pixels == 1 else 'pixels'} painted over"

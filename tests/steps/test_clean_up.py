@@ -97,7 +97,7 @@ def test_text_on_the_product_stays() -> None:
     reader = FixedReader(Line("BRAND", 0.99, (100, 100, 200, 130)), Line("faint", 0.2, DATE))
     outcome = run(photograph(), "text", reader)
     assert np.array_equal(outcome.picture, photograph())
-    assert "there is no text outside the product to remove" in outcome.notes
+    assert "there is no text outside the product to remove; 1 on it stay" in outcome.notes
     assert figures(outcome) == {"boxes": 0, "lines": 0, "pixels": 0}
 
 
@@ -157,15 +157,49 @@ def test_without_the_engine_the_pass_is_refused_by_its_field() -> None:
         run(photograph(), "0 0 40 30", remove_with="inpaint")
 
 
-def test_without_a_reader_the_picture_fails_and_stays() -> None:
-    outcome = run(dated(), "text")
-    assert outcome.status == "failed" and outcome.result is None
-    assert "rapidocr is missing" in outcome.verdict.reason
+def test_without_a_reader_it_is_refused_by_its_field_before_anything_is_looked_for() -> None:
+    finder = fixed_finder()
+    request = Request(products="handbag", remove="text")
+    with pytest.raises(RequestError, match="remove: .*rapidocr is missing"):
+        pipeline.run(LoadedPicture.from_rgb(dated()), request, finder, Untouched())
 
 
-def test_a_box_outside_the_picture_is_told() -> None:
-    outcome = run(photograph(), "400 10 500 60")
-    assert outcome.status == "failed" and "320×240 pixels" in outcome.verdict.reason
+@pytest.mark.parametrize("remove", ["400 10 500 60", "10 10 10 50", "0% 0% 0.1% 0.1%"])
+def test_boxes_without_a_pixel_are_told(remove: str) -> None:
+    outcome = run(photograph(), remove)
+    assert outcome.status == "failed" and "covers a pixel of the picture, which is 320×240" in outcome.verdict.reason
+    half = run(photograph(), f"0 0 10 10; {remove}")
+    assert half.status == "found" and "1 of 2 boxes to remove cover no pixel of the picture" in half.notes
+
+
+def test_the_whole_picture_cannot_be_filled_from_itself() -> None:
+    outcome = run(photograph(), "0 0 100% 80%")
+    assert (
+        outcome.status == "failed" and outcome.result is None and "covers 80% of the picture" in outcome.verdict.reason
+    )
+
+
+@pytest.mark.parametrize("make", ["enhance", "packshot"])
+def test_where_much_of_the_product_goes_somebody_should_look(make: str) -> None:
+    outcome = run(photograph(), "25% 25% 75% 50%", make=make)
+    assert outcome.status == "found" and figures(outcome)["product"] == 0.5
+    assert any("50% of the product was painted over" in reason for reason in outcome.needs_review)
+    assert not run(photograph(), "0 0 20 20").needs_review
+
+
+@pytest.mark.parametrize("angle", [0, 30, 90])
+def test_of_a_slanted_line_on_a_textured_ground_only_the_letters_go(angle: int) -> None:
+    ground = np.random.default_rng(1).normal(120, 12, (300, 300, 1)).clip(0, 255).astype(np.uint8).repeat(3, axis=2)
+    written = np.zeros((300, 300), np.uint8)
+    cv2.putText(written, "WATERMARK", (60, 158), cv2.FONT_HERSHEY_SIMPLEX, 1.0, 255, 3, cv2.LINE_AA)
+    turn = cv2.getRotationMatrix2D((150, 150), angle, 1)
+    letters = cv2.warpAffine(written, turn, (300, 300))
+    picture = np.where(letters[:, :, None] > 60, np.uint8(245), ground)
+    upright = np.array([(58, 130), (242, 130), (242, 164), (58, 164)], float)
+    quad = [tuple(point) for point in upright @ turn[:, :2].T + turn[:, 2]]
+    region = region_of_letters(picture, [quad])
+    assert (region[letters > 60] == 255).mean() > 0.99
+    assert (region > 0).sum() < 2.2 * (letters > 60).sum() + 1500, "little more than the letters"
 
 
 @pytest.mark.parametrize("told", ["tekst", "1 2 3", "1 2 3 4 5", "a b c d", "text 1 2 3 4", "1 2 3 4;" * 201])
@@ -190,8 +224,9 @@ def test_filling_leaves_every_other_pixel_and_hides_a_line() -> None:
 
 
 def test_where_letters_cannot_be_told_from_their_ground_the_whole_line_goes() -> None:
-    region = region_of_letters(np.full((60, 80, 3), 128, np.uint8), [(20, 20, 60, 40)])
-    assert (region[20:40, 20:60] == 255).all() and region[0, 0] == 0
+    line = [(20, 20), (60, 20), (60, 40), (20, 40)]
+    region = region_of_letters(np.full((60, 80, 3), 128, np.uint8), [line])
+    assert (region[20:41, 20:61] == 255).all() and (region > 0).sum() == 21 * 41
 
 
 def test_a_printed_date_is_read_and_removed() -> None:

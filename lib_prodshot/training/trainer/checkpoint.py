@@ -30,6 +30,10 @@ _PICKLES = (b"PK\x03\x04", b"\x80\x02")
 """How torch's files begin: a ZIP archive, before PyTorch 1.6 a bare pickle."""
 
 _CROSS_ATTENTION = "attn2.to_k.weight"
+_FIRST_LAYER = "input_blocks.0.0.weight"
+LATENT_CHANNELS = 4
+"""What a U-Net that sd-scripts trains takes; one for inpainting takes 9."""
+
 _UNET = ("model.diffusion_model.", "down_blocks.")
 _BLOCKS_OF = (("double_blocks.", FLUX), ("joint_blocks.", SD3))
 
@@ -57,7 +61,8 @@ def problems(recipe: Recipe) -> Iterator[FieldProblem]:
     if family not in ("", SD1, SD2):
         yield FieldProblem(FIELD, f"{path.name} is {family}, and this recipe trains Stable Diffusion 1.x or 2.x")
     elif family and (family == SD2) != recipe.v2:
-        yield FieldProblem("v2", f"{path.name} is {family}", "true" if family == SD2 else "false")
+        wanted = "true" if family == SD2 else "false"
+        yield FieldProblem("v2", f"{path.name} is {family}: set v2 to {wanted}", wanted)
 
 
 def family_of(path: Path) -> str:
@@ -75,11 +80,15 @@ def family_of(path: Path) -> str:
     except OSError as error:
         raise NoCheckpoint(f"cannot be read: {error.strerror}") from error
     if not start.startswith(_PICKLES):
-        raise NoCheckpoint("is no checkpoint: it begins as none does")
+        raise NoCheckpoint("is no checkpoint: it begins as none does (is it a .safetensors file under another name?)")
     return ""
 
 
 def _family_of_tensors(header: Mapping[str, Any]) -> str:
+    for name, entry in header.items():
+        if name.endswith(_FIRST_LAYER) and entry["shape"][1] != LATENT_CHANNELS:
+            channels = entry["shape"][1]
+            raise NoCheckpoint(f"is of another kind: its U-Net takes {channels} channels (an inpainting checkpoint?)")
     for name, entry in header.items():
         blocks = next((family for mark, family in _BLOCKS_OF if mark in name), "")
         if blocks:

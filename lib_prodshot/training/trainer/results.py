@@ -36,11 +36,13 @@ def _read_loras(output: Path, name: str, epochs: int) -> dict[int, tuple[Path, s
     return {epoch: (path, lora.header_problem(path)) for epoch, path in paths.items() if os.path.lexists(path)}
 
 
-def lost_loras(recipe: Recipe, after_epoch: int) -> dict[int, Path]:
-    """The LoRAs, by epoch, of the epochs that this start found done and that are not there: somebody took them away."""
+def lost_loras(recipe: Recipe, saved: Collection[int]) -> dict[int, Path]:
+    """The LoRAs, by epoch, that a run once `saved` and that are not there: somebody took them away. The last epoch's is
+    what a run is for, and not among them."""
     output, last = recipe.run_dir / OUTPUT_FOLDER, recipe.max_train_epochs
-    paths = {epoch: epoch_file(output, recipe.output_name, epoch, last) for epoch in expected_epochs(recipe)}
-    return {epoch: path for epoch, path in paths.items() if epoch <= after_epoch and not os.path.lexists(path)}
+    epochs = [epoch for epoch in expected_epochs(recipe) if epoch in saved and epoch != last]
+    paths = {epoch: epoch_file(output, recipe.output_name, epoch, last) for epoch in epochs}
+    return {epoch: path for epoch, path in paths.items() if not os.path.lexists(path)}
 
 
 def output_problem(recipe: Recipe, lost: Collection[int] = ()) -> str:

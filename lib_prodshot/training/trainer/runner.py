@@ -63,6 +63,8 @@ class _Plan:
     after_epoch: int
     steps_per_epoch: int
     ledger: Ledger
+    again: tuple[int, ...] = ()
+    """Epochs that are trained once more, though their LoRA is there: their state is not."""
 
 
 class TrainingJob:
@@ -249,9 +251,11 @@ class TrainingJob:
             return _Plan(0, steps, fresh)
         done = ledger.last_complete_state(self.output, recipe.output_name, run_ledger.epochs)
         self._refuse_overwriting(run_ledger.recipe, done, run_ledger.epochs)
+        there = results.saved_loras(self.output, str(run_ledger.recipe.get("output_name")), run_ledger.epochs)
+        again = tuple(epoch for epoch, path in there.items() if epoch > done and lora.is_finite(path))
         if not done:
             fresh.starts = run_ledger.starts
-            return _Plan(0, steps, fresh)
+            return _Plan(0, steps, fresh, again)
         changed = run_ledger.changed_settings(recipe)
         if steps != run_ledger.steps_per_epoch:
             changed.append(f"steps an epoch: {run_ledger.steps_per_epoch} → {steps}")
@@ -261,7 +265,7 @@ class TrainingJob:
         if recipe.max_train_epochs <= done:
             advice = f"publish it, set max_train_epochs above {done}, or begin anew with --fresh"
             raise TrainingError(f"this training has its {done} epochs already: {advice}")
-        return _Plan(done, steps, run_ledger)
+        return _Plan(done, steps, run_ledger, again)
 
     def _refuse_overwriting(self, before: Mapping[str, Any], done: int, epochs: int) -> None:
         """Refuse to overwrite LoRAs of epochs whose states, or the ledger, are damaged or gone. Raises
@@ -422,7 +426,7 @@ class TrainingJob:
         return "finished", ""
 
     def _lost(self) -> dict[int, Path]:
-        return results.lost_loras(self.recipe, self._plan.after_epoch)
+        return results.lost_loras(self.recipe, {*range(1, self._plan.after_epoch + 1), *self._plan.ledger.saved})
 
     def _result_of(self, outcome: Outcome, reason: str) -> TrainingResult:
         """The result, which the ledger notes where it still can be written."""
@@ -430,6 +434,9 @@ class TrainingJob:
         loras = results.saved_loras(self.output, name, epochs)
         done = ledger.last_complete_state(self.output, name, epochs)
         notes = [f"the LoRA of epoch {epoch}, {path.name}, is gone" for epoch, path in self._lost().items()]
+        if self._plan.again:
+            which = ", ".join(map(str, self._plan.again))
+            notes.append(f"epoch {which} was trained once more: its LoRA was there, and no whole state to go on from")
         self._plan.ledger.end_last_start(outcome, reason)
         try:
             self._plan.ledger.write(self.folder)

@@ -23,7 +23,7 @@ from lib_prodshot.errors import OutputError, RequestError
 from lib_prodshot.training.errors import TrainingError
 from lib_prodshot.training.publishing import publish
 from lib_prodshot.training.recipe import files as recipe_files
-from lib_prodshot.training.trainer import diagnosis, ledger
+from lib_prodshot.training.trainer import diagnosis, ledger, results
 from lib_prodshot.training.trainer.ledger import Ledger
 from lib_prodshot.training.trainer.runner import LOG, LOSSES, TrainingJob, TrainingResult, epoch_end_losses
 from tests.training.rigs import Rig, ended, make_checkpoint, make_checkpoint_file, unet
@@ -242,12 +242,29 @@ def test_an_early_lora_that_is_gone_is_named_and_fails_nothing(plain: Rig) -> No
     assert result.notes == ("the LoRA of epoch 1, bag-000001.safetensors, is gone",)
 
 
-def test_a_lora_that_this_start_did_not_write_fails_it(plain: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_so_is_one_that_goes_while_the_run_goes_on(plain: Rig, slowly: None) -> None:
     job = plain.job()
     job.start()
-    until(lambda: (job.output / "bag-000001.safetensors").exists())
+    until(lambda: len(job.progress().saved) == 2)
     (job.output / "bag-000001.safetensors").unlink()
-    assert "the LoRA of epoch 1 was not written" in ended(job).reason
+    result = ended(job)
+    assert (result.outcome, len(result.loras)) == ("finished", 2)
+    assert result.notes == ("the LoRA of epoch 1, bag-000001.safetensors, is gone",)
+
+
+def test_a_run_without_its_last_lora_has_failed(plain: Rig) -> None:
+    plain.train()
+    (plain.runs / "bag" / "output" / "bag.safetensors").unlink()
+    assert results.lost_loras(plain.recipe(), {1, 2, 3}) == {}
+    assert results.output_problem(plain.recipe()) == "the LoRA of epoch 3 was not written"
+
+
+def test_an_epoch_without_its_state_is_trained_once_more_and_told(plain: Rig) -> None:
+    plain.train(max_train_epochs=1)
+    shutil.rmtree(plain.runs / "bag" / "output" / "bag-state")
+    result = plain.train(max_train_epochs=2)
+    assert (result.outcome, result.epochs_done) == ("finished", 2)
+    assert result.notes == ("epoch 1 was trained once more: its LoRA was there, and no whole state to go on from",)
 
 
 def test_after_an_extension_the_ledger_names_the_files_that_are_there(plain: Rig) -> None:
@@ -306,6 +323,7 @@ def test_an_epoch_that_was_not_ended_has_no_loss_at_its_end() -> None:
         ("SDXL", {}, "pretrained_model_name_or_path", "is SDXL, and this recipe trains"),
         ("Flux", {}, "pretrained_model_name_or_path", "is Flux"),
         ("SD 2", {}, "v2", "is Stable Diffusion 2.x"),
+        ("inpainting", {}, "pretrained_model_name_or_path", "takes 9 channels"),
         ("SD 1", {"v2": True}, "v2", "is Stable Diffusion 1.x"),
         ("a folder of SD 2", {}, "v2", "is Stable Diffusion 2.x"),
         ("a folder of SDXL", {}, "pretrained_model_name_or_path", "is SDXL"),
@@ -337,6 +355,8 @@ def make(what: str, folder: Path) -> Path:
         path.mkdir()
     elif what.startswith("a folder of "):
         return make_checkpoint(folder / "checkpoint", {"SD 2": 1024, "SDXL": 2048}[what.removeprefix("a folder of ")])
+    elif what == "inpainting":
+        make_checkpoint_file(path, **{"model.diffusion_model.input_blocks.0.0.weight": (2, 9)}, **unet(768))
     elif what == "Flux":
         make_checkpoint_file(path, **{"double_blocks.0.img_attn.qkv.weight": (2, 4)})
     elif what != "nothing":
