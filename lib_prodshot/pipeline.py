@@ -74,7 +74,7 @@ def run(
         if reader is None and enhancer is not None and (gates.reads_text(request) or clean_up.needs_reader(request)):
             reader = _installed_reader()
         if enhancer is not None:
-            clean_up.refuse_without_reader(request, reader)
+            clean_up.refuse_if_impossible(request, reader)
         _run_steps(replace(state, ground=ground, upscaler=upscaler, painted=painted, reader=reader), progress)
     except RequestError:
         raise

@@ -61,22 +61,11 @@ class CleanUpSettings(StepSettings):
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
-        """A list of boxes that cannot be read, and a pass that no engine runs."""
+        """A list of boxes that cannot be read."""
         try:
-            wanted = removal.parse(values.get("remove", ""))
+            removal.parse(values.get("remove", ""))
         except RequestError as error:
             yield from error.problems
-            return
-        if wanted and values.get("remove_with") == "inpaint" and not _has_a_pass(values):
-            yield FieldProblem(
-                "remove_with", "this needs the engine inpaint, or a scene, and neither is chosen", "fill"
-            )
-
-
-def _has_a_pass(values: Mapping[str, Any]) -> bool:
-    if values.get("make") == "packshot":
-        return values.get("ground") == "scene"
-    return values.get("engine") == "inpaint"
 
 
 class CleanUpStep(Step[CleanUpSettings]):
@@ -155,13 +144,18 @@ def _pass_request(request: Request, prompt: str) -> Request:
     )
 
 
-def refuse_without_reader(request: Request, reader: TextReader | None) -> None:
-    """Raise `RequestError` where text is to be found and nothing here can read it."""
+def refuse_if_impossible(request: Request, reader: TextReader | None) -> None:
+    """Raise `RequestError`, before anything is looked for, where text is to be found and nothing here can read it, and
+    where a pass is to paint and no engine runs one."""
     from lib_prodshot.gates import rapid_reader
 
-    if needs_reader(request) and reader is None:
+    wanted, options = removal.parse(request.clean_up.remove), request.clean_up
+    if wanted.text and reader is None:
         message = f"text cannot be found to be removed: {rapid_reader.MISSING}"
         raise RequestError([FieldProblem("remove", message, "boxes")])
+    if wanted and options.remove_with == "inpaint" and request.running_engine != "inpaint":
+        message = "this needs the engine inpaint, or a scene, and neither is chosen"
+        raise RequestError([FieldProblem("remove_with", message, "fill")])
 
 
 def needs_reader(request: Request) -> bool:
