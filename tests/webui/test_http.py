@@ -150,6 +150,28 @@ def test_packshots_for_marketplaces_at_both_doors(clean: Server, seed_dir: Path)
     assert clean.counts()["samplings"] == before
 
 
+def test_a_box_is_removed_by_filling_and_by_a_pass(clean: Server, seed_dir: Path) -> None:
+    """Filled without a sampling, painted by one of its own before the product's; elsewhere nothing changes."""
+    picture, before = seed_picture(seed_dir, "car"), clean.counts()["samplings"]
+    original, box = np.asarray(picture.convert("RGB")).astype(int), (slice(0, 40), slice(0, 60))
+    filled = img2img(clean, picture, {**CAR, "engine": "retouch", "strength": 0.0, "remove": "0 0 60 40"})
+    changed = (filled.pixels() != original).any(axis=2)
+    assert changed[box].mean() > 0.5 and clean.counts()["samplings"] == before
+    changed[box] = False
+    assert not changed.any()
+    settings = {**CAR, **none_module(clean), "remove": "0 0 60 40", "remove_with": "inpaint", "fidelity": "off"}
+    painted = img2img(clean, picture, settings)
+    assert clean.counts()["samplings"] - before == 2
+    for answer in (filled, painted):
+        (outcome,) = answer.outcomes
+        (figures,) = gates_of(outcome, "clean_up")
+        assert (figures["boxes"], figures["pixels"], figures["changed_outside"]) == (1, 2400, 0)
+        assert outcome["status"] == "found" and outcome["audit"]["changed_outside"] == 0
+        assert any("removed 1 box" in note for note in outcome["notes"])
+    # a checkpoint of random weights paints noise
+    assert np.abs(painted.pixels() - filled.pixels())[box].mean() > 5
+
+
 def _dilate(mask: np.ndarray, pixels: int) -> np.ndarray:
     """A square of that many pixels around every pixel, without any of the project's own code."""
     padded = np.pad(mask, pixels)
