@@ -72,7 +72,7 @@ def find(page: Any, products: str = "handbag") -> None:
     page.wait_for_selector(f"{S}result :is(.prodshot-preview, .prodshot-said-error)", timeout=60_000)
 
 
-def found(page: Any) -> None:
+def find_card(page: Any) -> None:
     """Press Find until the card is there: on a slow machine a picture is seen before the server has it."""
     for _ in range(5):
         find(page)
@@ -302,7 +302,7 @@ def test_nothing_of_the_panel_is_out_of_reach(page: Any, picture: Path, theme: s
     page.evaluate("theme => document.body.classList.toggle('dark', theme === 'dark')", theme)
     page.set_input_files("#img2img_image input[type=file]", str(picture))
     page.wait_for_selector("#img2img_image img")
-    found(page)
+    find_card(page)
     advanced(page)
     page.wait_for_timeout(1500)
     assert grave(page, f"{S}panel") == []
@@ -349,7 +349,7 @@ class Card:
         self.find()
 
     def find(self) -> None:
-        found(self.page)
+        find_card(self.page)
         self.page.wait_for_selector(f"{S}result .prodshot-preview[data-ready]", timeout=10_000)
         self.part = self.page.locator(f"{S}result .prodshot-preview")
 
