@@ -13,8 +13,11 @@
     const byId = (id) => page().querySelector(`#${id}`);
     const wait = (time) => new Promise((resolve) => setTimeout(resolve, time));
 
+    const fieldOf = (card, name) => byId(prefixOf(card) + name)?.querySelector('textarea, input');
+    const inside = (value, most) => Math.min(most - 1, Math.max(0, value));
+
     function write(card, name, value) {
-        const input = byId(prefixOf(card) + name)?.querySelector('textarea, input[type=number], input');
+        const input = fieldOf(card, name);
         if (!input || input.value === value) return;
         input.value = value;
         input.dispatchEvent(new Event('input', {bubbles: true}));
@@ -168,7 +171,6 @@
 
     /* --- what is removed ------------------------------------------------------------------------------------------ */
 
-    const fieldOf = (card, name) => byId(prefixOf(card) + name)?.querySelector('textarea, input');
     const entriesOf = (text) => (text || '').split(/[;\n]/).map((entry) => entry.trim()).filter(Boolean);
 
     /* the setting 'remove': what was written there by hand stays, the boxes drawn here come after it */
@@ -192,7 +194,6 @@
     }
 
     function boxBetween({width, height}, [x0, y0], [x1, y1]) {
-        const inside = (value, most) => Math.min(most - 1, Math.max(0, value));
         const across = [inside(x0, width), inside(x1, width)];
         const down = [inside(y0, height), inside(y1, height)];
         return [Math.min(...across), Math.min(...down), Math.max(...across) + 1, Math.max(...down) + 1].join(' ');
@@ -330,7 +331,6 @@
         const step = event.shiftKey ? 1 : Math.max(1, Math.round(state.width / 50));
         const move = {ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step]}[event.key];
         if (move) {
-            const inside = (value, most) => Math.min(most - 1, Math.max(0, value));
             showCursor(state, [inside(state.at[0] + move[0], state.width), inside(state.at[1] + move[1], state.height)]);
             if (state.corner) showRemoved(state, boxBetween(state, state.corner, state.at));
         } else if (event.key === ' ' || event.key === 'Enter') {

@@ -150,7 +150,7 @@ def _letters(part: Rgb, line: Mask, wide: Mask, tall: int) -> Mask:
     import cv2
     import numpy as np
 
-    ground = cv2.medianBlur(np.ascontiguousarray(part), min(255, 2 * tall // 2 * 2 + 1))
+    ground = cv2.medianBlur(np.ascontiguousarray(part), min(255, 2 * tall + 1))
     contrast = cv2.absdiff(part, ground).max(axis=2)
     limit, _ = cv2.threshold(contrast[wide > 0][None], 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     strokes = np.where((contrast > max(limit, CONTRAST)) & (wide > 0), np.uint8(255), np.uint8(0))

@@ -89,8 +89,15 @@ def read_inside(reader: TextReader, picture: Rgb, mask: Mask) -> tuple[Line, ...
         min(height, y + high + margin),
     )
     lines = [line.moved(x0, y0) for line in reader.read(np.ascontiguousarray(picture[y0:y1, x0:x1]))]
+    return split(lines, mask)[0]
+
+
+def split(lines: Sequence[Line], mask: Mask) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+    """The lines whose middle is inside the mask (H×W), small gaps in it filled, and the others."""
     filled = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
-    return tuple(line for line in lines if filled[_middle(line.box, height, width)])
+    is_inside = [bool(filled[_middle(line.box, *mask.shape)]) for line in lines]
+    inside = tuple(line for line, within in zip(lines, is_inside) if within)
+    return inside, tuple(line for line, within in zip(lines, is_inside) if not within)
 
 
 def _middle(box: Rectangle, height: int, width: int) -> tuple[int, int]:

@@ -67,6 +67,11 @@ class CleanUpSettings(StepSettings):
         except RequestError as error:
             yield from error.problems
 
+    @property
+    def wanted(self) -> removal.Removal:
+        """What is to go."""
+        return removal.parse(self.remove)
+
 
 class CleanUpStep(Step[CleanUpSettings]):
     """Paint over text outside the product and over the user's boxes. What comes after takes the picture without them
@@ -79,7 +84,7 @@ class CleanUpStep(Step[CleanUpSettings]):
 
     def applies(self, state: State) -> bool:
         """Where something is to go."""
-        return super().applies(state) and bool(removal.parse(self.options(state.request).remove))
+        return super().applies(state) and bool(self.options(state.request).wanted)
 
     def run(self, state: State) -> State:
         """Figures: `boxes` and `lines` painted over, their `pixels`, the share of the `product` that was among them,
@@ -88,15 +93,15 @@ class CleanUpStep(Step[CleanUpSettings]):
         from lib_prodshot import pictures, preserve
 
         assert state.built is not None
-        wanted = removal.parse(self.options(state.request).remove)
+        wanted = self.options(state.request).wanted
         boxes = _boxes(state, wanted)
-        lines = _lines(state) if wanted.text else []
+        lines = _lines(state) if wanted.text else ()
         region = _region(state, boxes, lines)
         pixels = int((region > 0).sum())
         figures: dict[str, float | int | str] = {"boxes": len(boxes), "lines": len(lines), "pixels": pixels}
         if not pixels:
             return replace(state, figures=figures)
-        self._refuse_too_much(state, region)
+        self._refuse_too_much(state, pixels / region.size)
         state, new = self._painted(state, region)
         composed = preserve.composite(state.loaded.rgb, new, region)
         cleaned = pictures.restore(state.loaded, composed, region)
@@ -108,8 +113,7 @@ class CleanUpStep(Step[CleanUpSettings]):
         loaded = replace(state.loaded, rgb=cleaned.rgb, native=cleaned.native)
         return replace(state, loaded=loaded, figures=figures)
 
-    def _refuse_too_much(self, state: State, region: Mask) -> None:
-        share = float((region > 0).mean())
+    def _refuse_too_much(self, state: State, share: float) -> None:
         if self.options(state.request).remove_with == "fill" and share > removal.LARGEST_FILL:
             raise EnhanceError(
                 f"what is to be removed covers {share:.0%} of the picture: too little is left to fill it from"
@@ -149,7 +153,8 @@ def refuse_if_impossible(request: Request, reader: TextReader | None) -> None:
     where a pass is to paint and no engine runs one."""
     from lib_prodshot.gates import rapid_reader
 
-    wanted, options = removal.parse(request.clean_up.remove), request.clean_up
+    options = request.clean_up
+    wanted = options.wanted
     if wanted.text and reader is None:
         message = f"text cannot be found to be removed: {rapid_reader.MISSING}"
         raise RequestError([FieldProblem("remove", message, "boxes")])
@@ -160,7 +165,7 @@ def refuse_if_impossible(request: Request, reader: TextReader | None) -> None:
 
 def needs_reader(request: Request) -> bool:
     """Whether text is to be found."""
-    return removal.parse(request.clean_up.remove).text
+    return request.clean_up.wanted.text
 
 
 def _boxes(state: State, wanted: removal.Removal) -> tuple[removal.Rectangle, ...]:
@@ -174,32 +179,21 @@ def _boxes(state: State, wanted: removal.Removal) -> tuple[removal.Rectangle, ..
     return boxes
 
 
-def _lines(state: State) -> list[Line]:
+def _lines(state: State) -> tuple[Line, ...]:
     """The lines of text whose middle lies outside the product."""
-    import cv2
-    import numpy as np
+    from lib_prodshot.gates import text
 
     assert state.built is not None and state.reader is not None
-    product = cv2.morphologyEx(state.built.mask, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
-    height, width = product.shape
-    outside, inside = [], 0
-    for line in state.reader.read(state.loaded.seen()):
-        x0, y0, x1, y1 = line.box
-        middle = min(max((y0 + y1) // 2, 0), height - 1), min(max((x0 + x1) // 2, 0), width - 1)
-        if line.score < READ:
-            continue
-        if product[middle]:
-            inside += 1
-        else:
-            outside.append(line)
+    read = [line for line in state.reader.read(state.loaded.seen()) if line.score >= READ]
+    inside, outside = text.split(read, state.built.mask)
     if not outside:
         state.outcome.notes += (
-            "there is no text outside the product to remove" + (f"; {inside} on it stay" if inside else ""),
+            "there is no text outside the product to remove" + (f"; {len(inside)} on it stay" if inside else ""),
         )
     return outside
 
 
-def _region(state: State, boxes: tuple[removal.Rectangle, ...], lines: list[Line]) -> Mask:
+def _region(state: State, boxes: tuple[removal.Rectangle, ...], lines: tuple[Line, ...]) -> Mask:
     """H×W, 255 where it is painted over: boxes wholly, of text its letters, but never the product for its sake."""
     assert state.built is not None
     letters = removal.region_of_letters(state.loaded.rgb, [_corners(line) for line in lines])
@@ -224,7 +218,7 @@ def _of_product(state: State, region: Mask) -> float:
     return round(share, 4)
 
 
-def _told(boxes: tuple[removal.Rectangle, ...], lines: list[Line], pixels: int) -> str:
+def _told(boxes: tuple[removal.Rectangle, ...], lines: tuple[Line, ...], pixels: int) -> str:
     parts = [f"{len(boxes)} {'box' if len(boxes) == 1 else 'boxes'}"] if boxes else []
     if lines:
         parts.append("text (" + ", ".join(repr(line.text) for line in lines) + ")")

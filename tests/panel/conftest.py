@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +29,19 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser")
     with playwright.sync_playwright() as engine, chromium(engine, tmp_path_factory.mktemp("profile")) as context:
         yield context
+
+
+@pytest.fixture
+def page(open_page: Callable[[], Any]) -> Iterator[Any]:
+    """A page that nobody has touched; a module's `open_page` says which."""
+    made = open_page()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def used(open_page: Callable[[], Any]) -> Iterator[Any]:
+    """One page for all tests that say from the beginning what they look at: loading one takes longer than most."""
+    made = open_page()
+    yield made
+    made.close()

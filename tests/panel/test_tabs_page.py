@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,28 +30,16 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield started
 
 
-@pytest.fixture
-def page(browser: Any, address: str) -> Iterator[Any]:
-    """A page that nobody has touched."""
-    made = opened(browser, address)
-    yield made
-    made.close()
-
-
 @pytest.fixture(scope="module")
-def used(browser: Any, address: str) -> Iterator[Any]:
-    """One page for all tests that start no job: loading one takes longer than they do."""
-    made = opened(browser, address)
-    yield made
-    made.close()
+def open_page(browser: Any, address: str) -> Callable[[], Any]:
+    def opened() -> Any:
+        made = browser.new_page()
+        made.goto(address, wait_until="domcontentloaded")
+        made.locator("#tabs button", has_text="Prodshot folder").first.click(timeout=60_000)
+        made.wait_for_selector(f"{F}state .prodshot-dot", timeout=60_000)
+        return made
 
-
-def opened(browser: Any, address: str) -> Any:
-    made = browser.new_page()
-    made.goto(address, wait_until="domcontentloaded")
-    made.locator("#tabs button", has_text="Prodshot folder").first.click(timeout=60_000)
-    made.wait_for_selector(f"{F}state .prodshot-dot", timeout=60_000)
-    return made
+    return opened
 
 
 def unfold(page: Any, name: str) -> None:
