@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,7 +37,10 @@ VERSION = "Prodshot version"
 CONTROL_APPLIED = "Prodshot ControlNet applied"
 """Parameter of the API's response, for a remote client: whether ControlNet was applied; true or false."""
 
-INFOTEXT_KEYS = (VERDICT, RAN, AUDIT, NOTES, OUTCOMES, VERSION, CONTROL_APPLIED)
+CONTROL_REASON = "Prodshot ControlNet reason"
+"""Parameter of the API's response, for a remote client: what ControlNet said when it was not applied."""
+
+INFOTEXT_KEYS = (VERDICT, RAN, AUDIT, NOTES, OUTCOMES, VERSION, CONTROL_APPLIED, CONTROL_REASON)
 """Every key that is no setting's. The registry of steps refuses a setting whose infotext key is one of them."""
 
 CSV_COLUMNS = (
@@ -223,6 +226,41 @@ class StepRecord:
     def to_json(self) -> dict[str, Any]:
         """The step's line in the report."""
         return {"step": self.step, "version": self.version, **self.figures}
+
+
+@dataclass(frozen=True)
+class GatesAnswer:
+    """What the gates said to a picture: pass, fail or not checked, and the gates that failed or were not checked."""
+
+    status: str
+    failed: tuple[str, ...] = ()
+    not_checked: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, figures: Iterable[Mapping[str, Any]]) -> GatesAnswer | None:
+        """That of the best of the tries among the steps' figures; where several scenes were painted, of which none may
+        fail, that of the worst scene. None where no gate was asked."""
+        tries: list[list[GatesAnswer]] = []
+        for each in figures:
+            if "gates" in each:
+                if each["try"] == 1 or not tries:
+                    tries.append([])
+                names = (
+                    tuple(str(each[key]).split(", ")) if each.get(key) else () for key in ("failed", "not_checked")
+                )
+                tries[-1].append(cls(str(each["gates"]), *names))
+        best = (min(group, key=lambda answer: len(answer.failed)) for group in tries)
+        return max(best, key=lambda answer: len(answer.failed), default=None)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """'growth: fail', 'text: not checked'."""
+        failed = (f"{name}: fail" for name in self.failed)
+        return (*failed, *(f"{name}: not checked" for name in self.not_checked))
+
+
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(names.split(", ")) if names else ()
 
 
 @dataclass

@@ -138,7 +138,8 @@ def test_strokes_correct_the_joined_mask_exactly() -> None:
     joined = np.maximum.reduce([piece.whole(*expected.shape) for piece in enhancer.task.pieces])
     assert np.array_equal(joined, expected), "every corrected pixel belongs to a pass"
     assert outcome.to_json()["steps"][1]["edits"] == 2
-    assert any("corrected by hand (2 edits)" in note for note in outcome.notes)
+    assert "the mask was corrected by hand (2 edits)" in outcome.notes
+    assert "the mask was corrected by hand (1 edit)" in run(mask_edits="add 4: 20 60, 40 70")[0].notes
     assert outcome.audit is not None and outcome.audit.changed_outside == 0
 
 

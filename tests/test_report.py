@@ -9,6 +9,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from lib_prodshot.jobs.report import contact_sheet
 from lib_prodshot.jobs.report.contact_sheet import write_contact_sheet
 from lib_prodshot.jobs.report.report import Report, read_report
 from lib_prodshot.jobs.report.thumbnails import thumbnails_of
-from lib_prodshot.outcome import CSV_COLUMNS, Audit, Detection, Outcome, Verdict
+from lib_prodshot.outcome import CSV_COLUMNS, Audit, Detection, Outcome, StepRecord, Verdict
 
 HOSTILE = ["<script>alert(1)</script>.png", '" onload="alert(1).png', "=cmd|'.png", "a&b;鞋\u202e.png", "{{all}}.png"]
 
@@ -64,6 +65,28 @@ def test_a_packshot_that_a_marketplace_refuses_is_one_to_look_at() -> None:
     line = {"status": "found", "audit": {"delta_e_mean": None}}
     assert not contact_sheet.needs_review(line)
     assert contact_sheet.needs_review({**line, "needs_review": ["amazon would refuse it: fill"]})
+
+
+@pytest.mark.parametrize(
+    ("tries", "badge", "fact", "to_look_at"),
+    [
+        ([("pass", {})], "pass", "gates: pass", False),
+        ([("fail", {"failed": "growth, text"}), ("pass", {"not_checked": "text"})], "pass", "text: not checked", False),
+        ([("fail", {"failed": "growth, text"})], "fail", "gates: fail (growth: fail, text: fail)", True),
+        ([("not checked", {"not_checked": "growth"})], "not-checked", "gates: not checked", False),
+    ],
+)
+def test_gates_are_a_badge_of_the_sheet(tmp_path: Path, tries: Any, badge: str, fact: str, to_look_at: bool) -> None:
+    steps = [StepRecord("gates", 1, {"try": n, "gates": said, **more}) for n, (said, more) in enumerate(tries, 1)]
+    with Report(tmp_path) as report:
+        report.add(found("a.png", steps=steps))
+        report.add(verdict("b.png", "failed", "not the same product any more: growth"))
+    (line, failed) = read_report(tmp_path)
+    assert contact_sheet.needs_review(line) == to_look_at and contact_sheet.needs_review(failed)
+    _, page = write_contact_sheet(tmp_path)
+    shown = page.read_text(encoding="utf-8")
+    assert shown.count(f'<span class="badge {badge}">gates ') == shown.count('<span class="badge') == 1
+    assert fact in shown
 
 
 def test_a_second_job_replaces_its_own_lines_and_keeps_the_others(tmp_path: Path) -> None:

@@ -110,8 +110,8 @@ class MaskStep(Step[MaskSettings]):
         if state.request.frame.same_scale:
             figures["width"], figures["height"] = _framed_size(state.request, built)
         if state.edits:
-            figures["edits"] = len(state.edits.strokes) + len(state.edits.prompts)
-            outcome.notes += (f"the mask was corrected by hand ({figures['edits']} edits)",)
+            edits = figures["edits"] = len(state.edits.strokes) + len(state.edits.prompts)
+            outcome.notes += (f"the mask was corrected by hand ({edits} {'edit' if edits == 1 else 'edits'})",)
         return replace(state, built=built, figures=figures)
 
 

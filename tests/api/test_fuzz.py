@@ -103,7 +103,7 @@ CHECK_SENT = st.builds(
 """Bodies of /check."""
 
 _FIXED = {"/packshot": {"make": "packshot"}}
-"""What a route sets by itself and takes from nobody."""
+"""What a route sets by itself and takes from nobody otherwise."""
 
 
 def _body_of(path: str) -> Mapping[str, Any]:
@@ -115,15 +115,13 @@ def _body_of(path: str) -> Mapping[str, Any]:
 def is_valid(path: str, sent: Mapping[str, Any]) -> bool:
     """What the description and the request's own rules say of a body, asked without the routes."""
     fixed = _FIXED.get(path, {})
-    if set(fixed) & set(sent):
-        return False
     # the description says text; a list of names is a convenience that the schema grants besides
     written = {**sent, "products": ", ".join(sent["products"]) if _is_names(sent.get("products")) else sent["products"]}
     if not jsonschema.Draft7Validator(_body_of(path)).is_valid(written):
         return False
     try:
         named = {name: value for name, value in sent.items() if name not in ("images", "include")}
-        wanted = Request.from_arguments([named, fixed], base=WEBUI_BASE)
+        wanted = Request.from_arguments([named], base={**WEBUI_BASE, **fixed})
         _ = wanted.classes
     except RequestError:
         return False
@@ -132,7 +130,8 @@ def is_valid(path: str, sent: Mapping[str, Any]) -> bool:
     is_code = bool(ground) and not picture_codes.is_path(ground)
     # and this host has no upscaler that could enlarge by a model, which finding alone does not need
     is_missing = wanted.needs_ground_picture or (wanted.needs_upscaler and path != "/detect")
-    return not (is_missing or is_code) and all(picture in PICTURES for picture in sent["images"])
+    is_other = any(getattr(wanted, name) != value for name, value in fixed.items())
+    return not (is_missing or is_code or is_other) and all(picture in PICTURES for picture in sent["images"])
 
 
 def _is_valid_check(sent: Mapping[str, Any]) -> bool:

@@ -265,6 +265,8 @@ def test_prodshot_over_there_sees_what_maps_do_not_tell(saw: bool) -> None:
     there = {"name": "prodshot", "is_alwayson": True, "is_img2img": True}
     backend, sent = forge([there], {"Prodshot ControlNet applied": saw})
     assert backend.inpaint(plan(control=UNIT)).control_ran is saw
+    backend, _ = forge([there], {"Prodshot ControlNet applied": saw, "Prodshot ControlNet reason": "no weights"})
+    assert backend.inpaint(plan(control=UNIT)).control_reason == ("" if saw else "no weights")
     switch, wish = sent[0]["alwayson_scripts"]["prodshot"]["args"]
     assert switch is False and wish == {"report_control": True}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from lib_prodshot.hosts.generation.attributes import REPORT_CONTROL
 from lib_prodshot.infotext import joined, value_in
-from lib_prodshot.outcome import CONTROL_APPLIED, INFOTEXT_KEYS, VERDICT
+from lib_prodshot.outcome import CONTROL_APPLIED, CONTROL_REASON, INFOTEXT_KEYS, VERDICT
 from lib_prodshot.request import WEBUI_BASE, setting_named, settings
 from lib_prodshot.schema import RESERVED_NAMES, setting
 from lib_prodshot.steps import registry
@@ -63,7 +64,9 @@ def test_the_report_for_remote_clients_leaves_the_setting_alone(webui: Double, c
 
 def test_a_remote_client_is_told_of_controlnet(webui: Double) -> None:
     unit = {"enabled": True, "module": "canny", "model": webui.control.MODELS[1], "weight": 1.0}
-    for units, applied in (((), False), ([unit], True)):
+    broken = {**unit, "module": "depth_broken"}
+    why = "loading depth_broken; ConnectionError: the preprocessor's weights cannot be fetched"
+    for units, applied, reason in (((), False, None), ([broken], False, why), ([unit], True, None)):
         looked = webui.generate(
             is_img2img=True,
             init_images=[noise_picture()],
@@ -71,6 +74,10 @@ def test_a_remote_client_is_told_of_controlnet(webui: Double) -> None:
             units=units,
         )
         assert looked.extra_generation_params[CONTROL_APPLIED] is applied
+        assert looked.extra_generation_params.get(CONTROL_REASON) == reason
+        # ControlNet's script is its own again, and nothing listens any longer
+        assert "process" not in vars(webui.script(True, "ControlNet", True))
+        assert logging.getLogger("ControlNet").handlers == []
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_corrected_by_hand_generated_compared_and_sent_on(page: Any, clean: Serv
     photograph(page, f"{clean.installation.host}-correct-{page.theme}", f"#{tab.prefix}panel")
     infotext = tab.generate()
     assert "Prodshot: found car" in infotext, infotext + tab.log()
-    assert "Prodshot mask edits" in infotext and "corrected by hand (1 edits)" in infotext, infotext
+    assert "Prodshot mask edits" in infotext and "corrected by hand (1 edit)" in infotext, infotext
     card = page.locator("#prodshot_card_img2img .prodshot-card")
     card.wait_for(timeout=LONG)
     assert card.locator("tr", has_text="outside the mask").locator("td").inner_text() == "0"

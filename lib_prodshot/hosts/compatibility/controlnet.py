@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -150,18 +150,29 @@ def _batch_mode_disabled(script: Any) -> Iterator[None]:
 @contextmanager
 def reasons_recorded(script: Any | None) -> Iterator[list[str]]:
     """Context that collects what ControlNet warns of while it runs, and what its script's hooks raise, which a WebUI
-    swallows. `script` is our copy: its hooks are replaced on the copy alone."""
+    swallows. The hooks of `script` are its own again afterwards."""
     told: list[str] = []
     handler = _Collector(told)
     logger = logging.getLogger(LOGGER)
-    for hook in ("process", "process_before_every_sampling"):
-        if callable(getattr(script, hook, None)):
-            setattr(script, hook, _told_of(getattr(script, hook), told))
+    former = {name: vars(script).get(name) for name in _HOOKS if callable(getattr(script, name, None))}
+    for name in former:
+        setattr(script, name, _told_of(getattr(script, name), told))
     logger.addHandler(handler)
     try:
         yield told
     finally:
         logger.removeHandler(handler)
+        for name, own in former.items():
+            # what was the class's own is that again
+            delattr(script, name) if own is None else setattr(script, name, own)
+
+
+_HOOKS = ("process", "process_before_every_sampling")
+
+
+def in_words(told: Iterable[str]) -> str:
+    """What was recorded, each once, as one text."""
+    return "; ".join(dict.fromkeys(told))
 
 
 class _Collector(logging.Handler):

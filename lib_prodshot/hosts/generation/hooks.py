@@ -6,14 +6,20 @@ What processes pictures is imported when a picture is processed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
-from lib_prodshot.hosts.generation.attributes import REPORT_CONTROL, SESSION, XMP_TEXT
-from lib_prodshot.outcome import CONTROL_APPLIED
+from lib_prodshot.hosts.generation.attributes import CONTROL_TOLD, REPORT_CONTROL, SESSION, XMP_TEXT
+from lib_prodshot.outcome import CONTROL_APPLIED, CONTROL_REASON
+
+_RECORDING = ExitStack()
+"""Listens to ControlNet during a generation that reports on it."""
 
 
 def before(parent: Any, arguments: Sequence[Any]) -> None:
     """The accordion's `before_process`."""
+    # a generation that was broken off may have left it open
+    _RECORDING.close()
     if _may_be_on(arguments) or hasattr(parent, SESSION):
         from lib_prodshot.hosts.generation import script_runs
 
@@ -21,6 +27,10 @@ def before(parent: Any, arguments: Sequence[Any]) -> None:
     if any(isinstance(value, Mapping) and value.get(REPORT_CONTROL) is True for value in arguments):
         # after the session, which removes what an earlier one has left
         parent.extra_generation_params[CONTROL_APPLIED] = False
+        from lib_prodshot.hosts.compatibility import controlnet
+
+        recorded = controlnet.reasons_recorded(controlnet.find_script(parent.scripts))
+        setattr(parent, CONTROL_TOLD, _RECORDING.enter_context(recorded))
 
 
 def _may_be_on(arguments: Sequence[Any]) -> bool:
@@ -37,6 +47,10 @@ def sampled(parent: Any) -> None:
     script = controlnet.find_script(parent.scripts)
     was_applied = script is not None and controlnet.pick_controlnet().was_applied(script)
     parent.extra_generation_params[CONTROL_APPLIED] = was_applied
+    _RECORDING.close()
+    reason = "" if was_applied else controlnet.in_words(getattr(parent, CONTROL_TOLD, ()))
+    if reason:
+        parent.extra_generation_params[CONTROL_REASON] = reason
 
 
 def each_picture(parent: Any, shown: Any) -> None:
@@ -50,6 +64,7 @@ def each_picture(parent: Any, shown: Any) -> None:
 
 def after(parent: Any, processed: Any) -> None:
     """The accordion's `postprocess`."""
+    _RECORDING.close()
     if not hasattr(parent, SESSION):
         return
     from lib_prodshot.hosts.generation import script_runs

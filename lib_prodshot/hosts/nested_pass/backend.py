@@ -23,6 +23,7 @@ from lib_prodshot.hosts.compatibility.controlnet import (
     ControlNet,
     ProbeResult,
     find_script,
+    in_words,
     make_probe,
     reasons_recorded,
 )
@@ -121,7 +122,7 @@ class NestedPassBackend:
         used = UsedModels.told(*(getattr(inner, name, None) for name in _TELLS_MODELS))
         if plan.control is None:
             return PassResult(picture, notes=notes, used=used)
-        reason = "" if probe.control_ran else "; ".join(dict.fromkeys(told))
+        reason = "" if probe.control_ran else in_words(told)
         return PassResult(picture, probe.control_ran, reason, notes, used)
 
     @contextmanager

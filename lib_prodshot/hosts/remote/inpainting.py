@@ -33,7 +33,7 @@ from lib_prodshot.inpainting import (
     UsedModels,
     pass_picture,
 )
-from lib_prodshot.outcome import CONTROL_APPLIED
+from lib_prodshot.outcome import CONTROL_APPLIED, CONTROL_REASON
 
 _NO_PICTURE = "the WebUI answered something that is not a picture"
 
@@ -138,7 +138,8 @@ class RemoteInpaintingBackend:
             raise PassInterrupted("interrupted")
         ran = None if plan.control is None else self._control_ran(reply, len(images) - 1)
         picture, notes = _decode(images[0], plan)
-        return PassResult(picture, ran, notes=(*notes, *_lossy_note(images[0])), used=_used_models(reply))
+        reason = "" if ran else _reported(reply, CONTROL_REASON, str) or ""
+        return PassResult(picture, ran, reason, (*notes, *_lossy_note(images[0])), _used_models(reply))
 
     @contextmanager
     def _parsing(self) -> Iterator[None]:
@@ -151,7 +152,7 @@ class RemoteInpaintingBackend:
     def _control_ran(self, reply: Mapping[str, Any], maps: int) -> bool | None:
         """Whether ControlNet was applied: reported by the remote Prodshot, else by the maps that ControlNet adds to a
         response. The Forge family adds them before it loads the model: there only a missing map is conclusive."""
-        seen = _reported_control(reply)
+        seen = _reported(reply, CONTROL_APPLIED, bool)
         if seen is not None:
             return seen
         if maps < 1:
@@ -244,10 +245,11 @@ class RemoteInpaintingBackend:
         return self._seen[path]
 
 
-def _reported_control(reply: Mapping[str, Any]) -> bool | None:
+def _reported(reply: Mapping[str, Any], key: str, kind: type[_T]) -> _T | None:
+    """What the remote Prodshot says of ControlNet under this key; None where it says nothing of this kind."""
     with suppress(KeyError, TypeError, ValueError):
-        told = json.loads(reply["info"])["extra_generation_params"][CONTROL_APPLIED]
-        return told if isinstance(told, bool) else None
+        told = json.loads(reply["info"])["extra_generation_params"][key]
+        return told if isinstance(told, kind) else None
     return None
 
 

@@ -27,6 +27,7 @@ from lib_prodshot.jobs.report.thumbnails import (
     encode,
     thumbnails_of,
 )
+from lib_prodshot.outcome import GatesAnswer
 
 PNG_NAME = "contact-sheet.png"
 HTML_NAME = "contact-sheet.html"
@@ -146,11 +147,21 @@ def _page(rows: Iterable[str], lines: Sequence[Mapping[str, Any]], title: str) -
 
 
 def needs_review(line: Mapping[str, Any]) -> bool:
-    """Whether somebody should look at this picture: it failed, the product's colours moved far, or its packshots have a
-    reason of their own, such as a marketplace that would refuse one."""
+    """Whether somebody should look at this picture: it failed, the product's colours moved far, a gate says that it is
+    another one, or its packshots have a reason of their own, such as a marketplace that would refuse one."""
     audit = line.get("audit") or {}
     moved_far = float(audit.get("delta_e_mean") or 0) > REVIEW_DELTA_E
-    return line.get("status") == "failed" or moved_far or bool(line.get("needs_review"))
+    return line.get("status") == "failed" or moved_far or bool(line.get("needs_review")) or _gates_fail(line)
+
+
+def _gates_fail(line: Mapping[str, Any]) -> bool:
+    gates = _gates(line)
+    return gates is not None and bool(gates.failed)
+
+
+def _gates(line: Mapping[str, Any]) -> GatesAnswer | None:
+    """What the gates said to a result; a failed picture has none, and its reason says why."""
+    return GatesAnswer.of(line.get("steps") or ()) if line.get("status") == "found" else None
 
 
 def _article(index: int, line: Mapping[str, Any], pictures: EncodedThumbnails, names: _Names) -> str:
@@ -166,8 +177,9 @@ def _article(index: int, line: Mapping[str, Any], pictures: EncodedThumbnails, n
         )
     )
     facts = "".join(f"<p>{html.escape(fact)}</p>" for fact in _facts(line))
-    words = ((html.escape(market), "pass" if passed else "fail") for market, passed, _ in _checks(line))
-    badges = "".join(f'<span class="badge {word}">{market} {word}</span>' for market, word in words)
+    badges = "".join(
+        f'<span class="badge {word.replace(" ", "-")}">{html.escape(of)} {word}</span>' for of, word, _ in _checks(line)
+    )
     can_compare = status == "found" and before is not None and after is not None
     compare = '<button type="button" class="compare">before and after</button>' if can_compare else ""
     return (
@@ -206,8 +218,8 @@ def _facts(line: Mapping[str, Any]) -> list[str]:
             facts.append(
                 f"{_whose(made)}: enlarged {made['scale']:.2f} times by {made['enlarged_by']}".removeprefix(": ")
             )
-    for market, passed, missed in _checks(line):
-        facts.append(f"{market}: " + ("pass" if passed else f"fail ({missed})"))
+    for of, word, reasons in _checks(line):
+        facts.append(f"{of}: {word}" + (f" ({reasons})" if reasons else ""))
     if line.get("needs_review"):
         facts.append(f"look at it: {'; '.join(line['needs_review'])}")
     seconds = line.get("seconds") or {}
@@ -217,13 +229,16 @@ def _facts(line: Mapping[str, Any]) -> list[str]:
     return [fact for fact in facts if fact]
 
 
-def _checks(line: Mapping[str, Any]) -> Iterator[tuple[str, bool, str]]:
-    """Each marketplace that was asked about a packshot: its name (and its product, where each
-    has its own), whether it would take it, the rules it misses."""
+def _checks(line: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Each check of a result, its answer (pass, fail or not checked), and of which parts it is not a pass: that of the
+    gates, and that of each marketplace (and its product, where each has its own)."""
+    gates = _gates(line)
+    if gates is not None:
+        yield "gates", gates.status, ", ".join(gates.reasons)
     for made in line.get("packshots") or ():
         if made.get("passed") is not None:
             missed = ", ".join(str(rule["rule"]) for rule in made["rules"] if rule["status"] == "fail")
-            yield _whose(made), bool(made["passed"]), missed
+            yield _whose(made), "pass" if made["passed"] else "fail", missed
 
 
 def _whose(made: Mapping[str, Any]) -> str:

@@ -87,8 +87,11 @@ _CHECK_REQUEST: Schema = {
 }
 
 
-def _request_schema(default: Sequence[str]) -> Schema:
+def _request_schema(default: Sequence[str], make: str = "") -> Schema:
+    """The body of a route that takes pictures; with `make` one that makes nothing else."""
     properties = {known.name: property_of(known) for known in settings(WEBUI_BASE)}
+    if make:
+        properties["make"] = {**properties["make"], "enum": [make], "default": make}
     properties["products"] = {**properties["products"], "minLength": 1}
     groups = {step: _group_schema(step, group) for step, group in settings_by_step().items()}
     include = {
@@ -322,7 +325,7 @@ ROUTES = (
         "/packshot",
         "Cut products out, put them on a new ground, frame them, and check them for marketplaces",
         _OUTCOMES,
-        _request_schema(("output",)),
+        _request_schema(("output",), make="packshot"),
         multipart=True,
         description=f"{_OUTPUT_IN} As /enhance with `make` 'packshot', which need not be sent.",
         errors=_WITH_BODY,

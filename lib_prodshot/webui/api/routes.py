@@ -228,17 +228,15 @@ Work = Callable[[Any, Request, Any], Seen]
 async def _with_pictures(
     request: HttpRequest, default: Sequence[str], work: Work, fixed: Mapping[str, Any] = MappingProxyType({})
 ) -> Response:
-    """Take pictures through `work` with the settings that were sent; `fixed` are not the caller's to send."""
+    """Take pictures through `work` with the settings that were sent; `fixed` are the route's, and nothing else."""
     with GATE:
         body = await bodies.read_body(request, _limit(), _PICTURE_FIELDS)
         ground = ground_pictures.take(body)
         sent = _take_pictures(body)
         included = api_pictures.choose(body.values.pop("include", [*default]), PICTURES)
         bodies.refuse_long(body.values)
-        sent_fixed = next((name for name in fixed if name in body.values), None)
-        if sent_fixed is not None:
-            raise RequestError([FieldProblem(sent_fixed, f"this route makes a {fixed[sent_fixed]}", "leave it out")])
-        wanted = Request.from_arguments([bodies.typed(body, body.values), fixed], base=WEBUI_BASE)
+        wanted = Request.from_arguments([bodies.typed(body, body.values)], base={**WEBUI_BASE, **fixed})
+        _refuse_other(fixed, wanted)
         _ = wanted.classes
         service.refuse_unready(wanted.finder)
         if ground is None:
@@ -249,6 +247,14 @@ async def _with_pictures(
         lines = [await GATE.work(_take_through, picture, wanted, included, work, ground) for picture in read]
     counts = {status: sum(line["status"] == status for line in lines) for status in ("found", "skipped", "failed")}
     return as_json({"outcomes": lines, **counts}, 207 if counts["failed"] else 200)
+
+
+def _refuse_other(fixed: Mapping[str, Any], wanted: Request) -> None:
+    """Refuse, by name, what a caller wants otherwise than the route has it."""
+    for name, value in fixed.items():
+        asked = getattr(wanted, name)
+        if asked != value:
+            raise RequestError([FieldProblem(name, f"this route makes a {value}, not {asked!r}", str(value))])
 
 
 async def _with_one_scale(read: Sequence[SentPicture], wanted: Request) -> Request:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import base64
 import html
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
+from lib_prodshot.outcome import GatesAnswer
 from lib_prodshot.webui.gradio_compat import javascript, small_button, unsaved
 from lib_prodshot.webui.messages import failed, said
 
@@ -143,7 +144,9 @@ class _Badge:
 
 def _badges(result: Any) -> Iterator[_Badge]:
     """The checks of a result: whether it is still the same product, and what each marketplace says of its packshot."""
-    yield from _gates(result.outcome.steps)
+    gates = GatesAnswer.of(record.figures for record in result.outcome.steps)
+    if gates is not None:
+        yield _Badge("Gates", gates.status, gates.reasons)
     for made in result.outcome.packshots:
         if made.check is None:
             continue
@@ -153,29 +156,6 @@ def _badges(result: Any) -> Iterator[_Badge]:
         )
         file = result.files.get(made.marketplace)
         yield _Badge(made.marketplace, "fail" if failed else "pass", reasons, (file.name, file.data) if file else None)
-
-
-def _gates(steps: Sequence[Any]) -> Iterator[_Badge]:
-    """What the gates said to the best of the tries: of each frame where scenes were painted, of which none may fail."""
-    tries: list[list[Mapping[str, Any]]] = []
-    for record in steps:
-        if "gates" in record.figures:
-            if record.figures["try"] == 1 or not tries:
-                tries.append([])
-            tries[-1].append(record.figures)
-    best = [min(group, key=lambda figures: len(_named(figures, "failed"))) for group in tries]
-    if not best:
-        return
-    worst = max(best, key=lambda figures: len(_named(figures, "failed")))
-    reasons = tuple(f"{name}: {status}" for key, status in _GATES for name in _named(worst, key))
-    yield _Badge("Gates", str(worst["gates"]), reasons)
-
-
-_GATES = (("failed", "fail"), ("not_checked", "not checked"))
-
-
-def _named(figures: Mapping[str, Any], key: str) -> list[str]:
-    return str(figures[key]).split(", ") if figures.get(key) else []
 
 
 def _badge(badge: _Badge) -> str:
