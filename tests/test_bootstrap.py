@@ -13,6 +13,7 @@ import pytest
 
 from lib_prodshot import bootstrap, interpreter
 from lib_prodshot.bootstrap import BootstrapError, Environment
+from tests.wheels import make_wheel
 
 ROOT = bootstrap.ROOT
 PROJECT = """
@@ -21,23 +22,6 @@ dependencies = ["one>=1"]
 [project.optional-dependencies]
 lite = ["two==2"]
 """
-
-
-def make_wheel(folder: Path, name: str, version: str, body: str = "") -> Path:
-    """A real wheel of one module, so that the real pip has something to install without a network."""
-    import zipfile
-
-    folder.mkdir(parents=True, exist_ok=True)
-    info = f"{name}-{version}.dist-info"
-    path = folder / f"{name}-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as wheel:
-        wheel.writestr(f"{name}.py", body or f"VERSION = {version!r}\n")
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        wheel.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        wheel.writestr(f"{info}/RECORD", "")
-    return path
 
 
 @pytest.fixture(scope="session")

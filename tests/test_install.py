@@ -16,10 +16,12 @@ import pytest
 import install
 from lib_prodshot.bootstrap import ROOT, Environment, clean_variables, site_packages
 from tests.environments import HOSTS, python_of
+from tests.wheels import make_wheel
 
 RUNS = 5
 EVERYTHING = (*install.LITE, *install.LANGSAM, *install.TRAIN, *install.TEXT)
 RECORD = ROOT / "tests" / "hosts" / "contract.json"
+FIVE = ("a1111", "forge", "reforge", "classic", "neo")
 FORBIDDEN = {"torch", "torchvision", "transformers", "numpy", "pillow", "gradio", "pydantic"}
 UNMET = "rapidocr 3.10.0 requires opencv-python-headless, which is not installed."
 """The one new complaint of `pip check`: a host's cv2 has another name, and a second one would overwrite it."""
@@ -133,9 +135,27 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("host", ["a1111", "forge", "reforge", "classic", "neo"])
-def test_no_host_s_pinned_version_is_moved(host: str, bare: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def greedy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wheels of all that install.py brings, each of which asks for a newer version of whatever any host pins.
+
+    The real ones are installed above, over two hosts' real packages; here only what pip decides is looked at, for
+    five hosts.
+    """
+    folder = tmp_path_factory.mktemp("wheels")
+    asked = sorted({f"{name}>={number}.post1" for host in FIVE for name, number in _pins(host).items()})
+    for package in packages(EVERYTHING):
+        make_wheel(folder, package.name, package.version, module=package.module, needs=asked)
+    return folder
+
+
+@pytest.mark.parametrize("host", FIVE)
+def test_no_host_s_pinned_version_is_moved(
+    host: str, bare: Path, greedy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Packages that only say their name and version stand for all that a host pins; pip and install.py are real."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(greedy))
     pins = _pins(host)
     shutil.copytree(bare, tmp_path / host, symlinks=True)
     (packages_folder,) = (tmp_path / host).glob("lib/python*/site-packages")

@@ -15,12 +15,15 @@ pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under
 import gradio as gr
 
 from lib_prodshot.bootstrap import ROOT
+from lib_prodshot.finding import registry
+from lib_prodshot.hosts import active
 from lib_prodshot.request import WEBUI_BASE, Request, check, settings
 from lib_prodshot.webui import options
 from lib_prodshot.webui.panel import fields, layout
 from lib_prodshot.webui.panel.form import applies, running
 from lib_prodshot.webui.panel.panel import draw_hidden, draw_panel, why_retouch
 from tests.api.local_host import LocalHost
+from tests.api.tools import BACKENDS
 from tests.panel.drawing import draw_bare, draw_page, draw_script, elem_id
 
 TABLE = settings(WEBUI_BASE)
@@ -30,16 +33,24 @@ def shown_choices(component: Any) -> list[Any]:
     return [choice[1] if isinstance(choice, tuple) else choice for choice in component.choices]
 
 
-def test_components_are_the_schema_in_its_order(host: LocalHost) -> None:
-    components = draw_bare().components
-    assert [component.label for component in components] == [fields.caption(known) for known in TABLE]
-    assert [component.value for component in components] == [known.default for known in TABLE]
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """A panel's components, drawn once: gradio builds an application of its own each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(active, "_HOST", [LocalHost(tmp_path_factory.mktemp("host"))])
+        patch.setattr(registry, "backends", lambda: BACKENDS)
+        return draw_bare().components
 
 
-def test_the_accordion_has_its_switch_first_and_off(host: LocalHost) -> None:
+def test_components_are_the_schema_in_its_order(drawn: list[Any]) -> None:
+    assert [component.label for component in drawn] == [fields.caption(known) for known in TABLE]
+    assert [component.value for component in drawn] == [known.default for known in TABLE]
+
+
+def test_the_accordion_has_its_switch_first_and_off(host: LocalHost, drawn: list[Any]) -> None:
     enabled, *components = draw_bare(with_enabled=True).components
     assert isinstance(enabled, gr.Checkbox) and enabled.value is False
-    assert [component.value for component in components] == [component.value for component in draw_bare().components]
+    assert [component.value for component in components] == [component.value for component in drawn]
 
 
 def test_the_hidden_accordion_takes_arguments_all_the_same(host: LocalHost) -> None:
@@ -65,14 +76,14 @@ def test_a_host_that_moved_is_told_instead_of_drawn(
     assert "no attribute &#x27;checkpoints_list&#x27;" in told and "please report it" in told
 
 
-def test_the_values_are_a_request(host: LocalHost) -> None:
-    values = [component.value for component in draw_bare().components]
+def test_the_values_are_a_request(drawn: list[Any]) -> None:
+    values = [component.value for component in drawn]
     assert Request.from_arguments(values) == Request(**WEBUI_BASE)
 
 
 @pytest.mark.parametrize("known", TABLE, ids=lambda known: known.name)
-def test_each_setting_is_drawn_as_it_is(host: LocalHost, known: Any) -> None:
-    component = draw_bare().components[[one.name for one in TABLE].index(known.name)]
+def test_each_setting_is_drawn_as_it_is(drawn: list[Any], known: Any) -> None:
+    component = drawn[[one.name for one in TABLE].index(known.name)]
     assert component.info == known.help
     if isinstance(component, gr.Slider):
         assert (component.minimum, component.maximum, component.step) == (known.minimum, known.maximum, known.step)
@@ -86,12 +97,12 @@ def test_each_setting_is_drawn_as_it_is(host: LocalHost, known: Any) -> None:
         assert isinstance(component, gr.Number)
 
 
-def test_what_the_webui_knows_can_be_chosen(host: LocalHost) -> None:
-    drawn = {known.name: component for known, component in zip(TABLE, draw_bare().components)}
-    assert shown_choices(drawn["sampler"]) == ["", "Euler", "DPM++ 2M"]
-    assert "control_v11f1p_sd15_depth [cfd03158]" in shown_choices(drawn["control_model"])
-    assert shown_choices(drawn["control_module"]) == ["", "depth_midas", "none", "canny"]
-    assert drawn["checkpoint"].allow_custom_value
+def test_what_the_webui_knows_can_be_chosen(drawn: list[Any]) -> None:
+    named = {known.name: component for known, component in zip(TABLE, drawn)}
+    assert shown_choices(named["sampler"]) == ["", "Euler", "DPM++ 2M"]
+    assert "control_v11f1p_sd15_depth [cfd03158]" in shown_choices(named["control_model"])
+    assert shown_choices(named["control_module"]) == ["", "depth_midas", "none", "canny"]
+    assert named["checkpoint"].allow_custom_value
 
 
 def test_ids_are_unique_and_stable(host: LocalHost) -> None:
