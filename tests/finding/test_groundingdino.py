@@ -121,6 +121,7 @@ def groundingdino_copy(model: GroundingModel) -> Any:
     return copy.deepcopy(model.module)
 
 
+@pytest.mark.any_host
 def test_boxes_are_in_pixels_of_the_picture_and_inside_it(fast: GroundingModel, small: None) -> None:
     answer = detector_of(fast).detect(tiny.picture(300, 400), CLASSES, 0.25)
     scores = [box.score for box in answer.boxes]
@@ -131,6 +132,7 @@ def test_boxes_are_in_pixels_of_the_picture_and_inside_it(fast: GroundingModel, 
         assert box.score >= CLASSES[box.class_index].threshold
 
 
+@pytest.mark.any_host
 def test_thresholds_are_per_class_and_absence_has_a_score(fast: GroundingModel, small: None) -> None:
     high = tuple(ProductClass(known.name, known.phrases, 1.0) for known in CLASSES)
     answer = detector_of(fast).detect(tiny.picture(), high, 0.25)
@@ -140,6 +142,7 @@ def test_thresholds_are_per_class_and_absence_has_a_score(fast: GroundingModel, 
     assert {box.class_index for box in only.boxes} == {0}
 
 
+@pytest.mark.any_host
 def test_an_absent_picture_costs_one_forward_and_no_segmenter(fast: GroundingModel, small: None) -> None:
     model, calls = counting(fast)
 
@@ -181,6 +184,7 @@ def test_over_256_tokens_runs_several_forwards_and_says_so(fast: GroundingModel,
     assert "2 captions" in answer.notes[0]
 
 
+@pytest.mark.any_host
 def test_an_unknown_class_is_refused_before_any_forward(fast: GroundingModel) -> None:
     model, calls = counting(fast)
     with pytest.raises(UnknownProducts):
@@ -188,6 +192,7 @@ def test_an_unknown_class_is_refused_before_any_forward(fast: GroundingModel) ->
     assert calls == []
 
 
+@pytest.mark.any_host
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 900, 3), (700, 3, 3), (40, 50), (40, 50, 1), (40, 50, 4)])
 def test_odd_pictures(fast: GroundingModel, small: None, shape: tuple[int, ...]) -> None:
     picture = np.full(shape, 90, np.uint8)
@@ -195,12 +200,14 @@ def test_odd_pictures(fast: GroundingModel, small: None, shape: tuple[int, ...])
     assert all(box.corners[2] <= shape[1] and box.corners[3] <= shape[0] for box in answer.boxes)
 
 
+@pytest.mark.any_host
 def test_alpha_is_left_out_of_account(fast: GroundingModel, small: None) -> None:
     rgb = tiny.picture()
     rgba = np.dstack((rgb, np.arange(rgb[..., 0].size).reshape(rgb.shape[:2]).astype(np.uint8)))
     assert detector_of(fast).detect(rgba, CLASSES, 0.25) == detector_of(fast).detect(rgb, CLASSES, 0.25)
 
 
+@pytest.mark.any_host
 @pytest.mark.parametrize(
     "bad", [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4, 3), np.uint8)]
 )
@@ -209,6 +216,7 @@ def test_what_is_no_picture_is_refused(fast: GroundingModel, bad: Any) -> None:
         detector_of(fast).detect(bad, CLASSES, 0.25)
 
 
+@pytest.mark.any_host
 @pytest.mark.parametrize(
     ("size", "expected"),
     [
@@ -226,6 +234,7 @@ def test_the_size_the_detector_looks_at(size: tuple[int, int], expected: tuple[i
     assert abs(found[0] - expected[0]) <= 1 and abs(found[1] - expected[1]) <= 1
 
 
+@pytest.mark.any_host
 def test_numbers_that_are_not_finite_are_a_failure_and_never_absence(
     detector_file: Path, vocabulary: Path, small: None, tmp_path: Path
 ) -> None:
@@ -241,6 +250,7 @@ def test_numbers_that_are_not_finite_are_a_failure_and_never_absence(
 FULL = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
 
+@pytest.mark.any_host
 def test_out_of_memory_is_tried_once_more_in_small(fast: GroundingModel, small: None) -> None:
     model, calls = counting(fast, lambda call: FULL if call == 1 else None)
     answer = detector_of(model).detect(tiny.picture(), CLASSES, 0.25)
@@ -249,6 +259,7 @@ def test_out_of_memory_is_tried_once_more_in_small(fast: GroundingModel, small: 
     assert calls[1][0][0] < calls[0][0][0]
 
 
+@pytest.mark.any_host
 def test_out_of_memory_twice_is_a_clear_failure(fast: GroundingModel, small: None) -> None:
     model, calls = counting(fast, lambda call: FULL)
     with pytest.raises(FinderError, match="ran out of memory twice.*close other programs"):
@@ -256,6 +267,7 @@ def test_out_of_memory_twice_is_a_clear_failure(fast: GroundingModel, small: Non
     assert len(calls) == 2
 
 
+@pytest.mark.any_host
 def test_another_error_of_the_model_is_told_and_not_tried_again(fast: GroundingModel, small: None) -> None:
     model, calls = counting(fast, lambda call: RuntimeError("kernel image is not there\nlong trace"))
     with pytest.raises(FinderError, match="the detector failed: kernel image is not there$"):
@@ -263,6 +275,7 @@ def test_another_error_of_the_model_is_told_and_not_tried_again(fast: GroundingM
     assert len(calls) == 1
 
 
+@pytest.mark.any_host
 def test_loaded_once_unloaded_when_told_and_loaded_again(detector_file: Path, vocabulary: Path, small: None) -> None:
     loads: list[int] = []
 
@@ -284,6 +297,7 @@ def test_loaded_once_unloaded_when_told_and_loaded_again(detector_file: Path, vo
     assert len(loads) == 2
 
 
+@pytest.mark.any_host
 def test_threads_share_one_model_without_mixing_answers(detector_file: Path, vocabulary: Path, small: None) -> None:
     detector = groundingdino.detector(detector_file, vocabulary, device="cpu")
     pictures = [tiny.picture(200, 200 + 20 * number) for number in range(3)]
@@ -362,6 +376,7 @@ def broken_files(detector_file: Path, folder: Path) -> dict[str, tuple[Path, str
     return {name: (folder / name, message) for name, (_, message) in contents.items()}
 
 
+@pytest.mark.any_host
 @pytest.mark.parametrize(
     "name", ["cut.pth", "head.pth", "empty.pth", "page.pth", "code.pth", "list.pth", "page.safetensors"]
 )
@@ -373,6 +388,7 @@ def test_a_bad_file_is_named_and_never_run(detector_file: Path, vocabulary: Path
     assert Harmless.ran == []
 
 
+@pytest.mark.any_host
 def test_code_in_a_new_style_file_is_refused_too(vocabulary: Path, tmp_path: Path) -> None:
     pytest.importorskip("groundingdino")
     torch.save({"model": Harmless()}, tmp_path / "code.pth")
@@ -381,6 +397,7 @@ def test_code_in_a_new_style_file_is_refused_too(vocabulary: Path, tmp_path: Pat
     assert Harmless.ran == []
 
 
+@pytest.mark.any_host
 def test_weights_of_another_architecture_are_named(detector_file: Path, vocabulary: Path, tmp_path: Path) -> None:
     state = read_weights(detector_file)
     lacking = {name: tensor for name, tensor in state.items() if "decoder.layers.1.norm3" not in name}
@@ -395,6 +412,7 @@ def test_weights_of_another_architecture_are_named(detector_file: Path, vocabula
         groundingdino.load(tmp_path / "sam.pth", vocabulary)
 
 
+@pytest.mark.any_host
 def test_extra_tensors_and_a_wrapped_model_are_fine(detector_file: Path, vocabulary: Path, tmp_path: Path) -> None:
     state = {f"module.{name}": tensor for name, tensor in read_weights(detector_file).items()}
     state["module.label_enc.weight"] = torch.zeros(3)
@@ -403,6 +421,7 @@ def test_extra_tensors_and_a_wrapped_model_are_fine(detector_file: Path, vocabul
     assert float(logits[:, :9].sum()) == pytest.approx(LOGIT_SUM, abs=0.05)
 
 
+@pytest.mark.any_host
 def test_safetensors_serve_as_well(detector_file: Path, vocabulary: Path, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
@@ -413,6 +432,7 @@ def test_safetensors_serve_as_well(detector_file: Path, vocabulary: Path, tmp_pa
     assert float(logits[:, :9].sum()) == pytest.approx(LOGIT_SUM, abs=0.05)
 
 
+@pytest.mark.any_host
 def test_a_missing_file_a_missing_vocabulary_and_a_wrong_one(
     detector_file: Path, vocabulary: Path, tmp_path: Path
 ) -> None:
