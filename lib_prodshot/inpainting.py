@@ -134,10 +134,13 @@ class InpaintingBackend(Protocol):
         host is as it was before."""
 
 
-def pass_picture(image: Image.Image, plan: InpaintPass) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+def pass_picture(
+    image: Image.Image, plan: InpaintPass, advice: str = "run the WebUI's VAE in float32, or use another VAE"
+) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
     """The RGB image that a WebUI gave for `plan`, as H×W×3 uint8 at the plan's size, and a note where it had another.
 
-    Raises `EnhanceError` for an image of one value, which is what a VAE that overflowed gives.
+    Raises `EnhanceError` for an image of one value, which is what a VAE that overflowed gives; `advice` says what to do
+    about it on that WebUI.
     """
     import numpy as np
     from PIL import Image
@@ -151,5 +154,5 @@ def pass_picture(image: Image.Image, plan: InpaintPass) -> tuple[npt.NDArray[np.
         image = image.resize((width, height), Image.Resampling.LANCZOS)
     picture = np.asarray(image)
     if picture.min() == picture.max():
-        raise EnhanceError("the inpaint pass gave an empty picture (NaN); start the WebUI with --no-half-vae")
+        raise EnhanceError(f"the inpaint pass gave an empty picture (NaN); {advice}")
     return picture, notes

@@ -61,6 +61,9 @@ class TrainingHost(Protocol):
     def refresh_loras(self) -> None:
         """Make the WebUI rescan that folder."""
 
+    def no_interrogator(self) -> str:
+        """Why this WebUI describes no pictures, as a clause; empty when it does."""
+
     def describe(self, picture: Image.Image) -> str:
         """Caption a picture by the WebUI's interrogator; contains '<error>' if that failed."""
 

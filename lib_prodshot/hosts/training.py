@@ -47,6 +47,10 @@ class WebUITraining:
         if networks is not None and hasattr(networks, "list_available_networks"):
             networks.list_available_networks()
 
+    def no_interrogator(self) -> str:
+        """Why this WebUI describes no pictures: neo has no interrogator, and classic only its name."""
+        return "" if getattr(self._shared, "interrogator", None) else "this WebUI has no interrogator"
+
     def describe(self, picture: Image.Image) -> str:
         """Caption a picture by the WebUI's interrogator."""
         with self._queue_lock:

@@ -69,6 +69,9 @@ class LocalTraining:
     def refresh_loras(self) -> None:
         self.told.append("looked at its LoRAs")
 
+    def no_interrogator(self) -> str:
+        return "" if self.answer else "this WebUI has no interrogator"
+
     def describe(self, picture: Image.Image) -> str:
         self.told.append(f"described {picture.width}×{picture.height}")
         return self.answer

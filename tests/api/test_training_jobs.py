@@ -296,6 +296,8 @@ def test_captions_are_written_by_the_webuis_interrogator(client: Any, shop: Path
     assert (shop / "photos" / "3.txt").read_text() == f"{TAG}, shop, a bag on table 3\n"
     assert done["result"]["changes"][-1]["after"] == f"{TAG}, shop, handbag on a table"
     assert host.trains.told == ["described 128×128"] * 4
+    host.trains.answer = ""
+    assert "no interrogator; choose blip" in refused(client, "training_captions", **told)["captioner"]
     host.trains.answer = "<error>"
     failed = until(client, begin(client, "training_captions", **told, anew=True), "failed", 60)
     assert "has no caption for" in failed["error"] and str(host.folder) not in failed["error"]

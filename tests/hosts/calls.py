@@ -78,10 +78,8 @@ NAMES_WE_READ = {
     MODELS: ("checkpoints_list", "model_data", "select_checkpoint"),
     CALLBACKS: ("callback_map",),
     COMPONENTS: ("InputAccordion",),
-    "modules/shared.py": ("cmd_opts", "interrogator", "opts", "sd_model", "sd_upscalers", "state", "OptionInfo"),
+    "modules/shared.py": ("cmd_opts", "opts", "sd_model", "sd_upscalers", "state", "OptionInfo"),
     "modules/sd_samplers.py": ("all_samplers",),
-    "modules/sd_schedulers.py": ("schedulers",),
-    "modules/sd_hijack.py": ("model_hijack",),
     "modules/sd_vae.py": ("get_loaded_vae_name", "get_loaded_vae_hash"),
     "modules/call_queue.py": ("queue_lock",),
     "modules/paths.py": ("data_path", "models_path"),
@@ -89,6 +87,24 @@ NAMES_WE_READ = {
     "modules/launch_utils.py": ("git_tag",),
 }
 """Names that every host has; the record tells signatures only, so these are looked up in real code."""
+
+NAMES_SOME_HAVE = (
+    ("modules/shared.py", "interrogator", ("a1111", "forge", "reforge", "classic")),
+    ("modules/sd_hijack.py", "model_hijack", ("a1111", "forge", "reforge", "classic")),
+    ("modules/sd_schedulers.py", "schedulers", ("a1111", "forge", "reforge", "neo")),
+    ("backend/args.py", "args", ("forge", "neo")),
+    ("ldm_patched/modules/args_parser.py", "args", ("reforge", "classic")),
+)
+"""File, name, and the hosts that have it; what is done without it is tested with the rest of `hosts`."""
+
+FLAGS_ADVISED = {
+    "a1111": ("modules/cmd_args.py", "--medvram", "--no-half-vae"),
+    "forge": ("backend/args.py", "--always-low-vram", "--vae-in-fp32"),
+    "reforge": ("ldm_patched/modules/args_parser.py", "--always-low-vram", "--vae-in-fp32"),
+    "classic": ("ldm_patched/modules/args_parser.py", "--always-low-vram", "--vae-in-fp32"),
+    "neo": ("backend/args.py", "--lowvram", "--fp32-vae"),
+}
+"""The flags that our messages name on a host, for memory and for the VAE, and the file whose parser takes them."""
 
 NEVER = {
     "PostprocessImageArgs": "its constructor differs between hosts: only read and write what is handed over",

@@ -1,7 +1,7 @@
 """The double and every call we make, held against the recorded signatures of five hosts, and against real code.
 
-`contract.json` is the record (see `record_contract`); `PRODSHOT_WEBUI_DIR`, `PRODSHOT_FORGE_DIR` and
-`PRODSHOT_REFORGE_DIR` name real installations.
+`contract.json` is the record (see `record_contract`); `PRODSHOT_WEBUI_DIR`, `PRODSHOT_FORGE_DIR`,
+`PRODSHOT_REFORGE_DIR`, `PRODSHOT_CLASSIC_DIR` and `PRODSHOT_NEO_DIR` name real installations.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from lib_prodshot.request import Request, setting_named
 from tests.hosts import record_contract, touched
 from tests.hosts.calls import (
     CALLS,
+    FLAGS_ADVISED,
     FORGE_CODE,
+    FORGE_CONTROLNET,
     FORGE_FAMILY,
     MIKUBILL_CALLS,
+    NAMES_SOME_HAVE,
     NAMES_WE_READ,
     NEVER,
     PROCESSING,
@@ -33,7 +36,13 @@ from tests.hosts.calls import (
 from tests.hosts.signatures import HOSTS, Signature, names_in, names_of, refusal, signature_of, signatures_in
 
 DOUBLE = ROOT / "tests" / "double"
-REAL = {"a1111": "PRODSHOT_WEBUI_DIR", "forge": "PRODSHOT_FORGE_DIR", "reforge": "PRODSHOT_REFORGE_DIR"}
+REAL = {
+    "a1111": "PRODSHOT_WEBUI_DIR",
+    "forge": "PRODSHOT_FORGE_DIR",
+    "reforge": "PRODSHOT_REFORGE_DIR",
+    "classic": "PRODSHOT_CLASSIC_DIR",
+    "neo": "PRODSHOT_NEO_DIR",
+}
 
 STATE_FIELDS = ("skipped", "interrupted", "stopping_generation", "job", "job_no", "job_count", "textinfo")
 
@@ -91,6 +100,7 @@ def test_no_name_of_theirs_is_touched_unheld() -> None:
     """What our source touches, read out of it, is in the tables that these tests go through."""
     held = {(call.file, call.name.split(".")[0]) for call in (*CALLS, *MIKUBILL_CALLS)}
     held |= {(file, name) for file, names in NAMES_WE_READ.items() for name in names}
+    held |= {(file, name) for file, name, _ in NAMES_SOME_HAVE}
     found = {(_file_of(module), name) for module, name in touched.touched()}
     assert found - held - {(FORGE_CODE, "ControlMode")} == set()
     assert len(found) > 40, "the search has lost its sight"
@@ -261,3 +271,26 @@ def test_real_modules_have_the_names_we_read(host: str) -> None:
     for file, names in NAMES_WE_READ.items():
         known = names_in((folder / file).read_text(encoding="utf-8"))
         assert set(names) <= known, f"{file}: {set(names) - known}"
+
+
+@pytest.mark.parametrize("host", REAL)
+def test_real_modules_have_what_only_some_have(host: str) -> None:
+    folder = real_folder(host)
+    for file, name, hosts in NAMES_SOME_HAVE:
+        path = folder / file
+        there = path.is_file() and name in names_in(path.read_text(encoding="utf-8"))
+        assert there == (host in hosts), f"{file}: {name}"
+
+
+@pytest.mark.parametrize("host", REAL)
+def test_a_real_parser_takes_the_flags_that_we_advise(host: str) -> None:
+    file, *flags = FLAGS_ADVISED[host]
+    text = (real_folder(host) / file).read_text(encoding="utf-8")
+    assert not [flag for flag in flags if f'"{flag}"' not in text]
+
+
+@pytest.mark.parametrize("host", REAL)
+def test_real_controlnet_is_in_the_file_that_we_look_for(host: str) -> None:
+    folder = real_folder(host)
+    home = "extensions/sd-webui-controlnet" if host == "a1111" else FORGE_CONTROLNET
+    assert "class" in (folder / home / "scripts" / "controlnet.py").read_text(encoding="utf-8")

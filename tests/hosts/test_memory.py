@@ -13,9 +13,10 @@ import pytest
 
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts import finder_cache
-from lib_prodshot.hosts.compatibility import gpu_memory
+from lib_prodshot.hosts.compatibility import flags, gpu_memory
 from lib_prodshot.products import ProductClass
 from tests.finders import BoxSegmenter, FixedDetector
+from tests.hosts.calls import FLAGS_ADVISED
 from tests.hosts.conftest import Double
 
 GB = 1 << 30
@@ -85,6 +86,16 @@ def test_a1111_moves_its_checkpoint_only_where_room_is_short(
     assert done == moves
 
 
+def set_module(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
+    """Let one of a host's modules be imported, and the packages around it."""
+    parts = module.__name__.split(".")
+    for length in range(1, len(parts)):
+        package = ModuleType(".".join(parts[:length]))
+        package.__path__ = []
+        monkeypatch.setitem(sys.modules, package.__name__, package)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
 @pytest.mark.parametrize("name", ["backend.memory_management", "ldm_patched.modules.model_management"])
 def test_the_forge_family_is_asked_for_room(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     fake_cuda(monkeypatch, 1 * GB)
@@ -93,12 +104,7 @@ def test_the_forge_family_is_asked_for_room(monkeypatch: pytest.MonkeyPatch, nam
     manager.free_memory = lambda wanted, device: asked.append((wanted, device))  # type: ignore[attr-defined]
     manager.get_torch_device = lambda: "cuda:0"  # type: ignore[attr-defined]
     manager.soft_empty_cache = lambda: asked.append("emptied")  # type: ignore[attr-defined]
-    parts = name.split(".")
-    for length in range(1, len(parts)):
-        package = ModuleType(".".join(parts[:length]))
-        package.__path__ = []
-        monkeypatch.setitem(sys.modules, package.__name__, package)
-    monkeypatch.setitem(sys.modules, name, manager)
+    set_module(monkeypatch, manager)
     with gpu_memory.pick_memory().reserve(4 * GB):
         assert asked == [(4 * GB, "cuda:0")]
     assert asked[-1] == "emptied"
@@ -112,3 +118,23 @@ def test_a_finder_that_is_not_kept_is_unloaded(webui: Double, monkeypatch: pytes
     webui.shared.opts.data["prodshot_keep_loaded"] = False
     webui.generate(accordion=[True, "car"])
     assert unloaded == ["detector"]
+
+
+@pytest.mark.parametrize("host", FLAGS_ADVISED)
+def test_advice_names_the_flags_of_the_host(webui: Double, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """The old flags, which the Forge family still takes, stand beside those that it heeds."""
+    file, memory, vae = FLAGS_ADVISED[host]
+    old = SimpleNamespace(medvram=False, lowvram=False, no_half_vae=False)
+    monkeypatch.setattr(webui.shared, "cmd_opts", old)
+    if host != "a1111":
+        module = ModuleType(file.removesuffix(".py").replace("/", "."))
+        own = {flag.removeprefix("--").replace("-", "_"): False for flag in (memory, vae, "--novram")}
+        module.args = SimpleNamespace(**own)  # type: ignore[attr-defined]
+        set_module(monkeypatch, module)
+    assert flags.memory_advice() == f"lower the resolution, or start the WebUI with {memory}"
+    assert flags.vae_advice() == f"start the WebUI with {vae}, or use another VAE"
+
+
+def test_advice_without_a_flag_names_none(webui: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webui.shared, "cmd_opts", SimpleNamespace())
+    assert flags.memory_advice() == "lower the resolution" and flags.vae_advice() == "use another VAE"

@@ -15,7 +15,13 @@ from PIL import Image
 from tests.webui import server as servers
 from tests.webui.server import Installation, Server, decode, encode
 
-HOSTS = {"a1111": "PRODSHOT_WEBUI", "forge": "PRODSHOT_FORGE", "reforge": "PRODSHOT_REFORGE"}
+HOSTS = {
+    "a1111": "PRODSHOT_WEBUI",
+    "forge": "PRODSHOT_FORGE",
+    "reforge": "PRODSHOT_REFORGE",
+    "classic": "PRODSHOT_CLASSIC",
+    "neo": "PRODSHOT_NEO",
+}
 
 
 def installation_of(host: str) -> Installation:
@@ -58,10 +64,7 @@ def prepared(
     """A data folder with everything in it, and the environment that goes with it."""
     data = tmp_path_factory.mktemp(installation.host)
     servers.lay_out(installation, data, tiny_models, models_dir, ours=True)
-    config = tmp_path_factory.mktemp("tiny-forge-config")
-    if installation.host == "forge":
-        servers.make_forge_config(installation, config)
-    return data, {"PRODSHOT_TINY_FORGE_CONFIG": str(config)}
+    return data, servers.tiny_config(installation, tmp_path_factory.mktemp("tiny-config"))
 
 
 @pytest.fixture(scope="session")

@@ -38,8 +38,10 @@ FLAGS = {
     "a1111": ("--use-cpu=all", "--no-half", "--precision=full", "--opt-sdp-attention", "--do-not-download-clip"),
     "forge": ("--always-cpu", "--all-in-fp32", "--attention-pytorch"),
     "reforge": ("--always-cpu", "--all-in-fp32", "--attention-pytorch"),
+    "classic": ("--always-cpu", "--all-in-fp32", "--attention-pytorch"),
+    "neo": ("--cpu", "--force-fp32", "--use-pytorch-cross-attention"),
 }
-NOT_KNOWN = {"a1111": ("--skip-python-version-check",)}
+NOT_KNOWN = {"a1111": ("--skip-python-version-check",), "neo": ("--no-download-sd-model",)}
 """Common flags that a host's argument parser refuses."""
 
 READY = "Startup time:"
@@ -161,9 +163,16 @@ def make_tiny_models(installation: Installation, folder: Path) -> None:
     stamp.write_text(wanted, encoding="utf-8")
 
 
-def make_forge_config(installation: Installation, folder: Path) -> None:
-    """A description of the tiny checkpoint in Forge's own form: its SD1.5 with the tiny widths."""
+def tiny_config(installation: Installation, folder: Path) -> dict[str, str]:
+    """Write into `folder` what the harness tells the host of the tiny checkpoint; returns the server's environment."""
     source = installation.folder / "backend" / "huggingface" / "runwayml" / "stable-diffusion-v1-5"
+    if source.is_dir():
+        _make_forge_config(source, folder)
+    return {"PRODSHOT_TINY_CONFIG": str(folder)}
+
+
+def _make_forge_config(source: Path, folder: Path) -> None:
+    """A description of the tiny checkpoint in Forge's own form: its SD1.5 with the tiny widths."""
     shutil.copytree(source, folder, dirs_exist_ok=True)
     text = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
     widths = [32, 64, 128, 128]

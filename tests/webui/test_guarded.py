@@ -53,16 +53,14 @@ def guarded(
     chosen = {"sd_model_checkpoint": "tiny.safetensors"}
     servers.lay_out(installation, data, tiny_models, models_dir, ours=True, **chosen)
     (data / "extensions" / "sd-webui-controlnet").unlink(missing_ok=True)
-    config = tmp_path_factory.mktemp("tiny-forge-config")
-    if installation.host == "forge":
-        servers.make_forge_config(installation, config)
+    environment = servers.tiny_config(installation, tmp_path_factory.mktemp("tiny-config"))
     flags = (
         "--nowebui",
         f"--api-auth={USER}:{PASSWORD},second:other",
         "--freeze-settings",
         f"--prodshot-allow-dir={opened_folder}",
     )
-    server = servers.start(installation, data, *flags, PRODSHOT_TINY_FORGE_CONFIG=str(config))
+    server = servers.start(installation, data, *flags, **environment)
     try:
         yield server
     finally:

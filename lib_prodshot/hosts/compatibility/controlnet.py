@@ -41,9 +41,15 @@ class ControlNet(Protocol):
 
 
 def find_script(runner: Any) -> Any | None:
-    """ControlNet's always-on script in a script runner, or None."""
+    """ControlNet's always-on script in a script runner, or None. Both extensions keep it in a file of that name; its
+    title may be in the page's language."""
     scripts = getattr(runner, "alwayson_scripts", None) or []
-    return next((script for script in scripts if script.title().lower() == "controlnet"), None)
+    return next((script for script in scripts if script_stem(script) == "controlnet"), None)
+
+
+def script_stem(script: Any) -> str:
+    """The name of the file that a script was loaded from, without .py."""
+    return str(getattr(script, "filename", "")).replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".py")
 
 
 def pick_controlnet() -> ControlNet:

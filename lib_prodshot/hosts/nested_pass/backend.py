@@ -26,7 +26,9 @@ from lib_prodshot.hosts.compatibility.controlnet import (
     in_words,
     make_probe,
     reasons_recorded,
+    script_stem,
 )
+from lib_prodshot.hosts.compatibility.flags import memory_advice, vae_advice
 from lib_prodshot.hosts.compatibility.interface_changes import describe_change, interface_changes_reported
 from lib_prodshot.hosts.nested_pass.parent import NESTED_PASS, state_restored
 from lib_prodshot.inpainting import (
@@ -203,7 +205,9 @@ class NestedPassBackend:
         mine.callback_map = {}
         mine.selectable_scripts = []
         companions = [
-            script for script in runner.alwayson_scripts if self._parent is not None and _is_companion(script)
+            script
+            for script in runner.alwayson_scripts
+            if self._parent is not None and script_stem(script) in COMPANIONS
         ]
         controls = [] if own is None else [own]
         mine.alwayson_scripts = [*companions, *controls, make_probe(self._control, own, probe)]
@@ -225,11 +229,6 @@ class NestedPassBackend:
 
 def _shared() -> Any:
     return import_module("modules.shared")
-
-
-def _is_companion(script: Any) -> bool:
-    stem = str(getattr(script, "filename", "")).replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".py")
-    return stem in COMPANIONS
 
 
 def _overrides(parent: Any | None, plan: InpaintPass) -> dict[str, Any]:
@@ -266,9 +265,9 @@ def _message(error: Exception) -> str:
     kind = type(error).__name__
     text = " ".join(str(error).split())
     if kind == "OutOfMemoryError" or "out of memory" in text.lower():
-        return "the inpaint pass ran out of memory; lower the resolution, or start the WebUI with --medvram"
+        return f"the inpaint pass ran out of memory; {memory_advice()}"
     if kind == "NansException":
-        return "the inpaint pass gave no numbers (NaN); start the WebUI with --no-half-vae, or use another VAE"
+        return f"the inpaint pass gave no numbers (NaN); {vae_advice()}"
     return f"the inpaint pass failed: {kind}: {text}" if text else f"the inpaint pass failed: {kind}"
 
 
@@ -276,4 +275,4 @@ def _result(processed: Any, plan: InpaintPass) -> tuple[npt.NDArray[np.uint8], t
     """The pass's picture at the plan's size (H×W×3), and what is to be said of it."""
     if processed is None or not processed.images:
         raise PassInterrupted("interrupted")
-    return pass_picture(processed.images[0].convert("RGB"), plan)
+    return pass_picture(processed.images[0].convert("RGB"), plan, vae_advice())

@@ -99,6 +99,8 @@ def _captioner(own: Mapping[str, Any], open_path: OpenPath) -> Captioner | None:
     chosen = own["captioner"]
     if chosen == "file":
         return FileCaptioner(open_path("captions", own["captions"]))
+    if chosen == "webui" and (reason := host().training().no_interrogator()):
+        raise RequestError([FieldProblem("captioner", f"{reason}; choose blip, or file")])
     return {"webui": HostCaptioner, "blip": BlipCaptioner}[chosen]() if chosen in ("webui", "blip") else None
 
 

@@ -1,5 +1,6 @@
 """Test-only: lets each host load the tiny models of `tests/webui/tiny.py`: SD1's structure at other widths."""
 
+import inspect
 import json
 import os
 import sys
@@ -43,32 +44,53 @@ def fit_forge():
     from backend.nn import vae
     from huggingface_guess import model_list
 
-    class TinySD15(model_list.SD15):
-        huggingface_repo = os.environ["PRODSHOT_TINY_FORGE_CONFIG"]
-
-    TinySD15.unet_config = dict(model_list.SD15.unet_config, **WIDTHS)
-    TinySD15.unet_extra_config = HEADS
-    model_list.models.insert(0, TinySD15)
+    add_tiny_kind(model_list)
     # drawn from the global generator; its mean makes equal requests equal pictures
     vae.DiagonalGaussianDistribution.sample = lambda self: self.mean
 
 
+def fit_neo():
+    """neo has that package twice (its ControlNet asks the other), and an engine takes a checkpoint of no subclass."""
+    import huggingface_guess
+    from backend.diffusion_engine import sd15
+    from modules_forge.packages.huggingface_guess import model_list
+
+    sd15.StableDiffusion.matched_guesses.append(huggingface_guess.model_list.models[0])
+    if model_list is not huggingface_guess.model_list:
+        add_tiny_kind(model_list)
+
+
+def add_tiny_kind(model_list):
+    """Let a host's list of checkpoints know the tiny one."""
+
+    class TinySD15(model_list.SD15):
+        huggingface_repo = os.environ["PRODSHOT_TINY_CONFIG"]
+
+    TinySD15.unet_config = dict(model_list.SD15.unet_config, **WIDTHS)
+    TinySD15.unet_extra_config = HEADS
+    model_list.models.insert(0, TinySD15)
+
+
 def fit_reforge():
-    """reForge recognises a checkpoint by its widths; its text encoder and VAE have to be told theirs."""
+    """reForge and classic recognise a checkpoint by its widths; text encoder and VAE have to be told theirs."""
     from ldm_patched.modules import sd1_clip, supported_models, supported_models_base
     from modules_forge import forge_loader
 
     text = {**json.loads(Path(sd1_clip.__file__).with_name("sd1_clip_config.json").read_text()), **TEXT}
+    file = Path(os.environ["PRODSHOT_TINY_CONFIG"], "text.json")
+    file.write_text(json.dumps(text))
 
     class TinyClip(sd1_clip.SDClipModel):
-        def __init__(self, device="cpu", dtype=None, model_options=None):
-            known = {"dtype": dtype, "model_options": model_options or {}, "textmodel_json_config": text}
-            super().__init__(device=device, return_projected_pooled=False, **known)
+        def __init__(self, device="cpu", dtype=None, **more):
+            # reForge's arguments that classic does not have
+            more = {"model_options": {}, "return_projected_pooled": False, **more}
+            known = inspect.signature(sd1_clip.SDClipModel.__init__).parameters
+            more = {name: value for name, value in more.items() if name in known}
+            super().__init__(device=device, dtype=dtype, textmodel_json_config=str(file), **more)
 
     class TinyText(sd1_clip.SD1ClipModel):
-        def __init__(self, device="cpu", dtype=None, model_options=None, **more):
-            options = model_options or {}
-            super().__init__(device=device, dtype=dtype, model_options=options, clip_model=TinyClip, **more)
+        def __init__(self, device="cpu", dtype=None, **more):
+            super().__init__(device=device, dtype=dtype, clip_model=TinyClip, **more)
 
     class TinySD15(supported_models.SD15):
         def clip_target(self, state_dict=None):
@@ -87,7 +109,7 @@ def fit_reforge():
     forge_loader.VAE = tiny_vae
 
 
-for fit in (fit_forge, fit_reforge):
+for fit in (fit_forge, fit_neo, fit_reforge):
     with suppress(ImportError):
         fit()
 script_callbacks.on_before_ui(fit_a1111)
