@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -233,7 +234,13 @@ def lay_out(
         _link(data / "models" / "VAE-approx", previews)
     if finder_models is not None:
         _link(data / "models" / "prodshot", finder_models)
-    (data / "config.json").write_text(json.dumps({**SETTINGS, **settings}))
+    (data / "config.json").write_text(json.dumps({**SETTINGS, **_settings_version(installation), **settings}))
+
+
+def _settings_version(installation: Installation) -> dict[str, str]:
+    """neo starts only with settings that name its version of them; its launcher has that."""
+    launcher = (installation.folder / "modules" / "launch_utils.py").read_text(encoding="utf-8")
+    return dict(re.findall(r"^(VERSION_UID)\b[^=]*= \"(.+)\"$", launcher, re.MULTILINE))
 
 
 def _link(place: Path, target: Path) -> None:
