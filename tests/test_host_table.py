@@ -10,10 +10,9 @@ import pytest
 from lib_prodshot.bootstrap import ROOT
 
 HOSTS = ("AUTOMATIC1111", "Forge", "reForge", "classic", "neo")
-REAL = HOSTS[:3]
-"""Those that `tests/webui` can be pointed at."""
+"""All of them can be named to `tests/webui`."""
 
-WORDS = ("tested", "contract", "not supported", "—")
+WORDS = ("tested", "contract", "removed by the host", "not supported", "—")
 
 HTTP, CLIENTS, BROWSER = "webui/test_http.py", "webui/test_clients.py", "webui/test_browser.py"
 STARTUP, SIDE, INSTALL = "webui/test_startup.py", "webui/test_side_by_side.py", "webui/test_installed.py"
@@ -67,7 +66,8 @@ ROWS: dict[str, tuple[str, ...]] = {
         f"{INSTALL}::test_nothing_of_the_webui_s_own_is_replaced",
         "test_install.py::test_no_host_s_pinned_version_is_moved",
     ),
-    "SD 2 and SDXL": CONTRACT,
+    "SDXL": CONTRACT,
+    "SD 2": CONTRACT,
     "Room on the GPU": MEMORY,
     "ControlNet with Flux": CONTRACT,
 }
@@ -106,7 +106,12 @@ def test_the_tests_behind_a_row_are_there(name: str) -> None:
 def test_only_what_ran_on_the_real_host_is_called_tested() -> None:
     for feature, cells in rows().items():
         name = row_of(feature)
-        ran = REAL[:1] if name in ONLY_A1111 else REAL
+        ran = HOSTS[:1] if name in ONLY_A1111 else HOSTS
         end_to_end = any(place.startswith("webui/") for place in ROWS[name])
         for host, cell in zip(HOSTS, cells):
             assert cell != "tested" or (host in ran and end_to_end), (feature, host)
+
+
+def test_what_a_host_has_removed_is_not_promised() -> None:
+    (cells,) = (cells for feature, cells in rows().items() if row_of(feature) == "SD 2")
+    assert cells[HOSTS.index("neo")] == "removed by the host"
