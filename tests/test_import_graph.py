@@ -77,7 +77,7 @@ ROOMS = {
     "training.captioning": "errors jobs.files pictures training.dataset",
     "training.dataset": "downloads errors jobs.files pictures preserve training.recipe",
     "training.publishing": "'' errors training training.recipe training.trainer",
-    "training.recipe": "errors jobs.files schema",
+    "training.recipe": "errors jobs.files schema training",
     "training.trainer": "bootstrap downloads errors jobs.files locks training training.dataset training.recipe weights",
     "webui": "errors finding hosts hosts.compatibility hosts.generation infotext outcome pictures pipeline "
     "request webui.api webui.jobs webui.panel",

@@ -8,7 +8,7 @@ from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.training.recipe import files as recipe_files
-from lib_prodshot.training.recipe.presets import PRESETS
+from lib_prodshot.training.recipe.presets import NAMES
 from lib_prodshot.training.recipe.recipe import SECTIONS, SETTINGS, Recipe
 from lib_prodshot.training.recipe.settings import RecipeSetting
 
@@ -19,7 +19,7 @@ _METAVARS = {"number": "NUMBER", "integer": "N", "choice": "NAME", "text": "TEXT
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     """The recipe's file and preset, and one option for each of its settings."""
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="a recipe as TOML; options go before it")
-    parser.add_argument("--preset", metavar="NAME", default="", help=f"values for a card: {' | '.join(PRESETS)}")
+    parser.add_argument("--preset", metavar="NAME", default="", help=f"values for a card: {' | '.join(NAMES)}")
     parser.add_argument(
         "--extra", action="append", default=[], metavar="NAME=VALUE", help="another option of sd-scripts, as in TOML"
     )

@@ -313,6 +313,7 @@ def _list(published: Sequence[Published]) -> None:
         if one.side_car_kept:
             say(f"{one.side_car_kept} was there with something else in it, and stays: the WebUI fills in what it says")
     print(f"prompt: {published[-1].prompt}")
+    print(f"fits: {published[-1].fits}")
 
 
 def _watch(job: TrainingJob) -> TrainingResult:

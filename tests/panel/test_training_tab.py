@@ -19,7 +19,7 @@ from PIL import Image
 from lib_prodshot.errors import ProdshotError, RequestError
 from lib_prodshot.training.dataset.check import Problem
 from lib_prodshot.training.errors import TrainerError, TrainerMissing
-from lib_prodshot.training.recipe.presets import PRESETS
+from lib_prodshot.training.recipe.presets import FAMILY_PRESETS, NAMES, preset
 from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe
 from lib_prodshot.training.trainer import sd_scripts, setup
 from lib_prodshot.webui import tabs
@@ -39,7 +39,7 @@ from lib_prodshot.webui.training import view as training_view
 from lib_prodshot.webui.training.form import elem_id
 from tests.api.local_host import LocalHost
 from tests.training.photographs import TAG, make_folder
-from tests.training.rigs import make_checkpoint_file
+from tests.training.rigs import make_checkpoint_file, unet
 from tests.training.trainers import STAND_IN
 
 PREFIX = elem_id("")
@@ -88,7 +88,8 @@ def form(tables: str = "", **changed: Any) -> list[Any]:
 def small(**changed: Any) -> list[Any]:
     told = {"output_name": "bag", "image_dir": " photos ", "pretrained_model_name_or_path": "tiny.safetensors"}
     told |= {"activation_tag": TAG, "resolution": 64, "min_bucket_reso": 64, "max_bucket_reso": 128, "num_repeats": 2}
-    told |= {"max_train_epochs": 2, "output_dir": "", "sample_prompts": "bag --w 64\n\n", **PRESETS["cpu"]}
+    told |= {"max_train_epochs": 2, "output_dir": "", "sample_prompts": "bag --w 64\n\n"}
+    told |= FAMILY_PRESETS["sd15"]["cpu"]
     return form(**{**told, "resolution": 64, **changed})
 
 
@@ -121,7 +122,7 @@ def test_every_setting_of_the_recipe_is_drawn_at_its_default(host: LocalHost) ->
         for one in settings:
             assert drawn[f"{prefix}_{one.name}"].value == one.default
     presets = [choice[1] if isinstance(choice, tuple) else choice for choice in drawn["preset"].choices]
-    assert presets == ["", *PRESETS]
+    assert presets == ["", *NAMES]
 
 
 def test_nothing_of_it_goes_into_the_webuis_defaults(host: LocalHost) -> None:
@@ -159,13 +160,21 @@ def test_a_recipe_goes_out_as_toml_and_comes_in(host: LocalHost) -> None:
     assert "field of its own" in message
 
 
-def test_a_preset_fills_what_it_changes_and_puts_the_rest_back() -> None:
+def test_a_preset_fills_what_it_changes_and_puts_the_rest_back(host: LocalHost, shop: Path) -> None:
     names = training_form.preset_names()
-    assert dict(zip(names, training_form.preset_updates("cpu"))) == {
-        **{name: getattr(Recipe(), name) for name in names},
-        **PRESETS["cpu"],
-    }
-    assert training_form.preset_updates("") == [getattr(Recipe(), name) for name in names]
+    seeds = {name: getattr(Recipe(), name) for name in names}
+
+    def filled(name: str, family: str, checkpoint: str) -> dict[str, Any]:
+        return dict(zip(names, training_form.preset_updates(name, family, checkpoint)))
+
+    assert filled("cpu", "auto", "") == filled("cpu", "sd15", "tiny.safetensors")
+    assert filled("cpu", "auto", "") == {**seeds, **FAMILY_PRESETS["sd15"]["cpu"]}
+    assert filled("", "auto", "") == seeds
+    # the WebUI's own checkpoint says that it is SDXL
+    make_checkpoint_file(host.training().checkpoint_file("tiny.safetensors"), **unet(2048))
+    assert filled("12gb", "auto", "tiny.safetensors") == {**seeds, **preset("12gb", "sdxl")}
+    assert filled("", "flux", "tiny.safetensors") == {**seeds, **preset("", "flux")}
+    assert all("value" not in update for update in filled("6gb", "auto", "tiny.safetensors").values())
 
 
 def test_the_folder_is_checked(host: LocalHost, shop: Path) -> None:

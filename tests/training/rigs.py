@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,17 +75,18 @@ def make_checkpoint(folder: Path, width: int = 768) -> Path:
     return folder
 
 
-def make_checkpoint_file(path: Path, **shapes: tuple[int, int]) -> Path:
+def make_checkpoint_file(path: Path, **shapes: tuple[int, ...]) -> Path:
     """A safetensors file with these tensors, all zero; without any, those by which Stable Diffusion 1.x is told."""
     header, at = {}, 0
-    for name, (high, wide) in (shapes or unet(768)).items():
-        header[name] = {"dtype": "F16", "shape": [high, wide], "data_offsets": [at, at := at + 2 * high * wide]}
+    for name, shape in (shapes or unet(768)).items():
+        size = 2 * math.prod(shape)
+        header[name] = {"dtype": "F16", "shape": [*shape], "data_offsets": [at, at := at + size]}
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(at))
     return path
 
 
-def unet(width: int) -> dict[str, tuple[int, int]]:
+def unet(width: int) -> dict[str, tuple[int, ...]]:
     """The tensor that tells a checkpoint's family: its text embedding has this width."""
     return {"model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (2, width)}
 

@@ -29,13 +29,16 @@ def real_trainer() -> Trainer:
 
 
 def tiny_trainer() -> Trainer:
-    """The real sd-scripts, unchanged but for the widths of its U-Net, so that a tiny model can be trained."""
+    """The real sd-scripts, unchanged but for the sizes of its models, so that tiny ones can be trained."""
     return Trainer(TINY / "checkout", real_trainer().python)
 
 
 @cache
-def tiny_model(folder: Path) -> Path:
-    """A random Stable Diffusion 1.x of 37 MB in `folder`, with its tokenizer; made once."""
-    command = [str(real_trainer().python), str(TINY / "make_model.py"), str(folder)]
-    subprocess.run(command, env=environment_variables(), capture_output=True, timeout=300, check=True)
+def tiny_model(folder: Path, family: str = "sd15") -> Path:
+    """A random model of a family in `folder`, with its tokenizers (Stable Diffusion 1.x: 37 MB); made once."""
+    trainer = real_trainer()
+    command = [str(trainer.python), str(TINY / "make_model.py"), str(folder), family]
+    variables = {**environment_variables(), "PRODSHOT_SD_SCRIPTS": str(trainer.checkout)}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
     return folder

@@ -76,7 +76,11 @@ class FixJob:
         first, *others = kohya.expand(self.recipe).all_subsets
         subsets = tuple(replace(one, image_dir=str(targets[one.image_dir])) for one in others)
         return replace(
-            self.recipe, image_dir=str(targets[first.image_dir]), num_repeats=first.num_repeats, subsets=subsets
+            self.recipe,
+            image_dir=str(targets[first.image_dir]),
+            num_repeats=first.num_repeats,
+            subsets=subsets,
+            reg_data_dir="",
         )
 
     def count(self) -> int:

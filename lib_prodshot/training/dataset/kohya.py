@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lib_prodshot.jobs.files.reading import entries_of, is_file, is_folder
 from lib_prodshot.training.dataset.folder import SD_SCRIPTS_SUFFIXES, pictures_below
-from lib_prodshot.training.recipe.recipe import Recipe, Subset, setting_named
+from lib_prodshot.training.recipe.recipe import REG_REPEATS, Recipe, Subset, setting_named
 
 _NAME = re.compile(r"([0-9]+)_(.*)", re.DOTALL)
 _REPEATS = setting_named("num_repeats")
@@ -56,7 +56,10 @@ def expand(recipe: Recipe) -> Recipe:
     if subsets == recipe.all_subsets:
         return recipe
     first, *others = subsets
-    return replace(recipe, image_dir=first.image_dir, num_repeats=first.num_repeats, subsets=tuple(others))
+    # the regularisation folder is among the subsets now
+    return replace(
+        recipe, image_dir=first.image_dir, num_repeats=first.num_repeats, subsets=tuple(others), reg_data_dir=""
+    )
 
 
 def folder_warnings(recipe: Recipe) -> Iterator[tuple[Path, str]]:
@@ -69,9 +72,9 @@ def folder_warnings(recipe: Recipe) -> Iterator[tuple[Path, str]]:
             yield folder, f"{names} in it are not used, as photographs stand beside them: name each as a subset"
         elif inside:
             yield from _unused_folders(folder, inside)
-            if subset.num_repeats != _REPEATS.default:
+            if not _is_unset(subset):
                 yield folder, f"the repeats of the folders' names count in it, not the {subset.num_repeats} set"
-        elif (name := parse_folder_name(folder)) and subset.num_repeats not in (_REPEATS.default, name.repeats):
+        elif (name := parse_folder_name(folder)) and not _is_unset(subset) and subset.num_repeats != name.repeats:
             yield folder, f"its name says {name.repeats} repeats, and the recipe's {subset.num_repeats} count"
 
 
@@ -92,12 +95,17 @@ def suggested_folder(folder: Path) -> str:
     return f"they are in {len(parents)} folders below it, such as {parents[0]}: name one, and the others as subsets"
 
 
+def _is_unset(subset: Subset) -> bool:
+    """Whether the repeats are a default, so that a folder's name counts."""
+    return subset.num_repeats == _REPEATS.default or (subset.is_reg and subset.num_repeats == REG_REPEATS)
+
+
 def _expand(subset: Subset) -> Iterator[Subset]:
     folder = Path(subset.image_dir)
     inside = dataset_folders(folder)
     if inside == [folder]:
         name = parse_folder_name(folder)
-        repeats = name.repeats if name and subset.num_repeats == _REPEATS.default else subset.num_repeats
+        repeats = name.repeats if name and _is_unset(subset) else subset.num_repeats
         yield replace(subset, num_repeats=repeats)
         return
     for path in inside:

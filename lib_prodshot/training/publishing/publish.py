@@ -54,13 +54,14 @@ class PublishOptions:
 class Published:
     """One published LoRA. `was_there`: the same file existed before; `side_car_kept` names an existing side-car with
     other content, which stays and which the WebUI fills in from; `prompt` is ready for
-    the prompt box or a class prompt."""
+    the prompt box or a class prompt; `fits` says with which checkpoints it works, and where."""
 
     epoch: int
     file: Path
     was_there: bool
     preview: Path | None
     prompt: str
+    fits: str
     side_car_kept: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -79,6 +80,7 @@ class _Item:
     sample: Path | None
     side_car: dict[str, Any]
     prompt: str
+    fits: str
 
 
 def publish(run: Path, folder: Path, options: PublishOptions | None = None) -> list[Published]:
@@ -155,7 +157,15 @@ def _items(run: Path, recipe: Recipe, run_ledger: Ledger, options: PublishOption
         full = lora_name(name, epoch)
         side_car = _side_car(recipe, run_ledger, epoch, options)
         prompt = prompt_template(recipe.tags, full, options.weight)
-        yield _Item(epoch, loras[epoch], full, results.sample_of(run / OUTPUT_FOLDER, epoch), side_car, prompt)
+        yield _Item(
+            epoch,
+            loras[epoch],
+            full,
+            results.sample_of(run / OUTPUT_FOLDER, epoch),
+            side_car,
+            prompt,
+            recipe.model.fits,
+        )
 
 
 def _refuse_untrained(path: Path) -> None:
@@ -177,16 +187,20 @@ def _side_car(recipe: Recipe, run_ledger: Ledger, epoch: int, options: PublishOp
     notes = (
         f"{NOTES_PREFIX} {__version__} (sd-scripts) on {base}: epoch {epoch} of {run_ledger.epochs}, "
         f"{epoch * run_ledger.steps_per_epoch} steps{loss}; rank {recipe.network_dim}, alpha {recipe.network_alpha:g}, "
-        f"resolution {recipe.resolution}, seed {recipe.seed}."
+        f"resolution {recipe.resolution}, seed {recipe.seed}. For {recipe.model.fits}."
     )
     return {
         "description": options.description or f"{recipe.output_name}, epoch {epoch} of {run_ledger.epochs}",
-        "sd version": "SD2" if recipe.v2 else "SD1",
+        "sd version": _SD_VERSIONS.get(recipe.model.name, "SD2" if recipe.v2 else "SD1"),
         "activation text": ", ".join(recipe.tags),
         "preferred weight": options.weight,
         "negative text": "",
         "notes": notes,
     }
+
+
+_SD_VERSIONS = {"sdxl": "SDXL", "flux": "Flux"}
+"""`sd version` of a side-car, as Forge has it; a WebUI that does not know one looks into the LoRA itself."""
 
 
 def _is_free(item: _Item, folder: Path) -> bool:
@@ -218,7 +232,7 @@ def _copy_all(items: Collection[_Item], folder: Path) -> list[Published]:
             preview = next((path for path in (folder / f"{item.name}{end}" for end in PREVIEWS) if path.exists()), None)
             file = folder / f"{item.name}.safetensors"
             side_car_kept = "" if _matches(item.side_car, file.with_suffix(".json")) else f"{item.name}.json"
-            published.append(Published(item.epoch, file, was_there, preview, item.prompt, side_car_kept))
+            published.append(Published(item.epoch, file, was_there, preview, item.prompt, item.fits, side_car_kept))
         return published
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.training.recipe import families
 from lib_prodshot.training.recipe.presets import preset
 from lib_prodshot.training.recipe.recipe import SECTIONS, SETTINGS, Recipe, resolve_paths
 
@@ -67,7 +68,8 @@ def compose(
     chosen: str = "",
     complete: bool = True,
 ) -> Recipe:
-    """A recipe from, each over the one before: the seed's defaults, a preset, a recipe file, single options.
+    """A recipe from, each over the one before: the seed's defaults, those of the checkpoint's family, a preset, a
+    recipe file, single options.
 
     The preset is `chosen`, else the file's own `preset`. Paths in the file are relative to its folder, those among the
     options to the current one. Raises `RequestError`.
@@ -76,7 +78,8 @@ def compose(
     preset_name = chosen or from_file.get("preset", "")
     from_file.pop("preset", None)
     from_options = resolve_paths(options or {}, Path.cwd())
-    values = {**(preset(preset_name) if preset_name else {}), **from_file, **from_options}
+    said = {**from_file, **from_options}
+    values = {**preset(preset_name, families.resolved(said)), **said}
     if isinstance(from_file.get("extra"), dict) and isinstance(from_options.get("extra"), dict):
         values["extra"] = {**from_file["extra"], **from_options["extra"]}
     return Recipe.of({**resolve_paths(Recipe().to_dict(), Path.cwd()), **values}, complete)

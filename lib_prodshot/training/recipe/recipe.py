@@ -1,7 +1,8 @@
 """The recipe: every setting of a training run with its default, range and help.
 
 The defaults are the seed author's (his notebook for the ppzocketv2 LoRA: 65 photographs × 6 repeats, batch 2, ten
-epochs). Settings that sd-scripts knows have sd-scripts' names, so that its documentation holds for them.
+epochs); `families` says where other models than his have others. Settings that sd-scripts knows have sd-scripts' names,
+so that its documentation holds for them.
 """
 
 from __future__ import annotations
@@ -15,11 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.training.recipe.families import AUTO, FAMILIES, Family, family_of
 from lib_prodshot.training.recipe.settings import RecipeSetting, check_values, setting, settings_of
+
+CAPTION_DROPOUTS = ("caption_dropout_rate", "caption_dropout_every_n_epochs", "caption_tag_dropout_rate")
 
 INVALID_NAME = re.compile(r"[\s.()\[\]{}\"'\\/:<>|?*\x00-\x1f]")
 """What an output name may not hold: the notebook's rule (spaces, dots, quotes, brackets, slashes), and what a file
 name or `<lora:NAME:1>` cannot carry."""
+
+REG_REPEATS = 1
+"""Repeats of a regularisation folder whose name has none: sd-scripts' own default. More would use fewer of them."""
 
 SMALL_RESOLUTION = 640
 """Up to this resolution the seed's buckets run from 256 to 1024 pixels, above it from 320 to 1280."""
@@ -29,6 +36,7 @@ OPTIMIZERS = (
     *("SGDNesterov", "SGDNesterov8bit"),
 )
 SCHEDULERS = ("cosine_with_restarts", "cosine", "linear", "polynomial", "constant", "constant_with_warmup")
+TIMESTEP_SAMPLINGS = ("flux_shift", "shift", "sigmoid", "uniform", "sigma")
 SAMPLERS = ("ddim", "euler", "euler_a", "heun", "dpmsolver", "dpmsolver++", "dpm_2", "dpm_2_a", "pndm", "lms")
 
 SECTIONS = ("dataset", "model", "network", "optimizer", "training", "saving", "samples", "machines")
@@ -64,7 +72,14 @@ class Recipe:
         path=True,
         required=True,
         label="Checkpoint",
-        help="Checkpoint to train on: a Stable Diffusion 1.x or 2.x file or a diffusers folder (the seed: SD 1.5).",
+        help="Checkpoint to train on, Stable Diffusion 1.x or 2.x, SDXL or FLUX.1: a file or a diffusers folder "
+        "(Flux: a file; the seed: SD 1.5).",
+    )
+    family: str = _model(
+        AUTO,
+        choices=(AUTO, *FAMILIES),
+        label="Family",
+        help="Family of models: auto reads it from the checkpoint; sd15 is Stable Diffusion 1.x, with v2 also 2.x.",
     )
     activation_tag: str = _dataset(
         "", help="The word that calls the LoRA, first in every caption; several with commas."
@@ -92,6 +107,18 @@ class Recipe:
     keep_tokens: int = _dataset(
         1, span=(0, 20, 1), help="This many first parts of a caption stay in place: the activation tag."
     )
+    keep_tokens_separator: str = _dataset(
+        "", help="Instead: parts before this sign stay in place ('ppzocketv2, bag ||| on a table'); empty: none."
+    )
+    caption_dropout_rate: float = _dataset(
+        0.0, span=(0, 1, 0.05), help="Share of the steps in which a photograph is trained without its caption."
+    )
+    caption_dropout_every_n_epochs: int = _dataset(
+        0, span=(0, 1000, 1), help="Train without captions in every so many epochs; 0: never."
+    )
+    caption_tag_dropout_rate: float = _dataset(
+        0.0, span=(0, 1, 0.05), help="Share of a caption's parts that is left out of a step, but for those kept."
+    )
     flip_aug: bool = _dataset(False, help="Also use mirrored photographs; not where writing shows.")
     caption_extension: str = _dataset(".txt", help="Captions are files of the photograph's name with this.")
     enable_bucket: bool = _dataset(True, help="Group photographs by shape instead of cropping squares.")
@@ -104,20 +131,39 @@ class Recipe:
         0, span=(0, 4096, 64), unit="pixels", help="Longest bucket side; 0: 1280 (1024 up to 640)."
     )
     cache_latents: bool = _dataset(True, help="Encode each photograph once before training.")
+    cache_text_encoder_outputs: bool = _dataset(
+        False,
+        help="Encode each caption once before training (SDXL, Flux): saves memory, and captions stay as they are.",
+    )
+    reg_data_dir: str = _dataset(
+        "",
+        path=True,
+        label="Regularisation folder",
+        help="Pictures of the product's kind, to keep the LoRA from taking over: a folder, or one with N_name folders.",
+    )
     prior_loss_weight: float = _dataset(1.0, span=(0, 10, 0.1), help="Weight of regularisation pictures.")
 
     vae: str = _model("", path=True, help="Another VAE than the checkpoint's own; empty: its own.")
+    no_half_vae: bool = _model(False, help="The VAE computes in full precision (SDXL's own gives black in fp16).")
+    clip_l: str = _model("", path=True, label="CLIP-L", help="Flux: the file of its first text encoder.")
+    t5xxl: str = _model("", path=True, label="T5-XXL", help="Flux: the file of its second text encoder.")
+    ae: str = _model("", path=True, label="Autoencoder", help="Flux: the file of its autoencoder.")
     v2: bool = _model(False, help="The checkpoint is a Stable Diffusion 2.x.")
     v_parameterization: bool = _model(False, help="The checkpoint predicts v (2.x at 768 pixels).")
     tokenizer_cache_dir: str = _model(
-        "", path=True, help="Folder with openai_clip-vit-large-patch14, to train without a network."
+        "",
+        path=True,
+        help="Folder with the tokenizers (openai_clip-vit-large-patch14; SDXL and Flux: a second one), to train "
+        "without a network.",
     )
     clip_skip: int = _model(
         2, span=(0, 12, 1), help="Use the text encoder's output of this layer from the end; 0: last."
     )
     max_token_length: int = _model(225, span=(75, 225, 75), unit="tokens", help="Longest caption.")
 
-    network_module: str = _network("networks.lora", choices=("networks.lora",), help="Kind of network.")
+    network_module: str = _network(
+        "networks.lora", choices=("networks.lora",), help="Kind of network: LoRA; Flux gets networks.lora_flux."
+    )
     network_dim: int = _network(16, span=(1, 1024, 1), help="Rank of the LoRA.")
     network_alpha: float = _network(8.0, span=(0.01, 1024, 1), help="Scale of the LoRA: alpha / rank.")
     network_args: tuple[str, ...] = _network(
@@ -141,6 +187,18 @@ class Recipe:
     lr_scheduler_power: float = _optimizer(1.0, span=(0.1, 10, 0.1), help="Power of polynomial.")
     lr_warmup_ratio: float = _optimizer(0.05, span=(0, 0.5, 0.01), help="Share of the steps to warm up.")
     min_snr_gamma: float = _optimizer(5.0, span=(0, 20, 0.5), help="Min-SNR weighting; 0: off.")
+    guidance_scale: float = _training(
+        1.0, span=(0, 100, 0.1), help="Flux: guidance that is told to the model; 1 for training."
+    )
+    timestep_sampling: str = _training(
+        "flux_shift", choices=TIMESTEP_SAMPLINGS, help="Flux: how timesteps are drawn; flux_shift: as for a picture."
+    )
+    discrete_flow_shift: float = _training(
+        3.1582, span=(0.1, 20, 0.1), help="Flux: the shift of timestep_sampling shift."
+    )
+    model_prediction_type: str = _training(
+        "raw", choices=("raw", "additive", "sigma_scaled"), help="Flux: how its prediction is read; raw: as it is."
+    )
     noise_offset: float = _optimizer(0.0, span=(0, 1, 0.01), help="Noise offset; 0: off.")
     weighted_captions: bool = _dataset(False, help="Read (word:1.2) in captions as weights.")
 
@@ -148,6 +206,10 @@ class Recipe:
         1, span=(1, 64, 1), help="Batches gathered into one step: a larger batch in less memory."
     )
     gradient_checkpointing: bool = _training(False, help="Save memory, some 30 % slower.")
+    blocks_to_swap: int = _training(
+        0, span=(0, 35, 1), help="Flux: this many blocks wait in the main memory; slower, in less GPU memory."
+    )
+    fp8_base: bool = _training(False, help="Keep the model in 8 bits while the LoRA trains: half the memory.")
     mixed_precision: str = _training("fp16", choices=("fp16", "bf16", "no"), help="Number format.")
     attention: str = _training(
         "sdpa",
@@ -219,8 +281,14 @@ class Recipe:
 
     @property
     def all_subsets(self) -> tuple[Subset, ...]:
-        """Every folder of photographs: `image_dir` first, then `subsets`."""
-        return (Subset(self.image_dir, self.num_repeats), *self.subsets)
+        """Every folder of photographs: `image_dir` first, then `subsets`, and the regularisation pictures last."""
+        regularisation = (Subset(self.reg_data_dir, REG_REPEATS, is_reg=True),) if self.reg_data_dir else ()
+        return (Subset(self.image_dir, self.num_repeats), *self.subsets, *regularisation)
+
+    @property
+    def model(self) -> Family:
+        """The family of models that is trained; Stable Diffusion 1.x until one is named or read."""
+        return family_of(self.family)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -241,11 +309,37 @@ class Recipe:
         """The folder of this run: recipe, logs, states and LoRAs."""
         return Path(self.output_dir) / self.output_name
 
+    def _family_problems(self) -> Iterator[FieldProblem]:
+        """What does not go with the family: settings that its program does not read, or not together."""
+        model = self.model
+        for known in SETTINGS:
+            if known.name in model.unused and getattr(self, known.name) != known.default:
+                message = f"the training of {model.title} does not use it"
+                yield FieldProblem(known.name, message, f"its default, {known.default!r}")
+        if self.cache_text_encoder_outputs and "cache_text_encoder_outputs" not in model.unused:
+            yield from self._cached_text_problems()
+
+    def _cached_text_problems(self) -> Iterator[FieldProblem]:
+        """sd-scripts refuses, or ignores, what would change captions that are encoded once."""
+        for name in ("shuffle_caption", *CAPTION_DROPOUTS):
+            if getattr(self, name):
+                message = "changes captions from step to step, and cache_text_encoder_outputs encodes them once"
+                yield FieldProblem(name, message, "set one of them to its default")
+        if self.model.name == "sdxl" and self.text_encoder_lr:
+            message = "a text encoder whose outputs are cached cannot be trained"
+            yield FieldProblem("text_encoder_lr", message, "0, or cache_text_encoder_outputs false")
+
     def _missing(self) -> list[FieldProblem]:
-        return [
+        missing = [
             FieldProblem(one.name, "is not set", one.help)
             for one in SETTINGS
             if one.required and not getattr(self, one.name)
+        ]
+        files = self.model.files.items()
+        return missing + [
+            FieldProblem(name, f"is not set, and {self.model.title} needs it", what)
+            for name, (_, what) in files
+            if not getattr(self, name)
         ]
 
     def _check_together(self) -> Iterator[FieldProblem]:
@@ -265,6 +359,12 @@ class Recipe:
             yield FieldProblem(
                 "caption_extension", f"{self.caption_extension!r} does not begin with a dot", "such as .txt"
             )
+        if "," in self.keep_tokens_separator:
+            yield FieldProblem("keep_tokens_separator", "holds a comma, which parts captions already", "such as |||")
+        if self.fp8_base and self.mixed_precision == "no":
+            yield FieldProblem("fp8_base", "needs half precision", "false, or mixed_precision fp16 | bf16")
+        if self.family != AUTO:
+            yield from self._family_problems()
         if self.max_token_length % 75:
             yield FieldProblem("max_token_length", f"{self.max_token_length} is not possible", "75 | 150 | 225")
         if not self.unet_lr and not self.text_encoder_lr:

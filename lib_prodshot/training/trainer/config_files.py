@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lib_prodshot.training.recipe.recipe import Recipe, Subset
+from lib_prodshot.training.recipe.recipe import CAPTION_DROPOUTS, Recipe, Subset
 
 OUTPUT_FOLDER = "output"
 """LoRAs, states and samples within the run's folder."""
@@ -29,6 +29,7 @@ def dataset_config(recipe: Recipe) -> dict[str, Any]:
             "resolution": recipe.resolution,
             "shuffle_caption": recipe.shuffle_caption,
             "keep_tokens": recipe.keep_tokens,
+            **_caption_options(recipe),
             "flip_aug": recipe.flip_aug,
             "caption_extension": recipe.caption_extension,
             "enable_bucket": recipe.enable_bucket,
@@ -50,7 +51,7 @@ def training_config(recipe: Recipe, steps: int) -> dict[str, Any]:
             "text_encoder_lr": recipe.text_encoder_lr,
             "network_dim": recipe.network_dim,
             "network_alpha": recipe.network_alpha,
-            "network_module": recipe.network_module,
+            "network_module": recipe.model.network,
             "network_args": list(recipe.network_args) or None,
             "network_train_unet_only": True if recipe.text_encoder_lr == 0 else None,
             "network_train_text_encoder_only": True if recipe.unet_lr == 0 else None,
@@ -76,6 +77,8 @@ def training_config(recipe: Recipe, steps: int) -> dict[str, Any]:
             "clip_skip": recipe.clip_skip or None,
             "min_snr_gamma": recipe.min_snr_gamma or None,
             "weighted_captions": recipe.weighted_captions,
+            **_flux_options(recipe),
+            "fp8_base": True if recipe.fp8_base else None,
             "seed": recipe.seed,
             "max_token_length": recipe.max_token_length if recipe.max_token_length > 75 else None,
             **_ATTENTION[recipe.attention],
@@ -96,19 +99,43 @@ def training_config(recipe: Recipe, steps: int) -> dict[str, Any]:
         "model_arguments": {
             "pretrained_model_name_or_path": _path(recipe.pretrained_model_name_or_path),
             "vae": _path(recipe.vae),
+            "no_half_vae": True if recipe.no_half_vae else None,
+            **{name: _path(getattr(recipe, name)) for name in recipe.model.files},
             "v2": recipe.v2,
             "v_parameterization": True if recipe.v_parameterization else None,
             "tokenizer_cache_dir": _path(recipe.tokenizer_cache_dir),
         },
         "saving_arguments": {"save_model_as": "safetensors"},
         "dreambooth_arguments": {"prior_loss_weight": recipe.prior_loss_weight},
-        "dataset_arguments": {"cache_latents": recipe.cache_latents},
+        "dataset_arguments": {
+            "cache_latents": recipe.cache_latents,
+            "cache_text_encoder_outputs": True if recipe.cache_text_encoder_outputs else None,
+        },
         "extra_arguments": dict(recipe.extra),
     }
+    # what the family's program does not read is at its default here, and is not written
+    unused = recipe.model.unused
     tables = {
-        name: {key: value for key, value in table.items() if value is not None} for name, table in sections.items()
+        name: {key: value for key, value in table.items() if value is not None and key not in unused}
+        for name, table in sections.items()
     }
     return {name: table for name, table in tables.items() if table}
+
+
+def _caption_options(recipe: Recipe) -> dict[str, Any]:
+    """What is done to captions beyond shuffling, where something is."""
+    values = {name: getattr(recipe, name) for name in ("keep_tokens_separator", *CAPTION_DROPOUTS)}
+    return {name: value for name, value in values.items() if value}
+
+
+def _flux_options(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "guidance_scale": recipe.guidance_scale,
+        "timestep_sampling": recipe.timestep_sampling,
+        "discrete_flow_shift": recipe.discrete_flow_shift if recipe.timestep_sampling == "shift" else None,
+        "model_prediction_type": recipe.model_prediction_type,
+        "blocks_to_swap": recipe.blocks_to_swap or None,
+    }
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:

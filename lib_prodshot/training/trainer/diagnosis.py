@@ -10,10 +10,6 @@ from lib_prodshot.errors import ProdshotError
 from lib_prodshot.training.recipe.recipe import Recipe
 
 _CHECK = "`prodshot train check` names it"
-_NO_TOKENIZER = (
-    "the CLIP tokenizer is not here and the model hub cannot be reached: name a tokenizer_cache_dir that holds "
-    "openai_clip-vit-large-patch14"
-)
 _LOOK_AT_MODEL = "look at pretrained_model_name_or_path"
 FULL_DISK = "the disk is full: free some space and run the same command again"
 
@@ -31,14 +27,13 @@ _KNOWN_ERRORS: tuple[tuple[str, str], ...] = (
     (r"No module named '?([\w.]+)", "the trainer's environment lacks {0}: run `prodshot train setup` again"),
     (r"(?:fp16|bf16) mixed precision requires", "half precision needs a CUDA GPU: use the preset cpu"),
     (r"model is not found as a file or in Hugging Face", f"the checkpoint cannot be found: {_LOOK_AT_MODEL}"),
-    (r"Can't load tokenizer|We couldn't connect to|couldn't connect to .*hugging ?face", _NO_TOKENIZER),
     (
         r"Error while deserializing header|HeaderTooLarge|invalid load key|PytorchStreamReader failed",
         f"the checkpoint is damaged or no checkpoint: {_LOOK_AT_MODEL}",
     ),
     (
         r"Error\(s\) in loading state_dict|size mismatch for",
-        "the checkpoint is of another kind than the recipe says: v2?",
+        "the checkpoint is of another kind than the recipe says: family, v2?",
     ),
     (r"Address already in use|EADDRINUSE", "another distributed run uses the port: set main_process_port"),
     (
@@ -47,6 +42,7 @@ _KNOWN_ERRORS: tuple[tuple[str, str], ...] = (
     ),
 )
 
+_NO_TOKENIZER = re.compile(r"Can't load tokenizer|We couldn't connect to|couldn't connect to .*hugging ?face", re.I)
 _OUT_OF_MEMORY = re.compile(
     r"OutOfMemoryError|CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|DefaultCPUAllocator: (?:can't|not enough)|"
     r"not enough memory|Unable to allocate|std::bad_alloc|Cannot allocate memory"
@@ -63,6 +59,8 @@ def explain_failure(output: Sequence[str], code: int, recipe: Recipe) -> str:
         found = re.search(pattern, text, re.IGNORECASE)
         if found:
             return explanation.format(*found.groups())
+    if _NO_TOKENIZER.search(text):
+        return _explain_tokenizer(recipe)
     if code in (-9, 137):
         return "the system ended it, most often for lack of main memory: " + _memory_advice(recipe)
     errors = [line.strip() for line in output if _ERROR_LINE.match(line.strip())]
@@ -92,9 +90,19 @@ def explain_divergence(recipe: Recipe, step: int) -> str:
     advice = [f"lower unet_lr ({recipe.unet_lr:g}) and text_encoder_lr ({recipe.text_encoder_lr:g})"]
     if recipe.mixed_precision == "fp16":
         advice.append("set mixed_precision to bf16 or no")
-        if not recipe.vae:
-            advice.append("name a VAE that half precision does not break (extra: no_half_vae = true)")
+        if not recipe.vae and not recipe.no_half_vae and "no_half_vae" not in recipe.model.unused:
+            advice.append("set no_half_vae, or name a VAE that half precision does not break")
     return f"the loss became NaN at step {step}, and a LoRA of NaN is worthless: {', or '.join(advice)}"
+
+
+def _flux_memory_advice(recipe: Recipe) -> list[str]:
+    advice = [] if recipe.fp8_base else ["set fp8_base"]
+    return advice + ([f"raise blocks_to_swap ({recipe.blocks_to_swap})"] if recipe.blocks_to_swap < 35 else [])
+
+
+def _explain_tokenizer(recipe: Recipe) -> str:
+    names = " and ".join(recipe.model.tokenizers)
+    return "a tokenizer is not here and the model hub cannot be reached: name a tokenizer_cache_dir that holds " + names
 
 
 def _memory_advice(recipe: Recipe) -> str:
@@ -105,8 +113,13 @@ def _memory_advice(recipe: Recipe) -> str:
         batch = max(1, recipe.train_batch_size // 2)
         gathered = recipe.gradient_accumulation_steps * recipe.train_batch_size // batch
         advice.append(f"set train_batch_size to {batch} and gradient_accumulation_steps to {gathered}")
-    if recipe.resolution > 512:
-        advice.append(f"lower the resolution ({recipe.resolution}) to 512")
+    smallest = 512 if recipe.model.name == "sd15" else 768
+    if recipe.resolution > smallest:
+        advice.append(f"lower the resolution ({recipe.resolution}) to {smallest}")
+    if not recipe.cache_text_encoder_outputs and "cache_text_encoder_outputs" not in recipe.model.unused:
+        advice.append("set cache_text_encoder_outputs, with shuffle_caption off and text_encoder_lr 0")
+    if recipe.model.name == "flux":
+        advice += _flux_memory_advice(recipe)
     if not recipe.optimizer_type.lower().endswith("8bit") and recipe.mixed_precision != "no":
         advice.append("use the optimizer AdamW8bit")
     if not recipe.cache_latents:

@@ -36,6 +36,10 @@ RESUMABLE_CHANGES = frozenset(
 """Settings that may change when a run is resumed; any other would make it another training."""
 
 
+_BEFORE: Mapping[str, Any] = {**Recipe().to_dict(), "family": "sd15"}
+"""What holds where the ledger of an older version lacks a setting; there was one family then."""
+
+
 @dataclass
 class Start:
     """One start of the program. `outcome` is empty while it runs, then finished, stopped or failed."""
@@ -77,13 +81,9 @@ class Ledger:
 
     def changed_settings(self, recipe: Recipe) -> list[str]:
         """The settings in which `recipe` differs from the run's so that it cannot go on: 'unet_lr: 0.0002 → 0.001'."""
-        now = recipe.to_dict()
-        names = [name for name in sorted({*now, *self.recipe}) if name not in RESUMABLE_CHANGES]
-        return [
-            f"{name}: {self.recipe.get(name)} → {now.get(name)}"
-            for name in names
-            if self.recipe.get(name) != now.get(name)
-        ]
+        now, then = recipe.to_dict(), {**_BEFORE, **self.recipe}
+        names = [name for name in sorted({*now, *then}) if name not in RESUMABLE_CHANGES]
+        return [f"{name}: {then.get(name)} → {now.get(name)}" for name in names if then.get(name) != now.get(name)]
 
     def end_last_start(self, outcome: str, reason: str) -> None:
         """Note how the last start ended."""

@@ -1,4 +1,5 @@
-"""Prints versions, GPUs and options of the trainer as JSON: `python probe.py CHECKOUT`, run by the trainer's Python.
+"""Prints versions, GPUs and options of the trainer as JSON: `python probe.py CHECKOUT PROGRAM…`, run by the trainer's
+Python. The first program must start; of others that do not, no options are printed.
 
 The last line of the output is the marker below and the JSON; whatever the imports print precedes it.
 Imports no Prodshot.
@@ -26,12 +27,11 @@ PACKAGES = (
 )
 
 
-def probe(checkout: str) -> dict[str, Any]:
+def probe(checkout: str, programs: list[str]) -> dict[str, Any]:
     """What this Python and this checkout of sd-scripts offer."""
     os.chdir(checkout)
     sys.path.insert(0, checkout)
     import torch
-    import train_network
 
     numbers = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     gpus = [torch.cuda.get_device_properties(number) for number in numbers]
@@ -40,8 +40,19 @@ def probe(checkout: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "gpus": [{"name": gpu.name, "bytes": gpu.total_memory} for gpu in gpus],
         "packages": {name: _version(name) for name in PACKAGES if importlib.util.find_spec(name)},
-        "options": {action.dest: _option(action) for action in train_network.setup_parser()._actions},
+        "programs": {name: _options(name, is_needed=name == programs[0]) for name in programs},
     }
+
+
+def _options(program: str, is_needed: bool) -> dict[str, Any]:
+    """The options of a program by name. Raises whatever it raises where it is needed."""
+    try:
+        parser = importlib.import_module(Path(program).stem).setup_parser()
+    except Exception:
+        if is_needed:
+            raise
+        return {}
+    return {action.dest: _option(action) for action in parser._actions}
 
 
 def _version(name: str) -> str:
@@ -62,4 +73,4 @@ def _option(action: argparse.Action) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print("\n" + MARKER + json.dumps(probe(str(Path(sys.argv[1]).resolve()))))
+    print("\n" + MARKER + json.dumps(probe(str(Path(sys.argv[1]).resolve()), sys.argv[2:])))

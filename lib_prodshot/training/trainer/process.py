@@ -110,7 +110,14 @@ def command(trainer: Trainer, recipe: Recipe, configs: tuple[Path, Path], option
     """The command line: both configuration files and the options of this start; several processes go through
     `accelerate launch`."""
     training, dataset = configs
-    script = [str(trainer.script), "--config_file", str(training), "--dataset_config", str(dataset), *options]
+    script = [
+        str(trainer.checkout / recipe.model.script),
+        "--config_file",
+        str(training),
+        "--dataset_config",
+        str(dataset),
+        *options,
+    ]
     if recipe.processes == 1 and recipe.machines == 1:
         return [str(trainer.python), *script]
     return [str(trainer.python), "-m", "accelerate.commands.launch", *launch_options(recipe), *script]

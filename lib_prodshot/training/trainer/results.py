@@ -93,6 +93,9 @@ def _wrong_numbers(found: lora.Lora, recipe: Recipe, epoch: int) -> str:
         return "has learned nothing: all its up matrices are zero"
     if found.epoch and found.epoch != epoch:
         return f"says it is of epoch {found.epoch} and should be of epoch {epoch}"
+    base = found.metadata.get("ss_base_model_version", "")
+    if base and not base.startswith(recipe.model.base):
+        return f"says it is of {base} and should be of {recipe.model.title}"
     if not recipe.network_args and found.ranks != {recipe.network_dim}:
         return f"has rank {', '.join(map(str, sorted(found.ranks)))} instead of {recipe.network_dim}"
     return ""

@@ -69,13 +69,13 @@ class _Plan:
 
 class TrainingJob:
     """A run of `recipe` by `trainer`, in the recipe's own folder, where an earlier start is gone on with. A folder that
-    holds kohya's N_name folders stands for these.
+    holds kohya's N_name folders stands for these, and the family is the checkpoint's where the recipe does not say.
 
     `fresh` sets an earlier run aside and begins anew; `force` starts in spite of errors that the check finds.
     """
 
     def __init__(self, recipe: Recipe, trainer: Trainer, *, fresh: bool = False, force: bool = False) -> None:
-        self.recipe = kohya.expand(recipe)
+        self.recipe = checkpoint.with_family(kohya.expand(recipe))
         self.trainer = trainer
         self.folder = recipe.run_dir
         self.output = self.folder / OUTPUT_FOLDER
@@ -156,11 +156,13 @@ class TrainingJob:
         return self._plan.steps_per_epoch
 
     def _check(self) -> check.CheckReport:
-        """Check all that has nothing to do with an earlier run: trainer, checkpoint, photographs."""
-        self._check_trainer()
+        """Check all that has nothing to do with an earlier run: recipe, checkpoint, trainer, photographs."""
+        # what no setting shows while the family is not read
+        Recipe.of(self.recipe.to_dict())
         problems = list(checkpoint.problems(self.recipe))
         if problems:
             raise RequestError(problems)
+        self._check_trainer()
         report = check.check(self.recipe)
         self._refuse(report)
         return report

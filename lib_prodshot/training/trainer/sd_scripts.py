@@ -19,8 +19,10 @@ from lib_prodshot.bootstrap import clean_variables
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.jobs.files.staging import Staging
 from lib_prodshot.training.errors import TrainerError, TrainerMissing
+from lib_prodshot.training.recipe.families import FAMILIES
 from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe
 from lib_prodshot.training.trainer import probe
+from lib_prodshot.training.trainer.config_files import flat, training_config
 from lib_prodshot.weights import cache_folder
 
 TAG = "v0.10.1"
@@ -28,6 +30,7 @@ COMMIT = "ae72efb92babe89ff8e70f057e42db68440e8d61"
 REPOSITORY = "https://github.com/kohya-ss/sd-scripts"
 
 SCRIPT = "train_network.py"
+"""What every checkout of sd-scripts has; the families' programs are named in `recipe.families`."""
 LOCATION_FILE = "trainer.json"
 """File in the trainer's folder with the paths of the checkout and its Python, written by the setup."""
 
@@ -38,13 +41,14 @@ _SITE_PACKAGES = ("lib/python3*/site-packages", "Lib/site-packages")
 
 @dataclass(frozen=True)
 class TrainerInfo:
-    """The properties of a trainer: versions, GPUs (name and bytes of memory), packages, and its options by name."""
+    """The properties of a trainer: versions, GPUs (name and bytes of memory), packages, and each program's options by
+    name; a program that is not there or does not start has none."""
 
     python: str
     torch: str
     gpus: tuple[Mapping[str, Any], ...]
     packages: Mapping[str, str]
-    options: Mapping[str, Mapping[str, Any]]
+    programs: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,6 @@ class Trainer:
 
     checkout: Path
     python: Path
-
-    @property
-    def script(self) -> Path:
-        """The program that trains a LoRA."""
-        return self.checkout / SCRIPT
 
     @property
     def commit(self) -> str:
@@ -87,14 +86,15 @@ class Trainer:
         return _parse_info(answer)
 
     def _state(self) -> str:
-        """A name that changes with the checkout, its script, and what is installed in the environment."""
-        stamps = [str(self.script), str(self.python), Path(probe.__file__).read_text(encoding="utf-8")]
+        """A name that changes with the checkout, its programs, and what is installed in the environment."""
+        stamps = [str(self.checkout), str(self.python), Path(probe.__file__).read_text(encoding="utf-8"), *_PROGRAMS]
+        scripts = [path for name in _PROGRAMS if (path := self.checkout / name).is_file()]
         site = [path for pattern in _SITE_PACKAGES for path in sorted(self.python.parent.parent.glob(pattern))]
-        stamps += [str(path.stat().st_mtime_ns) for path in (self.script, self.python, *site)]
+        stamps += [f"{path.name} {path.stat().st_mtime_ns}" for path in (*scripts, self.python, *site)]
         return hashlib.sha256("\n".join(stamps).encode()).hexdigest()[:32]
 
     def _probe(self) -> dict[str, Any]:
-        command = [str(self.python), probe.__file__, str(self.checkout)]
+        command = [str(self.python), probe.__file__, str(self.checkout), *_PROGRAMS]
         try:
             answer = subprocess.run(
                 command,
@@ -150,10 +150,18 @@ def save_location(trainer: Trainer, folder: Path) -> None:
 
 
 def check_compatibility(recipe: Recipe, info: TrainerInfo) -> None:
-    """Check that this trainer supports a recipe. Raises `RequestError` naming the settings."""
+    """Check that this trainer supports a recipe of a known family. Raises `RequestError` naming the settings."""
+    script = recipe.model.script
+    options = info.programs.get(script, {})
+    if not options:
+        message = f"this sd-scripts has no {script} that starts, which trains {recipe.model.title}"
+        raise RequestError([FieldProblem("family", message, f"sd-scripts {TAG}")])
     problems = list(_machine_problems(recipe, info))
+    written = flat(training_config(recipe, 1))
+    unknown = [name for name in written if name not in options and name not in recipe.extra]
+    problems += [FieldProblem(name, f"{script} of this sd-scripts has no such option") for name in unknown]
     for name, value in recipe.extra.items():
-        problems += _extra_problems(name, value, info)
+        problems += _extra_problems(name, value, options)
     if problems:
         raise RequestError(problems)
 
@@ -183,15 +191,15 @@ def _machine_problems(recipe: Recipe, info: TrainerInfo) -> list[FieldProblem]:
     return problems
 
 
-def _extra_problems(name: str, value: Any, info: TrainerInfo) -> list[FieldProblem]:
-    """Check an extra option against sd-scripts' own parser: the program ignores unknown keys silently."""
+def _extra_problems(name: str, value: Any, options: Mapping[str, Mapping[str, Any]]) -> list[FieldProblem]:
+    """Check an extra option against the program's own parser: it ignores unknown keys silently."""
     field = f"extra.{name}"
-    if name not in info.options:
-        near = get_close_matches(name, info.options, n=1)
+    if name not in options:
+        near = get_close_matches(name, options, n=1)
         return [FieldProblem(field, "sd-scripts has no such option" + (f"; did you mean {near[0]}?" if near else ""))]
     if name in RESERVED_OPTIONS or name in _RECIPE_NAMES:
         return [FieldProblem(field, "is the recipe's or the runner's own", "set it there")]
-    option = info.options[name]
+    option = options[name]
     allowed = " | ".join(map(str, option["choices"]))
     values = value if option["many"] and isinstance(value, list) else [value]
     if not all(_has_type(one, option) for one in values):
@@ -216,6 +224,8 @@ RESERVED_OPTIONS = frozenset(
 
 _RECIPE_NAMES = frozenset(known.name for known in SETTINGS)
 
+_PROGRAMS = tuple(family.script for family in FAMILIES.values())
+
 
 def _has_type(value: Any, option: Mapping[str, Any]) -> bool:
     if option["flag"]:
@@ -228,7 +238,7 @@ def _has_type(value: Any, option: Mapping[str, Any]) -> bool:
 
 def _parse_info(answer: Mapping[str, Any]) -> TrainerInfo:
     return TrainerInfo(
-        answer["python"], answer["torch"], tuple(answer["gpus"]), dict(answer["packages"]), dict(answer["options"])
+        answer["python"], answer["torch"], tuple(answer["gpus"]), dict(answer["packages"]), dict(answer["programs"])
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -10,14 +10,15 @@ import gradio as gr
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
 from lib_prodshot.training.recipe import files as recipe_files
-from lib_prodshot.training.recipe.presets import PRESETS
+from lib_prodshot.training.recipe.families import FAMILIES
+from lib_prodshot.training.recipe.presets import FAMILY_PRESETS, preset
 from lib_prodshot.training.recipe.recipe import SECTIONS, SETTINGS, Recipe, setting_named
 from lib_prodshot.training.recipe.settings import RecipeSetting
 from lib_prodshot.webui.gradio_compat import unsaved
 from lib_prodshot.webui.panel import fields
-from lib_prodshot.webui.training.recipe import CHECKPOINT
+from lib_prodshot.webui.training.recipe import CHECKPOINT, family_named
 
-HEAD = ("output_name", CHECKPOINT)
+HEAD = ("output_name", CHECKPOINT, "family")
 FRONT = (
     ("resolution", "num_repeats", "train_batch_size", "max_train_epochs"),
     ("unet_lr", "text_encoder_lr"),
@@ -118,15 +119,21 @@ def form_updates(recipe: Recipe) -> list[Any]:
     return [*shown, recipe_files.dump(tables)]
 
 
-def preset_updates(name: str) -> list[Any]:
-    """Updates for the components of `preset_names`: the preset's values, the recipe's defaults for the others."""
-    chosen: Mapping[str, Any] = PRESETS.get(name, {})
+def preset_updates(name: str, family: str, checkpoint: str) -> list[Any]:
+    """Updates for the components of `preset_names`: the preset's values for the family, which the checkpoint tells
+    where it is auto, and the recipe's defaults for the others. A preset that the family has not changes nothing."""
+    chosen_family = family_named(family, checkpoint)
+    if name and name not in FAMILY_PRESETS[chosen_family]:
+        return [gr.update() for _ in preset_names()]
+    chosen = preset(name, chosen_family)
     return [chosen.get(one, setting_named(one).default) for one in preset_names()]
 
 
 def preset_names() -> list[str]:
-    """Every setting that some preset changes."""
-    return list(dict.fromkeys(name for values in PRESETS.values() for name in values))
+    """Every setting that some preset or family changes."""
+    defaults = [family.defaults for family in FAMILIES.values()]
+    presets = [values for family in FAMILY_PRESETS.values() for values in family.values()]
+    return list(dict.fromkeys(name for values in (*presets, *defaults) for name in values))
 
 
 def _draw(known: RecipeSetting) -> Any:

@@ -13,7 +13,7 @@ from lib_prodshot.errors import ProdshotError
 from lib_prodshot.hosts.server_paths import open_for_page
 from lib_prodshot.schema import Setting
 from lib_prodshot.training.recipe import files as recipe_files
-from lib_prodshot.training.recipe.presets import PRESETS
+from lib_prodshot.training.recipe.presets import NAMES
 from lib_prodshot.training.recipe.recipe import Recipe
 from lib_prodshot.webui.gradio_compat import small_button, unsaved
 from lib_prodshot.webui.jobs.table import JOBS, Job
@@ -27,6 +27,7 @@ from lib_prodshot.webui.training import publishing as training_publishing
 from lib_prodshot.webui.training import view as training_view
 from lib_prodshot.webui.training.boxes import CaptionBox, RunBox, SetupBox
 from lib_prodshot.webui.training.form import Form, elem_id
+from lib_prodshot.webui.training.recipe import CHECKPOINT
 
 _LOG = logging.getLogger("prodshot")
 
@@ -95,10 +96,11 @@ def _draw_recipe(form: Form) -> dict[str, Any]:
     with gr.Row(elem_classes=["prodshot-row"]):
         preset = unsaved(
             gr.Dropdown(
-                ["", *PRESETS],
+                ["", *NAMES],
                 value="",
                 label="Preset",
-                info="Values for a card of so much memory, or for none; empty: the seed author's recipe.",
+                info="Values for a card of so much memory, or for none, and for the checkpoint's family; empty: that "
+                "family's own, for Stable Diffusion 1.x the seed author's recipe.",
                 elem_id=elem_id("preset"),
                 elem_classes=["prodshot-field"],
                 interactive=True,
@@ -132,7 +134,9 @@ def _draw_recipe(form: Form) -> dict[str, Any]:
 
 def _connect_recipe(form: Form, parts: Mapping[str, Any]) -> None:
     changed = [form.one(name) for name in training_form.preset_names()]
-    parts["preset"].input(training_form.preset_updates, [parts["preset"]], changed, **_QUIET)
+    told = [parts["preset"], form.one("family"), form.one(CHECKPOINT)]
+    for component in (parts["preset"], form.one("family")):
+        component.input(training_form.preset_updates, told, changed, **_QUIET)
     parts["show"].click(_show_toml, form.components, [parts["message"], parts["text"]], **_QUIET)
     parts["load"].click(_load_toml, [parts["text"]], [parts["message"], *form.components], **_QUIET)
 

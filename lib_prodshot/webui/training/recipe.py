@@ -9,8 +9,9 @@ from typing import Any
 
 from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
-from lib_prodshot.hosts.server_paths import OpenPath, check_folder, page_is_trusted
+from lib_prodshot.hosts.server_paths import OpenPath, check_folder, open_for_page, page_is_trusted
 from lib_prodshot.training.dataset.kohya import dataset_folders
+from lib_prodshot.training.recipe import families
 from lib_prodshot.training.recipe.presets import preset
 from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe
 from lib_prodshot.webui.api.bodies import refuse_long
@@ -32,14 +33,24 @@ def recipe_of(settings: Mapping[str, Any], open_path: OpenPath = check_folder, c
     chosen = values.pop("preset", "")
     if not isinstance(chosen, str):
         raise RequestError([FieldProblem("preset", f"{chosen!r} is not text", "a preset's name")])
-    values = {**(preset(chosen) if chosen else {}), **values}
     if open_path is check_folder or not page_is_trusted():
         _refuse_programs(values)
-    recipe = Recipe.of(_opened(values, open_path), complete)
+    opened = _opened(values, open_path)
+    recipe = Recipe.of({**preset(chosen, families.resolved(opened)), **opened}, complete)
     for subset in recipe.all_subsets:
         if subset.image_dir:
             opened_folder("image_dir", subset.image_dir, open_path)
     return recipe
+
+
+def family_named(family: str, checkpoint: str) -> str:
+    """The family that the page's fields mean. It opens only what the page may name; what else there is, is told when
+    the recipe is used."""
+    try:
+        found = _opened({CHECKPOINT: checkpoint or "", "family": family}, open_for_page)
+    except RequestError:
+        found = {"family": family}
+    return families.resolved(found)
 
 
 def opened_folder(field: str, folder: str, open_path: OpenPath) -> Path:

@@ -8,7 +8,7 @@ import pytest
 
 from lib_prodshot.cli import main
 from lib_prodshot.training.captioning.job import CaptionJob
-from lib_prodshot.training.dataset import kohya
+from lib_prodshot.training.dataset import check, kohya
 from lib_prodshot.training.dataset.captions import TagEdit
 from lib_prodshot.training.recipe.recipe import Recipe
 from lib_prodshot.training.trainer.runner import DATASET
@@ -141,3 +141,16 @@ def test_a_run_of_the_folder_above(plain: Rig, parent: Path) -> None:
 def test_the_command_line_shows_the_same(parent: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["train", "check", str(parent), "--resolution", "128", "--min-bucket-reso", "64", "--max-bucket-reso", "256"])
     assert "10_bag: 2 photographs × 10 (its name)" in capsys.readouterr().out
+
+
+def test_the_regularisation_folder_is_a_subset_whose_names_count(plain: Rig, tmp_path: Path) -> None:
+    make_folder(tmp_path / "plain", count=2)
+    recipe = plain.recipe(reg_data_dir=str(tmp_path / "plain"))
+    assert [(one.num_repeats, one.is_reg) for one in kohya.expand(recipe).all_subsets] == [(2, False), (1, True)]
+    make_folder(tmp_path / "named" / "3_bag", count=2)
+    named = recipe.replace(reg_data_dir=str(tmp_path / "named"))
+    expanded = kohya.expand(named)
+    told = [(one.num_repeats, one.is_reg, one.class_tokens) for one in expanded.all_subsets]
+    assert told == [(2, False, ""), (3, True, "bag")]
+    assert kohya.expand(expanded) == expanded and not list(kohya.folder_warnings(named))
+    assert check.check(named).with_repeats == check.check(expanded).with_repeats == 24

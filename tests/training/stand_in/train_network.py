@@ -22,21 +22,27 @@ except ImportError:  # Python 3.10
     import tomli as tomllib
 
 HERE = Path(__file__).parent
-OPTIONS = json.loads((HERE.parent / "recorded" / "options.json").read_text(encoding="utf-8"))
+RECORDED = json.loads((HERE.parent / "recorded" / "options.json").read_text(encoding="utf-8"))
+PROGRAM = "train_network.py"
+"""The program that it stands in for; `sdxl_train_network.py` and `flux_train_network.py` beside it name theirs."""
+
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".PNG", ".JPG", ".JPEG", ".WEBP", ".BMP")
 PAUSE = float(os.environ.get("STAND_IN_PAUSE", "0.01"))
 MODULES = {
     "lora_te_text_model_encoder_layers_0_mlp_fc1": (64, 128),
     "lora_unet_mid_block_attentions_0_proj_in": (32, 32),
 }
+BASES = {"train_network.py": "sd_v1", "sdxl_train_network.py": "sdxl_base_v1-0", "flux_train_network.py": "flux1"}
+"""What the real programs write into a LoRA of the model that it is for."""
+
 DIVERGING = 1.0
 """A learning rate from which the loss becomes NaN, as the real one's does at 10."""
 
 
-def setup_parser() -> argparse.ArgumentParser:
-    """The options of the real program."""
+def setup_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
+    """The options of the real program: the others have all of `train_network.py`'s, and more."""
     parser = argparse.ArgumentParser()
-    for name, option in OPTIONS.items():
+    for name, option in {**RECORDED[PROGRAM], **RECORDED[program]}.items():
         if name == "help":
             continue
         kind = {"int": int, "float": float}.get(option["type"], str)
@@ -53,9 +59,10 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def read_options() -> argparse.Namespace:
+def read_options(program: str = PROGRAM) -> argparse.Namespace:
     """The command line over the training file, whose sections are joined and whose unknown keys are taken too."""
-    options = setup_parser().parse_args()
+    options = setup_parser(program).parse_args()
+    options.program = program
     with open(options.config_file, "rb") as file:  # noqa: PTH123
         told = tomllib.load(file)
     joined = {key: value for section in told.values() for key, value in section.items()}
@@ -160,6 +167,7 @@ def end_of_bar() -> None:
 def write_tensors(path: Path, options: argparse.Namespace, value: float, epoch: int) -> None:
     """A LoRA in the safetensors format: three keys a module, 16-bit numbers."""
     header: dict = {"__metadata__": {"ss_epoch": str(epoch), "ss_network_dim": str(options.network_dim)}}
+    header["__metadata__"]["ss_base_model_version"] = BASES[options.program]
     data = b""
     for module, (wide, high) in MODULES.items():
         tensors = {

@@ -320,13 +320,13 @@ def test_an_epoch_that_was_not_ended_has_no_loss_at_its_end() -> None:
         ("a file that is cut off", {}, "pretrained_model_name_or_path", "cut off"),
         ("a LoRA", {}, "pretrained_model_name_or_path", "it has no U-Net"),
         ("an empty folder", {}, "pretrained_model_name_or_path", "it has no model_index.json"),
-        ("SDXL", {}, "pretrained_model_name_or_path", "is SDXL, and this recipe trains"),
-        ("Flux", {}, "pretrained_model_name_or_path", "is Flux"),
+        ("SDXL", {"family": "sd15"}, "pretrained_model_name_or_path", "is SDXL, and this recipe trains"),
+        ("Flux", {"family": "sd15"}, "pretrained_model_name_or_path", "is Flux"),
         ("SD 2", {}, "v2", "is Stable Diffusion 2.x"),
         ("inpainting", {}, "pretrained_model_name_or_path", "takes 9 channels"),
         ("SD 1", {"v2": True}, "v2", "is Stable Diffusion 1.x"),
         ("a folder of SD 2", {}, "v2", "is Stable Diffusion 2.x"),
-        ("a folder of SDXL", {}, "pretrained_model_name_or_path", "is SDXL"),
+        ("a folder of SDXL", {"family": "sd15"}, "pretrained_model_name_or_path", "is SDXL"),
     ],
 )
 def test_a_wrong_checkpoint_is_refused_before_anything_starts(

@@ -124,6 +124,20 @@ def lora_up(path: Path) -> float:
     return float(np.frombuffer(data[start : start + 2], "<f2")[0])
 
 
+def test_regularisation_and_what_is_done_to_captions(rig: Rig, tmp_path: Path) -> None:
+    """As many regularisation pictures as photographs with their repeats; sd-scripts refuses dataset keys it has not."""
+    make_folder(tmp_path / "bags", count=12, size=(128, 128), captions=False)
+    keys = {"keep_tokens_separator": "|||", "caption_dropout_rate": 0.2, "caption_tag_dropout_rate": 0.3}
+    keys |= {"caption_dropout_every_n_epochs": 2, "prior_loss_weight": 0.5}
+    result = rig.train(max_train_epochs=1, reg_data_dir=str(tmp_path / "bags"), **keys)
+    assert (result.outcome, result.steps_done) == ("finished", 2 * rig.steps), result.reason
+    written = (rig.runs / "bag" / "dataset.toml").read_text(encoding="utf-8")
+    assert all(f"{name} = " in written for name in keys if name != "prior_loss_weight") and "is_reg = true" in written
+    if rig.is_real:
+        said = (rig.runs / "bag" / LOG).read_text(encoding="utf-8")
+        assert "12 reg images with repeats" in said and "caption_tag_dropout_rate: 0.3" in said
+
+
 def test_a_run_that_diverges_is_ended_and_keeps_nothing_useless(rig: Rig) -> None:
     result = rig.train(unet_lr=10.0)
     assert result.outcome == "failed" and result.epochs_done == 0

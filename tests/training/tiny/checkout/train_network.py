@@ -1,4 +1,5 @@
-"""The sd-scripts that PRODSHOT_SD_SCRIPTS names, as it is, but for three constants: the widths of its U-Net.
+"""The sd-scripts that PRODSHOT_SD_SCRIPTS names, as it is, but for the sizes of its models (`shrink.py`): the program
+of this file's name, or the one that `sdxl_train_network.py` and `flux_train_network.py` beside it say.
 
 Where that variable is to name this folder itself (for a WebUI), PRODSHOT_WHOLE_SD_SCRIPTS names the real one.
 """
@@ -6,14 +7,14 @@ Where that variable is to name this folder itself (for a WebUI), PRODSHOT_WHOLE_
 import os
 import runpy
 import sys
+from pathlib import Path
 
 CHECKOUT = os.environ.get("PRODSHOT_WHOLE_SD_SCRIPTS") or os.environ["PRODSHOT_SD_SCRIPTS"]
-sys.path.insert(0, CHECKOUT)
+PROGRAM = globals().get("PROGRAM", Path(__file__).name)
+sys.path[:0] = [CHECKOUT, str(Path(__file__).resolve().parent.parent)]
 
-from library import original_unet  # noqa: E402
+from shrink import shrink  # noqa: E402
 
-original_unet.BLOCK_OUT_CHANNELS = (32, 64, 128, 128)
-original_unet.TIMESTEP_INPUT_DIM = 32
-original_unet.TIME_EMBED_DIM = 128
+shrink({"sdxl_train_network.py": "sdxl", "flux_train_network.py": "flux"}.get(PROGRAM, "sd15"))
 
-globals().update(runpy.run_path(os.path.join(CHECKOUT, "train_network.py"), run_name=__name__))  # noqa: PTH118
+globals().update(runpy.run_path(str(Path(CHECKOUT) / PROGRAM), run_name=__name__))
