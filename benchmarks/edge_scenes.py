@@ -1,12 +1,15 @@
 """Pictures of products whose alpha and own colours are known exactly, for `benchmarks/edges.py`.
 
-Two families. `opaque`: a body with a handle and holes, its edge soft by half a pixel to six (at side 1024), as
-products mostly are. `fine`: the same with straps and hairs of 0.8 to 6 pixels, a glass rim, and a soft shadow on the
-ground. All with sensor noise; photographs are the product's texture; grounds are plain (a paper that darkens downwards)
-or textured. The mask is the truth moved by a pixel, the soft mask as coarse as a segmenter's.
+Three families. `soft`: one smooth body whose soft edge is 2 to 20 pixels wide, on grounds of one colour, brick or
+grass, without noise: the kind of scene that the targets come from. `opaque`: a body with a handle and holes, its edge
+soft by half a pixel to six (at side 1024), as products mostly are. `fine`: the same with straps and hairs of 0.8 to 6
+pixels, a glass rim, and a soft shadow on the ground. These two have sensor noise, and grounds that are plain (a paper
+that darkens downwards) or textured. Photographs are the product's texture. The mask is the truth moved by a pixel, the
+soft mask as coarse as a segmenter's.
 
 `tune` and `report` share no photograph, no textured ground, no outline and no seed: constants are chosen on the one,
-figures are told of the other.
+figures are told of the other. Of `soft`, with four photographs and two textures in all, they are the even scenes and
+the odd ones, which share neither outline nor seed.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from lib_prodshot.packshot.arrays import Grey, Rgb
 
 Floats = npt.NDArray[np.float32]
 Split = Literal["tune", "report"]
-Family = Literal["opaque", "fine"]
+Family = Literal["soft", "opaque", "fine"]
 Light = Literal["srgb", "linear"]
 
 PARTS = ("body", "hole", "strap", "hair", "glass")
@@ -36,6 +39,12 @@ SEEDS = {"tune": 100, "report": 7000}
 
 _TINTS = {"brick.png": (1.0, 0.86, 0.74), "grass.png": (0.85, 1.0, 0.7), "gravel.png": (0.95, 0.92, 1.0)}
 _NOISE = 2.0
+
+_SOFT_PHOTOGRAPHS = ("coffee.png", "astronaut.png", "chelsea.png", "rocket.jpg")
+_SOFT_GROUNDS = ("", "brick.png", "", "grass.png")
+_SOFT_SCENES = 48
+_SOFT_WIDTHS = (2.0, 20.0)
+"""How wide the soft edge of a `soft` scene is, in pixels of side 1024, from nothing to all."""
 _FINER = 4
 """Shapes are drawn this much larger, so that the mean of an area is the true share of a pixel."""
 
@@ -64,6 +73,9 @@ class Scene:
 def scenes(side: int, split: Split, family: Family, light: Light = "srgb", first: int | None = None) -> Iterator[Scene]:
     """The split's scenes, the same ones at every call: every photograph on every ground. `first`: only so many on plain
     and as many on textured grounds."""
+    if family == "soft":
+        yield from _soft_scenes(side, split, light, first)
+        return
     number, made = SEEDS[split], {"plain": 0, "textured": 0}
     for ground in GROUNDS[split]:
         for photograph in PHOTOGRAPHS[split]:
@@ -87,13 +99,50 @@ def _scene(photograph: str, ground: str, side: int, family: Family, light: Light
         behind = behind * (1 - np.float32(rng.uniform(0.15, 0.4)) * shadow[..., None])
     mixed = _mixed(product, behind, alpha, light)
     rgb = np.clip(np.rint(mixed + rng.normal(0, _NOISE, mixed.shape)), 0, 255).astype(np.uint8)
+    mask, soft = _segmented(alpha, rng)
+    kind, name = ("textured", Path(ground).stem) if ground else ("plain", "paper")
+    return Scene(f"{Path(photograph).stem} on {name}", kind, family, light, rgb, alpha, product, mask, soft, parts)
+
+
+def _segmented(alpha: Floats, rng: np.random.Generator) -> tuple[Grey, Grey]:
+    """The mask and the soft mask of a true alpha, a pixel off."""
+    side = len(alpha)
     moved = np.roll(alpha, tuple(rng.choice((-1, 1), 2)), (0, 1))
     coarse = cv2.resize(moved, (side // 4, side // 4), interpolation=cv2.INTER_AREA)
     soft = np.rint(np.clip(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR), 0, 1) * 255)
-    mask = np.where(moved > 0.5, np.uint8(255), np.uint8(0))
-    kind, name = ("textured", Path(ground).stem) if ground else ("plain", "paper")
-    return Scene(f"{Path(photograph).stem} on {name}", kind, family, light, rgb, alpha, product, mask,
-                 soft.astype(np.uint8), parts)  # fmt: skip
+    return np.where(moved > 0.5, np.uint8(255), np.uint8(0)), soft.astype(np.uint8)
+
+
+def _soft_scenes(side: int, split: Split, light: Light, first: int | None) -> Iterator[Scene]:
+    made = {"plain": 0, "textured": 0}
+    for number in range(0 if split == "tune" else 1, _SOFT_SCENES, 2):
+        turn = number // 2
+        ground = _SOFT_GROUNDS[turn % 4]
+        kind = "textured" if ground else "plain"
+        made[kind] += 1
+        if first is None or made[kind] <= first:
+            photograph = _SOFT_PHOTOGRAPHS[(turn + turn // 4) % 4]
+            yield _soft_scene(photograph, ground, side, light, np.random.default_rng(20_000 + number))
+
+
+def _soft_scene(photograph: str, ground: str, side: int, light: Light, rng: np.random.Generator) -> Scene:
+    """A body cut out of a photograph by a smooth outline, on a ground that it was never on."""
+    narrowest, widest = _SOFT_WIDTHS
+    width = float(narrowest * (widest / narrowest) ** rng.uniform()) * side / 1024
+    canvas = np.zeros((side * _FINER, side * _FINER), np.uint8)
+    _wavy_outline(canvas, rng)
+    inside, outside = (cv2.distanceTransform(plane, cv2.DIST_L2, 5) for plane in (canvas, 255 - canvas))
+    reached = np.clip((inside - outside) / (width * _FINER) + 0.5, 0, 1)
+    smooth = np.asarray(reached * reached * (3 - 2 * reached), np.float32)
+    alpha = np.asarray(cv2.resize(smooth, (side, side), interpolation=cv2.INTER_AREA), np.float32)
+    product = cv2.resize(_photograph(photograph), (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    plain = np.full((side, side, 3), rng.uniform(30, 245, 3), np.float32)
+    behind = _textured(ground, side) if ground else plain
+    rgb = np.clip(np.rint(_mixed(product, behind, alpha, light)), 0, 255).astype(np.uint8)
+    mask, soft = _segmented(alpha, rng)
+    kind, name = ("textured", Path(ground).stem) if ground else ("plain", "one colour")
+    named = f"{Path(photograph).stem} on {name}, edge {width:.1f}"
+    return Scene(named, kind, "soft", light, rgb, alpha, product, mask, soft, np.ones_like(mask))
 
 
 def _mixed(over: Floats, under: Floats, alpha: Floats, light: Light) -> Floats:

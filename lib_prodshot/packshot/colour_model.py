@@ -30,8 +30,8 @@ _RIDGE = 6.0
 
 _ROUNDS = 3
 
-NOISE = (4 / 255) ** 2
-"""Variance of a channel that no Gaussian holds: a sensor's noise and a JPEG's."""
+NOISE = (1.5 / 255) ** 2
+"""Variance of a channel that no Gaussian holds; a sensor's noise and a JPEG's are in what those are fitted to."""
 
 
 @dataclass(frozen=True)

@@ -110,14 +110,14 @@ def solve(rgb: Rgb, mask: Grey, band: Grey, soft: Grey | None = None) -> Alpha |
 
 
 # The constants below are the best of those tried on the split `tune` of `benchmarks/edge_scenes.py`.
-_COLOUR_TRUST = 0.01
+_COLOUR_TRUST = 0.006
 """Weight of what the colours say beside the matting Laplacian, at a variance of alpha of 1."""
 
 _LEAST_VARIANCE = 2e-3
 """No colour says more than one of this variance."""
 
 _MASK_TRUST = 0.01
-_MASK_ALONE = 0.2
+_MASK_ALONE = 0.05
 """Weight of the mask's own edge where the colours say nothing: a matting Laplacian alone would smear it."""
 
 _FOREIGN_TRUST = 0.05

@@ -129,6 +129,35 @@ def test_a_setting_changed_after_a_kill_leaves_nothing_of_the_old_one(many: Path
 
 
 @posix_only
+def test_packshots_killed_for_other_marketplaces_each_time_leave_no_old_file_and_lose_none(tmp_path: Path) -> None:
+    """kill -9 three times, each run for other marketplaces; the last ends as a run that was never interrupted."""
+    photos, out = tmp_path / "photos", tmp_path / "done"
+    make_folder(photos, 10, broken=1, side=96)
+    before, wanted = digests(photos), ("--make", "packshot", "--edges", "hard", "--size", "200x200", "--marketplace")
+    kills, old = 0, set[str]()
+    for markets in ("google,meta", "ebay", "shopify,google"):
+        process = start(photos, out, *wanted, markets)
+        # a file of this run is there: others may lack their line, or be half written
+        first = f"*-{markets.split(',')[0]}.jpg"
+        deadline = time.monotonic() + 60
+        while process.poll() is None and not list(out.rglob(first)) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        if process.poll() is None:
+            process.kill()
+            kills += 1
+        finish(process)
+        old |= {path.name for path in out.rglob("*.jpg")}
+    assert kills == 3 and any("-meta" in name or "-ebay" in name for name in old)
+    finish(start(photos, out, *wanted, "google,zalando", pause=0.0))
+    finish(start(photos, tmp_path / "fresh", *wanted, "google,zalando", pause=0.0))
+    made = {name for name in digests(out) if name.endswith(".jpg")}
+    assert {name.rpartition("-")[2] for name in made} == {"google.jpg", "zalando.jpg"}
+    named = {shot["output"] for line in lines_of(out) for shot in line.get("packshots") or ()}
+    assert named == made and all_of(out) == all_of(tmp_path / "fresh")
+    assert not list(out.rglob(".prodshot-*")) and digests(photos) == before
+
+
+@posix_only
 def test_ctrl_c_once_finishes_the_picture_and_the_same_command_goes_on(
     many: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
