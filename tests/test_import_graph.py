@@ -25,8 +25,8 @@ ROOMS = {
     "bounds": "",
     "cli": "'' commands errors",
     "commands": "'' bootstrap downloads enhancing errors finding hosts.remote jobs jobs.files jobs.folder jobs.report "
-    "jobs.workers markets model_files outcome request steps training training.captioning training.dataset "
-    "training.publishing training.recipe training.trainer weights",
+    "jobs.workers markets model_files outcome request schema steps training training.captioning training.comparing "
+    "training.dataset training.publishing training.recipe training.trainer weights",
     "control": "errors inpainting",
     "corrections": "errors",
     "downloads": "'' errors model_files",
@@ -75,6 +75,8 @@ ROOMS = {
     "products provenance removal schema",
     "training": "errors",
     "training.captioning": "errors jobs.files pictures training.dataset",
+    "training.comparing": "bounds errors jobs jobs.files jobs.report overlay pictures products request schema training "
+    "training.dataset training.publishing training.recipe training.trainer",
     "training.dataset": "downloads errors jobs.files pictures preserve training.recipe",
     "training.publishing": "'' errors training training.recipe training.trainer",
     "training.recipe": "errors jobs.files schema training",

@@ -1,4 +1,4 @@
-"""`prodshot train check|caption|setup|run|publish`: from a folder of photographs to a LoRA in the WebUI."""
+"""`prodshot train check|caption|setup|run|compare|publish`: from a folder of photographs to a LoRA in the WebUI."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.bootstrap import ROOT
+from lib_prodshot.commands import compare_epochs
 from lib_prodshot.commands.console import on_interrupt, say
 from lib_prodshot.commands.paths import input_folder
 from lib_prodshot.commands.recipe_options import add_recipe_options, recipe_from
@@ -38,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
     """Describe the command and its actions."""
     parser = subparsers.add_parser("train", help="train a LoRA on your photographs with kohya's sd-scripts")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for add in (_add_check, _add_caption, _add_setup, _add_run, _add_publish):
+    for add in (_add_check, _add_caption, _add_setup, _add_run, compare_epochs.add_parser, _add_publish):
         add(actions)
 
 

@@ -23,3 +23,7 @@ class InvalidDataset(TrainingError):
 
 class PublishError(ProdshotError):
     """A LoRA was not published; the WebUI's folder is unchanged."""
+
+
+class ComparisonError(ProdshotError):
+    """The epochs of a run could not be compared; the run is unchanged."""

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.files.staging import Staging
+from lib_prodshot.jobs.report.lettering import Font, font, writable, write
 from lib_prodshot.jobs.report.report import latest, read_report
 from lib_prodshot.jobs.report.thumbnails import (
     BACKGROUND,
@@ -44,9 +45,6 @@ MANY_ROWS = 400
 """From this many rows on the page uses the smaller side, some 10 kB a row."""
 
 _STATUS_COLOURS = {"found": (0, 121, 52), "skipped": (90, 90, 90), "failed": (190, 20, 20)}
-
-
-_Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
 @dataclass(frozen=True)
@@ -264,8 +262,8 @@ def _sheet(rows: Sequence[_Row], total: int, title: str, side: int) -> Image.Ima
     sheet = Image.new("RGB", (width, 72 + sum(band.height + margin for band in bands)), "white")
     draw = ImageDraw.Draw(sheet)
     shown = f"{total} pictures" if total == len(rows) else f"the first {len(rows)} of {total} pictures"
-    _write(draw, (margin, 12), title, _font(22), (0, 0, 0))
-    _write(draw, (margin, 42), f"before | boxes and mask | after; {shown}", _font(13), (90, 90, 90))
+    write(draw, (margin, 12), title, font(22), (0, 0, 0))
+    write(draw, (margin, 42), f"before | boxes and mask | after; {shown}", font(13), (90, 90, 90))
     top = 72
     for band in bands:
         band.draw(sheet, draw, top, margin)
@@ -283,7 +281,7 @@ class _Band:
         self.row = row
         self.side = side
         self.pictures = (row.pictures.before, row.pictures.overlay, row.pictures.after)
-        self.facts = _wrapped(_facts(row.line), _font(13))
+        self.facts = _wrapped(_facts(row.line), font(13))
         highest = max((picture.height for picture in self.pictures if picture), default=side // 3)
         self.height = max(highest, self._HEAD + self._LINE * len(self.facts))
 
@@ -297,46 +295,24 @@ class _Band:
                 sheet.paste(picture, (left + (self.side - picture.width) // 2, top))
                 continue
             draw.rectangle((left, top, left + self.side - 1, top + self.height - 1), fill=BACKGROUND)
-            _write(draw, (left + 12, top + 12), instead[column], _font(14), (120, 120, 120))
+            write(draw, (left + 12, top + 12), instead[column], font(14), (120, 120, 120))
         left = margin + 3 * (self.side + margin)
-        _write(draw, (left, top), Path(str(self.row.line.get("file"))).name[:48], _font(16), (0, 0, 0))
-        _write(draw, (left, top + 24), status, _font(16), _STATUS_COLOURS.get(status, (0, 0, 0)))
+        write(draw, (left, top), Path(str(self.row.line.get("file"))).name[:48], font(16), (0, 0, 0))
+        write(draw, (left, top + 24), status, font(16), _STATUS_COLOURS.get(status, (0, 0, 0)))
         for number, text in enumerate(self.facts):
-            _write(draw, (left, top + self._HEAD + self._LINE * number), text, _font(13), (50, 50, 50))
+            write(draw, (left, top + self._HEAD + self._LINE * number), text, font(13), (50, 50, 50))
 
 
-def _wrapped(facts: Sequence[str], font: _Font, width: int = 400, most: int = 12) -> list[str]:
+def _wrapped(facts: Sequence[str], font: Font, width: int = 400, most: int = 12) -> list[str]:
     """Break facts into lines that fit `width` pixels; at most `most` lines, the page has them all."""
     lines: list[str] = []
     for fact in facts:
         line = ""
         for word in fact.split():
-            longer = _writable(f"{line} {word}".strip(), font)
+            longer = writable(f"{line} {word}".strip(), font)
             if line and font.getlength(longer) > width:
                 lines.append(line)
                 longer = word
             line = longer[:80]
         lines.append(line)
     return lines[:most]
-
-
-def _font(size: int) -> _Font:
-    """Load Pillow's own font; Pillow before 10.1, or without FreeType, has it in one size only."""
-    try:
-        return ImageFont.load_default(size)
-    except (TypeError, OSError):
-        return ImageFont.load_default()
-
-
-def _write(
-    draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, font: _Font, colour: tuple[int, int, int]
-) -> None:
-    """Write one line of text at its upper left corner."""
-    draw.text(place, _writable(text, font), font=font, fill=colour)
-
-
-def _writable(text: str, font: _Font) -> str:
-    """Escape letters that Pillow's old font refuses."""
-    if isinstance(font, ImageFont.FreeTypeFont):
-        return text
-    return text.encode("latin-1", "backslashreplace").decode("latin-1")

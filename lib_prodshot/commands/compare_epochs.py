@@ -1,0 +1,134 @@
+"""`prodshot train compare`: which epoch of a run is best, as a table, a page and JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib_prodshot.commands.console import say
+from lib_prodshot.commands.paths import input_folder
+from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.schema import Setting
+from lib_prodshot.training.comparing.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from lib_prodshot.training.comparing.comparison import Comparison
+    from lib_prodshot.training.comparing.job import CompareJob
+
+_METAVARS = {"number": "NUMBER", "integer": "N", "choice": "NAME", "text": "TEXT"}
+
+
+def add_parser(actions: Any) -> None:
+    """Describe the action and its options, one for each setting of a comparison."""
+    compare = actions.add_parser("compare", help="look at every epoch's sample pictures, and say which epoch to take")
+    compare.add_argument("training", type=Path, metavar="RUN", help="the run's folder: output_dir/output_name")
+    compare.add_argument(
+        "--webui",
+        metavar="URL",
+        help="a running WebUI that makes the pictures, of published epochs (started with --api)",
+    )
+    compare.add_argument("--models-dir", type=Path, help="look for weights here first (also: PRODSHOT_MODELS)")
+    compare.add_argument("--json", action="store_true", help="the result as JSON")
+    for known in SETTINGS:
+        _add_option(compare, known)
+    compare.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare and print; exit code 1 when no epoch can be recommended. What was interrupted goes on by the same
+    command."""
+    input_folder(arguments.training, "run")
+    with _job(arguments) as job:
+        job.prepare()
+        comparison = _compare(job, arguments.models_dir)
+    _print(comparison, job, arguments.json)
+    return 0 if comparison.recommendation.epoch else 1
+
+
+def _add_option(parser: argparse.ArgumentParser, known: Setting) -> None:
+    again = "; again for each further one" if known.lines > 1 else ""
+    text = f"{known.help} [{known.allowed}{again}; default: {known.default!r}]".replace("%", "%%")
+    parser.add_argument(
+        "--" + known.name.replace("_", "-"),
+        dest=known.name,
+        action="append" if known.lines > 1 else "store",
+        default=None,
+        required=known.name == "products",
+        metavar=_METAVARS[known.kind],
+        help=text,
+    )
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were given. Raises `RequestError`."""
+    values: dict[str, Any] = {}
+    problems = []
+    for known in SETTINGS:
+        text = getattr(arguments, known.name)
+        if text is None:
+            continue
+        try:
+            values[known.name] = _typed(known, text)
+        except ValueError:
+            problems.append(FieldProblem(known.name, f"{text!r} is not a number", known.allowed))
+    if problems:
+        raise RequestError(problems)
+    return values
+
+
+def _typed(known: Setting, text: Any) -> Any:
+    if known.lines > 1:
+        return "\n".join(text)
+    if known.kind == "integer":
+        return int(text)
+    return float(text) if known.kind == "number" else text
+
+
+@contextmanager
+def _job(arguments: argparse.Namespace) -> Iterator[CompareJob]:
+    from lib_prodshot.training.comparing.job import CompareJob
+    from lib_prodshot.training.comparing.samples import RemoteMaker
+
+    settings = _settings(arguments)
+    if not arguments.webui:
+        yield CompareJob(arguments.training, settings)
+        return
+    from lib_prodshot.hosts.remote import RemoteWebUI
+
+    with RemoteWebUI(arguments.webui) as webui:
+        yield CompareJob(arguments.training, settings, RemoteMaker(webui), f"the WebUI at {webui.address}")
+
+
+def _compare(job: CompareJob, models_dir: Path | None) -> Comparison:
+    from tqdm import tqdm
+
+    from lib_prodshot.finding.registry import load_finder
+
+    finder = load_finder(job.settings["finder"], models_dir)
+    # disable=None: on only where standard error is a terminal
+    with tqdm(unit="picture", disable=None, file=sys.stderr, leave=False, delay=0.3) as bar:
+
+        def progress(done: int, total: int, what: str) -> None:
+            if bar.total != total:
+                bar.reset(total)
+            bar.set_postfix_str(what)
+            bar.update(done - bar.n)
+
+        return job.compare(finder, progress)
+
+
+def _print(comparison: Comparison, job: CompareJob, as_json: bool) -> None:
+    from lib_prodshot.training.comparing.page import PAGE
+
+    if as_json:
+        print(json.dumps(comparison.to_json(), ensure_ascii=False))
+        return
+    for note in comparison.notes:
+        say(note)
+    print(comparison.to_text())
+    print(job.folder / PAGE)
