@@ -86,18 +86,15 @@ def grid(comparison: Comparison, cells: dict[Path, Image.Image]) -> Image.Image:
     columns, epochs = _columns(comparison), comparison.epochs
     longest = max(_LEFT + len(columns) * (SIDE + _GAP), _HEAD + len(epochs) * (SIDE + _WORDS + _GAP))
     side = SIDE if longest <= MAX_GRID_PIXELS else max(48, SIDE * MAX_GRID_PIXELS // longest)
-    sheet = Image.new(
-        "RGB",
-        (_LEFT + len(columns) * (side + _GAP), _HEAD + len(epochs) * (side + _WORDS + _GAP)),
-        "white",
-    )
+    high = max(min(cell.height, side) for cell in cells.values()) + _WORDS + _GAP
+    sheet = Image.new("RGB", (_LEFT + len(columns) * (side + _GAP), _HEAD + len(epochs) * high), "white")
     draw = ImageDraw.Draw(sheet)
     for number, column in enumerate(columns):
         for line, words in enumerate(_column_name(comparison, column)):
             place = (_LEFT + number * (side + _GAP), 12 + 20 * line)
             write_text(draw, place, shortened(words, font(13), side), font(13), _INK if not line else _SOFT)
     for row, score in enumerate(epochs):
-        top = _HEAD + row * (side + _WORDS + _GAP)
+        top = _HEAD + row * high
         is_best = score.epoch == comparison.recommendation.epoch
         write_text(draw, (12, top), f"epoch {score.epoch}", font(16), _GOOD if is_best else _INK)
         for line, words in enumerate(_row_words(score, is_best), 1):
