@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
+from lib_prodshot import preserve
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.gates import detail_lock, fidelity, growth, rapid_reader, text
 from lib_prodshot.gates.interface import Answer, Answers
 from lib_prodshot.gates.text import Line
+from lib_prodshot.masks import feather
 
 Array = np.ndarray
 
@@ -97,6 +99,21 @@ def test_what_changes_outside_the_mask_does_not_count(product: Array) -> None:
     after[MASK == 0] = 0
     found = fidelity.measure(product, after, MASK)
     assert found is not None and found.delta_e_mean == 0 and found.gradient_correlation == 1 and found.ms_ssim == 1
+
+
+def test_the_audits_colour_shift_is_another_figure_than_the_gates() -> None:
+    """As the page says: it counts single pixels, and the soft edge."""
+    rng = np.random.default_rng(1)
+    before = np.full((1536, 1536, 3), 128, np.uint8)
+    mask = square(100, 100, 1436, 1436, 1536)
+    noisy = np.clip(128 + rng.normal(0, 16, before.shape), 0, 255).astype(np.uint8)
+    measured = fidelity.measure(before, noisy, mask)
+    assert measured is not None and 0 < measured.delta_e_p95 < 0.9 * preserve.delta_e(before, noisy, mask)[1]
+    before, mask = before[:200, :200], square(60, 60, 140, 140)
+    alpha = feather(mask, 8)
+    faded = preserve.composite(before, np.full_like(before, 168), alpha)
+    measured = fidelity.measure(before, faded, mask)
+    assert measured is not None and measured.delta_e_mean > 1.2 * preserve.delta_e(before, faded, alpha)[0]
 
 
 def test_a_product_too_small_to_compare_is_not_checked(product: Array) -> None:

@@ -285,6 +285,21 @@ def cut_off(page: Any) -> list[str]:
     )
 
 
+def least_gap(page: Any) -> float:
+    """Pixels between a choice and its words, wherever they stand closest to each other."""
+    return page.evaluate(
+        """panel => { const own = document.querySelector(panel), gaps = [];
+        for (const input of own.querySelectorAll('label > :is([type=radio], [type=checkbox])')) {
+            const words = input.nextElementSibling;
+            if (!words || !input.offsetParent) continue;
+            const text = document.createRange(); text.selectNodeContents(words);
+            const [a, b] = [input, text].map(part => part.getBoundingClientRect());
+            gaps.push(Math.max(a.left - b.right, b.left - a.right)); }
+        return Math.min(...gaps); }""",
+        f"{S}panel",
+    )
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nothing_of_the_panel_is_out_of_reach(page: Any, picture: Path, theme: str) -> None:
     page.evaluate("theme => document.body.classList.toggle('dark', theme === 'dark')", theme)
@@ -299,6 +314,7 @@ def test_nothing_of_the_panel_is_out_of_reach(page: Any, picture: Path, theme: s
     assert cut_off(page) == []
     close, card = (page.locator(f"{S}result .prodshot-{part}").bounding_box() for part in ("close", "preview"))
     assert (close["x"] < card["x"] + card["width"] / 2) == (theme == "dark")
+    assert least_gap(page) >= 4
     area = page.locator(f"{S}result .prodshot-preview td").last
     # gradio 4 has margins for buttons and black lines for rows of its own
     for part, trait in ((".prodshot-tool", "marginBottom"), ("tr", "borderLeftWidth")):

@@ -141,6 +141,21 @@ def test_what_a_field_of_the_folder_inherits_is_said(used: Any) -> None:
     used.wait_for_selector(f"{F}resolution :text('by default: 512×512')", timeout=10_000)
 
 
+def test_what_is_not_shown_leaves_no_gap(used: Any) -> None:
+    unfold(used, "advanced")
+    used.locator(f"{F}engine label", has_text="inpaint").click()
+    used.locator(f"{F}tabs button", has_text="Enhance").first.click()
+    unfold(used, "fold_controlnet")
+    rows = used.locator(f"{F}fold_controlnet .prodshot-row")
+    for choice, shown in (("off", 1), ("preferred", rows.count())):
+        used.locator(f"{F}control label", has_text=choice).first.click()
+        used.wait_for_function(
+            "([rows, shown]) => [...document.querySelectorAll(rows)].filter(row => row.offsetParent).length === shown",
+            arg=[f"{F}fold_controlnet .prodshot-row", shown],
+            timeout=10_000,
+        )
+
+
 def test_engines_and_presets_work_as_on_the_panel(used: Any) -> None:
     unfold(used, "advanced")
     used.locator(f"{F}tabs button", has_text="Enhance").first.click()
