@@ -27,7 +27,8 @@ from benchmarks.overhead import timed_models
 from lib_prodshot.enhancing import load_enhancer
 from lib_prodshot.finding.registry import load_finder
 from lib_prodshot.jobs.files.staging import make_folder
-from lib_prodshot.jobs.folder.runner import FolderJob, Runner
+from lib_prodshot.jobs.folder.job import FolderJob
+from lib_prodshot.jobs.folder.runner import Runner
 from lib_prodshot.jobs.processor import PictureProcessor
 from lib_prodshot.jobs.report.report import Report
 from lib_prodshot.jobs.workers.local_pool import LocalPool, engines_for, local_pool

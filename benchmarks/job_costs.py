@@ -15,7 +15,8 @@ from PIL import Image
 from benchmarks.measure import Ratio, compare
 from benchmarks.overhead import make_pictures, timed_models
 from lib_prodshot.enhancing import load_enhancer
-from lib_prodshot.jobs.folder.runner import FolderJob, Runner
+from lib_prodshot.jobs.folder.job import FolderJob
+from lib_prodshot.jobs.folder.runner import Runner
 from lib_prodshot.jobs.processor import PictureProcessor
 from lib_prodshot.jobs.report import contact_sheet
 from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME, Report

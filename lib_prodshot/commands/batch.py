@@ -22,7 +22,8 @@ from lib_prodshot.jobs.settings import folder_setting
 from lib_prodshot.request import Request
 
 if TYPE_CHECKING:
-    from lib_prodshot.jobs.folder.runner import Progress, Runner
+    from lib_prodshot.jobs.folder.job import Progress
+    from lib_prodshot.jobs.folder.runner import Runner
     from lib_prodshot.jobs.workers.interface import WorkerPool
 
 LOCAL_CLUSTER = "local"
@@ -67,7 +68,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the job; exit code 1 when any picture failed, 130 when it was interrupted."""
-    from lib_prodshot.jobs.folder.runner import FolderJob, Runner
+    from lib_prodshot.jobs.folder.job import FolderJob
+    from lib_prodshot.jobs.folder.runner import Runner
 
     use_rules(arguments.rules)
     request = request_from(arguments)

@@ -10,7 +10,8 @@ import pytest
 
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.errors import OutputError
-from lib_prodshot.jobs.folder.runner import Progress, Runner
+from lib_prodshot.jobs.folder.job import Progress
+from lib_prodshot.jobs.folder.runner import Runner
 from lib_prodshot.jobs.workers.engines import LocalEngine
 from tests.jobs.tools import Shade, all_of, digests, finder, job, lines_of, pool, run
 

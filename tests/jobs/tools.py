@@ -16,7 +16,8 @@ import numpy as np
 
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.finding.finder import Finder
-from lib_prodshot.jobs.folder.runner import FolderJob, Runner
+from lib_prodshot.jobs.folder.job import FolderJob
+from lib_prodshot.jobs.folder.runner import Runner
 from lib_prodshot.jobs.report.summary import Summary
 from lib_prodshot.jobs.workers.engines import Engine, LocalEngine
 from lib_prodshot.jobs.workers.local_pool import LocalPool

@@ -17,6 +17,7 @@ pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser
 from tests.api.tools import dark, noise
 from tests.jobs.tools import digests, lines_of
 from tests.panel.axe import grave
+from tests.panel.on_page import unfold
 from tests.panel.served import served
 
 F = "#prodshot_folder_"
@@ -42,12 +43,6 @@ def open_page(browser: Any, address: str) -> Callable[[], Any]:
     return opened
 
 
-def unfold(page: Any, name: str) -> None:
-    closed = page.locator(f"{F}{name} > .label-wrap:not(.open)")
-    if closed.count():
-        closed.click()
-
-
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     for number, name in enumerate(NAMES):
@@ -62,7 +57,7 @@ def shop(tmp_path: Path) -> Path:
 def fill(page: Any, shop: Path, out: Path) -> None:
     for name, text in (("folder", shop), ("out", out), ("products", "handbag")):
         page.fill(f"{F}{name} textarea", str(text))
-    unfold(page, "advanced")
+    unfold(page, f"{F}advanced")
     page.check(f"{F}recursive input")
 
 
@@ -132,9 +127,9 @@ def test_what_is_wrong_is_said_beside_what_was(page: Any, shop: Path, tmp_path: 
 
 
 def test_what_a_field_of_the_folder_inherits_is_said(used: Any) -> None:
-    unfold(used, "advanced")
+    unfold(used, f"{F}advanced")
     used.locator(f"{F}tabs button", has_text="Enhance").first.click()
-    unfold(used, "fold_sampling")
+    unfold(used, f"{F}fold_sampling")
     for name, told in (("steps", "20"), ("cfg_scale", "7"), ("sampler", "DPM++ 2M"), ("scheduler", "Karras")):
         used.wait_for_selector(f"{F}{name} :text('by default: {told}')", timeout=10_000)
     used.wait_for_selector(f"{F}seed :text('each picture has its own')", timeout=10_000)
@@ -142,10 +137,10 @@ def test_what_a_field_of_the_folder_inherits_is_said(used: Any) -> None:
 
 
 def test_what_is_not_shown_leaves_no_gap(used: Any) -> None:
-    unfold(used, "advanced")
+    unfold(used, f"{F}advanced")
     used.locator(f"{F}engine label", has_text="inpaint").click()
     used.locator(f"{F}tabs button", has_text="Enhance").first.click()
-    unfold(used, "fold_controlnet")
+    unfold(used, f"{F}fold_controlnet")
     rows = used.locator(f"{F}fold_controlnet .prodshot-row")
     for choice, shown in (("off", 1), ("preferred", rows.count())):
         used.locator(f"{F}control label", has_text=choice).first.click()
@@ -157,7 +152,7 @@ def test_what_is_not_shown_leaves_no_gap(used: Any) -> None:
 
 
 def test_engines_and_presets_work_as_on_the_panel(used: Any) -> None:
-    unfold(used, "advanced")
+    unfold(used, f"{F}advanced")
     used.locator(f"{F}tabs button", has_text="Enhance").first.click()
     used.locator(f"{F}engine label", has_text="retouch").click()
     used.wait_for_selector(f"{F}strength", state="visible", timeout=10_000)
@@ -218,6 +213,6 @@ def test_the_sheet_stands_below_and_chosen_pictures_are_done_again(page: Any, sh
 
 
 def test_nothing_of_the_tabs_is_out_of_reach(used: Any) -> None:
-    unfold(used, "advanced")
+    unfold(used, f"{F}advanced")
     used.wait_for_timeout(500)
     assert grave(used, "#prodshot_folder") == []

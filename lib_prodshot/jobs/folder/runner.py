@@ -18,11 +18,11 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal
+from typing import Any
 
 from lib_prodshot import __version__
 from lib_prodshot.errors import FieldProblem, OutputError, ProdshotError, RequestError
@@ -37,9 +37,10 @@ from lib_prodshot.jobs.files.staging import (
     sole_writer,
 )
 from lib_prodshot.jobs.folder import resume
+from lib_prodshot.jobs.folder.job import FolderJob, Progress
 from lib_prodshot.jobs.folder.scale import SizeBook
 from lib_prodshot.jobs.folder.seeds import content_of, picture_seed
-from lib_prodshot.jobs.folder.work_list import Entry, MayOpen, WorkList, in_a_row, list_pictures
+from lib_prodshot.jobs.folder.work_list import Entry, WorkList, in_a_row, list_pictures
 from lib_prodshot.jobs.processor import failed_outcome
 from lib_prodshot.jobs.report import contact_sheet
 from lib_prodshot.jobs.report.ledger import Ledger, Line
@@ -47,7 +48,6 @@ from lib_prodshot.jobs.report.report import JSONL_NAME
 from lib_prodshot.jobs.report.summary import Summary
 from lib_prodshot.jobs.report.thumbnail_store import ThumbnailStore
 from lib_prodshot.jobs.workers.interface import FileResult, FileTask, TaskCancelled, Worker, WorkerLost, WorkerPool
-from lib_prodshot.request import Request
 
 PAGE_NAME = "index.html"
 SUMMARY_NAME = "summary.json"
@@ -57,51 +57,6 @@ MIN_FREE_BYTES = 64 * 2**20
 
 PAGE_INTERVAL = 5.0
 """Seconds between two drafts of the contact sheet while the job runs; more when one takes long."""
-
-State = Literal["new", "preparing", "running", "stopping", "done", "stopped", "failed"]
-
-
-@dataclass(frozen=True)
-class FolderJob:
-    """The settings of a folder job.
-
-    `limit`: only the first so many pictures of the folder; `only`: of these only those with such names (as the report
-    has them), all if empty; `dry_run`: find, and enhance none;
-    `keep_times`: results get their input's modification time; `may_open`: where links in the folder may lead."""
-
-    inputs: Path
-    out: Path
-    request: Request
-    recursive: bool = False
-    limit: int | None = None
-    only: frozenset[str] = frozenset()
-    dry_run: bool = False
-    keep_times: bool = False
-    may_open: MayOpen = lambda place: True
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The progress of a job: `done` of `total` pictures, `before` of them before this run; `eta` in seconds."""
-
-    state: State = "new"
-    total: int = 0
-    done: int = 0
-    before: int = 0
-    found: int = 0
-    skipped: int = 0
-    failed: int = 0
-    pictures_per_second: float = 0.0
-    eta: float | None = None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the job has ended."""
-        return self.state in ("done", "stopped", "failed")
-
-    def __str__(self) -> str:
-        counts = f"{self.done}/{self.total}: {self.found} found, {self.skipped} skipped, {self.failed} failed"
-        return counts if self.eta is None else f"{counts}, {self.eta:.0f} s to go"
 
 
 class Runner:
