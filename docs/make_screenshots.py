@@ -11,6 +11,7 @@ pictures are made by retouch; the photographs are those that scikit-image ships.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from tests.webui.browser import LONG, Tab, opened
 from tests.webui.server import Installation, Server
 
 IMAGES = Path(__file__).parent / "images"
+STYLE = Path(__file__).parent.parent / "style.css"
 DIRECTORIES = {"a1111": "PRODSHOT_WEBUI", "forge": "PRODSHOT_FORGE"}
 PRODUCT, PHOTOGRAPH = "coffee cup", "coffee.png"
 ADDRESS = "https://github.com/…/sd-webui-prodshot"
@@ -277,10 +279,14 @@ def _keep(part: Any, name: str) -> None:
 
 
 def _in_few_colours(path: Path) -> None:
+    """256 colours: those of the picture, and the page's own marks, which would turn grey beside a photograph."""
+    marks = bytes.fromhex("".join(dict.fromkeys(re.findall(r"--prodshot-\w+: #(\w{6});", STYLE.read_text()))))
     with Image.open(path) as image:
-        # several rounds, or the small coloured marks of the page turn grey beside a photograph
-        few = image.convert("RGB").quantize(256, kmeans=8, dither=Image.Dither.NONE)
-    few.save(path, optimize=True)
+        shown = image.convert("RGB")
+    own = shown.quantize(256 - len(marks) // 3, kmeans=8).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(bytes(own[: 768 - len(marks)]) + marks)
+    shown.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
     print(path.relative_to(IMAGES.parent.parent), flush=True)
 
 

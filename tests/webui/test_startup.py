@@ -5,6 +5,7 @@ Times are compared within one run: the machine may be busy, and an absolute time
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from lib_prodshot.bootstrap import ROOT
+from lib_prodshot.webui.presets import PresetStore
 from tests.webui import server as servers
 from tests.webui.browser import Tab, opened, photograph
 from tests.webui.conftest import accordion, installation_of, txt2img
@@ -86,6 +88,32 @@ def test_the_accordion_switched_off_costs_nothing(clean: Server) -> None:
     least = min(spent[True]) / min(spent[False])
     print(f"with the accordion off / plain: {least:.3f}; round by round {ratios}")
     assert least < 1.05
+
+
+def test_a_default_preset_chosen_later_counts_at_the_next_start(
+    installation: Installation, tiny_models: Path, tmp_path: Path
+) -> None:
+    """What the first start writes into ui-config.json is not put over it, nor over another finder."""
+    data = tmp_path / "data"
+    servers.lay_out(installation, data, tiny_models, None, ours=True)
+    values = {"products": "watch: dial", "engine": "retouch", "strength": 0.25, "grow": 7}
+    panels: list[dict[str, Any]] = []
+    chosen: dict[str, str]
+    for chosen in ({}, {"prodshot_preset": "Later"}):
+        config = data / "config.json"
+        config.write_text(json.dumps({**json.loads(config.read_text()), **chosen}))
+        server = servers.start(installation, data, PRODSHOT_TINY_FORGE_CONFIG="")
+        try:
+            drawn = [part["props"] for part in server.get("/config")["components"]]
+        finally:
+            server.stop()
+        panels.append({props.get("elem_id"): props.get("value") for props in drawn})
+        PresetStore(data / "prodshot-presets").save("Later", values)
+    remembered = json.loads((data / "ui-config.json").read_text())
+    assert remembered and not [key for key in remembered if "Products/value" in key or "Retouch strength/value" in key]
+    for part in ("script_img2img_prodshot_", "script_txt2img_prodshot_accordion_"):
+        first, later = ([panel[part + name] for name in ("products", "strength", "grow")] for panel in panels)
+        assert first != later == ["watch: dial", 0.25, 7]
 
 
 @pytest.fixture
