@@ -123,8 +123,8 @@ class Server:
         return "\n".join(self.text().splitlines()[-lines:])
 
     def outputs(self) -> set[Path]:
-        """Every picture under the data folder's outputs."""
-        return set((self.data / "outputs").rglob("*.png"))
+        """Every picture that the WebUI has written; classic and neo call the folder `output`."""
+        return {path for folder in self.data.glob("output*") for path in folder.rglob("*.png")}
 
     def stop(self) -> None:
         """End the server and whatever it started."""
