@@ -42,6 +42,16 @@ def test_the_slots_hold_one_plain_unit(webui: Double) -> None:
     assert unit["pixel_perfect"] is False and unit["save_detected_map"] is False and "image" not in unit
 
 
+@BOTH
+def test_it_is_found_under_whatever_title(webui: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fork may show titles in the page's language; the file keeps its name."""
+    p, script = webui.generation(True, init_images=[noise_picture()]), webui.script(True, "ControlNet", True)
+    monkeypatch.setattr(type(script), "title", lambda self: "控制网络")
+    webui.run_on(p, {**CAR, "control": "required"})
+    (inner,) = webui.samplings
+    assert inner.script_args[script.args_from]["model"] == "control_v11f1p_sd15_depth [cfd03158]"
+
+
 @pytest.mark.parametrize("dialect", ["forge"], indirect=True)
 def test_modes_and_none_in_the_forks_words(webui: Double) -> None:
     settings = {**CAR, "control_mode": "My prompt is more important", "control_module": "none", "control": "required"}
