@@ -1,11 +1,12 @@
 """Make the screenshots of docs/images/ anew: `python -m docs.make_screenshots [SCENE…]`, with real WebUIs in a real
 browser.
 
-As for `tests/webui`, PRODSHOT_WEBUI_DIR names an installed WebUI of AUTOMATIC1111 and PRODSHOT_FORGE_DIR a Forge; a
-scene whose WebUI is not named is passed by, and its picture stays. Playwright and a Chromium are needed, and a network
-for the first run, which fetches the lite finder as a new owner's does. Checkpoints are the suite's tiny ones, so the
-pictures are made by retouch; the photographs are those that scikit-image ships. A training run is photographed by
-`tests/webui/test_training.py`, where PRODSHOT_SCREENSHOTS names a folder.
+As for `tests/webui`, PRODSHOT_WEBUI_DIR names an installed WebUI of AUTOMATIC1111, PRODSHOT_FORGE_DIR a Forge,
+PRODSHOT_CLASSIC_DIR and PRODSHOT_NEO_DIR the others that are shown; a scene whose WebUI is not named is passed by,
+and its picture stays. Playwright and a Chromium are needed, and a network for the first run, which fetches the lite
+finder as a new owner's does. Checkpoints are the suite's tiny ones, so the pictures are made by retouch; the
+photographs are those that scikit-image ships. A training run is photographed by `tests/webui/test_training.py`, where
+PRODSHOT_SCREENSHOTS names a folder.
 """
 
 from __future__ import annotations
@@ -30,7 +31,12 @@ from tests.webui.server import Installation, Server
 
 IMAGES = Path(__file__).parent / "images"
 STYLE = Path(__file__).parent.parent / "style.css"
-DIRECTORIES = {"a1111": "PRODSHOT_WEBUI", "forge": "PRODSHOT_FORGE"}
+DIRECTORIES = {
+    "a1111": "PRODSHOT_WEBUI",
+    "forge": "PRODSHOT_FORGE",
+    "classic": "PRODSHOT_CLASSIC",
+    "neo": "PRODSHOT_NEO",
+}
 PRODUCT, PHOTOGRAPH = "coffee cup", "coffee.png"
 ADDRESS = "https://github.com/…/sd-webui-prodshot"
 WIDE = {"width": 1400, "height": 1150}
@@ -177,18 +183,32 @@ def _folder(page: Any, work: Path) -> None:
 
 def forge(work: Path) -> None:
     """The panel after Find in Forge, in both themes."""
-    with _webui("forge", work / "forge") as server:
-        for theme in ("light", "dark"):
+    _after_find("forge", work, ("light", "dark"))
+
+
+def classic(work: Path) -> None:
+    """The same in classic."""
+    _after_find("classic", work, ("light",))
+
+
+def neo(work: Path) -> None:
+    """The same in neo."""
+    _after_find("neo", work, ("dark",))
+
+
+def _after_find(host: str, work: Path, themes: tuple[str, ...]) -> None:
+    with _webui(host, work / host) as server:
+        for theme in themes:
             with _page(server, work, theme) as page:
                 if page is None:
                     return
                 tab = _with_picture(page)
                 tab.write("products", PRODUCT)
                 _find(tab)
-                _shoot(page, "hosts-forge" + "-dark" * (theme == "dark"), tab.prefix)
+                _shoot(page, f"hosts-{host}" + "-dark" * (theme == "dark"), tab.prefix)
 
 
-SCENES: tuple[Callable[[Path], None], ...] = (first_run, panel, forge)
+SCENES: tuple[Callable[[Path], None], ...] = (first_run, panel, forge, classic, neo)
 
 
 @contextmanager
@@ -208,9 +228,6 @@ def _webui(host: str, data: Path, finder: str | None = "lite") -> Iterator[Serve
     folder = data / "data"
     servers.lay_out(python, folder, models, _fetched(finder) if finder else None, ours=True)
     environment = {"PRODSHOT_MODELS": str(folder / "models" / "prodshot"), "XDG_CACHE_HOME": str(data / "cache")}
-    if host == "forge":
-        servers.make_forge_config(python, data / "config")
-        environment["PRODSHOT_TINY_FORGE_CONFIG"] = str(data / "config")
     server = servers.start(python, folder, **environment)
     try:
         yield server

@@ -60,17 +60,16 @@ def tiny_models(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="session")
 def prepared(
     installation: Installation, tiny_models: Path, models_dir: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict[str, str]]:
-    """A data folder with everything in it, and the environment that goes with it."""
+) -> Path:
+    """A data folder with everything in it."""
     data = tmp_path_factory.mktemp(installation.host)
     servers.lay_out(installation, data, tiny_models, models_dir, ours=True)
-    return data, servers.tiny_config(installation, tmp_path_factory.mktemp("tiny-config"))
+    return data
 
 
 @pytest.fixture(scope="session")
-def webui(installation: Installation, prepared: tuple[Path, dict[str, str]]) -> Iterator[Server]:
-    data, environment = prepared
-    server = servers.start(installation, data, **environment)
+def webui(installation: Installation, prepared: Path) -> Iterator[Server]:
+    server = servers.start(installation, prepared)
     try:
         warm_up(server)
         yield server

@@ -25,6 +25,9 @@ from lib_prodshot.bootstrap import ROOT
 HARNESS = Path(__file__).parent / "harness"
 TINY = Path(__file__).parent / "tiny.py"
 
+TINY_CONFIG = "tiny-config"
+"""The folder in a data folder by which the harness tells a host of the tiny checkpoint."""
+
 COMMON_FLAGS = (
     "--skip-prepare-environment",
     "--skip-torch-cuda-test",
@@ -164,16 +167,13 @@ def make_tiny_models(installation: Installation, folder: Path) -> None:
     stamp.write_text(wanted, encoding="utf-8")
 
 
-def tiny_config(installation: Installation, folder: Path) -> dict[str, str]:
-    """Write into `folder` what the harness tells the host of the tiny checkpoint; returns the server's environment."""
+def _make_tiny_config(installation: Installation, folder: Path) -> None:
+    """A description of the tiny checkpoint in Forge's and neo's own form: their SD1.5 with the tiny widths. Other hosts
+    have nothing of the kind."""
+    folder.mkdir(exist_ok=True)
     source = installation.folder / "backend" / "huggingface" / "runwayml" / "stable-diffusion-v1-5"
-    if source.is_dir():
-        _make_forge_config(source, folder)
-    return {"PRODSHOT_TINY_CONFIG": str(folder)}
-
-
-def _make_forge_config(source: Path, folder: Path) -> None:
-    """A description of the tiny checkpoint in Forge's own form: its SD1.5 with the tiny widths."""
+    if not source.is_dir():
+        return
     shutil.copytree(source, folder, dirs_exist_ok=True)
     text = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
     widths = [32, 64, 128, 128]
@@ -234,6 +234,7 @@ def lay_out(
         _link(data / "models" / "VAE-approx", previews)
     if finder_models is not None:
         _link(data / "models" / "prodshot", finder_models)
+    _make_tiny_config(installation, data / TINY_CONFIG)
     (data / "config.json").write_text(json.dumps({**SETTINGS, **_settings_version(installation), **settings}))
 
 
@@ -273,7 +274,7 @@ def start(installation: Installation, data: Path, *flags: str, wait: float = 300
         process = subprocess.Popen(
             command,
             cwd=installation.folder,
-            env=quiet_environment(**environment),
+            env=quiet_environment(PRODSHOT_TINY_CONFIG=str(data / TINY_CONFIG), **environment),
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -188,11 +188,10 @@ def test_a_double_beside_the_real_one_is_killed_half_way(clean: Server, photos: 
 
 
 @pytest.fixture
-def second(clean: Server, prepared: tuple[Path, dict[str, str]]) -> Iterator[Server]:
+def second(clean: Server, prepared: Path) -> Iterator[Server]:
     """Another server of the same installation and data folder, to be killed."""
-    data, environment = prepared
-    (data / "second").mkdir(exist_ok=True)
-    server = servers.start(clean.installation, data, **environment)
+    (prepared / "second").mkdir(exist_ok=True)
+    server = servers.start(clean.installation, prepared)
     try:
         warm_up(server)
         yield server

@@ -53,14 +53,13 @@ def guarded(
     chosen = {"sd_model_checkpoint": "tiny.safetensors"}
     servers.lay_out(installation, data, tiny_models, models_dir, ours=True, **chosen)
     (data / "extensions" / "sd-webui-controlnet").unlink(missing_ok=True)
-    environment = servers.tiny_config(installation, tmp_path_factory.mktemp("tiny-config"))
     flags = (
         "--nowebui",
         f"--api-auth={USER}:{PASSWORD},second:other",
         "--freeze-settings",
         f"--prodshot-allow-dir={opened_folder}",
     )
-    server = servers.start(installation, data, *flags, **environment)
+    server = servers.start(installation, data, *flags)
     try:
         yield server
     finally:

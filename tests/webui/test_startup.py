@@ -34,7 +34,7 @@ def test_nothing_heavy_is_loaded_before_first_use(
         servers.lay_out(installation, data, tiny_models, models_dir, ours=ours)
         # the other extensions load finders' packages of their own
         (data / "extensions" / "sd-webui-controlnet").unlink(missing_ok=True)
-        server = servers.start(installation, data, PRODSHOT_TINY_FORGE_CONFIG="")
+        server = servers.start(installation, data)
         try:
             loaded[ours] = server.counts()["loaded"]
         finally:
@@ -54,7 +54,7 @@ def test_the_time_to_load_our_scripts(
     for attempt in ("warm", "with", "without", "with", "without", "with", "without"):
         data = tmp_path / f"data-{attempt}"
         servers.lay_out(installation, data, tiny_models, models_dir, ours=attempt != "without")
-        server = servers.start(installation, data, PRODSHOT_TINY_FORGE_CONFIG="", PYTHONDONTWRITEBYTECODE="")
+        server = servers.start(installation, data, PYTHONDONTWRITEBYTECODE="")
         try:
             records = server.get("/internal/profile-startup")["records"]
             loaded = server.get("/harness/loaded")

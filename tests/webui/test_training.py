@@ -60,11 +60,9 @@ def training_server(
     """A server of its own, whose folder of LoRAs is its own too."""
     data = tmp_path_factory.mktemp(f"{installation.host}-training")
     servers.lay_out(installation, data, tiny_models, models_dir, ours=True)
-    environment = servers.tiny_config(installation, tmp_path_factory.mktemp("tiny-config"))
-    environment |= trainer
     allowed = (str(photos.parent), trainer["MODEL"], trainer["TOKENIZERS"])
     flags = [f"--prodshot-allow-dir={folder}" for folder in allowed]
-    server = servers.start(installation, data, *flags, **environment)
+    server = servers.start(installation, data, *flags, **trainer)
     try:
         warm_up(server)
         yield server
