@@ -28,6 +28,12 @@ window.prodshotResult = (function() {
         return made;
     }
 
+    /* what the server has sent, and not what browser extensions write into it: a card drawn anew loses how it was seen */
+    function versionOf(made) {
+        const [error, card] = ['.prodshot-said-error', '.prodshot-card'].map((one) => made?.querySelector(one));
+        return `${error?.textContent || ''}${card?.dataset.version || ''}`;
+    }
+
     function refresh(tab) {
         const text = infotext(tab);
         if (text !== told[tab] && part(tab, 'card_refresh')) {
@@ -36,10 +42,11 @@ window.prodshotResult = (function() {
             else place(tab)?.replaceChildren();
         }
         const made = part(tab, 'card');
-        const inside = made?.querySelector('.prodshot-card, .prodshot-said-error')?.parentElement.innerHTML || '';
         const shown = place(tab);
-        if (!shown || shown.dataset.from === inside || !infotext(tab).includes('Prodshot: ')) return;
-        shown.dataset.from = inside;
+        const version = versionOf(made);
+        if (!shown || shown.dataset.from === version || !infotext(tab).includes('Prodshot: ')) return;
+        shown.dataset.from = version;
+        const inside = made.querySelector('.prodshot-card, .prodshot-said-error')?.parentElement.innerHTML || '';
         // the labels of this copy are to switch its own checkboxes
         shown.innerHTML = inside.replace(/ (id|for)="prodshot-/g, ' $1="prodshot-shown-');
     }

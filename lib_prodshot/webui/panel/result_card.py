@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import gradio as gr
 
@@ -112,10 +113,15 @@ def _card(key: str, result: Any) -> str:
     badges = "".join(map(_badge, _badges(result))) if is_found else ""
     slider = _SLIDER if is_found and is_same_frame else ""
     toggles = preview.toggles(key, is_on=False) if is_found and is_same_frame else ""
-    return (
-        f"<div class='prodshot-preview prodshot-card prodshot-is-{outcome.status}' data-key='{key}'{_facts(result)}>"
+    inside = (
         f"{preview.verdict(outcome)}{said(TEXTS[-1]) if result.is_rejected else ''}{toggles}{frame}{slider}"
-        f"{badges}{_figures(result)}{preview.remarks(outcome.notes)}{_buttons(result) if is_found else ''}</div>"
+        f"{badges}{_figures(result)}{preview.remarks(outcome.notes)}{_buttons(result) if is_found else ''}"
+    )
+    # by this our script tells whether the card is another one
+    version = f"{key}-{crc32(inside.encode()):08x}"
+    return (
+        f"<div class='prodshot-preview prodshot-card prodshot-is-{outcome.status}' data-key='{key}' "
+        f"data-version='{version}'{_facts(result)}>{inside}</div>"
     )
 
 
