@@ -127,8 +127,7 @@ class Tab:
         self.page.click(f"#{self.name}_generate")
         self.page.wait_for_function(
             "([id, old]) => { const info = document.querySelector('#html_info_' + id)?.innerText ?? '';"
-            " const log = document.querySelector('#html_log_' + id)?.innerText ?? '';"
-            " return (info && info !== old) || log.includes('Error'); }",
+            " return (info && info !== old) || document.querySelector(`#html_log_${id} .error`); }",
             arg=[self.name, old],
             timeout=LONG,
         )
