@@ -102,7 +102,7 @@ def test_a_default_preset_chosen_later_counts_at_the_next_start(
     for chosen in ({}, {"prodshot_preset": "Later"}):
         config = data / "config.json"
         config.write_text(json.dumps({**json.loads(config.read_text()), **chosen}))
-        server = servers.start(installation, data, PRODSHOT_TINY_FORGE_CONFIG="")
+        server = servers.start(installation, data)
         try:
             drawn = [part["props"] for part in server.get("/config")["components"]]
         finally:
