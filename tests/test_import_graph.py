@@ -78,9 +78,11 @@ ROOMS = {
     "training.comparing": "bounds errors jobs jobs.files jobs.report overlay pictures products request schema training "
     "training.dataset training.publishing training.recipe training.trainer",
     "training.dataset": "downloads errors jobs.files pictures preserve training.recipe",
+    "training.masks": "errors finding jobs.files masks products training training.dataset training.recipe",
     "training.publishing": "'' errors training training.recipe training.trainer",
-    "training.recipe": "errors jobs.files schema training",
-    "training.trainer": "bootstrap downloads errors jobs.files locks training training.dataset training.recipe weights",
+    "training.recipe": "errors jobs.files products schema training",
+    "training.trainer": "bootstrap downloads errors jobs.files locks training training.dataset training.masks "
+    "training.recipe weights",
     "webui": "errors finding hosts hosts.compatibility hosts.generation infotext outcome pictures pipeline "
     "request webui.api webui.jobs webui.panel",
     "webui.api": "'' errors finding hosts jobs markets outcome overlay pictures request steps webui webui.jobs weights",

@@ -209,7 +209,8 @@ def train(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(job.prepare().to_text())
         return 0
-    job.start()
+    with _bar("mask") as bar:
+        job.start(lambda done, total: _advance(bar, done, total))
     say(f"training {recipe.output_name} in {job.folder}; Ctrl-C ends it after the epoch at hand")
     try:
         with _interruptible(job):

@@ -139,6 +139,17 @@ def test_asked_twice_it_lets_go_at_once(client: Any, shop: Path, monkeypatch: py
     assert until(client, first, "cancelled", 30)["done"] < 6
 
 
+def test_the_webui_s_own_finder_makes_the_masks(client: Any, shop: Path) -> None:
+    told = {**SMALL, "max_train_epochs": 1, "masked_loss": True, "products": "handbag"}
+    assert "needs to know what to find" in refused(client, **{**told, "products": ""})["products"]
+    assert "allowed" in refused(client, **told, conditioning_data_dir="/etc")["conditioning_data_dir"]
+    assert "allowed" in refused(client, **told, reg_data_dir="/etc")["reg_data_dir"]
+    before = sorted(path.name for path in (shop / "photos").iterdir())
+    assert until(client, begin(client, **told), "done", 60)["result"]["steps_done"] == 6
+    copies = shop.parent / "prodshot-training" / "bag" / "masked" / "1-photos"
+    assert len(list(copies.glob("*.png"))) == 6 and sorted(path.name for path in (shop / "photos").iterdir()) == before
+
+
 def test_not_while_the_webui_is_generating_unless_told(client: Any, shop: Path, host: LocalHost) -> None:
     host.trains.generating = True
     assert "the WebUI is generating" in refused(client, **SMALL)["while_generating"]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.products import parse_products
 from lib_prodshot.training.recipe.families import AUTO, FAMILIES, Family, family_of
 from lib_prodshot.training.recipe.settings import RecipeSetting, check_values, setting, settings_of
 
@@ -134,6 +135,29 @@ class Recipe:
     cache_text_encoder_outputs: bool = _dataset(
         False,
         help="Encode each caption once before training (SDXL, Flux): saves memory, and captions stay as they are.",
+    )
+    masked_loss: bool = _dataset(
+        False, help="Learn from the product and not from what lies around it: masks weigh the loss."
+    )
+    products: str = _dataset(
+        "", help="With masked_loss: what the finder looks for in each photograph ('handbag, shoe: sneaker | trainer')."
+    )
+    finder: str = _dataset(
+        "auto",
+        choices=("auto", "lite", "langsam"),
+        help="Which finder to use: auto takes LangSAM when its weights are present, else the lite finder.",
+    )
+    conditioning_data_dir: str = _dataset(
+        "",
+        path=True,
+        label="Own masks",
+        help="With masked_loss: a folder of your own masks by the photographs' names; white is learned, black is not.",
+    )
+    mask_grow: float = _dataset(
+        0.01, span=(0, 0.5, 0.01), help="Grow the finder's masks by this share of the longer side: the loss is coarse."
+    )
+    unmasked_weight: float = _dataset(
+        0.0, span=(0, 1, 0.05), help="Weight of what lies outside the masks; 0: nothing is learned from it."
     )
     reg_data_dir: str = _dataset(
         "",
@@ -319,6 +343,18 @@ class Recipe:
         if self.cache_text_encoder_outputs and "cache_text_encoder_outputs" not in model.unused:
             yield from self._cached_text_problems()
 
+    def _mask_problems(self) -> Iterator[FieldProblem]:
+        """The finder must know what to find, unless every photograph has a mask of the user's own."""
+        if not self.products and not self.conditioning_data_dir:
+            message = "is not set, and masked_loss needs to know what to find"
+            yield FieldProblem("products", message, "such as handbag; or masks of your own in conditioning_data_dir")
+        try:
+            parse_products(self.products or "product")
+        except RequestError as error:
+            yield from error.problems
+        if self.unmasked_weight == 1:
+            yield FieldProblem("unmasked_weight", "1 is no mask at all", "below 1, or masked_loss false")
+
     def _cached_text_problems(self) -> Iterator[FieldProblem]:
         """sd-scripts refuses, or ignores, what would change captions that are encoded once."""
         for name in ("shuffle_caption", *CAPTION_DROPOUTS):
@@ -363,6 +399,8 @@ class Recipe:
             yield FieldProblem("keep_tokens_separator", "holds a comma, which parts captions already", "such as |||")
         if self.fp8_base and self.mixed_precision == "no":
             yield FieldProblem("fp8_base", "needs half precision", "false, or mixed_precision fp16 | bf16")
+        if self.masked_loss:
+            yield from self._mask_problems()
         if self.family != AUTO:
             yield from self._family_problems()
         if self.max_token_length % 75:

@@ -22,7 +22,8 @@ _ATTENTION = {"sdpa": {"sdpa": True}, "xformers": {"xformers": True}, "plain": {
 
 
 def dataset_config(recipe: Recipe) -> dict[str, Any]:
-    """The dataset configuration: folders, repeats, resolution and buckets."""
+    """The dataset configuration: folders, repeats, resolution and buckets. With `masked_loss` the recipe's photographs
+    are the copies whose opacity is the mask."""
     shortest, longest = recipe.bucket_limits
     return {
         "general": {
@@ -38,7 +39,7 @@ def dataset_config(recipe: Recipe) -> dict[str, Any]:
             "min_bucket_reso": shortest,
             "max_bucket_reso": longest,
         },
-        "datasets": [{"subsets": [_subset(one) for one in recipe.all_subsets]}],
+        "datasets": [{"subsets": [_subset(one, recipe.masked_loss) for one in recipe.all_subsets]}],
     }
 
 
@@ -109,6 +110,7 @@ def training_config(recipe: Recipe, steps: int) -> dict[str, Any]:
         "dreambooth_arguments": {"prior_loss_weight": recipe.prior_loss_weight},
         "dataset_arguments": {
             "cache_latents": recipe.cache_latents,
+            "masked_loss": True if recipe.masked_loss else None,
             "cache_text_encoder_outputs": True if recipe.cache_text_encoder_outputs else None,
         },
         "extra_arguments": dict(recipe.extra),
@@ -143,10 +145,12 @@ def flat(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for table in config.values() for key, value in table.items()}
 
 
-def _subset(subset: Subset) -> dict[str, Any]:
+def _subset(subset: Subset, masked: bool) -> dict[str, Any]:
     tables: dict[str, Any] = {"num_repeats": subset.num_repeats, "image_dir": Path(subset.image_dir).as_posix()}
     if subset.is_reg:
         tables["is_reg"] = True
+    elif masked:
+        tables["alpha_mask"] = True
     if subset.class_tokens:
         tables["class_tokens"] = subset.class_tokens
     return tables

@@ -9,7 +9,7 @@ import csv
 import math
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ from lib_prodshot.locks import exclusive
 from lib_prodshot.training import lora
 from lib_prodshot.training.dataset import check, kohya
 from lib_prodshot.training.errors import InvalidDataset, TrainingError
+from lib_prodshot.training.masks import copies
+from lib_prodshot.training.masks.copies import UseFinder, own_finder
 from lib_prodshot.training.recipe import files as recipe_files
 from lib_prodshot.training.recipe.recipe import Recipe
 from lib_prodshot.training.trainer import checkpoint, diagnosis, ledger, results, sd_scripts
@@ -71,16 +73,26 @@ class TrainingJob:
     """A run of `recipe` by `trainer`, in the recipe's own folder, where an earlier start is gone on with. A folder that
     holds kohya's N_name folders stands for these, and the family is the checkpoint's where the recipe does not say.
 
-    `fresh` sets an earlier run aside and begins anew; `force` starts in spite of errors that the check finds.
+    `fresh` sets an earlier run aside and begins anew; `force` starts in spite of errors that the check finds;
+    `use_finder` gives the finder that makes masks, where the recipe asks for them.
     """
 
-    def __init__(self, recipe: Recipe, trainer: Trainer, *, fresh: bool = False, force: bool = False) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        trainer: Trainer,
+        *,
+        fresh: bool = False,
+        force: bool = False,
+        use_finder: UseFinder = own_finder,
+    ) -> None:
         self.recipe = checkpoint.with_family(kohya.expand(recipe))
         self.trainer = trainer
         self.folder = recipe.run_dir
         self.output = self.folder / OUTPUT_FOLDER
         self._fresh = fresh
         self._force = force
+        self._use_finder = use_finder
         self._lock = threading.Lock()
         self._parser = ProgressParser()
         self._tail: deque[str] = deque(maxlen=TAIL)
@@ -100,8 +112,9 @@ class TrainingJob:
         self._plan = self._plan_start(report, self._earlier_ledger())
         return report
 
-    def start(self) -> None:
-        """Check everything, then start the trainer process, which a thread of its own monitors.
+    def start(self, on_mask: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """Check everything, make the masks that the recipe asks for (`on_mask` is called with the numbers of
+        photographs done and in all), then start the trainer process, which a thread of its own monitors.
 
         Raises `RequestError`, `TrainingError`, `TrainerError`, `PictureError` or `OutputError` before anything is
         started, and then nothing was changed but the run's own folder.
@@ -111,7 +124,7 @@ class TrainingJob:
             self._lock_run(locks)
             self._plan = self._plan_start(report, self._earlier_ledger())
             self._prepare_folder()
-            self._write_files(report)
+            self._write_files(report, on_mask)
             self._process = self._start_process()
             # held until the process has ended
             self._locks = locks.pop_all()
@@ -159,7 +172,7 @@ class TrainingJob:
         """Check all that has nothing to do with an earlier run: recipe, checkpoint, trainer, photographs."""
         # what no setting shows while the family is not read
         Recipe.of(self.recipe.to_dict())
-        problems = list(checkpoint.problems(self.recipe))
+        problems = [*checkpoint.problems(self.recipe), *copies.problems(self.recipe)]
         if problems:
             raise RequestError(problems)
         self._check_trainer()
@@ -291,15 +304,26 @@ class TrainingJob:
             ledger.number_last_epoch(self.output, recipe.output_name, run_ledger)
         run_ledger.epochs, run_ledger.recipe = recipe.max_train_epochs, recipe.to_dict()
 
-    def _write_files(self, report: check.CheckReport) -> None:
+    def _write_files(
+        self, report: check.CheckReport, on_mask: Callable[[int, int], None] = lambda done, total: None
+    ) -> None:
         recipe = self.recipe
         recipe_files.save(recipe, self.folder / RECIPE)
-        recipe_files.write_toml(self.folder / DATASET, dataset_config(recipe))
+        trained = self._masked_copies(on_mask) if recipe.masked_loss else recipe
+        recipe_files.write_toml(self.folder / DATASET, dataset_config(trained))
         recipe_files.write_toml(self.folder / TRAINING, training_config(recipe, report.total_steps))
         if recipe.sample_prompts:
             with Staging(self.folder) as staging:
                 text = "\n".join(recipe.sample_prompts) + "\n"
                 staging.path(PROMPTS).write_text(text, encoding="utf-8")
+
+    def _masked_copies(self, on_mask: Callable[[int, int], None]) -> Recipe:
+        def progress(done: int, total: int) -> None:
+            if self._stop_requested or self._stop_after_epoch:
+                raise TrainingError("stopped before the training began")
+            on_mask(done, total)
+
+        return copies.MaskedCopies(self.recipe, self.folder, self._use_finder, self._force).write(progress)
 
     def _options(self) -> list[str]:
         """The options of this start: states to save and resume from, sample pictures."""

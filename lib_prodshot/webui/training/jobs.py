@@ -56,7 +56,7 @@ def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -
     recipe = recipe_of({name: value for name, value in settings.items() if name not in own}, open_path)
     if not own["while_generating"]:
         _refuse_while_generating()
-    job = TrainingJob(recipe, sd_scripts.find(), fresh=own["fresh"], force=own["force"])
+    job = TrainingJob(recipe, sd_scripts.find(), fresh=own["fresh"], force=own["force"], use_finder=host().use_finder)
     try:
         job.prepare()
     except (InvalidDataset, PictureError) as error:
@@ -77,7 +77,7 @@ def _train(job: TrainingJob, control: Control, while_generating: bool, publish: 
     """Train, once the job's turn has come. Raises `JobCancelled` and whatever ends the run."""
     if not while_generating:
         _wait_for_gpu(control)
-    job.start()
+    job.start(lambda done, total: control.report(done, total, f"making masks: {done} of {total}"))
     control.serve(job.folder, **FILES)
     result = _watch(job, control)
     _report_progress(control, job)

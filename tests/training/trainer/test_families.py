@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.training import lora
@@ -22,6 +23,7 @@ from lib_prodshot.training.trainer.config_files import dataset_config, flat, tra
 from lib_prodshot.training.trainer.diagnosis import explain_failure, explain_out_of_memory
 from lib_prodshot.training.trainer.ledger import Ledger
 from lib_prodshot.training.trainer.process import command
+from lib_prodshot.training.trainer.runner import read_losses
 from lib_prodshot.training.trainer.sd_scripts import TrainerInfo
 from tests.training.rigs import Rig, make_checkpoint, make_checkpoint_file, stand_in_rig, unet
 from tests.training.trainers import STAND_IN, tiny_model, tiny_trainer
@@ -69,6 +71,8 @@ def make_family_rig(
         place = tiny_model(made / family, family)
         names = {"pretrained_model_name_or_path": family, **{name: name for name in FAMILIES[family].files}}
         models = {name: str(place / f"{file}.safetensors") for name, file in names.items()}
+        if family == "sd15":
+            models = {"pretrained_model_name_or_path": str(place / "model")}
         rig = Rig(trainer, small_photographs, place, place / "tokenizers", folder / "runs", is_real=True)
         return family_rig(family, models, rig)
 
@@ -100,6 +104,29 @@ def test_a_family_is_trained_by_its_own_program_and_gone_on_with(
     side_car = json.loads(two.file.with_suffix(".json").read_text(encoding="utf-8"))
     assert side_car["sd version"] == {"sdxl": "SDXL", "flux": "Flux"}[family]
     assert one.fits == FAMILIES[family].fits and one.fits in side_car["notes"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_black_mask_reaches_the_loss_and_nothing_is_learned(
+    make_family_rig: Callable[[str, Path], Rig], tmp_path: Path, family: str
+) -> None:
+    """The same run with white masks learns: it is the mask that the loss was nothing by."""
+    rig = make_family_rig(family, tmp_path)
+    if not rig.is_real:
+        pytest.skip("the stand-in computes no loss")
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    told = {"masked_loss": True, "conditioning_data_dir": str(masks), "max_train_epochs": 1, "num_repeats": 1}
+    results = {}
+    for value in (0, 255):
+        for number in range(1, 7):
+            Image.new("L", (128, 128), value).save(masks / f"{number}.png")
+        results[value] = rig.train(fresh=True, **told)
+        losses = {loss for _, _, loss in read_losses(rig.runs / "bag")}
+        found = lora.inspect(results[value].loras[0])
+        assert found.finite and (found.learned == 0) == (value == 0) and (losses == {0.0}) == (value == 0)
+    assert results[0].outcome == "failed" and "has learned nothing" in results[0].reason
+    assert results[255].outcome == "finished", results[255].reason
 
 
 # --- what needs no real program -------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Masks for the loss: which pixels of a photograph a LoRA learns from."""
