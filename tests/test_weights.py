@@ -70,7 +70,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def served() -> Iterator[Served]:
     Handler.served = Served()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     Handler.address = f"http://127.0.0.1:{server.server_port}/model.pth"  # type: ignore[attr-defined]
     yield Handler.served

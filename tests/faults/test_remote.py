@@ -47,7 +47,7 @@ class OverTheWire(CommandLine):
 @pytest.fixture
 def server() -> Iterator[ThreadingHTTPServer]:
     running = webui_double.serve()
-    threading.Thread(target=running.serve_forever, daemon=True).start()
+    threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
     yield running
     running.shutdown()
     running.server_close()
@@ -181,7 +181,7 @@ def test_a_webui_that_dies_and_comes_back(entry: OverTheWire, server: ThreadingH
     assert not list(entry.out.rglob("*.png"))
     kind = type("Again", (ThreadingHTTPServer,), {"allow_reuse_address": True})
     again = kind(address, server.RequestHandlerClass)
-    threading.Thread(target=again.serve_forever, daemon=True).start()
+    threading.Thread(target=again.serve_forever, args=(0.02,), daemon=True).start()
     try:
         assert entry.run().statuses == ["found", "found"]
     finally:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
-import shutil
-import subprocess
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +15,7 @@ from PIL import Image
 from lib_prodshot import pictures
 from lib_prodshot.errors import PictureError
 from lib_prodshot.pictures import LoadedPicture
+from tests.exiftool import told_by_exiftool
 from tests.pictures.photographs import changed_inside
 
 FOLDER = Path(__file__).parents[3] / "shared" / "cases"
@@ -32,11 +31,9 @@ def through(name: str, folder: Path) -> tuple[LoadedPicture, Path, np.ndarray]:
     return picture, target, alpha
 
 
-def exiftool(path: Path) -> dict[str, object]:
-    if shutil.which("exiftool") is None:
-        pytest.skip("exiftool is not installed (libimage-exiftool-perl)")
-    command = ["exiftool", "-json", "-n", "-a", "-G1", str(path)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)[0]
+def exiftool(path: Path) -> dict[str, Any]:
+    (told,) = told_by_exiftool(("-a", "-G1"), path)
+    return told
 
 
 def tiff_samples(path: Path) -> np.ndarray:

@@ -4,10 +4,6 @@ imagecodecs for its samples. Nothing may be lost without a word."""
 from __future__ import annotations
 
 import io
-import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +19,7 @@ from lib_prodshot.bootstrap import ROOT  # noqa: E402
 from lib_prodshot.errors import PictureError  # noqa: E402
 from lib_prodshot.pictures import facts, formats, heif  # noqa: E402
 from lib_prodshot.pictures.formats import KEPT, REFUSED, SAID, TABLE  # noqa: E402
+from tests.exiftool import told_by_exiftool  # noqa: E402
 from tests.pictures.files import Made, made  # noqa: E402
 from tests.pictures.photographs import changed_inside  # noqa: E402
 
@@ -44,18 +41,10 @@ COMPARED = {
 """What ExifTool must say alike of a kept file and its result, where both have one format."""
 
 
+EVERYTHING = ("-b", "-Palette", "-Transparency", "-all:all")
+
 DEFAULTS = {"BitsPerSample": 1, "SamplesPerPixel": 1}
 """What a TIFF means that leaves a tag out."""
-
-
-def exiftool(*paths: Path) -> list[dict[str, object]]:
-    """What ExifTool says, numbers as numbers. It is to be there in CI; elsewhere its tests skip."""
-    if shutil.which("exiftool") is None:
-        if os.environ.get("CI"):
-            pytest.fail("exiftool is not installed (libimage-exiftool-perl)")
-        pytest.skip("exiftool is not installed (libimage-exiftool-perl)")
-    command = ["exiftool", "-json", "-n", "-b", "-Palette", "-Transparency", "-all:all", *map(str, paths)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def samples_of(path: Path) -> np.ndarray:
@@ -142,7 +131,7 @@ def compare_headers(form: str, kept: list[tuple[Path, Path]]) -> None:
     pairs = [(before, after) for before, after in kept if before.suffix == after.suffix]
     if not pairs or form not in COMPARED:
         return
-    told = exiftool(*(path for pair in pairs for path in pair))
+    told = told_by_exiftool(EVERYTHING, *(path for pair in pairs for path in pair))
     for before, after in zip(told[::2], told[1::2]):
         for name in COMPARED[form]:
             assert after.get(name, DEFAULTS.get(name)) == before.get(name, DEFAULTS.get(name)), (name, before)

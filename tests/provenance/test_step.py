@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +28,7 @@ from lib_prodshot.pictures.loaded import Metadata
 from lib_prodshot.provenance import COMPOSITE, ENHANCED, TRAINED, Model, Painted
 from lib_prodshot.request import Request
 from tests.enhancing.test_inpaint import Recorder
+from tests.exiftool import told_by_exiftool
 from tests.finders import fixed_finder
 
 CAPTURE = "digitalCapture"
@@ -108,13 +106,7 @@ def packet_of(path: Path) -> bytes:
 
 
 def exiftool(*paths: Path) -> list[dict[str, Any]]:
-    if shutil.which("exiftool") is None:
-        if os.environ.get("CI"):
-            pytest.fail("exiftool is not installed (libimage-exiftool-perl)")
-        pytest.skip("exiftool is not installed (libimage-exiftool-perl)")
-    command = ["exiftool", "-json", "-n", "-G1", "-XMP:all", "-Warning", "-Error", *map(str, paths)]
-    told: list[dict[str, Any]] = json.loads(subprocess.run(command, capture_output=True, check=False).stdout)
-    return told
+    return told_by_exiftool(("-G1", "-XMP:all", "-Warning", "-Error"), *paths)
 
 
 def test_exiftool_reads_every_format_of_every_engine(tmp_path: Path, photograph: Image.Image) -> None:

@@ -99,6 +99,8 @@ class RemoteWebUI:
             auth=(url.username, url.password) if url.username else None,
             timeout=timeout,
             transport=transport,
+            # reading the certificates takes a tenth of a second, and redirects are not followed
+            verify=url.scheme != "http",
         )
 
     def __enter__(self) -> RemoteWebUI:
