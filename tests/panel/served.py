@@ -18,7 +18,15 @@ import pytest
 
 from lib_prodshot.bootstrap import ROOT
 
-OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync")
+OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-sync",
+    # gradio's pages ask for fonts and a script from elsewhere: a page is not to wait for a name server
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+)
 
 
 @contextmanager
