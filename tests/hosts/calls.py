@@ -93,6 +93,7 @@ NAMES_SOME_HAVE = (
     ("modules/sd_hijack.py", "model_hijack", ("a1111", "forge", "reforge", "classic")),
     ("modules/sd_schedulers.py", "schedulers", ("a1111", "forge", "reforge", "neo")),
     ("backend/args.py", "args", ("forge", "neo")),
+    ("backend/args.py", "dynamic_args", ("forge", "neo")),
     ("ldm_patched/modules/args_parser.py", "args", ("reforge", "classic")),
 )
 """File, name, and the hosts that have it; what is done without it is tested with the rest of `hosts`."""

@@ -38,8 +38,8 @@ def _first_of(names: tuple[str, ...]) -> str:
 
 def _parsed() -> Any:
     """The parsed flags that decide how models are run here."""
-    with suppress(ImportError):
+    with suppress(ImportError, AttributeError):
         return import_module("backend.args").args
-    with suppress(ImportError):
+    with suppress(ImportError, AttributeError):
         return import_module("ldm_patched.modules.args_parser").args
     return import_module("modules.shared").cmd_opts

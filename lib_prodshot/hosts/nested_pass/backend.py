@@ -18,6 +18,7 @@ from PIL import Image
 
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.hosts import installed
+from lib_prodshot.hosts.compatibility import edit_models
 from lib_prodshot.hosts.compatibility.controlnet import (
     DISABLED,
     ControlNet,
@@ -121,6 +122,8 @@ class NestedPassBackend:
                 processed = _run(inner)
         _raise_if_interrupted(shared.state)
         picture, notes = _result(processed, plan)
+        if warning := edit_models.warning():
+            notes += (warning,)
         used = UsedModels.told(*(getattr(inner, name, None) for name in _TELLS_MODELS))
         if plan.control is None:
             return PassResult(picture, notes=notes, used=used)
