@@ -149,6 +149,14 @@ def test_what_is_not_shown_leaves_no_gap(used: Any) -> None:
             arg=[f"{F}fold_controlnet .prodshot-row", shown],
             timeout=10_000,
         )
+    # and every field's name begins where the field does
+    indents = used.evaluate(
+        """fold => [...document.querySelectorAll(`${fold} .prodshot-field [data-testid=block-info]`)]
+        .filter(name => name.offsetParent).map(name => Math.round(name.getBoundingClientRect().left
+        - name.closest('.prodshot-field').getBoundingClientRect().left))""",
+        f"{F}fold_controlnet",
+    )
+    assert len(indents) > 5 and set(indents) == {0}
 
 
 def test_engines_and_presets_work_as_on_the_panel(used: Any) -> None:
