@@ -208,10 +208,12 @@ def train(arguments: argparse.Namespace) -> int:
     job = TrainingJob(recipe, trainer, fresh=arguments.fresh, force=arguments.force)
     if arguments.dry_run:
         print(job.prepare().to_text())
+        print(f"family: {job.recipe.family}, trained by {job.recipe.model.script}")
         return 0
     with _bar("mask") as bar:
         job.start(lambda done, total: _advance(bar, done, total))
-    say(f"training {recipe.output_name} in {job.folder}; Ctrl-C ends it after the epoch at hand")
+    where = f"{recipe.output_name} ({job.recipe.family}) in {job.folder}"
+    say(f"training {where}; Ctrl-C ends it after the epoch at hand")
     try:
         with _interruptible(job):
             result = _watch(job)

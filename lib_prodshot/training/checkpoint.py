@@ -20,6 +20,9 @@ SD3, CHROMA, REFINER = "Stable Diffusion 3", "Chroma", "the SDXL refiner"
 _WIDTHS = {768: SD1, 1024: SD2, 2048: SDXL, 1280: REFINER}
 """Width of the text embedding that cross-attention reads."""
 
+SAFETENSORS_SUFFIXES = (".safetensors", ".sft")
+"""The second is how FLUX.1's first files were named."""
+
 PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin")
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 _PICKLES = (b"PK\x03\x04", b"\x80\x02")
@@ -50,14 +53,15 @@ class NoCheckpoint(Exception):
 
 def may_be_hub_name(name: str) -> bool:
     """Whether a text can be a model's name on the hub, which only the trainer can look up."""
-    return bool(_HUB_NAME.fullmatch(name)) and Path(name).suffix.lower() not in (".safetensors", *PICKLE_SUFFIXES)
+    is_file = Path(name).suffix.lower() in (*SAFETENSORS_SUFFIXES, *PICKLE_SUFFIXES)
+    return bool(_HUB_NAME.fullmatch(name)) and not is_file
 
 
 def kind_of(path: Path) -> str:
     """The kind of a checkpoint (`SD1` to `REFINER`), empty where only the trainer can tell. Raises `NoCheckpoint`."""
     if path.is_dir():
         return _kind_of_folder(path)
-    if path.suffix.lower() == ".safetensors":
+    if path.suffix.lower() in SAFETENSORS_SUFFIXES:
         return _kind_of_tensors(tensors(path))
     try:
         with path.open("rb") as file:

@@ -242,8 +242,8 @@ def _caption_problems(photograph: Path, recipe: Recipe, subset: Subset) -> Itera
     if caption.problem:
         yield _warning("caption_odd", path, caption.problem)
     tokens = captions.count_tokens(caption.text)
-    if tokens > recipe.max_token_length:
-        message = f"the caption has {tokens} tokens or more, of which {recipe.max_token_length} count"
+    if tokens > recipe.longest_caption:
+        message = f"the caption has {tokens} tokens or more, of which {recipe.longest_caption} count"
         yield _warning("caption_long", path, message)
     if not subset.is_reg:
         yield from _tag_problems(path, caption.text, recipe)

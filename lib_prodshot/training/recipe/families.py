@@ -35,7 +35,8 @@ class Family:
     module and `base` how a LoRA's metadata begins to name the model (`ss_base_model_version`); `files` are settings
     that name the files it needs besides the checkpoint, each with a tensor by which the right file is told; `unused`
     are settings that its program does not read; `tokenizers` are the folders that `tokenizer_cache_dir` must hold;
-    `defaults` differ from the seed's recipe. `fits` says where its LoRAs work.
+    `defaults` differ from the seed's recipe. `fits` says where its LoRAs work; `caption_tokens` are those of a caption
+    that count, where `max_token_length` does not say.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Family:
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     unused: frozenset[str] = frozenset()
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    caption_tokens: int = 0
 
 
 _CLIP_L, _CLIP_G, _T5 = (
@@ -129,6 +131,8 @@ FAMILIES: Mapping[str, Family] = {
                 # the number format that its weights are published in
                 "mixed_precision": "bf16",
             },
+            # T5-XXL's for FLUX.1 dev (schnell: 256)
+            caption_tokens=512,
         ),
     )
 }

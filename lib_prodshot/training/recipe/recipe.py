@@ -320,6 +320,11 @@ class Recipe:
         return tuple(part.strip() for part in self.activation_tag.split(",") if part.strip())
 
     @property
+    def longest_caption(self) -> int:
+        """Tokens of a caption that count."""
+        return self.model.caption_tokens or self.max_token_length
+
+    @property
     def bucket_limits(self) -> tuple[int, int]:
         """Shortest and longest bucket side in pixels, the seed's where they are not set."""
         small = self.resolution <= SMALL_RESOLUTION

@@ -25,7 +25,10 @@ _KNOWN_ERRORS: tuple[tuple[str, str], ...] = (
     (r"No bitsandbytes", "the optimizer needs bitsandbytes, which the trainer's environment lacks: choose AdamW"),
     (r"No xformers|xformers is not available", "the trainer's environment has no xformers: set attention to sdpa"),
     (r"No module named '?([\w.]+)", "the trainer's environment lacks {0}: run `prodshot train setup` again"),
-    (r"(?:fp16|bf16) mixed precision requires", "half precision needs a CUDA GPU: use the preset cpu"),
+    (
+        r"(?:fp16|bf16) mixed precision requires",
+        "half precision needs a CUDA GPU, bf16 an RTX 30 or newer: set mixed_precision to fp16, or use the preset cpu",
+    ),
     (r"model is not found as a file or in Hugging Face", f"the checkpoint cannot be found: {_LOOK_AT_MODEL}"),
     (
         r"Error while deserializing header|HeaderTooLarge|invalid load key|PytorchStreamReader failed",

@@ -23,8 +23,10 @@ from lib_prodshot.training.trainer.config_files import dataset_config, flat, tra
 from lib_prodshot.training.trainer.diagnosis import explain_failure, explain_out_of_memory
 from lib_prodshot.training.trainer.ledger import Ledger
 from lib_prodshot.training.trainer.process import command
+from lib_prodshot.training.trainer.results import output_problem, samples
 from lib_prodshot.training.trainer.runner import read_losses
 from lib_prodshot.training.trainer.sd_scripts import TrainerInfo
+from tests.training.photographs import TAG, make_folder
 from tests.training.rigs import Rig, make_checkpoint, make_checkpoint_file, stand_in_rig, unet
 from tests.training.trainers import STAND_IN, tiny_model, tiny_trainer
 
@@ -86,21 +88,24 @@ def make_family_rig(
 def test_a_family_is_trained_by_its_own_program_and_gone_on_with(
     make_family_rig: Callable[[str, Path], Rig], tmp_path: Path, family: str
 ) -> None:
+    """Twice: the second time it also makes a picture, of captions that Flux has encoded once."""
     rig = make_family_rig(family, tmp_path)
-    first = rig.train(max_train_epochs=1)
-    assert (first.outcome, first.steps_done) == ("finished", rig.steps), first.reason
-    again = rig.train(max_train_epochs=2)
-    assert (again.outcome, again.steps_done) == ("finished", 2 * rig.steps), again.reason
+    told: dict[str, Any] = {"num_repeats": 1}
+    for epochs in (1, 2, 3):
+        told |= {"sample_prompts": ["bag --w 64 --h 64 --s 1 --d 1"]} if epochs == 3 else {}
+        result = rig.train(max_train_epochs=epochs, **told)
+        assert (result.outcome, result.steps_done) == ("finished", epochs * rig.steps // 2), result.reason
     recipe = rig.recipe()
-    for epoch, path in enumerate(again.loras, 1):
+    assert len(result.loras) == 3 and len(samples(rig.runs / "bag" / "output")) == 1
+    for epoch, path in enumerate(result.loras, 1):
         found = lora.inspect(path)
         assert found.keys == 3 * found.modules > 0 and found.finite and found.learned, found
         assert (found.ranks, found.alphas, found.epoch) == ({recipe.network_dim}, {recipe.network_alpha}, epoch)
         assert found.metadata["ss_base_model_version"].startswith(FAMILIES[family].base)
     book = ledger.read(rig.runs / "bag")
     assert book is not None and book.recipe["family"] == family
-    assert [start.after_epoch for start in book.starts] == [0, 1]
-    (one, two) = publish.publish(rig.runs / "bag", tmp_path / "loras")
+    assert [start.after_epoch for start in book.starts] == [0, 1, 2]
+    (one, two, _) = publish.publish(rig.runs / "bag", tmp_path / "loras")
     side_car = json.loads(two.file.with_suffix(".json").read_text(encoding="utf-8"))
     assert side_car["sd version"] == {"sdxl": "SDXL", "flux": "Flux"}[family]
     assert one.fits == FAMILIES[family].fits and one.fits in side_car["notes"]
@@ -269,6 +274,7 @@ def test_the_checkpoint_s_family_chooses_defaults_and_preset(tmp_path: Path) -> 
     for unread in ("", "absent.safetensors", "owner/name", str(make_checkpoint(tmp_path / "folder", 64))):
         assert families.read_family(unread) == "sd15"
     assert families.read_family(str(make_checkpoint(tmp_path / "xl", 2048))) == "sdxl"
+    assert families.read_family(str(make_checkpoint_file(tmp_path / "flux1-dev.sft", **FLUX))) == "flux"
 
 
 def test_a_ledger_of_before_the_families_is_gone_on_with(plain: Rig) -> None:
@@ -277,6 +283,15 @@ def test_a_ledger_of_before_the_families_is_gone_on_with(plain: Rig) -> None:
     before = Ledger({name: recipe.to_dict()[name] for name in known}, 3, 6)
     assert before.changed_settings(recipe) == []
     assert before.changed_settings(plain.recipe(family="sdxl", clip_skip=2)) == ["family: sd15 → sdxl"]
+
+
+def test_a_flux_s_captions_may_be_longer(plain: Rig, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "photos", count=1, size=(128, 128))
+    (folder / "1.txt").write_text(f"{TAG}, " + "word, " * 150, encoding="utf-8")
+    for family, said in (("sd15", True), ("flux", False)):
+        told = model_files(tmp_path / family, family)
+        report = plain.job(image_dir=str(folder), force=True, **told).prepare()
+        assert ("caption_long" in {problem.kind for problem in report.problems}) == said
 
 
 def test_advice_knows_the_family(plain: Rig) -> None:
@@ -290,7 +305,5 @@ def test_advice_knows_the_family(plain: Rig) -> None:
 
 def test_a_lora_of_another_model_is_no_result(plain: Rig) -> None:
     plain.train(max_train_epochs=1)
-    from lib_prodshot.training.trainer.results import output_problem
-
     assert output_problem(plain.recipe(max_train_epochs=1, family="sd15")) == ""
     assert "says it is of sd_v1" in output_problem(plain.recipe(max_train_epochs=1, family="sdxl"))
