@@ -121,7 +121,7 @@ def test_uv_installs_where_it_can_and_pip_where_not(shelf: Path, root: Path, wor
     make_wheel(shelf, "two", "2")
     uv = root / "uv"
     target = '"$(dirname "$4")"/../lib/python3*/site-packages/'
-    uv.write_text(f'#!/bin/sh\n{f"cp {root}/two.py {target}" if works else "echo unreachable >&2; exit 2"}\n')
+    uv.write_text(f"#!/bin/sh\n{f'cp {root}/two.py {target}' if works else 'echo unreachable >&2; exit 2'}\n")
     uv.chmod(0o755)
     (root / "two.py").write_text("VERSION = 'by uv'\n")
     recipe = Environment("quick", requirements=("two==2",))

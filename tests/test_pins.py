@@ -46,7 +46,7 @@ is lang-sam 0.1, which is built on it."""
 
 SUITES = {
     ("a1111", "panel and routes"): (1400, (*PANEL_AND_ROUTES, *REQUESTS, *PICTURES)),
-    ("forge", "panel and routes"): (1400, (*PANEL_AND_ROUTES, *REQUESTS)),
+    ("forge", "panel and routes"): (1250, (*PANEL_AND_ROUTES, *REQUESTS)),
     ("a1111", "models"): (224, (*LANGSAM, *BLIP, *LITE_IN_SHORT)),
     ("forge", "models"): (100, (*LANGSAM, *BLIP, *ONLY_FORGES)),
 }

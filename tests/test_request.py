@@ -160,7 +160,7 @@ def test_what_may_be_several_products_or_one_is_refused_with_both_ways_to_write_
             "warner bros. mug",
             "Ph.D. gown",
             ".net mug",
-                "16:9 monitor",
+            "16:9 monitor",
             "501",
             "7up can",
         ),

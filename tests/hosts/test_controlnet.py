@@ -10,6 +10,8 @@ import pytest
 
 from tests.hosts.conftest import Double, noise_picture, outcomes, parameters, pixels
 
+pytestmark = pytest.mark.any_host
+
 CAR = {"products": "car"}
 BOTH = pytest.mark.parametrize("dialect", ["mikubill", "forge"], indirect=True)
 

@@ -19,6 +19,8 @@ from tests.finders import BoxSegmenter, FixedDetector
 from tests.hosts.calls import FLAGS_ADVISED
 from tests.hosts.conftest import Double
 
+pytestmark = pytest.mark.any_host
+
 GB = 1 << 30
 
 

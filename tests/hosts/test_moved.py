@@ -19,6 +19,8 @@ from lib_prodshot.hosts.interface import HostUnavailable
 from tests.hosts.conftest import Double, _load_door, noise_picture, outcomes, pixels
 from tests.hosts.touched import Touch, touched
 
+pytestmark = pytest.mark.any_host
+
 BAG = {"products": "bag", "box_threshold": 0.3}
 
 

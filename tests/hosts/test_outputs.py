@@ -11,6 +11,8 @@ from PIL import Image
 from lib_prodshot.request import Request
 from tests.hosts.conftest import Double, noise_picture, outcomes, parameters, pixels
 
+pytestmark = pytest.mark.any_host
+
 PRODUCTS = {"products": "handbag, shoe"}
 
 

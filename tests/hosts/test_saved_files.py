@@ -16,6 +16,8 @@ from lib_prodshot.pictures import embedding, xmp
 from lib_prodshot.provenance import COMPOSITE, ENHANCED, TRAINED
 from tests.hosts.conftest import Double, noise_picture
 
+pytestmark = pytest.mark.any_host
+
 PRODUCTS = {"products": "handbag", "engine": "inpaint"}
 
 

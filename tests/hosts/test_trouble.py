@@ -15,6 +15,8 @@ from lib_prodshot.hosts.generation import script_runs
 from lib_prodshot.hosts.generation.session import NO_FINDER_ADVICE
 from tests.hosts.conftest import Double, noise_picture, outcomes, parameters, pixels
 
+pytestmark = pytest.mark.any_host
+
 CAR = {"products": "car"}
 
 

@@ -281,6 +281,7 @@ def test_nothing_of_the_panel_is_out_of_reach(page: Any, picture: Path, theme: s
 
 # --- Find as picker and editor ----------------------------------------------------------------------------------------
 
+
 @pytest.fixture
 def card(page: Any, picture: Path) -> Card:
     page.set_viewport_size({"width": 900, "height": 1600})

@@ -18,6 +18,7 @@ from tests.webui.test_http import CAR, parameters
 QUICK = {"steps": 3, "resolution": 192, "sampler": "Euler"}
 """For our own routes, which have no generation to inherit from."""
 
+
 def test_a_scene_is_painted_around_the_very_product(clean: Server, seed_dir: Path) -> None:
     """With a checkpoint of random weights the ground is noise, and the product must not take any of it."""
     picture = seed_picture(seed_dir, "car")

@@ -247,7 +247,7 @@ def test_the_documented_examples(
         words += ["--name", "ppzocketv2"] if "--webui" in words else []
         assert main(words) == 0, example
         said = capsys.readouterr().out
-        assert (json.loads(said)["recommended"] if "--json" in words else re.search(r"take epoch \d", said)), said
+        assert json.loads(said)["recommended"] if "--json" in words else re.search(r"take epoch \d", said), said
 
 
 def test_no_recommendation_is_exit_code_1(
