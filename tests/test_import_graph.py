@@ -91,7 +91,8 @@ ROOMS = {
     "webui.jobs": "errors jobs.files webui",
     "webui.panel": "corrections downloads errors finding hosts hosts.compatibility hosts.generation infotext masks "
     "model_files outcome pictures products request steps training.publishing webui weights",
-    "webui.training": "errors hosts jobs schema training training.captioning training.dataset training.publishing "
+    "webui.training": "errors hosts inpainting jobs schema training training.captioning training.comparing "
+    "training.dataset training.publishing "
     "training.recipe training.trainer webui webui.api webui.jobs webui.panel",
     "weights": "downloads errors finding.langsam.weights finding.lite.conversion locks model_files provenance",
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,15 +12,16 @@ from lib_prodshot import pictures, pipeline
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Finder
-from lib_prodshot.finding.interface import PointSegmenter
+from lib_prodshot.finding.interface import Findings, Picture, PointSegmenter
 from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.generation.results import outcome_parameters, request_parameters
 from lib_prodshot.hosts.generation.session import enhancer_for
+from lib_prodshot.hosts.interface import Host
 from lib_prodshot.hosts.upscaling import upscaler_for
 from lib_prodshot.infotext import joined
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.pictures import LoadedPicture
-from lib_prodshot.request import Request
+from lib_prodshot.request import ProductClass, Request
 from lib_prodshot.webui import answers, options
 
 if TYPE_CHECKING:
@@ -96,3 +98,15 @@ class Seen:
         """The parameters line that the WebUI's PNG Info reads and pastes back."""
         parameters = {**outcome_parameters(self.outcome, self.ran), **request_parameters(request)}
         return joined(parameters)
+
+
+def queued(finder: Finder, host: Host) -> Finder:
+    """Wrap the WebUI's finder so that it waits in the WebUI's queue, as every generation does, if it uses the GPU; one
+    that needs no GPU runs beside the generations."""
+    shares_gpu = any(hasattr(part, "offload") for part in (finder.detector, finder.segmenter))
+
+    def find(call: Callable[[], Findings], _picture: Picture, _classes: Sequence[ProductClass]) -> Findings:
+        with host.job("Prodshot: find") if shares_gpu else nullcontext():
+            return call()
+
+    return finder.wrapped(find)

@@ -30,6 +30,7 @@ from lib_prodshot.webui.panel import fields
 from lib_prodshot.webui.training import boxes as training_boxes
 from lib_prodshot.webui.training import captions as training_captions
 from lib_prodshot.webui.training import check as training_check
+from lib_prodshot.webui.training import comparing as training_comparing
 from lib_prodshot.webui.training import form as training_form
 from lib_prodshot.webui.training import jobs as training_jobs
 from lib_prodshot.webui.training import page as training_page
@@ -38,6 +39,7 @@ from lib_prodshot.webui.training import tab as training_tab
 from lib_prodshot.webui.training import view as training_view
 from lib_prodshot.webui.training.form import elem_id
 from tests.api.local_host import LocalHost
+from tests.training.comparing.drawn import bag, ground, make_run, red_finder
 from tests.training.photographs import TAG, make_folder
 from tests.training.rigs import make_checkpoint_file, unet
 from tests.training.trainers import STAND_IN
@@ -117,6 +119,7 @@ def test_every_setting_of_the_recipe_is_drawn_at_its_default(host: LocalHost) ->
         ("run", training_jobs.SETTINGS),
         ("caption", [one for one in training_captions.SETTINGS if one.name not in training_page._SHARED_WITH_RECIPE]),
         ("check", training_check.SETTINGS),
+        ("compare", [one for one in training_comparing.SETTINGS if one.name not in ("output_name", "output_dir")]),
         ("publish", [one for one in training_publishing.SETTINGS if one.name not in ("output_name", "output_dir")]),
     ):
         for one in settings:
@@ -322,3 +325,18 @@ def test_a_faulty_photograph_is_shown_with_its_faults(tmp_path: Path) -> None:
     shown = " ".join(str(training_view._macros().faulty(training_view.by_file(problems))).split())
     assert shown.count("<figure>") == 2 and shown.count("data:image/jpeg") == 1 and "<b><b>" not in shown
     assert "wrong with &lt;b&gt;.png</li> <li class='prodshot-warning'>it is soft" in shown
+
+
+def test_epochs_are_compared_and_shown(host: LocalHost, table: JobTable, tmp_path: Path) -> None:
+    host.finder = red_finder()
+    make_run(tmp_path / "prodshot-training", {1: [ground(50)], 2: [bag(70)]})
+    names = [one.name for one in training_comparing.SETTINGS if one.name not in ("output_name", "output_dir")]
+    values = {one.name: one.default for one in training_comparing.SETTINGS} | {"products": "bag"}
+    job = until_over(training_page._begin_compare(" bag ", "", *(values[name] for name in names)))
+    assert job.state == "done", job.error
+    shown = " ".join(training_boxes.CompareBox("training_compare", (("page", "Page"),)).html_of(job).split())
+    assert "<b>Take epoch 2:</b> the product is on 1 of its 1 pictures" in shown
+    assert "<tr class='prodshot-best'><td>2</td><td>1/1</td>" in shown and "none of its pictures shows" in shown
+    assert "compare/compare.html" in shown and "src='prodshot/jobs/" in shown and "compare/grid.png" in shown
+    with pytest.raises(RequestError, match="no product is named"):
+        training_page._begin_compare("bag", "", *(values[name] if name != "products" else "" for name in names))

@@ -63,6 +63,12 @@ class CompareJob:
         """What the finder looks for. Raises `RequestError`."""
         return with_thresholds(parse_products(self.settings["products"]), "", self.settings["box_threshold"])
 
+    @property
+    def photograph_folders(self) -> tuple[Path, ...]:
+        """The folders of photographs that the run was trained on, without regularisation pictures."""
+        subsets = kohya.expand(self.recipe).all_subsets
+        return tuple(dict.fromkeys(Path(one.image_dir) for one in subsets if not one.is_reg))
+
     def prepare(self) -> None:
         """All checks that need no finder, without changing anything. Raises `RequestError`, `ComparisonError`,
         `PictureError`, and what the maker raises."""
@@ -97,8 +103,8 @@ class CompareJob:
         found = [one for one in samples.own_samples(self.output, self.recipe) if one.epoch <= self.ledger.epochs]
         if not found:
             raise ComparisonError(
-                f"{self.run} has no sample pictures: name a WebUI that makes them of the published epochs (--webui "
-                "URL), or set sample_prompts in the recipe of the next run"
+                f"{self.run} has no sample pictures: have a WebUI make them of the published epochs (--webui URL; "
+                "on the tab: this WebUI), or set sample_prompts in the recipe of the next run"
             )
         return found
 
@@ -107,7 +113,7 @@ class CompareJob:
         stamps = {epoch: stamp for epoch, path in self._loras().items() if (stamp := stamp_of(path))}
         if not stamps:
             raise ComparisonError(f"{self.run} has no LoRA of any epoch yet: train first")
-        planned = samples.plan(self.folder / PICTURES, self.recipe, self.settings, stamps, self.maker.lora_names())
+        planned = samples.plan(self.folder / PICTURES, self.recipe, self.settings, stamps, self.maker)
         left = sorted(stamps.keys() - {one.sample.epoch for one in planned})
         if left:
             self._notes.append(f"the WebUI does not have epoch {', '.join(map(str, left))}: publish all of them")
@@ -203,11 +209,10 @@ class CompareJob:
         return results.saved_loras(self.output, self.recipe.output_name, self.ledger.epochs)
 
     def _photographs(self) -> list[Path]:
-        """The photographs that the run was trained on, without regularisation pictures."""
-        folders = dict.fromkeys(one.image_dir for one in kohya.expand(self.recipe).all_subsets if not one.is_reg)
-        found = [path for folder in folders for path in list_folder(Path(folder)).photographs]
+        found = [path for folder in self.photograph_folders for path in list_folder(folder).photographs]
         if not found:
-            raise ComparisonError(f"the photographs of {self.run} are gone from {', '.join(folders)}: put them back")
+            where = ", ".join(map(str, self.photograph_folders))
+            raise ComparisonError(f"the photographs of {self.run} are gone from {where}: put them back")
         return found
 
 

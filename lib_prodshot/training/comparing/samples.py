@@ -7,7 +7,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -42,8 +42,8 @@ _OWN = re.compile(r"_e(?P<epoch>\d{6})_(?P<prompt>\d{2,})_\d{14}(?:_(?P<seed>\d+
 class PictureMaker(Protocol):
     """A WebUI that makes pictures of prompts."""
 
-    def lora_names(self) -> Collection[str]:
-        """The names of all LoRAs that it can use. Raises `ProdshotError`."""
+    def has_lora(self, name: str) -> bool:
+        """Whether it can use a LoRA of this name. Raises `ProdshotError`."""
 
     def txt2img(self, settings: Mapping[str, Any]) -> bytes:
         """The file of one picture, with the settings of A1111's route of that name. Raises `ProdshotError`."""
@@ -131,15 +131,15 @@ class Planned:
 
 
 def plan(
-    folder: Path, recipe: Recipe, settings: Mapping[str, Any], epochs: Mapping[int, Stamp], known: Collection[str]
+    folder: Path, recipe: Recipe, settings: Mapping[str, Any], epochs: Mapping[int, Stamp], maker: PictureMaker
 ) -> list[Planned]:
-    """The pictures of each epoch, prompt and seed, in `folder`. `epochs` are the run's LoRAs with their files' stamps,
-    `known` the LoRAs that the WebUI has; epochs that it lacks are left out.
+    """The pictures of each epoch, prompt and seed, in `folder`. `epochs` are the run's LoRAs with their files' stamps;
+    those that the maker lacks are left out.
 
-    Raises `ComparisonError` where it has none of them.
+    Raises `ComparisonError` where it has none of them, and what the maker raises.
     """
     name = str(settings["name"]) or recipe.output_name
-    there = [epoch for epoch in sorted(epochs) if lora_name(name, epoch) in known]
+    there = [epoch for epoch in sorted(epochs) if maker.has_lora(lora_name(name, epoch))]
     if not there:
         first = lora_name(name, min(epochs, default=1))
         raise ComparisonError(
@@ -195,14 +195,16 @@ class RemoteMaker:
 
     def __init__(self, webui: RemoteWebUI) -> None:
         self._webui = webui
+        self._loras: set[str] | None = None
 
-    def lora_names(self) -> Collection[str]:
-        """See `PictureMaker`. Raises `RemoteError`, `ComparisonError`."""
-        answer = self._webui.get("/sdapi/v1/loras")
-        names = list(_names(answer))
-        if not names and answer:
-            raise ComparisonError(f"{self._webui.address} answered something else than a list of LoRAs")
-        return names
+    def has_lora(self, name: str) -> bool:
+        """See `PictureMaker`; it is asked once. Raises `RemoteError`, `ComparisonError`."""
+        if self._loras is None:
+            answer = self._webui.get("/sdapi/v1/loras")
+            self._loras = set(_names(answer))
+            if not self._loras and answer:
+                raise ComparisonError(f"{self._webui.address} answered something else than a list of LoRAs")
+        return name in self._loras
 
     def txt2img(self, settings: Mapping[str, Any]) -> bytes:
         """See `PictureMaker`. Raises `RemoteError`, `ComparisonError`."""

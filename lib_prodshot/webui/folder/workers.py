@@ -4,8 +4,8 @@ the user's own generations."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 
 from lib_prodshot.enhancing import load_enhancer
@@ -13,14 +13,14 @@ from lib_prodshot.enhancing.inpaint import InpaintEnhancer
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Finder
-from lib_prodshot.finding.interface import Findings, Picture
 from lib_prodshot.hosts.interface import Host
 from lib_prodshot.hosts.upscaling import upscaler_for
 from lib_prodshot.jobs.workers.engines import Engine, LocalEngine
 from lib_prodshot.jobs.workers.interface import TaskCancelled
 from lib_prodshot.jobs.workers.local_pool import LocalPool
-from lib_prodshot.request import ProductClass, Request
+from lib_prodshot.request import Request
 from lib_prodshot.webui import options
+from lib_prodshot.webui.service import queued
 
 WORKER = "this WebUI"
 """The `worker` of pictures whose passes this process's WebUI ran."""
@@ -35,7 +35,7 @@ def host_pool(host: Host, request: Request, dry_run: bool) -> LocalPool:
     held = ExitStack()
 
     def load_finder() -> Finder:
-        return _queued(held.enter_context(host.use_finder(request.finder)), host)
+        return queued(held.enter_context(host.use_finder(request.finder)), host)
 
     return LocalPool(
         request,
@@ -54,18 +54,6 @@ def _engines(host: Host, request: Request, dry_run: bool) -> Sequence[Engine] | 
         return [LocalEngine(load_enhancer(request.running_engine))]
     host.inpainting_backend().check(request.sampler, request.scheduler, request.checkpoint)
     return [HostEngine(host)]
-
-
-def _queued(finder: Finder, host: Host) -> Finder:
-    """Wrap the WebUI's finder so that it waits in the WebUI's queue, as every generation does, if it uses the GPU; one
-    that needs no GPU runs beside the generations."""
-    shares_gpu = any(hasattr(part, "offload") for part in (finder.detector, finder.segmenter))
-
-    def find(call: Callable[[], Findings], _picture: Picture, _classes: Sequence[ProductClass]) -> Findings:
-        with host.job("Prodshot: find") if shares_gpu else nullcontext():
-            return call()
-
-    return finder.wrapped(find)
 
 
 class HostEngine:

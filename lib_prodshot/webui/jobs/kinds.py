@@ -13,6 +13,7 @@ KINDS = {
     "training": "lib_prodshot.webui.training.jobs",
     "training_captions": "lib_prodshot.webui.training.captions",
     "training_check": "lib_prodshot.webui.training.check",
+    "training_compare": "lib_prodshot.webui.training.comparing",
     "training_publish": "lib_prodshot.webui.training.publishing",
 }
 """By name: the module whose `work_from` is the kind."""

@@ -15,7 +15,7 @@ from lib_prodshot.training.errors import TrainerError
 from lib_prodshot.training.trainer import sd_scripts, setup
 from lib_prodshot.webui.gradio_compat import unsaved
 from lib_prodshot.webui.jobs.box import JobBox
-from lib_prodshot.webui.jobs.files import page_address
+from lib_prodshot.webui.jobs.files import page_address, page_link
 from lib_prodshot.webui.jobs.table import JOBS, Control, Job
 from lib_prodshot.webui.training import view as training_view
 
@@ -29,6 +29,16 @@ class CaptionBox(JobBox):
         """The line, and the captions once the job is done."""
         done = training_view.changes(job.result, job.result["dry_run"]) if job.state == "done" else ""
         return super().html_of(job) + done
+
+
+class CompareBox(JobBox):
+    """Shows below its line the epochs in figures, the one to take, and the grid of pictures."""
+
+    def html_of(self, job: Job) -> str:
+        """The line, and the comparison once the job is done."""
+        if job.state != "done":
+            return super().html_of(job)
+        return super().html_of(job) + training_view.compared(job.result, page_link(job, "grid"))
 
 
 class RunBox(JobBox):

@@ -1,5 +1,5 @@
-"""The tab "Prodshot training": photographs → captions → recipe → run → publish, on the same objects as the command
-line."""
+"""The tab "Prodshot training": photographs → captions → recipe → run → compare → publish, on the same objects as the
+command line."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from lib_prodshot.webui.messages import said
 from lib_prodshot.webui.panel import fields
 from lib_prodshot.webui.training import captions as training_captions
 from lib_prodshot.webui.training import check as training_check
+from lib_prodshot.webui.training import comparing as training_comparing
 from lib_prodshot.webui.training import form as training_form
 from lib_prodshot.webui.training import jobs as training_jobs
 from lib_prodshot.webui.training import publishing as training_publishing
 from lib_prodshot.webui.training import view as training_view
-from lib_prodshot.webui.training.boxes import CaptionBox, RunBox, SetupBox
+from lib_prodshot.webui.training.boxes import CaptionBox, CompareBox, RunBox, SetupBox
 from lib_prodshot.webui.training.form import Form, elem_id
 from lib_prodshot.webui.training.recipe import CHECKPOINT
 
@@ -47,7 +48,9 @@ def draw() -> None:
         recipe = _draw_recipe(form)
     with gr.Accordion("4. Run", open=True, elem_id=elem_id("step_run")):
         flags, run_box = _draw_run()
-    with gr.Accordion("5. Publish", open=True, elem_id=elem_id("step_publish")):
+    with gr.Accordion("5. Which epoch", open=False, elem_id=elem_id("step_compare")):
+        comparing, compare_box = _draw_compare()
+    with gr.Accordion("6. Publish", open=True, elem_id=elem_id("step_publish")):
         publishing = _draw_publish()
     setup.connect_all()
     check["button"].click(_check, [*form.components, *check["fields"]], [check["report"]], **_QUIET)
@@ -55,6 +58,7 @@ def draw() -> None:
     caption_box.connect(_begin_captions, [*shared, *captions])
     _connect_recipe(form, recipe)
     run_box.connect_all(_begin_run, [*flags, *form.components])
+    compare_box.connect(_begin_compare, [form.one("output_name"), form.one("output_dir"), *comparing])
     publishing["button"].click(
         _publish,
         [form.one("output_name"), form.one("output_dir"), *publishing["fields"]],
@@ -89,6 +93,12 @@ _CAPTION_ROWS = (
 _CHECK_ROWS = (tuple(known.name for known in training_check.SETTINGS),)
 _RUN_ROWS = (tuple(known.name for known in training_jobs.SETTINGS),)
 _RUN = ("output_name", "output_dir")
+_COMPARE_ROWS = (
+    ("products", "finder", "box_threshold"),
+    ("source", "name", "weight"),
+    ("prompts",),
+    ("seed", "seeds", "steps"),
+)
 _PUBLISH_ROWS = (("epochs", "name", "weight"), ("description",))
 
 
@@ -146,6 +156,13 @@ def _draw_run() -> tuple[list[Any], RunBox]:
     box = RunBox("training", (("log", "Log"), ("losses", "Loss as CSV"), ("recipe", "Recipe")))
     box.draw_all()
     return flags, box
+
+
+def _draw_compare() -> tuple[list[Any], CompareBox]:
+    components = _draw_settings(training_comparing.SETTINGS, _COMPARE_ROWS, "compare")
+    box = CompareBox("training_compare", (("page", "Page"), ("report", "JSON")))
+    box.draw("Compare epochs")
+    return components, box
 
 
 def _draw_publish() -> dict[str, Any]:
@@ -222,6 +239,12 @@ def _begin_run(*values: Any) -> Job:
     flags = {known.name: value for known, value in zip(training_jobs.SETTINGS, values)}
     settings = {**form_values(values[count:]), **flags}
     return JOBS.put("training", training_jobs.work_from(settings, open_for_page))
+
+
+def _begin_compare(output_name: str, output_dir: str, *values: Any) -> Job:
+    names = [known.name for known in training_comparing.SETTINGS if known.name not in _RUN]
+    settings = {**dict(zip(_RUN, (output_name.strip(), output_dir.strip()))), **dict(zip(names, values))}
+    return JOBS.put("training_compare", training_comparing.work_from(settings, open_for_page))
 
 
 def _show_toml(*values: Any) -> tuple[Any, Any]:

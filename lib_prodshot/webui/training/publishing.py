@@ -56,6 +56,12 @@ def read(settings: Mapping[str, Any], open_path: OpenPath) -> tuple[Path, publis
         epochs = ()
     if problems:
         raise RequestError(problems)
+    run = run_folder(own, open_path)
+    return run, publish.PublishOptions(own["name"], epochs, own["weight"], own["description"])
+
+
+def run_folder(own: Mapping[str, Any], open_path: OpenPath) -> Path:
+    """The folder of the run that `output_name` and `output_dir` name. Raises `RequestError` naming the field."""
     folder = open_path("output_dir", own["output_dir"]) if own["output_dir"] else runs_folder()
     if not own["output_name"] or INVALID_NAME.search(own["output_name"]):
         raise RequestError([FieldProblem("output_name", "this is no name of a run", "letters, digits, - and _")])
@@ -64,7 +70,7 @@ def read(settings: Mapping[str, Any], open_path: OpenPath) -> tuple[Path, publis
         publish.read_run(run)
     except (PublishError, TrainingError) as error:
         raise RequestError([FieldProblem("output_name", str(error))]) from error
-    return run, publish.PublishOptions(own["name"], epochs, own["weight"], own["description"])
+    return run
 
 
 def publish_here(run: Path, options: publish.PublishOptions | None = None) -> list[publish.Published]:

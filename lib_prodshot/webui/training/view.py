@@ -17,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from PIL import Image, ImageOps
 
+from lib_prodshot.training.comparing.comparison import figure
 from lib_prodshot.training.dataset.check import Folder, Problem, counted
 from lib_prodshot.training.dataset.fixing import to_text
 from lib_prodshot.training.publishing.publish import Published
@@ -109,6 +110,11 @@ def samples(names: Sequence[str], link: Callable[[str], str]) -> str:
     return _render("samples", pictures) if pictures else ""
 
 
+def compared(result: Mapping[str, Any], grid: str) -> str:
+    """A comparison of epochs, and the address of its grid as a picture."""
+    return _render("compared", result, grid)
+
+
 def published(done: Sequence[Published]) -> str:
     """What was published, for reading."""
     return _render("published", done)
@@ -125,6 +131,7 @@ def _macros() -> Any:
     )
     templates.filters |= {
         "counted": counted,
+        "figure": figure,
         "file_name": _file_name,
         "without_path": _without_path,
         "by_file": by_file,

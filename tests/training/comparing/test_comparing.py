@@ -112,7 +112,7 @@ def test_it_goes_on_where_it_was_and_looks_only_at_what_is_new(run: Path, tmp_pa
 
 def test_what_cannot_be_compared_says_what_to_do(tmp_path: Path) -> None:
     bare = make_run(tmp_path / "bare", {1: [], 2: []}, sample_prompts=[])
-    with pytest.raises(ComparisonError, match=r"no sample pictures: name a WebUI .* or set sample_prompts"):
+    with pytest.raises(ComparisonError, match=r"no sample pictures: have a WebUI make .* or set sample_prompts"):
         CompareJob(bare, WHAT).prepare()
     with pytest.raises(PublishError, match="no folder of a training run"):
         CompareJob(tmp_path, WHAT)
