@@ -73,11 +73,12 @@ ROOMS = {
     "schema": "",
     "steps": "bounds corrections enhancing errors finding gates markets masks outcome packshot pictures preserve "
     "products provenance removal schema",
-    "training": "errors",
+    "training": "bounds errors",
     "training.captioning": "errors jobs.files pictures training.dataset",
-    "training.comparing": "bounds errors jobs jobs.files jobs.report overlay pictures products request schema training "
+    "training.comparing": "errors jobs jobs.files jobs.report overlay pictures products request schema training "
     "training.dataset training.publishing training.recipe training.trainer",
-    "training.dataset": "downloads errors jobs.files pictures preserve training.recipe",
+    "training.dataset": "downloads errors gates jobs jobs.files pictures preserve products request training "
+    "training.recipe",
     "training.masks": "errors finding jobs.files masks products training training.dataset training.recipe",
     "training.publishing": "'' errors training training.recipe training.trainer",
     "training.recipe": "errors jobs.files products schema training",

@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.commands.console import say
 from lib_prodshot.commands.paths import input_folder
-from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.schema import Setting
+from lib_prodshot.commands.setting_options import add_setting_options, given_settings
 from lib_prodshot.training.comparing.settings import SETTINGS
 
 if TYPE_CHECKING:
     from lib_prodshot.training.comparing.comparison import Comparison
     from lib_prodshot.training.comparing.job import CompareJob
-
-_METAVARS = {"number": "NUMBER", "integer": "N", "choice": "NAME", "text": "TEXT"}
 
 
 def add_parser(actions: Any) -> None:
@@ -34,8 +31,7 @@ def add_parser(actions: Any) -> None:
     )
     compare.add_argument("--models-dir", type=Path, help="look for weights here first (also: PRODSHOT_MODELS)")
     compare.add_argument("--json", action="store_true", help="the result as JSON")
-    for known in SETTINGS:
-        _add_option(compare, known)
+    add_setting_options(compare, SETTINGS)
     compare.set_defaults(run=run)
 
 
@@ -50,51 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if comparison.recommendation.epoch else 1
 
 
-def _add_option(parser: argparse.ArgumentParser, known: Setting) -> None:
-    again = "; again for each further one" if known.lines > 1 else ""
-    text = f"{known.help} [{known.allowed}{again}; default: {known.default!r}]".replace("%", "%%")
-    parser.add_argument(
-        "--" + known.name.replace("_", "-"),
-        dest=known.name,
-        action="append" if known.lines > 1 else "store",
-        default=None,
-        required=known.name == "products",
-        metavar=_METAVARS[known.kind],
-        help=text,
-    )
-
-
-def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The settings that were given. Raises `RequestError`."""
-    values: dict[str, Any] = {}
-    problems = []
-    for known in SETTINGS:
-        text = getattr(arguments, known.name)
-        if text is None:
-            continue
-        try:
-            values[known.name] = _typed(known, text)
-        except ValueError:
-            problems.append(FieldProblem(known.name, f"{text!r} is not a number", known.allowed))
-    if problems:
-        raise RequestError(problems)
-    return values
-
-
-def _typed(known: Setting, text: Any) -> Any:
-    if known.lines > 1:
-        return "\n".join(text)
-    if known.kind == "integer":
-        return int(text)
-    return float(text) if known.kind == "number" else text
-
-
 @contextmanager
 def _job(arguments: argparse.Namespace) -> Iterator[CompareJob]:
     from lib_prodshot.training.comparing.job import CompareJob
     from lib_prodshot.training.comparing.samples import RemoteMaker
 
-    settings = _settings(arguments)
+    settings = given_settings(arguments, SETTINGS)
     if not arguments.webui:
         yield CompareJob(arguments.training, settings)
         return

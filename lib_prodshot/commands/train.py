@@ -17,7 +17,10 @@ from lib_prodshot.commands import compare_epochs
 from lib_prodshot.commands.console import on_interrupt, say
 from lib_prodshot.commands.paths import input_folder
 from lib_prodshot.commands.recipe_options import add_recipe_options, recipe_from
+from lib_prodshot.commands.setting_options import add_setting_options, given_settings
 from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.jobs.settings import read_own
+from lib_prodshot.training.dataset import looking
 from lib_prodshot.training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from lib_prodshot.training.captioning.job import CaptionJob
     from lib_prodshot.training.dataset.check import CheckReport
     from lib_prodshot.training.dataset.fixing import FixJob
+    from lib_prodshot.training.dataset.looking import Looker
     from lib_prodshot.training.publishing.publish import Published
     from lib_prodshot.training.recipe.recipe import Recipe
     from lib_prodshot.training.trainer.progress import Progress
@@ -55,6 +59,8 @@ def _add_check(actions: Any) -> None:
     check.add_argument(
         "--fix", type=Path, metavar="DIR", help="also write copies there as training should see them, and check these"
     )
+    check.add_argument("--models-dir", type=Path, help="with --look: weights are here (also: PRODSHOT_MODELS)")
+    add_setting_options(check, looking.SETTINGS)
     add_recipe_options(check)
     check.set_defaults(run=run)
 
@@ -125,27 +131,40 @@ def check_folder(arguments: argparse.Namespace) -> int:
     recipe = _recipe(arguments, complete=False)
     if not recipe.image_dir:
         raise RequestError([FieldProblem("image_dir", "no folder is named", "prodshot train check FOLDER")])
+    looker = _looker(arguments)
     if arguments.fix:
-        return _check_and_fix(recipe, arguments.fix, arguments.json)
-    report = _check(recipe)
+        return _check_and_fix(recipe, arguments.fix, arguments.json, looker)
+    report = _check(recipe, looker)
     print(json.dumps(report.to_json(), ensure_ascii=False) if arguments.json else report.to_text())
     return 1 if report.errors else 0
 
 
-def _check(recipe: Recipe) -> CheckReport:
+def _looker(arguments: argparse.Namespace) -> Looker | None:
+    """What looks at the photographs, None where that was not asked for. Raises `RequestError`, `FinderUnavailable`."""
+    settings, problems = read_own(looking.SETTINGS, given_settings(arguments, looking.SETTINGS))
+    if problems:
+        raise RequestError(problems)
+    if not settings["look"]:
+        return None
+    from lib_prodshot.finding.registry import load_finder
+
+    return looking.looker_for(settings["look"], load_finder(settings["finder"], arguments.models_dir))
+
+
+def _check(recipe: Recipe, looker: Looker | None = None) -> CheckReport:
     from lib_prodshot.training.dataset import check
 
     with _bar("photograph") as bar:
-        return check.check(recipe, lambda done, total: _advance(bar, done, total))
+        return check.check(recipe, lambda done, total: _advance(bar, done, total), looker)
 
 
-def _check_and_fix(recipe: Recipe, out: Path, as_json: bool) -> int:
+def _check_and_fix(recipe: Recipe, out: Path, as_json: bool, looker: Looker | None) -> int:
     """The report, the copies, and the report on these; exit code 1 when the copies have errors, or lack a picture."""
     from lib_prodshot.training.dataset import fixing
 
-    job = fixing.FixJob(recipe, out)
-    fixed_recipe = job.fixed_recipe()
-    report = _check(recipe)
+    fixed_recipe = fixing.FixJob(recipe, out).fixed_recipe()
+    report = _check(recipe, looker)
+    job = fixing.FixJob(recipe, out, fixing.small_products(report.views))
     if not as_json:
         print(report.to_text(), end="\n\n", flush=True)
     done = _run_with_bar(job, "copy", lambda one: one.converted and not as_json)

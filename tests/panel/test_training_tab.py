@@ -118,7 +118,7 @@ def test_every_setting_of_the_recipe_is_drawn_at_its_default(host: LocalHost) ->
     for prefix, settings in (
         ("run", training_jobs.SETTINGS),
         ("caption", [one for one in training_captions.SETTINGS if one.name not in training_page._SHARED_WITH_RECIPE]),
-        ("check", training_check.SETTINGS),
+        ("check", [one for one in training_check.SETTINGS if one.name == "fix"]),
         ("compare", [one for one in training_comparing.SETTINGS if one.name not in ("output_name", "output_dir")]),
         ("publish", [one for one in training_publishing.SETTINGS if one.name not in ("output_name", "output_dir")]),
     ):

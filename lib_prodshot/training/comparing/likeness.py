@@ -12,7 +12,8 @@ from functools import lru_cache
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-from lib_prodshot.training.comparing.looks import Look, small_picture, unpacked
+from lib_prodshot.training.appearance import palette_distance, shape_distance
+from lib_prodshot.training.comparing.looks import Look, small_picture
 from lib_prodshot.training.dataset.photographs import HASH_SIDE, NEAR_DUPLICATE_BITS
 
 if TYPE_CHECKING:
@@ -70,36 +71,6 @@ class Copy:
         return self.bits <= NEAR_DUPLICATE_BITS
 
 
-def palette_distance(
-    one: Sequence[tuple[float, float, float, float]], other: Sequence[tuple[float, float, float, float]]
-) -> float:
-    """How far colours must move for one palette to become the other: the earth mover's distance (Rubner, Tomasi,
-    Guibas 2000; by OpenCV), with ΔE2000 (by scikit-image) as its ground distance."""
-    import cv2
-    import numpy as np
-    from skimage.color import deltaE_ciede2000
-
-    colours, others = (np.asarray(each, np.float64)[:, :3] for each in (one, other))
-    cost = deltaE_ciede2000(colours[:, None], others[None])  # type: ignore[no-untyped-call]
-    shares = [np.asarray([colour[3:] for colour in each], np.float32) for each in (one, other)]
-    distance, _, _ = cv2.EMD(shares[0], shares[1], cv2.DIST_USER, np.ascontiguousarray(cost, np.float32))
-    return float(distance)
-
-
-def shape_distance(one: Look, other: Look) -> float:
-    """1 less the cosine of two HOGs, of which one may be mirrored."""
-    import numpy as np
-
-    own = unpacked(one.shape)
-    length = float(np.linalg.norm(own))
-    distances = []
-    for packed in (other.shape, other.mirrored):
-        theirs = unpacked(packed)
-        product = length * float(np.linalg.norm(theirs))
-        distances.append(1.0 - float(own @ theirs) / product if product else 1.0)
-    return max(0.0, min(distances))
-
-
 def spread_of(photographs: Sequence[Look]) -> Spread:
     """The spread of the photographs on which the product was found."""
     found = [one for one in photographs if one.found]
@@ -124,7 +95,7 @@ def likeness(sample: Look, photographs: Sequence[Look], spread: Spread) -> Liken
 def _distances(one: Look, others: Sequence[Look]) -> tuple[float, float]:
     """The means over the nearest of `others`, by colour and by shape."""
     colours = sorted(palette_distance(one.palette, other.palette) for other in others)
-    forms = sorted(shape_distance(one, other) for other in others)
+    forms = sorted(shape_distance(one.shape, other.shape, other.mirrored) for other in others)
     return fmean(colours[:NEAREST]), fmean(forms[:NEAREST])
 
 

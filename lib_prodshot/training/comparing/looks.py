@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.jobs.files.reading import stamp_of
 from lib_prodshot.jobs.report.append_only import AppendOnlyFile
+from lib_prodshot.training.appearance import INSIDE, palette, reduced, shapes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,20 +28,10 @@ if TYPE_CHECKING:
     from lib_prodshot.finding.interface import Findings, Picture, SoftMask
     from lib_prodshot.products import ProductClass
 
-    Floats = npt.NDArray[np.float32]
-
 VERSION = 1
 """Of what is measured: looks of another version are measured anew."""
 
-LOOKED_SIDE = 1024
-"""Longer side in pixels at which a picture is looked at: larger than what a sample has, smaller than a photograph."""
-
 _SMALL_SIDE = 128
-_BIN = 16.0
-_MAX_COLOURS = 16
-_MAX_PIXELS = 20_000
-_HOG_SIDE = 96
-_INSIDE = 127
 
 
 @dataclass(frozen=True)
@@ -74,7 +65,7 @@ class Look:
 
 def look(picture: Picture, finder: Finder, classes: Sequence[ProductClass]) -> Look:
     """Look at an H×W×3 uint8 RGB picture for products. Raises what the finder raises."""
-    picture = _reduced(picture)
+    picture = reduced(picture)
     findings = finder.find(picture, classes)
     best = max((*findings.best_scores, *(find.box.score for find in findings.finds)), default=0.0)
     small = _small(picture)
@@ -89,7 +80,7 @@ def look(picture: Picture, finder: Finder, classes: Sequence[ProductClass]) -> L
         True,
         round(float(best), 4),
         (round(x0 / width, 4), round(y0 / height, 4), round(x1 / width, 4), round(y1 / height, 4)),
-        round(float((mask > _INSIDE).mean()), 4),
+        round(float((mask > INSIDE).mean()), 4),
         palette(picture, mask),
         shape,
         mirrored,
@@ -97,90 +88,16 @@ def look(picture: Picture, finder: Finder, classes: Sequence[ProductClass]) -> L
     )
 
 
-def _reduced(picture: Picture) -> Picture:
-    import cv2
-    import numpy as np
-
-    factor = LOOKED_SIDE / max(picture.shape[:2])
-    if factor >= 1:
-        return picture
-    size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
 def _joined(findings: Findings) -> SoftMask:
     """All that was found as one mask; a find whose mask is empty counts by its box."""
     import numpy as np
 
     joined = np.maximum.reduce([find.soft_mask for find in findings.finds])
-    if not (joined > _INSIDE).any():
+    if not (joined > INSIDE).any():
         for find in findings.finds:
             x0, y0, x1, y1 = (round(value) for value in find.box.corners)
             joined[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)] = 255
     return joined
-
-
-def palette(picture: Picture, mask: SoftMask) -> tuple[tuple[float, float, float, float], ...]:
-    """The colours inside a mask: L*, a*, b* and share of the pixels, the commonest first.
-
-    A signature as of Rubner, Tomasi, Guibas 2000 (The earth mover's distance as a metric for image retrieval): the mean
-    of each occupied cell of CIELAB, at most 16 of them, whose shares add up to 1.
-    """
-    import numpy as np
-    from skimage.color import rgb2lab
-
-    pixels = picture[mask > _INSIDE]
-    pixels = pixels[:: -(-len(pixels) // _MAX_PIXELS) or 1]
-    lab = rgb2lab(pixels[None])[0]  # type: ignore[no-untyped-call]
-    cells, places = np.unique(np.floor(lab / _BIN).astype(int), axis=0, return_inverse=True)
-    counts = np.bincount(places.ravel(), minlength=len(cells))
-    order = np.argsort(-counts, kind="stable")[:_MAX_COLOURS]
-    total = float(counts[order].sum())
-    means = [lab[places.ravel() == cell].mean(axis=0) for cell in order]
-    return tuple(
-        (*(round(float(value), 2) for value in mean), round(float(counts[cell]) / total, 5))  # type: ignore[misc]
-        for mean, cell in zip(means, order)
-    )
-
-
-def shapes(picture: Picture, mask: SoftMask) -> tuple[str, str]:
-    """The product's histogram of oriented gradients (Dalal, Triggs 2005; by scikit-image), and that of its mirror
-    picture: of the square around it at 96×96, all else black or white, whichever is further from it: a product of one
-    colour has its outline alone."""
-    import cv2
-    import numpy as np
-    from skimage.feature import hog
-
-    from lib_prodshot.bounds import bounding_box
-
-    inside = (mask > _INSIDE).astype(np.uint8)
-    x, y, width, height = bounding_box(inside)
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    around = 255 if grey[inside > 0].mean() < 128 else 0
-    part = np.where(inside > 0, grey, np.uint8(around))[y : y + height, x : x + width]
-    side = max(width, height)
-    square = np.full((side, side), around, np.uint8)
-    top, left = (side - height) // 2, (side - width) // 2
-    square[top : top + height, left : left + width] = part
-    scaled = cv2.resize(square, (_HOG_SIDE, _HOG_SIDE), interpolation=cv2.INTER_AREA)
-    one, other = (
-        hog(view, orientations=9, pixels_per_cell=(16, 16), cells_per_block=(2, 2))  # type: ignore[no-untyped-call]
-        for view in (scaled, scaled[:, ::-1])
-    )
-    return _packed(one), _packed(other)
-
-
-def _packed(values: Any) -> str:
-    import numpy as np
-
-    return base64.b64encode(np.asarray(values, np.float16).tobytes()).decode("ascii")
-
-
-def unpacked(text: str) -> Floats:
-    """The numbers of a packed HOG; none where nothing was found."""
-    import numpy as np
-
-    return np.frombuffer(base64.b64decode(text), np.float16).astype(np.float32)
 
 
 def _small(picture: Picture) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lib_prodshot.training.dataset import buckets, captions, kohya, photographs
+from lib_prodshot.errors import PictureError
+from lib_prodshot.training.dataset import buckets, captions, kohya, looking, photographs
 from lib_prodshot.training.dataset.buckets import BucketRules, BucketTable
 from lib_prodshot.training.dataset.folder import Listing, caption_file, expected_caption, list_folder
+from lib_prodshot.training.dataset.looking import Looker, View
 from lib_prodshot.training.dataset.photographs import Photograph
 from lib_prodshot.training.recipe.recipe import Recipe, Subset
 
@@ -58,7 +61,8 @@ class Folder:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """The result of a check: the dataset's content, problems, and number of steps."""
+    """The result of a check: the dataset's content, problems, and number of steps; `views` is what the finder saw,
+    where it looked."""
 
     folders: tuple[Folder, ...]
     photographs: int
@@ -67,6 +71,7 @@ class CheckReport:
     steps_per_epoch: int
     epochs: int
     problems: tuple[Problem, ...]
+    views: tuple[View, ...] = ()
 
     @property
     def lists_folders(self) -> bool:
@@ -95,6 +100,7 @@ class CheckReport:
             "epochs": self.epochs,
             "total_steps": self.total_steps,
             "problems": [asdict(problem) for problem in self.problems],
+            **({"views": [view.to_json() for view in self.views]} if self.views else {}),
         }
 
     def to_text(self) -> str:
@@ -113,11 +119,15 @@ class CheckReport:
         return "\n".join(lines)
 
 
-def check(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, total: None) -> CheckReport:
+def check(
+    recipe: Recipe,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    looker: Looker | None = None,
+) -> CheckReport:
     """Validate every folder of a recipe, including kohya's N_name folders in them. `progress` is called with the
-    numbers of pictures done and in all.
+    numbers of pictures done and in all; a `looker` also looks at each photograph that is no regularisation picture.
 
-    Raises `PictureError` when a folder cannot be read.
+    Raises `PictureError` when a folder cannot be read, and what the looker raises.
     """
     folder_warnings = [_warning("folder_name", *told) for told in kohya.folder_warnings(recipe)]
     recipe = kohya.expand(recipe)
@@ -125,7 +135,13 @@ def check(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, to
         (subset, list_folder(Path(subset.image_dir), recipe.caption_extension)) for subset in recipe.all_subsets
     ]
     paths = [path for _, listing in listings for path in listing.photographs]
-    decoded = {one.path: one for one in photographs.read_photographs(paths, progress)} if paths else {}
+    own = [path for subset, listing in listings if not subset.is_reg for path in listing.photographs]
+    total = len(paths) + (len(own) if looker else 0)
+    decoded = (
+        {one.path: one for one in photographs.read_photographs(paths, lambda done, _: progress(done, total))}
+        if paths
+        else {}
+    )
     rules = BucketRules.of(recipe)
     problems: list[Problem] = [*folder_warnings]
     for subset, listing in listings:
@@ -133,9 +149,13 @@ def check(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, to
         for path in listing.photographs:
             problems += _photograph_problems(decoded[path], rules)
             problems += _caption_problems(path, recipe, subset)
-    problems += _duplicate_problems(
-        [decoded[path] for subset, listing in listings if not subset.is_reg for path in listing.photographs]
-    )
+    problems += _duplicate_problems([decoded[path] for path in own])
+    views: tuple[View, ...] = ()
+    if looker is not None:
+        usable = [path for path in own if not decoded[path].problem]
+        views = tuple(_views(looker, usable, lambda done: progress(len(paths) + done, total)))
+        remarks = looking.remarks(views, looker.reader is not None)
+        problems += [_warning(kind, file or "", told) for kind, file, told in remarks]
     sizes = _sizes_with_repeats(listings, decoded, rules)
     table = buckets.bucket_table(sizes, rules, recipe.train_batch_size)
     steps = buckets.steps_per_epoch(table.batches, recipe)
@@ -148,7 +168,16 @@ def check(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, to
         steps_per_epoch=steps,
         epochs=recipe.max_train_epochs,
         problems=tuple(sorted(problems, key=lambda problem: problem.level)),
+        views=views,
     )
+
+
+def _views(looker: Looker, paths: Sequence[Path], progress: Callable[[int], None]) -> Iterator[View]:
+    """What is seen on each photograph; one that only sd-scripts can read was told above."""
+    for done, path in enumerate(paths, 1):
+        with suppress(PictureError):
+            yield looker.look(path)
+        progress(done)
 
 
 def _folder(subset: Subset, listing: Listing) -> Folder:

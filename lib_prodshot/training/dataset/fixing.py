@@ -9,16 +9,17 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.errors import FieldProblem, OutputError, PictureError, RequestError
 from lib_prodshot.jobs.files.reading import is_file, open_regular
 from lib_prodshot.jobs.files.staging import Staging, remove_leftovers
-from lib_prodshot.training.dataset import kohya
+from lib_prodshot.training.dataset import buckets, kohya
 from lib_prodshot.training.dataset.folder import SD_SCRIPTS_SUFFIXES, Listing, caption_file, list_folder
+from lib_prodshot.training.dataset.looking import Shares, View, crop_window
 from lib_prodshot.training.dataset.photographs import Photograph, read_photograph
 from lib_prodshot.training.recipe.recipe import Recipe, Subset
 
@@ -50,10 +51,12 @@ class FixResult:
 @dataclass(frozen=True)
 class FixJob:
     """Copies of all folders of `recipe` in `out`: of one folder in `out` itself, of several, or of one that has
-    kohya's N_name, in folders of their names in it."""
+    kohya's N_name, in folders of their names in it. `crops` are photographs of which only what is around the box (as
+    shares of the upright picture) is to be in the copy, at the size of its bucket."""
 
     recipe: Recipe
     out: Path
+    crops: Mapping[Path, Shares] = field(default_factory=dict)
 
     def targets(self) -> dict[str, Path]:
         """Where the copy of each folder of the recipe goes.
@@ -132,7 +135,8 @@ class FixJob:
 
     def _fix(self, path: Path, caption: Path | None, target: Path, stem: str, taken: set[str]) -> FixResult:
         photograph = read_photograph(path)
-        reasons = _reasons(photograph)
+        box = self.crops.get(path)
+        reasons = [*_reasons(photograph), *(["cropped"] if box else [])]
         if photograph.problem and path.suffix.lower() in _ENDINGS:
             return FixResult(path, None, problem=f"left out: {photograph.problem}")
         is_found = os.path.normcase(path.suffix) in SD_SCRIPTS_SUFFIXES
@@ -143,12 +147,40 @@ class FixJob:
         taken.add(file.name.lower())
         text = target / f"{stem}{self.recipe.caption_extension}" if caption else None
         try:
-            written = _convert(path, file) if reasons else _copy(path, file)
+            written = self._convert(path, file, box) if reasons else _copy(path, file)
             if caption and text:
                 written = _copy(caption, text) or written
         except (PictureError, OutputError) as error:
             return FixResult(path, None, problem=f"left out: {error}")
         return FixResult(path, file, ", ".join(reasons), text, written)
+
+    def _convert(self, source: Path, target: Path, box: Shares | None) -> bool:
+        """Write the picture, or what is around the box, as a PNG; False where one of the same pixels is there. Raises
+        `PictureError`, `OutputError`."""
+        image = _render(source)
+        if box is not None:
+            image = self._cropped(image, box)
+        if os.path.lexists(target):
+            if _is_same_picture(image, target):
+                return False
+            raise _exists_error(target)
+        with Staging(target.parent) as staging:
+            image.save(staging.path(target.name), "PNG")
+        return True
+
+    def _cropped(self, image: Image.Image, box: Shares) -> Image.Image:
+        """What is around the box, at the size of the picture's bucket where it has as many pixels."""
+        from PIL import Image
+
+        bucket = buckets.assign_bucket(image.size, buckets.BucketRules.of(self.recipe)).bucket
+        part = image.crop(crop_window(image.size, box, bucket))
+        is_larger = part.width > bucket[0] and part.height > bucket[1]
+        return part.resize(bucket, Image.Resampling.LANCZOS) if is_larger else part
+
+
+def small_products(views: Iterable[View]) -> dict[Path, Shares]:
+    """The boxes of products that are too small in their photographs, for `FixJob.crops`."""
+    return {view.file: view.box for view in views if view.is_small and view.box}
 
 
 def to_json(job: FixJob, done: list[FixResult]) -> dict[str, Any]:
@@ -156,6 +188,7 @@ def to_json(job: FixJob, done: list[FixResult]) -> dict[str, Any]:
     return {
         "folder": str(job.out),
         "converted": sum(bool(one.converted) and one.written for one in done),
+        "cropped": sum(one.source in job.crops and one.written for one in done),
         "copied": sum(not one.converted and one.written for one in done),
         "there": sum(not one.written and not one.problem for one in done),
         "problems": [{"file": str(one.source), "message": one.problem} for one in done if one.problem],
@@ -165,9 +198,13 @@ def to_json(job: FixJob, done: list[FixResult]) -> dict[str, Any]:
 def to_text(summary: Mapping[str, Any]) -> str:
     """`to_json` on one line."""
     return (
-        f"{summary['folder']}: {summary['converted']} converted, {summary['copied']} copied, "
+        f"{summary['folder']}: {summary['converted']} converted{_cropped(summary)}, {summary['copied']} copied, "
         f"{summary['there']} there already, {len(summary['problems'])} left out"
     )
+
+
+def _cropped(summary: Mapping[str, Any]) -> str:
+    return f" ({summary['cropped']} of them cropped around the product)" if summary["cropped"] else ""
 
 
 def _pictures_to_copy(listing: Listing, folder: Path) -> list[Path]:
@@ -205,18 +242,6 @@ def _copy(source: Path, target: Path) -> bool:
             shutil.copyfile(source, staging.path(target.name))
     except OSError as error:
         raise OutputError(f"{source} cannot be copied: {error.strerror or error}") from error
-    return True
-
-
-def _convert(source: Path, target: Path) -> bool:
-    """Write the picture as a PNG; False where one of the same pixels is there. Raises `PictureError`, `OutputError`."""
-    image = _render(source)
-    if os.path.lexists(target):
-        if _is_same_picture(image, target):
-            return False
-        raise _exists_error(target)
-    with Staging(target.parent) as staging:
-        image.save(staging.path(target.name), "PNG")
     return True
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.server_paths import OpenPath, check_folder
 from lib_prodshot.jobs.settings import job_setting, read_own
-from lib_prodshot.training.dataset import check
+from lib_prodshot.training.dataset import check, looking
 from lib_prodshot.training.dataset.check import CheckReport
-from lib_prodshot.training.dataset.fixing import FixJob, to_json
+from lib_prodshot.training.dataset.fixing import FixJob, small_products, to_json
 from lib_prodshot.training.recipe.recipe import Recipe
+from lib_prodshot.webui import service
 from lib_prodshot.webui.answers import without_paths
 from lib_prodshot.webui.jobs.table import Control, JobCancelled, Work
 from lib_prodshot.webui.training.recipe import recipe_of
@@ -24,6 +26,7 @@ SETTINGS = (
         "Fixed copies",
         "Folder for copies as training should see them: upright sRGB of 8 bits, opaque; empty: only check.",
     ),
+    *looking.SETTINGS,
 )
 """Settings of a check in addition to the recipe's."""
 
@@ -49,32 +52,45 @@ def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -
 
     A job that is cancelled keeps the copies that it has written.
     """
-    recipe, fix = _read(settings, open_path)
+    recipe, fix, own = _read(settings, open_path)
 
     def work(control: Control) -> Mapping[str, Any]:
-        report = check.check(recipe, lambda done, total: control.report(done, total, f"{done} of {total}"))
-        return _with_copies(report, fix, control).to_json()
+        def progress(done: int, total: int) -> None:
+            control.report(done, total, f"{done} of {total}")
+
+        if not own["look"]:
+            return _with_copies(check.check(recipe, progress), fix, control).to_json()
+        with host().use_finder(own["finder"]) as finder:
+            looker = looking.looker_for(own["look"], service.queued(finder, host()))
+            report = check.check(recipe, progress, looker)
+        cropping = fix and replace(fix, crops=small_products(report.views))
+        return _with_copies(report, cropping, control).to_json()
 
     return work
 
 
 def run_check(settings: Mapping[str, Any], open_path: OpenPath) -> CheckResult:
-    """The report itself. Raises `RequestError`, `PictureError`, `OutputError`."""
-    recipe, fix = _read(settings, open_path)
+    """The report itself, without looking. Raises `RequestError`, `PictureError`, `OutputError`."""
+    recipe, fix, _ = _read(settings, open_path)
     return _with_copies(check.check(recipe), fix)
 
 
-def _read(settings: Mapping[str, Any], open_path: OpenPath) -> tuple[Recipe, FixJob | None]:
+def _read(
+    settings: Mapping[str, Any], open_path: OpenPath
+) -> tuple[Recipe, FixJob | None, Mapping[str, Any]]:
     own, problems = read_own(SETTINGS, settings)
     if problems:
         raise RequestError(problems)
     recipe = recipe_of({name: value for name, value in settings.items() if name not in own}, open_path, complete=False)
     _refuse_missing(recipe)
+    if own["look"]:
+        looking.classes_of(own["look"])
+        service.refuse_unready(own["finder"])
     if not own["fix"].strip():
-        return recipe, None
+        return recipe, None, own
     fix = FixJob(recipe, open_path("fix", own["fix"]))
     fix.targets()
-    return recipe, fix
+    return recipe, fix, own
 
 
 def _with_copies(report: CheckReport, fix: FixJob | None, control: Control | None = None) -> CheckResult:
@@ -96,7 +112,8 @@ def _with_copies(report: CheckReport, fix: FixJob | None, control: Control | Non
 def _report_json(report: CheckReport) -> dict[str, Any]:
     values = report.to_json()
     folders = [{**one, "folder": Path(one["folder"]).name} for one in values["folders"]]
-    return {**values, "folders": folders, "problems": _without_paths(values["problems"])}
+    views = {"views": [{**one, "file": Path(one["file"]).name} for one in values["views"]]} if report.views else {}
+    return {**values, "folders": folders, "problems": _without_paths(values["problems"]), **views}
 
 
 def _without_paths(problems: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

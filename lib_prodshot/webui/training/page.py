@@ -90,7 +90,7 @@ _CAPTION_ROWS = (
     ("remove", "search", "replacement"),
     ("need_all", "new_first", "anew", "dry_run"),
 )
-_CHECK_ROWS = (tuple(known.name for known in training_check.SETTINGS),)
+_CHECK_ROWS = (("fix",),)
 _RUN_ROWS = (tuple(known.name for known in training_jobs.SETTINGS),)
 _RUN = ("output_name", "output_dir")
 _COMPARE_ROWS = (
@@ -213,7 +213,7 @@ def _answering(work: Callable[..., Any]) -> Callable[..., Any]:
 
 def _check(*values: Any) -> str:
     count = training_form.COMPONENTS
-    own = {known.name: value or "" for known, value in zip(training_check.SETTINGS, values[count:])}
+    own = {"fix": values[count] or ""}
 
     def run() -> str:
         check_result = training_check.run_check({**form_values(values[:count]), **own}, open_for_page)

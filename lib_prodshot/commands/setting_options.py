@@ -1,0 +1,53 @@
+"""Command-line options drawn from a table of a job's settings."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.schema import Setting
+
+_METAVARS = {"number": "NUMBER", "integer": "N", "choice": "NAME", "text": "TEXT"}
+
+
+def add_setting_options(parser: argparse.ArgumentParser, table: Sequence[Setting]) -> None:
+    """One option for each setting; a text of several lines is given line by line. Products must be given."""
+    for known in table:
+        again = "; again for each further one" if known.lines > 1 else ""
+        text = f"{known.help} [{known.allowed}{again}; default: {known.default!r}]".replace("%", "%%")
+        parser.add_argument(
+            "--" + known.name.replace("_", "-"),
+            dest=known.name,
+            action="append" if known.lines > 1 else "store",
+            default=None,
+            required=known.name == "products",
+            metavar=_METAVARS[known.kind],
+            help=text,
+        )
+
+
+def given_settings(arguments: argparse.Namespace, table: Sequence[Setting]) -> dict[str, Any]:
+    """The settings that were given, each in its type. Raises `RequestError`."""
+    values: dict[str, Any] = {}
+    problems = []
+    for known in table:
+        text = getattr(arguments, known.name)
+        if text is None:
+            continue
+        try:
+            values[known.name] = _typed(known, text)
+        except ValueError:
+            problems.append(FieldProblem(known.name, f"{text!r} is not a number", known.allowed))
+    if problems:
+        raise RequestError(problems)
+    return values
+
+
+def _typed(known: Setting, text: Any) -> Any:
+    if known.lines > 1:
+        return "\n".join(text)
+    if known.kind == "integer":
+        return int(text)
+    return float(text) if known.kind == "number" else text
