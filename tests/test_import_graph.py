@@ -77,8 +77,7 @@ ROOMS = {
     "training.captioning": "errors jobs.files pictures training.dataset",
     "training.comparing": "errors jobs jobs.files jobs.report overlay pictures products request schema training "
     "training.dataset training.publishing training.recipe training.trainer",
-    "training.dataset": "downloads errors gates jobs jobs.files pictures preserve products request training "
-    "training.recipe",
+    "training.dataset": "downloads errors gates jobs jobs.files pictures preserve products training training.recipe",
     "training.masks": "errors finding jobs.files masks products training training.dataset training.recipe",
     "training.publishing": "'' errors training training.recipe training.trainer",
     "training.recipe": "errors jobs.files products schema training",

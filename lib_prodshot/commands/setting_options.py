@@ -13,23 +13,26 @@ _METAVARS = {"number": "NUMBER", "integer": "N", "choice": "NAME", "text": "TEXT
 
 
 def add_setting_options(parser: argparse.ArgumentParser, table: Sequence[Setting]) -> None:
-    """One option for each setting; a text of several lines is given line by line. Products must be given."""
+    """One option for each setting; a text of several lines is given line by line."""
     for known in table:
         again = "; again for each further one" if known.lines > 1 else ""
         text = f"{known.help} [{known.allowed}{again}; default: {known.default!r}]".replace("%", "%%")
+        option = "--" + known.name.replace("_", "-")
+        if known.kind == "flag":
+            parser.add_argument(option, action="store_true", help=known.help.replace("%", "%%"))
+            continue
         parser.add_argument(
-            "--" + known.name.replace("_", "-"),
+            option,
             dest=known.name,
             action="append" if known.lines > 1 else "store",
             default=None,
-            required=known.name == "products",
             metavar=_METAVARS[known.kind],
             help=text,
         )
 
 
 def given_settings(arguments: argparse.Namespace, table: Sequence[Setting]) -> dict[str, Any]:
-    """The settings that were given, each in its type. Raises `RequestError`."""
+    """The settings that were given, each in its type; a table with flags has theirs too. Raises `RequestError`."""
     values: dict[str, Any] = {}
     problems = []
     for known in table:

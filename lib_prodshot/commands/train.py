@@ -17,9 +17,8 @@ from lib_prodshot.commands import compare_epochs
 from lib_prodshot.commands.console import on_interrupt, say
 from lib_prodshot.commands.paths import input_folder
 from lib_prodshot.commands.recipe_options import add_recipe_options, recipe_from
-from lib_prodshot.commands.setting_options import add_setting_options, given_settings
+from lib_prodshot.commands.setting_options import add_setting_options
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.jobs.settings import read_own
 from lib_prodshot.training.dataset import looking
 from lib_prodshot.training.errors import TrainingError
 
@@ -60,7 +59,7 @@ def _add_check(actions: Any) -> None:
         "--fix", type=Path, metavar="DIR", help="also write copies there as training should see them, and check these"
     )
     check.add_argument("--models-dir", type=Path, help="with --look: weights are here (also: PRODSHOT_MODELS)")
-    add_setting_options(check, looking.SETTINGS)
+    add_setting_options(check, (looking.LOOK,))
     add_recipe_options(check)
     check.set_defaults(run=run)
 
@@ -131,7 +130,7 @@ def check_folder(arguments: argparse.Namespace) -> int:
     recipe = _recipe(arguments, complete=False)
     if not recipe.image_dir:
         raise RequestError([FieldProblem("image_dir", "no folder is named", "prodshot train check FOLDER")])
-    looker = _looker(arguments)
+    looker = _looker(arguments, recipe)
     if arguments.fix:
         return _check_and_fix(recipe, arguments.fix, arguments.json, looker)
     report = _check(recipe, looker)
@@ -139,16 +138,14 @@ def check_folder(arguments: argparse.Namespace) -> int:
     return 1 if report.errors else 0
 
 
-def _looker(arguments: argparse.Namespace) -> Looker | None:
+def _looker(arguments: argparse.Namespace, recipe: Recipe) -> Looker | None:
     """What looks at the photographs, None where that was not asked for. Raises `RequestError`, `FinderUnavailable`."""
-    settings, problems = read_own(looking.SETTINGS, given_settings(arguments, looking.SETTINGS))
-    if problems:
-        raise RequestError(problems)
-    if not settings["look"]:
+    if not arguments.look:
         return None
     from lib_prodshot.finding.registry import load_finder
 
-    return looking.looker_for(settings["look"], load_finder(settings["finder"], arguments.models_dir))
+    looking.classes_of(recipe)  # before anything is loaded
+    return looking.looker_for(recipe, load_finder(recipe.finder, arguments.models_dir))
 
 
 def _check(recipe: Recipe, looker: Looker | None = None) -> CheckReport:

@@ -107,3 +107,18 @@ def test_what_is_refused_names_its_field(client: Any, run: Path, host: LocalHost
         (run / "copy" / name).write_bytes((run / name).read_bytes())
     told = settings(run, output_name="copy", output_dir=str(run))
     assert "has allowed" in refused(client, KIND, **told)["output_name"], "the photographs lie elsewhere"
+
+
+def test_a_check_looks_at_the_photographs_and_crops_the_copies(client: Any, run: Path, host: LocalHost) -> None:
+    small = ground(9, (800, 640))
+    small.paste(bag(9, size=(160, 128)), (500, 60))
+    small.save(run.parent / "photos" / "small.png")
+    told = {"image_dir": "photos", "resolution": 128, "min_bucket_reso": 64, "max_bucket_reso": 256}
+    assert "no product is named" in refused(client, "training_check", **told, look=True)["products"]
+    begun = begin(client, "training_check", **told, look=True, products="bag", fix="fixed")
+    job = until(client, begun, "done", 60)
+    views = {one["file"]: one for one in job["result"]["views"]}
+    assert len(views) == 7 and all(one["found"] for one in views.values())
+    kinds = {one["kind"]: one["file"] for one in job["result"]["problems"]}
+    assert kinds["product_small"] == "small.png" and "few_views" in kinds
+    assert job["result"]["fixed"]["cropped"] == 1 and str(host.folder) not in json.dumps(job)

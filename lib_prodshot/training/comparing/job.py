@@ -42,9 +42,9 @@ its next start."""
 
 @dataclass
 class CompareJob:
-    """A comparison of the run in the folder `run`, with `SETTINGS` by name. Without a `maker` it looks at the sample
-    pictures that sd-scripts made as it trained; a `maker` makes pictures of the published epochs, and `source` is what
-    it is called."""
+    """A comparison of the run in the folder `run`, with `SETTINGS` by name; without products those of the run's recipe
+    are looked for. Without a `maker` it looks at the sample pictures that sd-scripts made as it trained; a `maker`
+    makes pictures of the published epochs, and `source` is what it is called."""
 
     run: Path
     settings: Mapping[str, Any]
@@ -53,8 +53,10 @@ class CompareJob:
     _notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.settings = checked(self.settings)
+        values = checked(self.settings)
         self.recipe, self.ledger = read_run(self.run)
+        self.settings = {**values, "products": values["products"] or self.recipe.products}
+        parse_products(self.settings["products"])
         self.output = self.run / OUTPUT_FOLDER
         self.folder = self.run / FOLDER
 
@@ -237,5 +239,4 @@ def checked(settings: Mapping[str, Any]) -> dict[str, Any]:
     problems += [unknown_name(name, values) for name in settings if name not in values]
     if problems:
         raise RequestError(problems)
-    parse_products(values["products"])
     return values

@@ -4,17 +4,16 @@ the gates' text reader where it is installed. Opt-in, for it costs up to seconds
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from lib_prodshot.errors import RequestError
 from lib_prodshot.jobs.settings import job_setting
 from lib_prodshot.products import ProductClass, parse_products
-from lib_prodshot.request import setting_named
 from lib_prodshot.training.appearance import INSIDE, palette, palette_distance, reduced, shape_distance, shapes
+from lib_prodshot.training.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from lib_prodshot.finding.finder import Finder
@@ -43,16 +42,14 @@ ALIKE_GROUNDS = 6.0
 
 _MAX_PAIRED = 24
 
-SETTINGS = (
-    job_setting(
-        "look",
-        "Look for",
-        "Also have the finder look for this product on each photograph (some seconds each): too few views, alike "
-        "backgrounds, a small or missing product, text beside it; empty: it does not look.",
-    ),
-    replace(setting_named("finder"), section="job"),
+LOOK = job_setting(
+    "look",
+    "Look at each photograph",
+    "Also have the finder look for the recipe's products on each photograph (some seconds each): too few views, alike "
+    "backgrounds, a small or missing product, text beside it.",
+    False,
 )
-"""The settings by which a check looks, too."""
+"""The setting by which a check looks, too."""
 
 
 @dataclass(frozen=True)
@@ -125,22 +122,19 @@ class Looker:
         return tuple(line.text for line in split(lines, mask)[1])
 
 
-def looker_for(look: str, finder: Finder) -> Looker:
-    """A looker for the products of the setting `look`, with the text reader where that is installed. Raises
-    `RequestError`, for products that the finder does not know too."""
+def looker_for(recipe: Recipe, finder: Finder) -> Looker:
+    """A looker for the recipe's products, with the text reader where that is installed. Raises `RequestError`, for
+    products that the finder does not know too."""
     from lib_prodshot.gates.rapid_reader import installed_reader
 
-    classes = classes_of(look)
+    classes = classes_of(recipe)
     finder.refuse_unknown(classes)
     return Looker(finder, classes, installed_reader())
 
 
-def classes_of(look: str) -> tuple[ProductClass, ...]:
-    """The products of the setting `look`. Raises `RequestError` naming that field."""
-    try:
-        return parse_products(look)
-    except RequestError as error:
-        raise RequestError([replace(one, field="look") for one in error.problems]) from error
+def classes_of(recipe: Recipe) -> tuple[ProductClass, ...]:
+    """What is looked for. Raises `RequestError` where the recipe names no product."""
+    return parse_products(recipe.products)
 
 
 def remarks(views: Sequence[View], reads_text: bool) -> Iterator[tuple[str, Path | None, str]]:

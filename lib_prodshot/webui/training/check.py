@@ -26,7 +26,7 @@ SETTINGS = (
         "Fixed copies",
         "Folder for copies as training should see them: upright sRGB of 8 bits, opaque; empty: only check.",
     ),
-    *looking.SETTINGS,
+    looking.LOOK,
 )
 """Settings of a check in addition to the recipe's."""
 
@@ -60,8 +60,8 @@ def work_from(settings: Mapping[str, Any], open_path: OpenPath = check_folder) -
 
         if not own["look"]:
             return _with_copies(check.check(recipe, progress), fix, control).to_json()
-        with host().use_finder(own["finder"]) as finder:
-            looker = looking.looker_for(own["look"], service.queued(finder, host()))
+        with host().use_finder(recipe.finder) as finder:
+            looker = looking.looker_for(recipe, service.queued(finder, host()))
             report = check.check(recipe, progress, looker)
         cropping = fix and replace(fix, crops=small_products(report.views))
         return _with_copies(report, cropping, control).to_json()
@@ -84,8 +84,8 @@ def _read(
     recipe = recipe_of({name: value for name, value in settings.items() if name not in own}, open_path, complete=False)
     _refuse_missing(recipe)
     if own["look"]:
-        looking.classes_of(own["look"])
-        service.refuse_unready(own["finder"])
+        looking.classes_of(recipe)
+        service.refuse_unready(recipe.finder)
     if not own["fix"].strip():
         return recipe, None, own
     fix = FixJob(recipe, open_path("fix", own["fix"]))

@@ -213,7 +213,7 @@ def _answering(work: Callable[..., Any]) -> Callable[..., Any]:
 
 def _check(*values: Any) -> str:
     count = training_form.COMPONENTS
-    own = {"fix": values[count] or ""}
+    own = dict(zip(("fix",), (value or "" for value in values[count:])))
 
     def run() -> str:
         check_result = training_check.run_check({**form_values(values[:count]), **own}, open_for_page)
