@@ -44,6 +44,10 @@ BORDER_DEPTH = 0.04
 _LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")
 _AI_TYPES = (provenance.TRAINED, provenance.COMPOSITE, "compositeSynthetic")
 _SHADOW_LEVELS = 6
+_SHADOW_SIDE = 500
+_OPEN = 0.3
+"""At least so much of a shadow's outline is light ground; of a product's shades less, its own edge is around them."""
+
 _NEUTRAL = 12
 _SHARPNESS_SIDE = 512
 _SUFFIXES = {
@@ -334,21 +338,50 @@ class Measures:
 
     @cached_property
     def shadow_share(self) -> float:
-        """The share of the frame that is ground, neutral, and darker than the rest of it by more than a few levels."""
-        outside = self.support.mask == 0
-        if self._loaded.format in _LOSSY and self.support.is_known:
-            outside = cv2.erode(outside.astype(np.uint8), np.ones((2 * BLOCK + 1,) * 2, np.uint8)).astype(bool)
+        """The share of the frame that is ground, neutral, and darker than the rest of it by more than a few levels.
+        Where the product is not known that is what the border reaches by small steps, lies open to light ground, and is
+        no thin line: not the product's soft edge, and not its own shades behind a gap in that."""
         if not self.support.is_known:
-            outside = self._faded()
-        total = sum(channel.astype(np.int16) for channel in _channels(self._seen))
-        darker = 3 * int(self._border_colour.mean()) - total > 3 * _SHADOW_LEVELS
-        neutral = self._lightest - self._darkest <= _NEUTRAL + int(np.ptp(self._border_colour))
-        return round(float(np.count_nonzero(outside & darker & neutral)) / outside.size, 5)
+            return self._open_shadow()
+        outside = self.support.mask == 0
+        if self._loaded.format in _LOSSY:
+            outside = cv2.erode(outside.astype(np.uint8), np.ones((2 * BLOCK + 1,) * 2, np.uint8)).astype(bool)
+        return round(float(np.count_nonzero(outside & self._shaded(self._seen))) / outside.size, 5)
 
-    def _faded(self) -> npt.NDArray[np.bool_]:
+    def _shaded(self, seen: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+        """Which pixels (H×W×3) are neutral, and darker than the border by more than a few levels."""
+        colour, channels = self._border_colour, _channels(seen)
+        total = sum(channel.astype(np.int16) for channel in channels)
+        darker = 3 * int(colour.mean()) - total > 3 * _SHADOW_LEVELS
+        unlike = np.maximum.reduce(channels) - np.minimum.reduce(channels)
+        return np.asarray(darker & (unlike <= _NEUTRAL + int(np.ptp(colour))), np.bool_)
+
+    def _open_shadow(self) -> float:
+        """Looked for in a small picture: there a product's soft edge is a step, and a shadow's is not."""
+        scale = _SHADOW_SIDE / self.longest_side
+        size = (max(1, round(self.width * scale)), max(1, round(self.height * scale)))
+        small = np.asarray(
+            cv2.resize(self._seen, size, interpolation=cv2.INTER_AREA) if scale < 1 else self._seen, np.uint8
+        )
+        ground, shaded = self._faded(small), self._shaded(small)
+        square = np.ones((3, 3), np.uint8)
+        thick = cv2.morphologyEx((ground & shaded).astype(np.uint8), cv2.MORPH_OPEN, square)
+        count, labels, boxes, _ = cv2.connectedComponentsWithStats(thick)
+        light = ground & ~shaded
+        total = 0
+        for number in range(1, count):
+            x, y, width, height = boxes[number, :4]
+            part = (slice(max(0, y - 1), y + height + 1), slice(max(0, x - 1), x + width + 1))
+            piece = (labels[part] == number).astype(np.uint8)
+            ring = (cv2.dilate(piece, square) > 0) & (piece == 0)
+            if np.count_nonzero(ring & light[part]) >= _OPEN * np.count_nonzero(ring):
+                total += int(boxes[number, cv2.CC_STAT_AREA])
+        return round(total / thick.size, 5)
+
+    def _faded(self, seen: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
         """What is joined to the border by small steps, though it may be far from its colour: ground with its shadow."""
         colour = tuple(int(level) for level in self._border_colour)
-        framed = cv2.copyMakeBorder(self._seen, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=colour)
+        framed = cv2.copyMakeBorder(seen, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=colour)
         flooded = np.zeros((framed.shape[0] + 2, framed.shape[1] + 2), np.uint8)
         flags = 4 | cv2.FLOODFILL_MASK_ONLY | (255 << 8)
         cv2.floodFill(framed, flooded, (0, 0), 0, (3, 3, 3), (3, 3, 3), flags)

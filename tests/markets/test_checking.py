@@ -227,6 +227,20 @@ def test_shadow_is_seen_on_the_ground(tmp_path: Path) -> None:
     assert answers(written(tmp_path, packshot()))["shadow"].measured == 0
 
 
+def test_a_products_own_shades_behind_its_soft_edge_are_no_shadow(tmp_path: Path) -> None:
+    """A grey product, enlarged: soft all around, and at one place as light as the page, whence it darkens evenly."""
+    rows, columns = np.mgrid[:1000, :1000]
+    alpha = cv2.circle(np.zeros((1000, 1000), np.float32), (500, 500), 350, 1, -1)
+    alpha = cv2.GaussianBlur(alpha, (0, 0), 2.5)[..., None]
+    away = np.hypot(rows - 500, columns - 150)
+    product = np.clip(255 - 1.2 * np.maximum(away - 20, 0), 90, 255)[..., None].repeat(3, axis=2)
+    page = np.rint(product * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    assert answers(written(tmp_path, Image.fromarray(page)))["shadow"].measured == 0
+    soft = cv2.GaussianBlur(np.where(np.hypot((rows - 860) * 4, columns - 500) < 300, 0.4, 0.0), (0, 0), 20)[..., None]
+    shaded = np.rint(product * alpha + 255 * (1 - soft) * (1 - alpha)).astype(np.uint8)
+    assert answers(written(tmp_path, Image.fromarray(shaded)))["shadow"].status == "warning"
+
+
 def test_a_frame_around_the_picture_is_a_border_and_a_white_margin_is_none(tmp_path: Path) -> None:
     picture = packshot()
     framed = picture.copy()
