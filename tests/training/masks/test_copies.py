@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib_prodshot.errors import RequestError
+from lib_prodshot.errors import OutputError, RequestError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.training.errors import InvalidDataset, TrainingError
 from lib_prodshot.training.masks.copies import FOLDER, MaskedCopies
@@ -34,8 +36,10 @@ class Lender:
     def __call__(self, name: str) -> Iterator[Finder]:
         self.names.append(name)
         self.is_back = False
-        yield Finder("fixed", self.detector, BoxSegmenter())
-        self.is_back = True
+        try:
+            yield Finder("fixed", self.detector, BoxSegmenter())
+        finally:
+            self.is_back = True
 
 
 @pytest.fixture
@@ -187,6 +191,29 @@ def test_stopped_among_the_masks_it_can_begin_again(plain: Rig) -> None:
     whole = job(plain, lender, max_train_epochs=1)
     whole.start()
     assert ended(whole).outcome == "finished" and 0 < lender.detector.calls < 6
+
+
+def test_copies_that_cannot_be_written_are_said(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / FOLDER).write_text("in the way")
+    with pytest.raises(OutputError, match=FOLDER):
+        write(masked(photos), tmp_path / "run")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    lender = Lender()
+    with pytest.raises(OutputError, match="No space left"):
+        write(masked(photos), tmp_path / "other", lender)
+    assert lender.is_back
+    assert list((tmp_path / "other" / FOLDER / "1-photos").iterdir()) == []
+
+
+def test_a_photograph_that_is_none_is_named(photos: Path, tmp_path: Path) -> None:
+    (photos / "2.jpg").write_bytes(b"no picture")
+    with pytest.raises(InvalidDataset, match=r"2.jpg cannot be decoded"):
+        write(masked(photos), tmp_path / "run")
 
 
 def test_a_folder_of_masks_that_is_not_there_is_refused_before_anything_starts(plain: Rig, tmp_path: Path) -> None:
