@@ -226,6 +226,8 @@ def train(arguments: argparse.Namespace) -> int:
         print(job.prepare().to_text())
         print(f"family: {job.recipe.family}, trained by {job.recipe.model.script}")
         return 0
+    if recipe.masked_loss:
+        say("making the masks that are not there yet")
     with _bar("mask") as bar:
         job.start(lambda done, total: _advance(bar, done, total))
     where = f"{recipe.output_name} ({job.recipe.family}) in {job.folder}"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from lib_prodshot.cli import main
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.training import lora
 from lib_prodshot.training.publishing import publish
@@ -275,6 +276,17 @@ def test_the_checkpoint_s_family_chooses_defaults_and_preset(tmp_path: Path) -> 
         assert families.read_family(unread) == "sd15"
     assert families.read_family(str(make_checkpoint(tmp_path / "xl", 2048))) == "sdxl"
     assert families.read_family(str(make_checkpoint_file(tmp_path / "flux1-dev.sft", **FLUX))) == "flux"
+
+
+def test_the_command_s_dry_run_names_the_family(plain: Rig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = {**model_files(tmp_path / "model", "sdxl"), "output_name": "bag", "output_dir": str(plain.runs)}
+    line = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
+    where = ["--sd-scripts", str(STAND_IN.checkout), "--python", str(STAND_IN.python)]
+    command_line = ["train", "run", str(plain.photographs), *line, *where, "--preset", "cpu", "--dry-run"]
+    assert main([*command_line, "--resolution", "512"]) == 0
+    told = capsys.readouterr().out
+    assert told.endswith("family: sdxl, trained by sdxl_train_network.py\n") and "512×512" in told
+    assert not plain.runs.exists()
 
 
 def test_a_ledger_of_before_the_families_is_gone_on_with(plain: Rig) -> None:
