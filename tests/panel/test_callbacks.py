@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ import gradio as gr
 
 from lib_prodshot.hosts.generation.arguments import OVERRIDES, request_from
 from lib_prodshot.request import settings
+from lib_prodshot.training.publishing.prompts import NOTES_PREFIX
 from lib_prodshot.webui import callbacks, options
 from lib_prodshot.webui.panel.fields import caption
 from tests.api.local_host import LocalHost
@@ -70,7 +72,8 @@ def test_the_axes(double: SimpleNamespace) -> None:
     call(double, "before_ui")
     assert [one.label for one in double.plot.axis_options].count("[Prodshot] Padding (pixels)") == 1
     swept = [known for known in settings() if not known.webui_only]
-    assert [one.label for one in double.plot.axis_options] == [f"[Prodshot] {caption(known)}" for known in swept]
+    labels = [f"[Prodshot] {caption(known)}" for known in swept]
+    assert [one.label for one in double.plot.axis_options] == [*labels, "[Prodshot] Trained LoRA"]
 
 
 def test_a_cell_has_its_own_values(double: SimpleNamespace) -> None:
@@ -86,6 +89,37 @@ def test_a_cell_has_its_own_values(double: SimpleNamespace) -> None:
     assert not hasattr(parent, OVERRIDES)
     request = request_from(cells[1], [{"products": "car", "padding": 8}])
     assert (request.padding, request.denoising_strength) == (64, 0.5)
+
+
+def test_the_axis_of_trained_loras_exchanges_them_in_every_prompt(double: SimpleNamespace, host: LocalHost) -> None:
+    call(double, "before_ui")
+    folder = host.trains.lora_folder()
+    folder.mkdir(parents=True)
+    told = {"activation text": "bag", "preferred weight": 0.8, "notes": f"{NOTES_PREFIX} 0.2.0"}
+    for name in ("bag-05", "bag-10"):
+        (folder / f"{name}.json").write_text(json.dumps(told))
+        (folder / f"{name}.safetensors").write_bytes(b"")
+    one = axis(double, "Trained LoRA")
+    assert one.choices() == ["bag-05", "bag-10"]
+    one.confirm(None, one.choices())
+    with pytest.raises(RuntimeError, match="no published LoRA 'bag-07'; published are: bag-05, bag-10"):
+        one.confirm(None, ["bag-05", "bag-07"])
+    parent = SimpleNamespace(prompt="a bag <lora:bag-10:0.7> <lora:else-10:1>", hr_prompt="")
+    plain = SimpleNamespace(prompt="a bag")
+    cells = []
+    for name in ("bag-05", "bag-10"):
+        cell = copy.copy(parent)
+        one.apply(cell, name, ["bag-05", "bag-10"])
+        cells.append(cell)
+    assert [cell.prompt for cell in cells] == [
+        f"a bag <lora:{name}:0.7> <lora:else-10:1>" for name in ("bag-05", "bag-10")
+    ]
+    one.apply(plain, "bag-05", [])
+    assert plain.prompt == "a bag, <lora:bag-05:0.8>"
+    # and in the prompts of our own passes
+    arguments = [{"products": "bag", "class_prompts": "bag: [class] <lora:bag-10:1>"}]
+    assert request_from(cells[0], arguments).class_prompts == "bag: [class] <lora:bag-05:1>"
+    assert request_from(parent, arguments).class_prompts == "bag: [class] <lora:bag-10:1>"
 
 
 def test_an_axis_confirms_its_values_before_anything_is_generated(double: SimpleNamespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -13,11 +14,19 @@ from lib_prodshot.request import WEBUI_BASE, Request
 OVERRIDES = "prodshot_overrides"
 """An attribute of the processing object: settings by name that go before the arguments (X/Y/Z plot sets it)."""
 
+REWRITES = "prodshot_rewrites"
+"""An attribute of the processing object: regular expressions and what takes their matches' place in every text setting
+(X/Y/Z plot sets it, to exchange a LoRA wherever prompts name it)."""
+
 
 def request_from(parent: Any, arguments: Sequence[Any]) -> Request:
-    """Parse a script's arguments, updated by the generation's overrides. Raises `RequestError`."""
+    """Parse a script's arguments, updated by the generation's overrides and rewrites. Raises `RequestError`."""
     overrides = dict(getattr(parent, OVERRIDES, None) or {})
     request = Request.from_arguments([*arguments, overrides], base=WEBUI_BASE)
+    for pattern, instead in (getattr(parent, REWRITES, None) or {}).items():
+        texts = {name: value for name, value in request.to_dict().items() if isinstance(value, str)}
+        changed = {name: told for name, text in texts.items() if (told := re.sub(pattern, instead, text)) != text}
+        request = request.replace(**changed) if changed else request
     _ = request.classes  # without products there is nothing to look for
     return request
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,18 @@ def lora_tag(name: str, weight: float = 1.0) -> str:
     The file's name, for all epochs of a run share the name that sd-scripts wrote into them.
     """
     return f"<lora:{name}:{weight:g}>"
+
+
+def epochs_pattern(name: str) -> str:
+    """A regular expression of the prompt tags, up to their weight, of a LoRA and of the other epochs of its run:
+    `<lora:ppzocketv2-05:` for ppzocketv2-10.
+
+    >>> re.sub(epochs_pattern("bag-10"), "<lora:bag-10:", "a bag <lora:bag-2-05:1>, <lora:bag-05:0.8>")
+    'a bag <lora:bag-2-05:1>, <lora:bag-10:0.8>'
+    """
+    run, _, epoch = name.rpartition("-")
+    known = rf"{re.escape(run)}-\d+" if run and epoch.isdigit() else re.escape(name)
+    return rf"<lora:{known}:"
 
 
 def prompt_template(tags: Sequence[str], name: str, weight: float = 1.0) -> str:
