@@ -340,3 +340,18 @@ def test_epochs_are_compared_and_shown(host: LocalHost, table: JobTable, tmp_pat
     assert "compare/compare.html" in shown and "src='prodshot/jobs/" in shown and "compare/grid.png" in shown
     with pytest.raises(RequestError, match="no product is named"):
         training_page._begin_compare("bag", "", *(values[name] if name != "products" else "" for name in names))
+
+
+def test_the_photographs_are_looked_at(host: LocalHost, shop: Path, table: JobTable, tmp_path: Path) -> None:
+    host.finder = red_finder()
+    bag(1, size=(128, 128)).save(shop / "2.jpg", quality=98)
+    ground(1, size=(128, 128)).save(shop / "3.jpg", quality=98)
+    with pytest.raises(RequestError, match="no product is named"):
+        training_page._begin_look(*small(), "")
+    job = until_over(training_page._begin_look(*small(products="bag"), "copies"))
+    assert job.state == "done", job.error
+    shown = " ".join(training_boxes.LookBox("training_check", ()).html_of(job).split())
+    seen = sum(one["found"] for one in job.result["views"])
+    assert 0 < seen < 6 and f"<b>6 photographs</b>, {seen} with the product" in shown
+    assert "<b>3.jpg</b>: the finder sees no product on it" in shown and "Copies in copies: " in shown
+    assert (tmp_path / "copies" / "2.jpg").is_file()

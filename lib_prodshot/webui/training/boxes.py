@@ -31,6 +31,14 @@ class CaptionBox(JobBox):
         return super().html_of(job) + done
 
 
+class LookBox(JobBox):
+    """Shows below its line what is wrong with the photographs."""
+
+    def html_of(self, job: Job) -> str:
+        """The line, and the report once the job is done."""
+        return super().html_of(job) + (training_view.looked(job.result) if job.state == "done" else "")
+
+
 class CompareBox(JobBox):
     """Shows below its line the epochs in figures, the one to take, and the grid of pictures."""
 

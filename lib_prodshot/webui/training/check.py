@@ -14,6 +14,7 @@ from lib_prodshot.jobs.settings import job_setting, read_own
 from lib_prodshot.training.dataset import check, looking
 from lib_prodshot.training.dataset.check import CheckReport
 from lib_prodshot.training.dataset.fixing import FixJob, small_products, to_json
+from lib_prodshot.training.dataset.looking import LOOK
 from lib_prodshot.training.recipe.recipe import Recipe
 from lib_prodshot.webui import service
 from lib_prodshot.webui.answers import without_paths
@@ -26,7 +27,7 @@ SETTINGS = (
         "Fixed copies",
         "Folder for copies as training should see them: upright sRGB of 8 bits, opaque; empty: only check.",
     ),
-    looking.LOOK,
+    LOOK,
 )
 """Settings of a check in addition to the recipe's."""
 

@@ -26,7 +26,7 @@ from lib_prodshot.webui.training import form as training_form
 from lib_prodshot.webui.training import jobs as training_jobs
 from lib_prodshot.webui.training import publishing as training_publishing
 from lib_prodshot.webui.training import view as training_view
-from lib_prodshot.webui.training.boxes import CaptionBox, CompareBox, RunBox, SetupBox
+from lib_prodshot.webui.training.boxes import CaptionBox, CompareBox, LookBox, RunBox, SetupBox
 from lib_prodshot.webui.training.form import Form, elem_id
 from lib_prodshot.webui.training.recipe import CHECKPOINT
 
@@ -54,6 +54,7 @@ def draw() -> None:
         publishing = _draw_publish()
     setup.connect_all()
     check["button"].click(_check, [*form.components, *check["fields"]], [check["report"]], **_QUIET)
+    check["look"].connect(_begin_look, [*form.components, *check["fields"]])
     shared = [form.one(name) for name in ("image_dir", "activation_tag", "caption_extension")]
     caption_box.connect(_begin_captions, [*shared, *captions])
     _connect_recipe(form, recipe)
@@ -74,7 +75,9 @@ def _draw_photographs(form: Form) -> dict[str, Any]:
         button = unsaved(gr.Button("Check", elem_id=elem_id("check"), elem_classes=["prodshot-find"]))
     components = _draw_settings(training_check.SETTINGS, _CHECK_ROWS, "check")
     report = unsaved(gr.HTML("", elem_id=elem_id("report"), elem_classes=["prodshot-message"]))
-    return {"button": button, "fields": components, "report": report}
+    look = LookBox("training_check", ())
+    look.draw("Look at each photograph")
+    return {"button": button, "fields": components, "report": report, "look": look}
 
 
 def _draw_captions() -> tuple[list[Any], CaptionBox]:
@@ -220,6 +223,13 @@ def _check(*values: Any) -> str:
         return training_view.check_result(check_result)
 
     return str(_answering(run)())
+
+
+def _begin_look(*values: Any) -> Job:
+    count = training_form.COMPONENTS
+    own = dict(zip(("fix",), (value or "" for value in values[count:])))
+    settings = {**form_values(values[:count]), **own, training_check.LOOK.name: True}
+    return JOBS.put("training_check", training_check.work_from(settings, open_for_page))
 
 
 def form_values(values: Sequence[Any]) -> dict[str, Any]:

@@ -42,6 +42,11 @@ def check_result(done: CheckResult) -> str:
     return _render("check_result", done, to_text(done.fixed) if done.fixed and done.copies else "")
 
 
+def looked(result: Mapping[str, Any]) -> str:
+    """The result of a job that checked a folder with the finder: what is wrong, file by file, and what was copied."""
+    return _render("looked", {"views": [], **result}, to_text(result["fixed"]) if result.get("fixed") else "")
+
+
 @dataclass(frozen=True)
 class Faulty:
     """A photograph with something wrong, as a small picture (a data URL; empty where it cannot be shown)."""
