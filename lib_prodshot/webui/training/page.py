@@ -12,6 +12,7 @@ import gradio as gr
 from lib_prodshot.errors import ProdshotError
 from lib_prodshot.hosts.server_paths import open_for_page
 from lib_prodshot.schema import Setting
+from lib_prodshot.training.dataset.looking import LOOK
 from lib_prodshot.training.recipe import files as recipe_files
 from lib_prodshot.training.recipe.presets import NAMES
 from lib_prodshot.training.recipe.recipe import Recipe
@@ -228,7 +229,7 @@ def _check(*values: Any) -> str:
 def _begin_look(*values: Any) -> Job:
     count = training_form.COMPONENTS
     own = dict(zip(("fix",), (value or "" for value in values[count:])))
-    settings = {**form_values(values[:count]), **own, training_check.LOOK.name: True}
+    settings = {**form_values(values[:count]), **own, LOOK.name: True}
     return JOBS.put("training_check", training_check.work_from(settings, open_for_page))
 
 
