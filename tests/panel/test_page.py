@@ -187,6 +187,13 @@ def test_what_a_field_takes_from_the_tab_is_said(used: Any) -> None:
     advanced(used, "Enhance")
     unfold(used, f"{S}fold_sampling")
     used.wait_for_selector(f"{S}steps :text('from the tab: 33')", timeout=10_000)
+    used.wait_for_selector(f"{S}sampler .prodshot-note", timeout=10_000)
+    below = used.evaluate(
+        """fold => [...document.querySelectorAll(`${fold} .prodshot-note`)].map(note =>
+        note.getBoundingClientRect().bottom - note.parentElement.getBoundingClientRect().bottom)""",
+        f"{S}fold_sampling",
+    )
+    assert len(below) > 3 and max(below) <= 1
     used.fill("#img2img_steps input[type=number]", "21")
     used.wait_for_selector(f"{S}steps :text('from the tab: 21')", timeout=10_000)
     used.fill(f"{S}steps input[type=number]", "5")
