@@ -34,7 +34,7 @@ ROOMS = {
     "errors": "",
     "finding": "corrections errors finding.langsam finding.lite products provenance",
     "finding.fast": "",
-    "finding.langsam": "errors finding finding.fast finding.models weights",
+    "finding.langsam": "errors finding finding.fast finding.models provenance weights",
     "finding.langsam.weights": "model_files",
     "finding.lite": "errors finding finding.lite.networks finding.models products weights",
     "finding.lite.conversion": "model_files",

@@ -22,6 +22,7 @@ PACKAGES = (
 # other builds of one library, any of which will do
 ALTERNATIVES = {
     "opencv-python-headless": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"),
+    "groundingdino-py": ("rf-groundingdino",),
     "onnxruntime": ("onnxruntime-gpu", "onnxruntime-directml"),
 }
 
@@ -54,6 +55,8 @@ def _finders(models_dir: Path | None) -> int:
         print(f"finder {backend.name}: {'ready' if not lacking else 'not ready'}")
         for sentence in lacking:
             print(f"  - {sentence}")
+        if backend.describe is not None and not lacking:
+            print(f"  {backend.describe(models_dir)}")
     try:
         print(f"--finder auto: {choose('auto', models_dir).reason}")
     except FinderUnavailable as error:

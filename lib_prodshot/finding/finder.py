@@ -240,8 +240,9 @@ def _distance(box: Box, point: Point) -> float:
 @dataclass(frozen=True)
 class Backend:
     """A loader of one kind of finder. `missing_requirements(models_dir)` returns one sentence for each missing package
-    or file; it loads nothing."""
+    or file, `describe(models_dir)` which models it would take; both load nothing."""
 
     name: str
     missing_requirements: Callable[[Path | None], Sequence[str]]
     load: Callable[[Path | None], Finder]
+    describe: Callable[[Path | None], str] | None = None

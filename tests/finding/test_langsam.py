@@ -31,8 +31,9 @@ Stage = Callable[..., None]
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     """Set which weights are here, which packages, and what the implementations lack."""
-    for variable in ("PRODSHOT_LANGSAM", "PRODSHOT_SAM", "PRODSHOT_REFERENCE"):
+    for variable in ("PRODSHOT_LANGSAM", "PRODSHOT_DETECTOR", "PRODSHOT_SAM", "PRODSHOT_REFERENCE"):
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(langsam, "own_files", lambda models_dir: ())
 
     def set_up(
         weights: tuple[str, ...] = NEEDED, packages: tuple[str, ...] = (), torch: bool = True, **missing: str

@@ -20,7 +20,7 @@ from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Box, Boxes, Picture, SoftMask
 from lib_prodshot.finding.lite import segmenter
 from lib_prodshot.products import ProductClass, parse_products
-from tests.finding import lang_sam_double, tiny
+from tests.finding import lang_sam_double, tiny, tiny_newer
 
 ALL = (ProductClass("handbag", ("handbag",), 0.0), ProductClass("car", ("car",), 0.0))
 """Threshold 0: everything a model looks at is a find."""
@@ -64,6 +64,19 @@ def _transformers(request: pytest.FixtureRequest, _patch: pytest.MonkeyPatch) ->
     detector_file, vocabulary, segmenter_file = _files(request)
     detector = huggingface.detector(detector_file, vocabulary, device="cpu")
     return Finder("langsam", detector, huggingface.segmenter(segmenter_file, device="cpu"))
+
+
+def _newer(request: pytest.FixtureRequest, _patch: pytest.MonkeyPatch) -> Finder:
+    from lib_prodshot.finding.langsam import mm_grounding_dino, sam2
+    from lib_prodshot.finding.models.recognition import ARCHITECTURES, unmet_requirement
+
+    for known in ARCHITECTURES:
+        if lacking := unmet_requirement(known, "it"):
+            pytest.skip(lacking)
+    factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
+    folders = tiny_newer.mm_grounding_dino(factory.mktemp("mm")), tiny_newer.sam2(factory.mktemp("sam2"))
+    detector = mm_grounding_dino.detector(folders[0], request.getfixturevalue("vocabulary"), device="cpu")
+    return Finder("langsam", detector, sam2.segmenter(folders[1], device="cpu"))
 
 
 def _lang_sam_01(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Finder:
@@ -146,6 +159,7 @@ BACKENDS: dict[str, Backend] = {
     ),
     "groundingdino-py": _torch(_package),
     "transformers": _torch(_transformers),
+    "mm-grounding-dino, sam2": _torch(_newer),
     "lang-sam 0.1": _torch(_lang_sam_01),
     "lang-sam 0.2": _torch(_lang_sam_02),
 }

@@ -2,14 +2,15 @@
 
 Order of preference: groundingdino-py and segment-anything; Hugging Face's transformers for what they cannot do (from
 transformers 5 on, groundingdino-py cannot run), filled from the same files; an installed lang-sam, when there are no
-weights of ours. Environment variables ask for one by name: `PRODSHOT_LANGSAM` for an implementation, `PRODSHOT_SAM`
-for a segmenter's weights, `PRODSHOT_REFERENCE` for the packages' own layers.
+weights of ours. A newer model's file that the user put there (`own_files.py`) comes before all of them where
+transformers can run it. Environment variables ask for one by name: `PRODSHOT_LANGSAM` for an implementation,
+`PRODSHOT_DETECTOR` and `PRODSHOT_SAM` for weights, `PRODSHOT_REFERENCE` for the packages' own layers.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +18,17 @@ from pathlib import Path
 from lib_prodshot.errors import FinderUnavailable
 from lib_prodshot.finding.finder import Backend, Finder
 from lib_prodshot.finding.interface import Detector, Segmenter
-from lib_prodshot.finding.langsam import groundingdino, huggingface, lang_sam_package, segment_anything
+from lib_prodshot.finding.langsam import (
+    groundingdino,
+    huggingface,
+    lang_sam_package,
+    mm_grounding_dino,
+    sam2,
+    segment_anything,
+)
+from lib_prodshot.finding.langsam.own_files import OwnFile, own_files
+from lib_prodshot.finding.models.recognition import Role, architecture, unmet_requirement
+from lib_prodshot.provenance import Model
 from lib_prodshot.weights import catalogue, how_to_get, look_for, models_of
 
 DETECTORS = ("groundingdino-swint", "groundingdino-swinb")
@@ -25,11 +36,17 @@ SEGMENTERS = ("sam-vit-b", "sam-vit-l", "sam-vit-h")
 """The smallest first: the order on a CPU. With a GPU the largest that is there is taken."""
 
 MOBILE = "mobile-sam"
+META_SAM2 = "sam2.1-hiera-tiny"
+NEWER_DETECTORS: dict[str, Callable[..., Detector]] = {"mm-grounding-dino": mm_grounding_dino.detector}
+NEWER_SEGMENTERS: dict[str, Callable[..., Segmenter]] = {"sam2": sam2.segmenter}
+"""By the names of their architectures."""
+
 VOCABULARY = "bert-vocab"
 IMPLEMENTATIONS = ("groundingdino-py", "transformers", "lang-sam")
 PREFERRED = "groundingdino-py", "segment-anything"
 """Detector and segmenter where both packages can run."""
 
+NO_FILE = "no file of it is here; docs/finders.md says which ones serve and where they go."
 ALL_PACKAGES = "in Prodshot's folder run pip install '.[langsam]', which brings all of LangSAM's packages"
 
 
@@ -43,6 +60,8 @@ class Plan:
     segmenter: str
     segmenter_weights: Path | None
     missing: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """Sentences on files of the user's that are not used, and why."""
 
     @property
     def reason(self) -> str:
@@ -59,30 +78,88 @@ class Plan:
 
 
 def plan(models_dir: Path | None = None, on_gpu: bool = False) -> Plan:
-    """Select by installed packages, verified weights and environment variables; loads nothing."""
-    asked, asked_sam = os.environ.get("PRODSHOT_LANGSAM", ""), os.environ.get("PRODSHOT_SAM", "")
-    missing = [
-        *_wrong_name("PRODSHOT_LANGSAM", asked, IMPLEMENTATIONS),
-        *_wrong_name("PRODSHOT_SAM", asked_sam, (*SEGMENTERS, MOBILE)),
-    ]
+    """Select by installed packages, verified weights, a user's own files and environment variables; loads nothing."""
+    asked = os.environ.get("PRODSHOT_LANGSAM", "")
+    asked_detector, asked_sam = (os.environ.get(name, "") for name in ("PRODSHOT_DETECTOR", "PRODSHOT_SAM"))
+    missing = _wrong_name("PRODSHOT_LANGSAM", asked, IMPLEMENTATIONS)
     bare = [name for name in ("torch", "torchvision") if find_spec(name) is None]
     missing += [f"{' and '.join(bare)} missing: {ALL_PACKAGES}."] if bare else []
     if asked == "lang-sam":
         return Plan(
             "lang-sam", None, None, "lang-sam", None, (*missing, *_listed(lang_sam_package.missing_requirement()))
         )
-    detector, missing_detector = _implementation(asked, PREFERRED[0], groundingdino.missing_requirement())
-    segmenter, missing_segmenter = _implementation(asked, PREFERRED[1], segment_anything.missing_requirement())
-    detector_weights, vocabulary = _first(DETECTORS, models_dir), _first((VOCABULARY,), models_dir)
-    name, segmenter_weights = _segmenter_weights(asked_sam, models_dir, on_gpu)
-    if name == MOBILE:
-        segmenter, missing_segmenter = MOBILE, "" if find_spec("mobile_sam") else "The package mobile_sam is missing."
-    missing += [] if bare else [*_listed(missing_detector), *_listed(missing_segmenter)]
-    found = ((DETECTORS[0], detector_weights), (name, segmenter_weights), (VOCABULARY, vocabulary))
+    own = () if asked == PREFERRED[0] else own_files(models_dir)
+    detector = _own(own, "detector", asked_detector, on_gpu) or _published_detector(asked, asked_detector, models_dir)
+    segmenter = _own(own, "segmenter", asked_sam, on_gpu) or _published_segmenter(asked, asked_sam, models_dir, on_gpu)
+    vocabulary = _first((VOCABULARY,), models_dir)
+    missing += [] if bare else [*_listed(detector.lacks), *_listed(segmenter.lacks)]
+    found = ((detector.name, detector.weights), (segmenter.name, segmenter.weights), (VOCABULARY, vocabulary))
     missing += [how for wanted, path in found if path is None for how in _how_to_get(wanted, models_dir)]
-    if missing and not (asked or asked_sam) and find_spec("torch") and not lang_sam_package.missing_requirement():
+    nothing_asked = not (asked or asked_detector or asked_sam)
+    if missing and nothing_asked and find_spec("torch") and not lang_sam_package.missing_requirement():
         return Plan("lang-sam", None, None, "lang-sam", None, ())
-    return Plan(detector, detector_weights, vocabulary, segmenter, segmenter_weights, tuple(missing))
+    return Plan(
+        detector.implementation,
+        detector.weights,
+        vocabulary,
+        segmenter.implementation,
+        segmenter.weights,
+        tuple(dict.fromkeys(missing)),
+        tuple(file.problem for file in own if file.problem),
+    )
+
+
+@dataclass(frozen=True)
+class _Half:
+    """What finds or masks: its implementation, the name and file of its weights, what is missing beside the file."""
+
+    implementation: str
+    name: str
+    weights: Path | None
+    lacks: str = ""
+
+
+def _own(own: Sequence[OwnFile], role: Role, asked: str, on_gpu: bool) -> _Half | None:
+    """The user's own file for a role: the one asked for, runnable or not; else the smallest that can run here (with a
+    GPU the largest)."""
+    ordered = sorted(own, key=lambda file: (file.size, str(file.path)), reverse=on_gpu)
+    if asked:
+        named = [file for file in ordered if file.is_called(asked) and file.role in (role, None)]
+        chosen = next((file for file in sorted(named, key=lambda file: bool(file.problem))), None)
+    else:
+        chosen = next((file for file in ordered if file.role == role and not file.problem), None)
+    if chosen is None:
+        return None
+    name = chosen.architecture.name if chosen.architecture else "unknown"
+    return _Half(name, name, chosen.path, chosen.problem)
+
+
+def _published_detector(asked: str, asked_detector: str, models_dir: Path | None) -> _Half:
+    implementation, lacks = _implementation(asked, PREFERRED[0], groundingdino.missing_requirement())
+    if asked_detector in NEWER_DETECTORS:
+        return _Half(asked_detector, asked_detector, None, f"{asked_detector}: {NO_FILE}")
+    wrong = _wrong_name("PRODSHOT_DETECTOR", asked_detector, (*DETECTORS, *NEWER_DETECTORS))
+    if wrong:
+        return _Half(implementation, asked_detector, None, wrong[0])
+    names = (asked_detector,) if asked_detector else DETECTORS
+    return _Half(implementation, names[0], _first(names, models_dir), lacks)
+
+
+def _published_segmenter(asked: str, asked_sam: str, models_dir: Path | None, on_gpu: bool) -> _Half:
+    implementation, lacks = _implementation(asked, PREFERRED[1], segment_anything.missing_requirement())
+    if asked_sam == "sam2":
+        asked_sam = META_SAM2
+    elif asked_sam in NEWER_SEGMENTERS:
+        return _Half(asked_sam, asked_sam, None, f"{asked_sam}: {NO_FILE}")
+    wrong = _wrong_name("PRODSHOT_SAM", asked_sam, (*SEGMENTERS, MOBILE, META_SAM2, *NEWER_SEGMENTERS))
+    if wrong:
+        return _Half(implementation, asked_sam, None, wrong[0])
+    name, weights = _segmenter_weights(asked_sam, models_dir, on_gpu)
+    if name == MOBILE:
+        implementation, lacks = MOBILE, "" if find_spec("mobile_sam") else "The package mobile_sam is missing."
+    if name == META_SAM2:
+        implementation, lacks = "sam2", unmet_requirement(architecture("sam2"), META_SAM2)
+    return _Half(implementation, name, weights, lacks)
 
 
 def _wrong_name(variable: str, asked: str, known: Sequence[str]) -> list[str]:
@@ -105,10 +182,11 @@ def _implementation(asked: str, preferred: str, missing: str) -> tuple[str, str]
 
 def _segmenter_weights(asked: str, models_dir: Path | None, on_gpu: bool) -> tuple[str, Path | None]:
     """Name and file of the segmenter's weights: those asked for, else the smallest available (with a GPU the largest),
-    else MobileSAM's where its package is installed."""
+    else MobileSAM's where its package is installed, else SAM 2.1's where transformers can run it."""
     if asked:
-        return asked, _first((asked,), models_dir) if asked in (*SEGMENTERS, MOBILE) else None
+        return asked, _first((asked,), models_dir)
     order = [*(reversed(SEGMENTERS) if on_gpu else SEGMENTERS), *((MOBILE,) if find_spec("mobile_sam") else ())]
+    order += [] if unmet_requirement(architecture("sam2"), META_SAM2) else [META_SAM2]
     available = ((name, _first((name,), models_dir)) for name in order)
     return next(((name, path) for name, path in available if path is not None), (SEGMENTERS[0], None))
 
@@ -153,14 +231,25 @@ def load(
     reference = bool(os.environ.get("PRODSHOT_REFERENCE")) if reference is None else reference
     detector: Detector
     segmenter: Segmenter
-    if chosen.detector == "transformers":
+    if chosen.detector in NEWER_DETECTORS:
+        detector = NEWER_DETECTORS[chosen.detector](*files, reference=reference, device=device)
+    elif chosen.detector == "transformers":
         detector = huggingface.detector(*files, reference=reference, device=device)
     else:
         detector = groundingdino.detector(*files, reference=reference, device=device)
-    make_segmenter = huggingface.segmenter if chosen.segmenter == "transformers" else segment_anything.segmenter
+    packages = huggingface.segmenter if chosen.segmenter == "transformers" else segment_anything.segmenter
+    make_segmenter = NEWER_SEGMENTERS.get(chosen.segmenter, packages)
     segmenter = make_segmenter(chosen.segmenter_weights, multimask=multimask, reference=reference, device=device)
-    weights = models_of((chosen.detector_weights, chosen.segmenter_weights))
+    weights = (
+        *_models(chosen.detector, chosen.detector_weights),
+        *_models(chosen.segmenter, chosen.segmenter_weights),
+    )
     return Finder("langsam", detector, segmenter, weights=weights)
+
+
+def _models(implementation: str, weights: Path) -> tuple[Model, ...]:
+    """What a picture says of a file: the catalogue's name, or for a user's own its architecture and its name."""
+    return models_of((weights,)) or (Model("finder", f"{implementation} ({weights.name})"),)
 
 
 def _on_gpu(device: str | None) -> bool:
@@ -173,4 +262,10 @@ def _on_gpu(device: str | None) -> bool:
     return torch.cuda.is_available()
 
 
-BACKEND = Backend("langsam", missing_requirements, load)
+def describe(models_dir: Path | None = None) -> str:
+    """Which models find and mask here and why, for reports and `doctor`."""
+    chosen = plan(models_dir, on_gpu=_on_gpu(None))
+    return " ".join([chosen.reason, *(f"Not used: {note}" for note in chosen.notes)])
+
+
+BACKEND = Backend("langsam", missing_requirements, load, describe)

@@ -69,11 +69,11 @@ def load_detector(weights: Path, vocabulary: Path, reference: bool = False) -> G
     with building():
         kind = _transformers().GroundingDinoForObjectDetection
         if weights.is_dir():
-            module = _from_folder(kind, weights)
+            module = from_folder(kind, weights)
         else:
             state = read_weights(weights)
             config = _detector_config(detector_shape(state, weights.name))
-            module = _with_weights(kind, config, detector_state(state), weights.name)
+            module = with_weights(kind, config, detector_state(state), weights.name)
         module.eval().requires_grad_(False)
         tokenizer = make_tokenizer(vocabulary, module.config.text_config.vocab_size)
         if not reference:
@@ -89,11 +89,11 @@ def load_segmenter(weights: Path, reference: bool = False) -> PromptedModel:
     with building():
         kind = _transformers().SamModel
         if weights.is_dir():
-            module = _from_folder(kind, weights)
+            module = from_folder(kind, weights)
         else:
             state = read_weights(weights)
             config = _segmenter_config(segmenter_shape(state, weights.name))
-            module = _with_weights(kind, config, segmenter_state(state), weights.name)
+            module = with_weights(kind, config, segmenter_state(state), weights.name)
         module.eval().requires_grad_(False)
         if not reference:
             from lib_prodshot.finding.fast.huggingface import accelerate_segmenter
@@ -193,7 +193,7 @@ def _segmenter_config(shape: SegmenterShape) -> Any:
     )
 
 
-def _with_weights(kind: Any, config: Any, state: State, name: str) -> Any:
+def with_weights(kind: Any, config: Any, state: State, name: str) -> Any:
     """Build a model of `kind` with these weights. transformers 5 renamed some layers; its loader maps both names."""
     if _major() < 5:
         module = kind(config)
@@ -206,7 +206,8 @@ def _with_weights(kind: Any, config: Any, state: State, name: str) -> Any:
     return _complete(loaded, name)
 
 
-def _from_folder(kind: Any, folder: Path) -> Any:
+def from_folder(kind: Any, folder: Path) -> Any:
+    """Build a model of `kind` from a folder in transformers' layout. Raises `WeightsError`."""
     if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
         raise WeightsError(f"the folder {folder.name} lacks config.json or model.safetensors")
     try:

@@ -81,7 +81,7 @@ def detector_shape(state: State, name: str) -> DetectorShape:
         bert = Bert(
             vocabulary=words[0],
             hidden=words[1],
-            layers=_count(state, r"bert\.encoder\.layer\.(\d+)\."),
+            layers=count_layers(state, r"bert\.encoder\.layer\.(\d+)\."),
             intermediate=state["bert.encoder.layer.0.intermediate.dense.weight"].shape[0],
             positions=state["bert.embeddings.position_embeddings.weight"].shape[0],
             types=state["bert.embeddings.token_type_embeddings.weight"].shape[0],
@@ -93,8 +93,8 @@ def detector_shape(state: State, name: str) -> DetectorShape:
     swin = next((known for known in SWINS if known.embed_dim == embed_dim), None)
     if swin is None:
         raise WeightsError(f"{name} is a GroundingDINO with a backbone that is not known here; take SwinT or SwinB")
-    encoders = _count(state, r"transformer\.encoder\.layers\.(\d+)\.")
-    decoders = _count(state, r"transformer\.decoder\.layers\.(\d+)\.")
+    encoders = count_layers(state, r"transformer\.encoder\.layers\.(\d+)\.")
+    decoders = count_layers(state, r"transformer\.decoder\.layers\.(\d+)\.")
     return DetectorShape(swin, bert, channels, encoders, decoders, feed_forward, queries)
 
 
@@ -137,10 +137,10 @@ def segmenter_shape(state: State, name: str) -> SegmenterShape:
     try:
         embed_dim, _, patch, _ = state["image_encoder.patch_embed.proj.weight"].shape
         grid = state["image_encoder.pos_embed"].shape[1]
-        depth = _count(state, r"image_encoder\.blocks\.(\d+)\.")
+        depth = count_layers(state, r"image_encoder\.blocks\.(\d+)\.")
         spans = [_span(state, block) for block in range(depth)]
         windows = [span for span in spans if span < grid]
-        lasts = _count(state, r"mask_decoder\.iou_prediction_head\.layers\.(\d+)\.")
+        lasts = count_layers(state, r"mask_decoder\.iou_prediction_head\.layers\.(\d+)\.")
         return SegmenterShape(
             side=grid * patch,
             patch=patch,
@@ -153,7 +153,7 @@ def segmenter_shape(state: State, name: str) -> SegmenterShape:
             channels=state["image_encoder.neck.0.weight"].shape[0],
             mask_channels=state["prompt_encoder.mask_downscaling.3.weight"].shape[0],
             masks=state["mask_decoder.mask_tokens.weight"].shape[0] - 1,
-            decoder_depth=_count(state, r"mask_decoder\.transformer\.layers\.(\d+)\."),
+            decoder_depth=count_layers(state, r"mask_decoder\.transformer\.layers\.(\d+)\."),
             decoder_feed_forward=state["mask_decoder.transformer.layers.0.mlp.lin1.weight"].shape[0],
             quality_depth=lasts,
             quality_hidden=state["mask_decoder.iou_prediction_head.layers.0.weight"].shape[0],
@@ -167,8 +167,8 @@ def _span(state: State, block: int) -> int:
     return int((state[f"image_encoder.blocks.{block}.attn.rel_pos_h"].shape[0] + 1) // 2)
 
 
-def _count(state: State, pattern: str) -> int:
-    """Number of layers: one more than the highest index that the pattern matches."""
+def count_layers(state: State, pattern: str) -> int:
+    """Number of layers: one more than the highest index that the pattern matches. Raises KeyError where none does."""
     numbers = {int(found.group(1)) for key in state if (found := re.match(pattern, key))}
     if not numbers:
         raise KeyError(pattern.replace("\\", "").replace("(d+)", "0"))
