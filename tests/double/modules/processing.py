@@ -227,7 +227,8 @@ class Processed:
     def js(self):
         plain = ("prompt", "seed", "all_prompts", "all_seeds", "index_of_first_image", "infotexts", "steps")
         known = {name: getattr(self, name) for name in (*plain, "extra_generation_params")}
-        return json.dumps(known, default=lambda o: None)
+        # as classic's: others write null for what is no JSON
+        return json.dumps(known)
 
     def infotext(self, p, index):
         return create_infotext(p, self.all_prompts, self.all_seeds, self.all_subseeds, index=index)
