@@ -163,8 +163,8 @@ def add_to_gallery(processed: Any, extras: Sequence[tuple[Image.Image, str]]) ->
 
 
 def report_outcomes(processed: Any, outcomes: Sequence[Outcome]) -> None:
-    """Add the outcomes to the response's parameters, as a copy: the generation's own become infotext. What is worked out
-    for each picture is null there: classic cannot write it, and the other hosts write null themselves."""
+    """Add the outcomes to the response's parameters, as a copy: the generation's own become infotext. What is worked
+    out for each picture is null there: classic cannot write it, and the other hosts write null themselves."""
     lines = [outcome.to_json() for outcome in outcomes]
     told = {key: None if callable(value) else value for key, value in processed.extra_generation_params.items()}
     processed.extra_generation_params = {**told, OUTCOMES: lines}
