@@ -99,6 +99,7 @@ class CompareJob:
             seen, pictures = self._look(finder, photographs, found, counting)
             comparison = self._compared(finder.name, seen, pictures)
             page.write(comparison, self.folder)
+        progress(counting.total, counting.total, f"{len(comparison.pictures)} pictures compared")
         return comparison
 
     def _own(self) -> list[Sample]:
