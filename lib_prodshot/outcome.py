@@ -271,7 +271,8 @@ class Outcome:
     `packshots` are all that were made of the picture; of several `result` is the last. `needs_review` says why somebody
     should look at it. `digital_source_type` is what the result says of how it was made, in the IPTC's words ('' for
     nothing). `findings` are all that the finder found, where the caller asked for its candidates; `ran`
-    says what the passes behind the result really ran with, one line each. `is_final`: the same request would fail on
+    says what the passes behind the result really ran with, one line each. `result_notes` are those of the notes that
+    tell what was done to the result: a failure gives them up with it. `is_final`: the same request would fail on
     the same picture again."""
 
     verdict: Verdict
@@ -281,6 +282,7 @@ class Outcome:
     audit: Audit | PackshotAudit | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    result_notes: tuple[str, ...] = ()
     steps: list[StepRecord] = field(default_factory=list)
     file: str = ""
     mask_file: str = ""
@@ -307,6 +309,7 @@ class Outcome:
         self.result = self.picture = self.audit = None
         self.mask_file = self.output_file = self.digital_source_type = ""
         self.packshots, self.needs_review = [], ()
+        self.notes = tuple(note for note in self.notes if note not in self.result_notes)
 
     def to_json(self) -> dict[str, Any]:
         """One line of `report.jsonl`."""

@@ -108,7 +108,9 @@ class CleanUpStep(Step[CleanUpSettings]):
         figures["changed_outside"] = preserve.audit(state.loaded, cleaned, cleaned.rgb, region).changed_outside
         if figures["changed_outside"]:
             raise EnhanceError(f"removing would have changed {figures['changed_outside']} pixels elsewhere")
-        state.outcome.notes += (*cleaned.notes, _told(boxes, lines, pixels))
+        told = _told(boxes, lines, pixels)
+        state.outcome.notes += (*cleaned.notes, told)
+        state.outcome.result_notes += (told,)
         figures["product"] = _of_product(state, region)
         loaded = replace(state.loaded, rgb=cleaned.rgb, native=cleaned.native)
         return replace(state, loaded=loaded, figures=figures)

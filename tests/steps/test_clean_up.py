@@ -11,7 +11,7 @@ import pytest
 
 from lib_prodshot import pipeline
 from lib_prodshot.enhancing.interface import Enhanced, Task
-from lib_prodshot.errors import RequestError
+from lib_prodshot.errors import EnhanceError, RequestError
 from lib_prodshot.gates.rapid_reader import NEEDS
 from lib_prodshot.gates.text import Line
 from lib_prodshot.outcome import Outcome
@@ -137,6 +137,17 @@ def test_a_picture_without_the_product_is_not_touched() -> None:
     loaded = LoadedPicture.from_rgb(dated())
     outcome = pipeline.run(loaded, request, fixed_finder(score=0.1), Untouched(), reader=reader)
     assert outcome.status == "skipped" and outcome.result is None and not reader.seen
+
+
+class Refusing(Untouched):
+    def enhance(self, task: Any) -> Any:
+        raise EnhanceError("no memory for the pass")
+
+
+def test_a_picture_that_fails_later_is_not_said_to_be_cleaned() -> None:
+    outcome = run(dated(), "0 0 40 30; text", FixedReader(), Refusing())
+    assert outcome.status == "failed" and "no memory for the pass" in outcome.verdict.reason
+    assert outcome.notes == ("there is no text outside the product to remove",)
 
 
 def test_the_inpaint_pass_paints_it_over_with_its_own_prompt() -> None:
