@@ -38,7 +38,7 @@ LANGSAM = (
 BLIP = ("tests/training/captioning/test_captioners.py",)
 """transformers 4.30.2 (AUTOMATIC1111) and 4.57.6 (Forge), same sums."""
 
-ONLY_FORGES = ("-k", "not lite and not (test_protocol and (groundingdino or 0.1))")
+ONLY_FORGES = ("tests/finding/test_newer.py", "-k", "not lite and not (test_protocol and (groundingdino or 0.1))")
 LITE_IN_SHORT = ("-k", "not lite or test_lite_finder or test_boxes_and_masks")
 """The lite finder uses nothing of what the pins differ in; whole it is tested in the suite's own environment. Nor has
 the package's GroundingDINO more than its text encoder from transformers: behind the interface it is tested once, and so

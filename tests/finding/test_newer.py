@@ -12,10 +12,10 @@ import pytest
 
 from lib_prodshot.errors import FinderUnavailable, WeightsError
 from lib_prodshot.finding.langsam import backend as langsam
-from lib_prodshot.finding.langsam import mm_grounding_dino, own_files, sam2
+from lib_prodshot.finding.langsam import mm_grounding_dino, own_files, sam2, sam_hq
 from lib_prodshot.finding.models import recognition
 
-MM_KEYS, SAM2_KEYS, META_KEYS = (known.keys for known in recognition.ARCHITECTURES[:3])
+MM_KEYS, SAM2_KEYS, META_KEYS, HQ_KEYS = (known.keys for known in recognition.ARCHITECTURES[:4])
 
 
 def header_only(path: Path, keys: tuple[str, ...]) -> Path:
@@ -43,9 +43,10 @@ def test_a_file_says_what_it_is_whatever_it_is_called(models: Path) -> None:
     header_only(models / "sam_vit_b.safetensors", MM_KEYS)
     header_only(models / "sam" / "dino.safetensors", SAM2_KEYS)
     header_only(models / "sam" / "meta.safetensors", META_KEYS)
+    header_only(models / "sam" / "fine.safetensors", HQ_KEYS)
     found = {file.path.name: file.architecture.name for file in own_files.own_files(models) if file.architecture}
     assert found.pop("sam_vit_b.safetensors") == "mm-grounding-dino"
-    assert found == {"dino.safetensors": "sam2", "meta.safetensors": "sam2"}
+    assert found == {"dino.safetensors": "sam2", "meta.safetensors": "sam2", "fine.safetensors": "sam-hq"}
 
 
 def test_an_unknown_file_is_left_alone_and_told_when_asked_for(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +160,32 @@ def test_a_sam2_file_alone_gives_what_its_folder_gives(
     assert answers[0][0].shape == (2, 3, 32, 32) and answers[0][0].std() > 0.01
     for one, other in zip(*answers, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+
+
+def test_an_hq_sam_file_alone_with_fast_layers_gives_what_its_folder_gives(torch: Any, tmp_path: Path) -> None:
+    from lib_prodshot.finding.fast.swap import Wrapper
+    from lib_prodshot.finding.models.preprocessing import segmenter_pixels
+    from lib_prodshot.finding.models.runtime import inference
+    from tests.finding import tiny, tiny_newer
+
+    folder = tiny_newer.sam_hq(tmp_path / "hq")
+    models = sam_hq.load(folder, reference=True), sam_hq.load(bare_file(folder, tmp_path / "x.safetensors"))
+    assert [sum(isinstance(part, Wrapper) for part in model.module.modules()) for model in models] == [0, 2 * 2]
+    prompts = torch.tensor([[10.0, 20.0, 80.0, 90.0], [0.0, 0.0, 128.0, 96.0]])
+    points = torch.tensor([[[30.0, 40.0]], [[20.0, 50.0]]]), torch.tensor([[1], [0]], dtype=torch.int32)
+    with inference():
+        pixels = segmenter_pixels(tiny.picture(), 128)
+        embeddings = [model.encode(pixels) for model in models]
+        for given in (None, points):
+            answers = [
+                model.decode(embedding, prompts, True, given)
+                for model, embedding in zip(models, embeddings, strict=True)
+            ]
+            assert answers[0][0].shape == (2, 3, 32, 32) and answers[0][0].std() > 0.01
+            for one, other in zip(*answers, strict=True):
+                torch.testing.assert_close(one, other, rtol=0, atol=1e-3)
+        alone = models[0].decode(embeddings[0], prompts[1:], True)
+    torch.testing.assert_close(alone[0], models[0].decode(embeddings[0], prompts, True)[0][1:], rtol=0, atol=1e-3)
 
 
 def test_what_lacks_tensors_or_is_something_else_is_refused(

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from benchmarks.random_models import redraw
+from lib_prodshot.finding.langsam.huggingface import segmenter_settings
+from tests.finding import tiny
 
 SIDE = 128
 WORDS = 30522
@@ -67,3 +69,11 @@ def _save(module: Any, folder: Path) -> Path:
     redraw(module.eval(), 0)
     module.save_pretrained(folder)
     return folder
+
+
+def sam_hq(folder: Path) -> Path:
+    """A folder with an HQ-SAM of two blocks that reads squares of 128 pixels."""
+    library = pytest.importorskip("transformers")
+    settings = segmenter_settings(tiny.SEGMENTER)
+    settings["mask_decoder_config"]["vit_dim"] = tiny.SEGMENTER.embed_dim
+    return _save(library.SamHQModel(library.SamHQConfig(**settings)), folder)

@@ -24,6 +24,7 @@ from lib_prodshot.finding.langsam import (
     lang_sam_package,
     mm_grounding_dino,
     sam2,
+    sam_hq,
     segment_anything,
 )
 from lib_prodshot.finding.langsam.own_files import OwnFile, own_files
@@ -38,7 +39,7 @@ SEGMENTERS = ("sam-vit-b", "sam-vit-l", "sam-vit-h")
 MOBILE = "mobile-sam"
 META_SAM2 = "sam2.1-hiera-tiny"
 NEWER_DETECTORS: dict[str, Callable[..., Detector]] = {"mm-grounding-dino": mm_grounding_dino.detector}
-NEWER_SEGMENTERS: dict[str, Callable[..., Segmenter]] = {"sam2": sam2.segmenter}
+NEWER_SEGMENTERS: dict[str, Callable[..., Segmenter]] = {"sam2": sam2.segmenter, "sam-hq": sam_hq.segmenter}
 """By the names of their architectures."""
 
 VOCABULARY = "bert-vocab"

@@ -92,7 +92,7 @@ def load_segmenter(weights: Path, reference: bool = False) -> PromptedModel:
             module = from_folder(kind, weights)
         else:
             state = read_weights(weights)
-            config = _segmenter_config(segmenter_shape(state, weights.name))
+            config = _transformers().SamConfig(**segmenter_settings(segmenter_shape(state, weights.name)))
             module = with_weights(kind, config, segmenter_state(state), weights.name)
         module.eval().requires_grad_(False)
         if not reference:
@@ -161,9 +161,10 @@ def _detector_config(shape: DetectorShape) -> Any:
     )
 
 
-def _segmenter_config(shape: SegmenterShape) -> Any:
-    return _transformers().SamConfig(
-        vision_config={
+def segmenter_settings(shape: SegmenterShape) -> dict[str, dict[str, Any]]:
+    """The three parts of a `SamConfig` of this shape."""
+    return {
+        "vision_config": {
             "hidden_size": shape.embed_dim,
             "output_channels": shape.channels,
             "num_hidden_layers": shape.depth,
@@ -176,13 +177,13 @@ def _segmenter_config(shape: SegmenterShape) -> Any:
             "global_attn_indexes": list(shape.global_blocks),
             "num_pos_feats": shape.channels // 2,
         },
-        prompt_encoder_config={
+        "prompt_encoder_config": {
             "hidden_size": shape.channels,
             "image_size": shape.side,
             "patch_size": shape.patch,
             "mask_input_channels": shape.mask_channels,
         },
-        mask_decoder_config={
+        "mask_decoder_config": {
             "hidden_size": shape.channels,
             "mlp_dim": shape.decoder_feed_forward,
             "num_hidden_layers": shape.decoder_depth,
@@ -190,7 +191,7 @@ def _segmenter_config(shape: SegmenterShape) -> Any:
             "iou_head_depth": shape.quality_depth,
             "iou_head_hidden_dim": shape.quality_hidden,
         },
-    )
+    }
 
 
 def with_weights(kind: Any, config: Any, state: State, name: str) -> Any:

@@ -13,12 +13,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from lib_prodshot.errors import FinderUnavailable, WeightsError
+from lib_prodshot.errors import WeightsError
 from lib_prodshot.finding.langsam.huggingface import forward, from_folder, make_tokenizer, with_weights
 from lib_prodshot.finding.models.architecture import Bert, State, count_layers
-from lib_prodshot.finding.models.checkpoint import read_weights
 from lib_prodshot.finding.models.grounded_detector import GroundedDetector, GroundingModel
-from lib_prodshot.finding.models.recognition import Shapes, recognise, unmet_requirement
+from lib_prodshot.finding.models.recognition import Shapes, read_recognised, shapes_of
 from lib_prodshot.finding.models.runtime import ModelHandle, building
 
 HEADS = 8
@@ -62,17 +61,14 @@ def load(weights: Path, vocabulary: Path, reference: bool = False) -> GroundingM
     `vocabulary` is bert-base-uncased's vocab.txt. Raises `FinderUnavailable` where transformers is too old,
     `WeightsError` for files that are missing, damaged or of another model.
     """
-    state = {} if weights.is_dir() else read_weights(weights)
-    shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
-    architecture = recognise(shapes, weights.name, "detector") if state else None
-    if architecture is not None and (lacking := unmet_requirement(architecture, weights.name)):
-        raise FinderUnavailable(lacking)
+    state = read_recognised(weights, "detector")
     with building():
         kind = import_module("transformers").MMGroundingDinoForObjectDetection
         if not state:
             module = from_folder(kind, weights)
         else:
-            module = with_weights(kind, _config(detector_shape(shapes, weights.name)), _untied(state), weights.name)
+            shape = detector_shape(shapes_of(state), weights.name)
+            module = with_weights(kind, _config(shape), _untied(state), weights.name)
         module.eval().requires_grad_(False)
         if not reference:
             from lib_prodshot.finding.fast.huggingface import accelerate_detector

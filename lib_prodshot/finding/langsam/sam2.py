@@ -12,12 +12,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from lib_prodshot.errors import FinderUnavailable, WeightsError
+from lib_prodshot.errors import WeightsError
 from lib_prodshot.finding.langsam.huggingface import from_folder, with_weights
 from lib_prodshot.finding.models.architecture import State, count_layers
 from lib_prodshot.finding.models.box_segmenter import BoxSegmenter, PromptedModel
-from lib_prodshot.finding.models.checkpoint import read_weights
-from lib_prodshot.finding.models.recognition import Shapes, recognise, unmet_requirement
+from lib_prodshot.finding.models.recognition import Shapes, read_recognised, shapes_of, untied_positions
 from lib_prodshot.finding.models.runtime import ModelHandle, building
 
 SIDE = 1024
@@ -61,19 +60,14 @@ def load(weights: Path) -> PromptedModel:
     Raises `FinderUnavailable` where transformers is too old, `WeightsError` for a file that is missing, damaged or of
     another model.
     """
-    state = {} if weights.is_dir() else read_weights(weights)
-    shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
-    architecture = recognise(shapes, weights.name, "segmenter") if state else None
-    if architecture is not None and (lacking := unmet_requirement(architecture, weights.name)):
-        raise FinderUnavailable(lacking)
+    state = read_recognised(weights, "segmenter")
     with building():
         kind = import_module("transformers").Sam2Model
         if not state:
             module = from_folder(kind, weights)
         else:
             renamed = renamed_state(state)
-            shapes = {key: tuple(tensor.shape) for key, tensor in renamed.items()}
-            module = with_weights(kind, _config(shapes, weights.name), renamed, weights.name)
+            module = with_weights(kind, _config(shapes_of(renamed), weights.name), renamed, weights.name)
         module.eval().requires_grad_(False)
     side = int(module.config.prompt_encoder_config.image_size)
     return PromptedModel(module, side, module.get_image_embeddings, partial(_decode, module), stretch=True)
@@ -162,12 +156,10 @@ _PERCEPTRON = re.compile(
     r"\.layers\.(\d+)\.(.*)$"
 )
 _POINTS = re.compile(r"^prompt_encoder\.point_embeddings\.(\d+)\.weight$")
-_SHARED = "prompt_encoder.shared_embedding.positional_embedding", "shared_image_embedding.positional_embedding"
 
 
 def renamed_state(state: State) -> dict[str, Any]:
-    """The tensors that a single picture needs by transformers' names, from either layout. A projection that the model
-    names twice and a file once is there under both names."""
+    """The tensors that a single picture needs by transformers' names, from either layout."""
     import torch
 
     renamed: dict[str, Any] = {}
@@ -185,10 +177,7 @@ def renamed_state(state: State) -> dict[str, Any]:
             renamed[target] = tensor
     if points:
         renamed["prompt_encoder.point_embed.weight"] = torch.cat([points[number] for number in sorted(points)])
-    for one, other in (_SHARED, _SHARED[::-1]):
-        if one in renamed:
-            renamed.setdefault(other, renamed[one])
-    return renamed
+    return untied_positions(renamed)
 
 
 def _perceptron_name(target: str, state: State, key: str) -> str:

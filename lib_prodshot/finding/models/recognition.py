@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from lib_prodshot.errors import WeightsError
+from lib_prodshot.errors import FinderUnavailable, WeightsError
+from lib_prodshot.finding.models.architecture import State
+from lib_prodshot.finding.models.checkpoint import read_weights
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Shapes of tensors by name."""
@@ -58,6 +60,13 @@ ARCHITECTURES = (
         ("image_encoder.trunk.blocks.0.attn.qkv.weight", "sam_mask_decoder.conv_s0.weight"),
         (4, 56),
     ),
+    Architecture(
+        "sam-hq",
+        "HQ-SAM",
+        "segmenter",
+        ("vision_encoder.layers.0.attn.qkv.weight", "mask_decoder.hq_token.weight"),
+        (4, 52),
+    ),
 )
 """A second entry of a name: its publisher's own layout beside transformers'."""
 
@@ -77,6 +86,38 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path.name} is no whole .safetensors file ({error})") from error
+
+
+def shapes_of(state: State) -> Shapes:
+    """The shapes of tensors."""
+    return {key: tuple(tensor.shape) for key, tensor in state.items()}
+
+
+def read_recognised(weights: Path, role: Role) -> dict[str, Any]:
+    """Read the tensors of a file (none of a folder, which transformers itself reads) that holds such a model.
+
+    Raises `WeightsError` for a file that is missing, damaged or of an unknown architecture, `FinderUnavailable` where
+    transformers is too old for it.
+    """
+    is_folder = weights.is_dir()
+    state = {} if is_folder else read_weights(weights)
+    shapes = read_shapes(weights / "model.safetensors") if is_folder else shapes_of(state)
+    lacking = unmet_requirement(recognise(shapes, weights.name, role), weights.name)
+    if lacking:
+        raise FinderUnavailable(lacking)
+    return state
+
+
+_POSITIONS = "prompt_encoder.shared_embedding.positional_embedding", "shared_image_embedding.positional_embedding"
+
+
+def untied_positions(state: State) -> dict[str, Any]:
+    """Tensors of a SAM of transformers with the projection of positions, which a file has once, under both names."""
+    whole = dict(state)
+    for one, other in (_POSITIONS, _POSITIONS[::-1]):
+        if one in state:
+            whole.setdefault(other, state[one])
+    return whole
 
 
 def recognise(shapes: Shapes, name: str, role: Role | None = None) -> Architecture:
