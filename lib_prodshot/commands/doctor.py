@@ -55,8 +55,8 @@ def _finders(models_dir: Path | None) -> int:
         print(f"finder {backend.name}: {'ready' if not lacking else 'not ready'}")
         for sentence in lacking:
             print(f"  - {sentence}")
-        if backend.describe is not None and not lacking:
-            print(f"  {backend.describe(models_dir)}")
+        if backend.describe is not None and (told := backend.describe(models_dir)):
+            print(f"  {told}")
     try:
         print(f"--finder auto: {choose('auto', models_dir).reason}")
     except FinderUnavailable as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,12 @@ from lib_prodshot.finding.langsam import mm_grounding_dino, own_files, sam2, sam
 from lib_prodshot.finding.models import recognition
 
 MM_KEYS, SAM2_KEYS, META_KEYS, HQ_KEYS = (known.keys for known in recognition.ARCHITECTURES[:4])
+
+
+def install(monkeypatch: pytest.MonkeyPatch, transformers: str) -> None:
+    """Another version of transformers alone: torch asks for those of other packages when it is imported."""
+    real = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: transformers if name == "transformers" else real(name))
 
 
 def header_only(path: Path, keys: tuple[str, ...]) -> Path:
@@ -33,7 +40,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
     monkeypatch.setattr(recognition, "find_spec", lambda name: name)
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "4.57.6")
+    install(monkeypatch, "4.57.6")
     folder = tmp_path / "models"
     (folder / "sam").mkdir(parents=True)
     return folder
@@ -72,16 +79,32 @@ def test_a_newer_model_comes_first_where_it_can_run_and_says_why_where_it_cannot
     assert langsam.plan(models, on_gpu=True).segmenter_weights == large
     reason = replace(plan, missing=()).reason
     assert reason == "mm-grounding-dino finds with mm.safetensors, sam2 masks with small.safetensors"
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "4.55.4")
+    install(monkeypatch, "4.55.4")
     plan = langsam.plan(models)
     assert plan.detector == "mm-grounding-dino" and plan.segmenter != "sam2"
+    assert langsam.plan(models).detector == "mm-grounding-dino"
     told = "small.safetensors is SAM 2, which needs transformers 4.56 or newer; this is 4.55.4."
     assert told in plan.notes
     monkeypatch.setenv("PRODSHOT_SAM", "small.safetensors")
     assert told in langsam.plan(models).missing
-    monkeypatch.setenv("PRODSHOT_LANGSAM", "groundingdino-py")
     monkeypatch.delenv("PRODSHOT_SAM")
+    install(monkeypatch, "5.0.0")
+    plan = langsam.plan(models)
+    assert plan.detector != "mm-grounding-dino" and plan.segmenter == "sam2"
+    assert "mm.safetensors is MM-Grounding-DINO, which transformers builds wrongly from 5.0 on" in plan.notes[0]
+    install(monkeypatch, "4.57.6")
+    monkeypatch.setenv("PRODSHOT_LANGSAM", "groundingdino-py")
     assert langsam.plan(models).detector == "groundingdino-py"
+
+
+def test_sam3_is_recognised_and_the_doctor_says_what_it_would_take(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header_only(models / "new.safetensors", ("detector_model.dot_product_scoring.query_proj.weight",))
+    told = "new.safetensors is SAM 3: no finder here runs it; that would take transformers 5.0 or newer"
+    assert langsam.plan(models).segmenter != "sam3" and f"Not used: {told}" in langsam.describe(models)
+    monkeypatch.setenv("PRODSHOT_SAM", "new.safetensors")
+    assert told in " ".join(langsam.plan(models).missing)
 
 
 @pytest.mark.parametrize(("variable", "name"), [("PRODSHOT_DETECTOR", "mm-grounding-dino"), ("PRODSHOT_SAM", "sam2")])
@@ -95,18 +118,22 @@ def test_asked_for_without_a_file_it_says_what_to_do(
 
 @pytest.fixture(scope="module")
 def torch() -> Any:
-    """torch, where a transformers is installed that has both models."""
+    """torch, where a transformers is installed that has the segmenters."""
     torch = pytest.importorskip("torch")
-    for known in recognition.ARCHITECTURES:
-        if lacking := recognition.unmet_requirement(known, "it"):
-            pytest.skip(lacking)
+    skip_unless_met("sam2")
     return torch
+
+
+def skip_unless_met(architecture: str) -> None:
+    if lacking := recognition.unmet_requirement(recognition.architecture(architecture), "it"):
+        pytest.skip(lacking)
 
 
 @pytest.fixture(scope="module")
 def detector_folder(torch: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.finding import tiny_newer
 
+    skip_unless_met("mm-grounding-dino")
     return tiny_newer.mm_grounding_dino(tmp_path_factory.mktemp("mm"))
 
 
@@ -205,7 +232,7 @@ def test_what_lacks_tensors_or_is_something_else_is_refused(
 def test_an_old_transformers_is_told_before_anything_is_built(
     torch: Any, segmenter_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "4.46.1")
+    install(monkeypatch, "4.46.1")
     file = bare_file(segmenter_folder, tmp_path / "x.safetensors")
     with pytest.raises(FinderUnavailable, match=r"needs transformers 4\.56 or newer; this is 4\.46\.1"):
         sam2.load(file)

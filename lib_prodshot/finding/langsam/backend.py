@@ -125,7 +125,7 @@ def _own(own: Sequence[OwnFile], role: Role, asked: str, on_gpu: bool) -> _Half 
     GPU the largest)."""
     ordered = sorted(own, key=lambda file: (file.size, str(file.path)), reverse=on_gpu)
     if asked:
-        named = [file for file in ordered if file.is_called(asked) and file.role in (role, None)]
+        named = [file for file in ordered if file.is_called(asked) and file.role in (role, "both", None)]
         chosen = next((file for file in sorted(named, key=lambda file: bool(file.problem))), None)
     else:
         chosen = next((file for file in ordered if file.role == role and not file.problem), None)
@@ -264,9 +264,10 @@ def _on_gpu(device: str | None) -> bool:
 
 
 def describe(models_dir: Path | None = None) -> str:
-    """Which models find and mask here and why, for reports and `doctor`."""
+    """Which models find and mask here, and which files of the user's do not and why: for `doctor`."""
     chosen = plan(models_dir, on_gpu=_on_gpu(None))
-    return " ".join([chosen.reason, *(f"Not used: {note}" for note in chosen.notes)])
+    taken = [] if chosen.missing else [f"{chosen.reason}."]
+    return " ".join([*taken, *(f"Not used: {note}" for note in chosen.notes)])
 
 
 BACKEND = Backend("langsam", missing_requirements, load, describe)

@@ -28,7 +28,8 @@ _LARGEST_HEADER = 100_000_000
 @dataclass(frozen=True)
 class Architecture:
     """An architecture that transformers implements: `keys` are tensors that together only its files have, `oldest` the
-    first release of transformers that has it; `lacks` says why it cannot run here, whatever is installed."""
+    first release of transformers that has it, `wrong_from` the first major one that builds it wrongly (0: none);
+    `lacks` says why it cannot run here, whatever is installed."""
 
     name: str
     title: str
@@ -36,7 +37,13 @@ class Architecture:
     keys: tuple[str, ...]
     oldest: tuple[int, int]
     lacks: str = ""
+    wrong_from: int = 0
 
+
+NO_SAM3 = (
+    "no finder here runs it; that would take transformers 5.0 or newer, weights that Meta gives out on request only,"
+    " and boxes and masks in one go for each word."
+)
 
 ARCHITECTURES = (
     Architecture(
@@ -45,6 +52,7 @@ ARCHITECTURES = (
         "detector",
         ("model.encoder_output_class_embed.bias", "model.text_backbone.embeddings.word_embeddings.weight"),
         (4, 55),
+        wrong_from=5,  # it ties the box heads of the decoder's layers, which are not one: boxes would be wrong
     ),
     Architecture(
         "sam2",
@@ -66,6 +74,10 @@ ARCHITECTURES = (
         "segmenter",
         ("vision_encoder.layers.0.attn.qkv.weight", "mask_decoder.hq_token.weight"),
         (4, 52),
+    ),
+    *(
+        Architecture("sam3", "SAM 3", "both", (f"{prefix}dot_product_scoring.query_proj.weight",), (5, 0), NO_SAM3)
+        for prefix in ("", "detector_model.")
     ),
 )
 """A second entry of a name: its publisher's own layout beside transformers'."""
@@ -149,6 +161,12 @@ def unmet_requirement(wanted: Architecture, name: str) -> str:
     from importlib.metadata import version
 
     installed = version("transformers")
-    if tuple(int(part) for part in installed.split(".")[:2]) < wanted.oldest:
+    found = tuple(int(part) for part in installed.split(".")[:2])
+    if wanted.wrong_from and found >= (wanted.wrong_from, 0):
+        return (
+            f"{name} is {wanted.title}, which transformers builds wrongly from {wanted.wrong_from}.0 on; it needs"
+            f" {needed} or newer below that, and this is {installed}."
+        )
+    if found < wanted.oldest:
         return f"{name} is {wanted.title}, which needs transformers {needed} or newer; this is {installed}."
     return ""
