@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.commands.console import say
-from lib_prodshot.commands.paths import input_folder
+from lib_prodshot.commands.paths import run_folder
 from lib_prodshot.commands.setting_options import add_setting_options, given_settings
+from lib_prodshot.errors import FinderUnavailable
 from lib_prodshot.training.comparing.settings import SETTINGS
 
 if TYPE_CHECKING:
+    from lib_prodshot.finding.finder import Finder
     from lib_prodshot.training.comparing.comparison import Comparison
     from lib_prodshot.training.comparing.job import CompareJob
 
@@ -38,7 +40,7 @@ def add_parser(actions: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compare and print; exit code 1 when no epoch can be recommended. What was interrupted goes on by the same
     command."""
-    input_folder(arguments.training, "run")
+    run_folder(arguments.training)
     with _job(arguments) as job:
         job.prepare()
         comparison = _compare(job, arguments.models_dir)
@@ -64,9 +66,7 @@ def _job(arguments: argparse.Namespace) -> Iterator[CompareJob]:
 def _compare(job: CompareJob, models_dir: Path | None) -> Comparison:
     from tqdm import tqdm
 
-    from lib_prodshot.finding.registry import load_finder
-
-    finder = load_finder(job.settings["finder"], models_dir)
+    finder = _finder(job.settings["finder"], models_dir)
     # disable=None: on only where standard error is a terminal
     with tqdm(unit="picture", disable=None, file=sys.stderr, leave=False, delay=0.3) as bar:
 
@@ -77,6 +77,18 @@ def _compare(job: CompareJob, models_dir: Path | None) -> Comparison:
             bar.update(done - bar.n)
 
         return job.compare(finder, progress)
+
+
+def _finder(name: str, models_dir: Path | None) -> Finder:
+    """The finder of that name. Raises `FinderUnavailable`, in one sentence, and `WeightsError`."""
+    from lib_prodshot.finding.registry import load_finder
+
+    try:
+        return load_finder(name, models_dir)
+    except FinderUnavailable as error:
+        weights = "lite" if name == "auto" else name
+        advice = f"fetch one (prodshot weights fetch {weights}); prodshot doctor says what is missing"
+        raise FinderUnavailable(f"{error.brief}: {advice}", error.brief) from error
 
 
 def _print(comparison: Comparison, job: CompareJob, as_json: bool) -> None:

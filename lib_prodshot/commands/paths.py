@@ -32,17 +32,22 @@ def picture_files(given: Sequence[Path], instead: str) -> list[Path]:
     return list(files.values())
 
 
-def input_folder(folder: Path, field: str = "folder") -> Path:
-    """The folder, which must be there. Raises `RequestError`."""
+def input_folder(folder: Path, field: str = "folder", instead: str = "for single files use `prodshot enhance`") -> Path:
+    """The folder, which must be there; `instead` is said of a file. Raises `RequestError`."""
     if _is_folder(folder):
         return folder
     if why := _why_unreachable(folder):
         raise _problem(f"the folder {folder} cannot be looked into: {why}", field)
     if os.path.lexists(folder):
-        raise _problem(f"{folder} is a file; for single files use `prodshot enhance`", field)
+        raise _problem(f"{folder} is a file; {instead}", field)
     if _PATTERN.search(str(folder)):
         raise _problem(f"{folder} is a pattern for files; name their folder, or use `prodshot enhance`", field)
     raise _problem(f"the folder {folder} does not exist", field)
+
+
+def run_folder(folder: Path) -> Path:
+    """The folder of a training run, which must be there. Raises `RequestError`."""
+    return input_folder(folder, "run", "name the run's folder: output_dir/output_name")
 
 
 def folders_of(files: Iterable[Path]) -> list[Path]:

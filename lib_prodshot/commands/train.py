@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.commands import compare_epochs
 from lib_prodshot.commands.console import on_interrupt, say
-from lib_prodshot.commands.paths import input_folder
+from lib_prodshot.commands.paths import input_folder, run_folder
 from lib_prodshot.commands.recipe_options import add_recipe_options, recipe_from
 from lib_prodshot.commands.setting_options import add_setting_options
 from lib_prodshot.errors import FieldProblem, RequestError
@@ -248,7 +248,7 @@ def publish_run(arguments: argparse.Namespace) -> int:
     from lib_prodshot.hosts.remote import RemoteWebUI
     from lib_prodshot.training.publishing import publish
 
-    input_folder(arguments.training, "run")
+    run_folder(arguments.training)
     options = publish.PublishOptions(
         arguments.name, tuple(arguments.epoch or ()), arguments.weight, arguments.description
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib_prodshot.errors import PictureError, RequestError
+from lib_prodshot.errors import PictureError, RequestError, UnknownProducts
 from lib_prodshot.jobs.files.reading import stamp_of
 from lib_prodshot.jobs.files.staging import make_folder, output_error, sole_writer
 from lib_prodshot.jobs.settings import read_own
@@ -85,7 +85,7 @@ class CompareJob:
         Raises what `prepare` raises, what the finder raises, and `OutputError`. What was made and looked at before an
         error, or before `progress` raised one, is kept.
         """
-        finder.refuse_unknown(self.classes)
+        self._refuse_unknown(finder)
         self._notes = []
         photographs = self._photographs()
         planned = self._planned() if self.maker else []
@@ -101,6 +101,14 @@ class CompareJob:
             page.write(comparison, self.folder)
         progress(counting.total, counting.total, f"{len(comparison.pictures)} pictures compared")
         return comparison
+
+    def _refuse_unknown(self, finder: Finder) -> None:
+        try:
+            finder.refuse_unknown(self.classes)
+        except UnknownProducts as error:
+            # a comparison has no setting that would leave them out
+            advice = "name other products, or use the langsam finder, which takes any words (--finder langsam)"
+            raise UnknownProducts(error.unknown, error.finder, advice) from error
 
     def _own(self) -> list[Sample]:
         found = [one for one in samples.own_samples(self.output, self.recipe) if one.epoch <= self.ledger.epochs]

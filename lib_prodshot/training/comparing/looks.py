@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib_prodshot.jobs.files.reading import stamp_of
+from lib_prodshot.jobs.files.reading import real_path, stamp_of
 from lib_prodshot.jobs.report.append_only import AppendOnlyFile
 from lib_prodshot.training.appearance import INSIDE, palette, reduced, shapes
 
@@ -148,7 +148,7 @@ class KeptLooks:
         self._file.close()
 
     def _key(self, picture: Path) -> str:
-        return json.dumps([str(picture.resolve()), stamp_of(picture), self._asked])
+        return json.dumps([str(real_path(picture)), stamp_of(picture), self._asked])
 
 
 def _read(path: Path) -> Sequence[tuple[str, Look]]:

@@ -20,6 +20,13 @@ class Seen:
     copy_of: str = ""
 
 
+_TOO_LONG = "train fewer epochs or repeats, or with more photographs"
+_TOO_SHORT = (
+    "train longer, look whether the captions have the activation tag, or lower box_threshold where the pictures do show"
+    " it"
+)
+
+
 @dataclass(frozen=True)
 class EpochScore:
     """An epoch: its LoRA's file (empty: it is gone), the loss at its end, and its sample pictures in figures.
@@ -67,11 +74,20 @@ class EpochScore:
     @property
     def problem(self) -> str:
         """Why it is not recommended whatever else it is, empty where nothing speaks against it."""
+        return self._problem[0]
+
+    @property
+    def way_out(self) -> str:
+        """What to do about its problem, empty where it has none."""
+        return self._problem[1]
+
+    @property
+    def _problem(self) -> tuple[str, str]:
         if not self.lora:
-            return "its LoRA is gone"
+            return "its LoRA is gone", "put it back, or train it once more"
         if self.copies:
-            return f"a picture of it is a copy of {self.copies[0]}"
-        return "" if self.found else "none of its pictures shows the product"
+            return f"a picture of it is a copy of {self.copies[0]}", _TOO_LONG
+        return ("", "") if self.found else ("none of its pictures shows the product", _TOO_SHORT)
 
 
 @dataclass(frozen=True)
@@ -125,12 +141,12 @@ def _why(taken: EpochScore, best: EpochScore, scores: Sequence[EpochScore]) -> s
 
 
 def _why_none(scores: Sequence[EpochScore]) -> str:
-    problems = {one.problem for one in scores}
-    if all(one.copies for one in scores):
-        return "every epoch copies photographs: train fewer epochs or repeats, or with more photographs"
-    if not any(one.found for one in scores):
-        return (
-            "no picture shows the product: train longer, look whether the captions have the activation tag, or lower "
-            "box_threshold where the pictures do show it"
-        )
-    return f"something speaks against each of them: {'; '.join(sorted(problems))}"
+    if all(one.lora and one.copies for one in scores):
+        return f"every epoch copies photographs: {_TOO_LONG}"
+    if all(one.lora and not one.found for one in scores):
+        return f"no picture shows the product: {_TOO_SHORT}"
+    epochs: dict[str, list[str]] = {}
+    for one in scores:
+        epochs.setdefault(f"{one.problem} ({one.way_out})", []).append(str(one.epoch))
+    sentences = (f"{', '.join(those)}: {problem}" for problem, those in epochs.items())
+    return f"something speaks against each epoch; {'; '.join(sentences)}"

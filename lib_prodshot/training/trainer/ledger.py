@@ -139,16 +139,17 @@ def read(folder: Path) -> Ledger | None:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         return Ledger(
-            recipe=data["recipe"],
-            epochs=data["epochs"],
-            steps_per_epoch=data["steps_per_epoch"],
+            recipe=dict(data["recipe"]),
+            epochs=int(data["epochs"]),
+            steps_per_epoch=int(data["steps_per_epoch"]),
             starts=[Start(**start) for start in data["starts"]],
             saved={int(epoch): SavedEpoch(**saved) for epoch, saved in data["saved"].items()},
             published=data["published"],
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        advice = "put it back as it was, or begin anew with --fresh, which sets the earlier run aside"
-        raise TrainingError(f"{path} cannot be read ({error}): {advice}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is damaged, or not one that Prodshot wrote"
+        advice = "put it back as it was, or train anew (prodshot train run --fresh), which sets the earlier run aside"
+        raise TrainingError(f"{path} cannot be read: {why}; {advice}") from error
 
 
 def now() -> str:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from itertools import count
 from pathlib import Path
 
+from lib_prodshot.jobs.files.reading import is_file, stamp_of
 from lib_prodshot.training import lora
 from lib_prodshot.training.errors import TrainingError
 from lib_prodshot.training.recipe.recipe import Recipe
@@ -66,13 +67,14 @@ def output_problem(recipe: Recipe, lost: Collection[int] = ()) -> str:
 
 
 def samples(output: Path) -> list[Path]:
-    """The sample pictures of a run, oldest first."""
-    return sorted((output / "sample").glob("*.png"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    """The sample pictures of a run, oldest first; dead links before all others."""
+    return sorted((output / "sample").glob("*.png"), key=lambda path: ((stamp_of(path) or (0, 0))[1], path.name))
 
 
 def sample_of(output: Path, epoch: int) -> Path | None:
     """The newest sample picture of an epoch's first prompt, None where none was made."""
-    return next((path for path in reversed(samples(output)) if f"_e{epoch:06d}_00_" in path.name), None)
+    made = (path for path in reversed(samples(output)) if f"_e{epoch:06d}_00_" in path.name)
+    return next((path for path in made if is_file(path)), None)
 
 
 def move_aside(folder: Path) -> Path:

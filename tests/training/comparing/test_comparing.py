@@ -19,6 +19,8 @@ from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.cli import main
 from lib_prodshot.errors import RequestError
 from lib_prodshot.finding import registry
+from lib_prodshot.finding.finder import Backend
+from lib_prodshot.finding.lite.vocabulary import categories_of_all
 from lib_prodshot.hosts.remote import RemoteWebUI
 from lib_prodshot.training.comparing import job as job_module
 from lib_prodshot.training.comparing.job import CompareJob
@@ -27,6 +29,8 @@ from lib_prodshot.training.comparing.page import GRID, PAGE, REPORT
 from lib_prodshot.training.comparing.recommending import EpochScore, Seen, recommend
 from lib_prodshot.training.comparing.samples import RemoteMaker
 from lib_prodshot.training.errors import ComparisonError, PublishError
+from lib_prodshot.training.trainer import results
+from lib_prodshot.training.trainer.ledger import LEDGER, RECIPE
 from tests.training.comparing.drawn import bag, ground, make_run, red_finder
 
 WHAT = {"products": "bag"}
@@ -137,6 +141,61 @@ def test_a_damaged_picture_is_a_note_and_an_epoch_without_a_lora_is_out(tmp_path
     assert told["recommended"] == 2 and sample.name in told["notes"][0]
 
 
+def test_a_dead_link_is_a_note_and_no_preview(tmp_path: Path) -> None:
+    run = make_run(tmp_path, {1: [bag(70), bag(71)]})
+    sample = run / "output" / "sample" / "bag_e000001_02_20260101000000_2.png"
+    # one to itself cannot be resolved either
+    sample.symlink_to(sample.name)
+    first = run / "output" / "sample" / "bag_e000001_00_20990101000000_0.png"
+    first.symlink_to("nowhere.png")
+    told = compare(run)
+    assert told["recommended"] == 1 and told["epochs"][0]["pictures"] == 2
+    assert [note.split(":")[0] for note in told["notes"]] == [f"{sample.name} was not looked at"]
+    assert results.sample_of(run / "output", 1) == first.with_name("bag_e000001_00_20260101000000_0.png")
+
+
+def test_what_is_no_run_says_which_folder_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path, {1: []})
+
+    def said(*words: str) -> str:
+        assert main(["train", "compare", *words]) in (1, 2)
+        return capsys.readouterr().err
+
+    for action in ("compare", "publish"):
+        assert main(["train", action, str(run / RECIPE)]) == 2
+        assert "is a file; name the run's folder: output_dir/output_name" in capsys.readouterr().err
+    assert f"it holds runs, name one of them: {run}\n" in said(str(run.parent))
+    assert "holds runs" not in said(str(run / "output"))
+    for damage in ("[]", '{"version": 1}', "{", (run / LEDGER).read_text().replace('"epochs": 1', '"epochs": "one"')):
+        (run / LEDGER).write_text(damage)
+        words = said(str(run))
+        assert "it is damaged, or not one that Prodshot wrote; put it back as it was, or train anew (prodshot" in words
+        assert "indices" not in words and "Expecting" not in words and words.count("\n") == 1
+
+
+@pytest.mark.parametrize(("asked", "weights"), [("auto", "lite"), ("lite", "lite")])
+def test_a_missing_finder_is_one_sentence(
+    asked: str, weights: str, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = Backend("lite", lambda _: ["A long list of files is missing."], lambda _: red_finder())
+    monkeypatch.setattr(registry, "backends", lambda: (missing,))
+    assert main(["train", "compare", str(run), "--products", "bag", "--finder", asked]) != 0
+    said = capsys.readouterr().err
+    assert f"here yet: fetch one (prodshot weights fetch {weights}); prodshot doctor says what is missing\n" in said
+    assert "long list" not in said and said.count("\n") == 1
+
+
+def test_an_unknown_product_names_the_nearest_and_no_setting_that_is_not_there(run: Path) -> None:
+    finder = red_finder()
+    finder.detector.refuse_unknown = categories_of_all  # type: ignore[attr-defined]
+    with pytest.raises(RequestError) as caught:
+        CompareJob(run, {"products": "handbga"}).compare(finder)
+    assert "the lite finder does not know 'handbga' (nearest known names: " in str(caught.value)
+    assert "name other products, or use the langsam finder" in str(caught.value) and "unknown'" not in str(caught.value)
+
+
 def scored(
     epoch: int, *differences: float, missing: int = 0, copy: str = "", lora: str = "bag.safetensors"
 ) -> EpochScore:
@@ -166,6 +225,13 @@ def test_the_rule(epochs: list[EpochScore], taken: int) -> None:
 def test_without_any_epoch_the_reason_says_what_to_do() -> None:
     assert "train longer" in recommend([scored(1, missing=2), scored(2, missing=2)]).reason
     assert "train fewer epochs" in recommend([scored(1, 1.0, copy="a.jpg")]).reason
+    copying = [scored(epoch, 1.0, copy="a.jpg") for epoch in (3, 4)]
+    reason = recommend([scored(1, missing=2), scored(2, 1.0, lora=""), *copying]).reason
+    assert "; 1: none of its pictures shows the product (train longer, " in reason
+    assert "; 2: its LoRA is gone (put it back, or train it once more); " in reason
+    assert "; 3, 4: a picture of it is a copy of a.jpg (train fewer epochs " in reason
+    # advice that would not help: its LoRA is gone as well
+    assert "put it back" in recommend([scored(1, missing=1, lora="")]).reason
 
 
 class Server:
