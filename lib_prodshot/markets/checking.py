@@ -127,6 +127,10 @@ def check_files(
     )
 
 
+SMALL_SHADOW, WHITE_LEVEL = 0.01, 250
+"""Share of the frame, and level of the ground's darkest channel: a smaller shadow on lighter ground may be none
+where the product is estimated."""
+
 _BY_SUPPORT = frozenset({"fill", "area_share", "not_white", "ringing", "shadow_share"})
 
 
@@ -151,9 +155,18 @@ def _answer(rule: Rule, measures: Measures, day: date) -> Checked:
     if measured is None or _is_kept(rule, measured):
         return Checked(rule.name, measured, required, "pass", "")
     is_coming = rule.since is not None and day < rule.since
-    return Checked(
-        rule.name, measured, required, "warning" if is_coming else rule.level, rule.fix or _fix(rule, measured)
-    )
+    advice = rule.fix or (_LOOK if _may_be_none(rule, measured, measures) else _fix(rule, measured))
+    return Checked(rule.name, measured, required, "warning" if is_coming else rule.level, advice)
+
+
+_LOOK = "look: it may be the product's own white, or a veil of the old ground; a shadow is left away with --shadow none"
+
+
+def _may_be_none(rule: Rule, measured: Any, measures: Measures) -> bool:
+    """Whether a shadow that was seen may be no shadow: a little of white ground, where the product is estimated."""
+    if rule.measure != "shadow_share" or measures.support.is_known:
+        return False
+    return bool(measured < SMALL_SHADOW and measures.ground_level >= WHITE_LEVEL)
 
 
 def _is_kept(rule: Rule, measured: Any) -> bool:

@@ -215,16 +215,38 @@ def test_transparency(tmp_path: Path) -> None:
     assert Measures(path).support.how == "the file's own alpha"
 
 
-def test_shadow_is_seen_on_the_ground(tmp_path: Path) -> None:
-    picture = np.asarray(packshot(fill=0.86)).copy()
+def shaded(reach: int, ground: int = 255) -> tuple[Image.Image, npt.NDArray[np.uint8]]:
+    """A packshot with a soft shadow below that is so wide to both sides, and the product's alpha."""
+    picture = np.asarray(packshot(fill=0.86))
     soft = np.zeros((600, 600), np.float32)
-    cv2.ellipse(soft, (300, 565), (220, 16), 0, 0, 360, 0.4, -1)
+    cv2.ellipse(soft, (300, 565), (reach, 16), 0, 0, 360, 0.4, -1)
     soft = cv2.GaussianBlur(soft, (0, 0), 8)[..., None]
     product = (picture != 255).any(axis=2)
-    shaded = np.where(product[..., None], picture, (255 * (1 - soft)).astype(np.uint8))
-    told = answers(written(tmp_path, Image.fromarray(shaded)))
+    shown = np.where(product[..., None], picture, (ground * (1 - soft)).astype(np.uint8))
+    return Image.fromarray(shown), np.where(product, np.uint8(255), np.uint8(0))
+
+
+def test_shadow_is_seen_on_the_ground(tmp_path: Path) -> None:
+    told = answers(written(tmp_path, shaded(220)[0]))
     assert told["shadow"].status == "warning" and told["shadow"].measured > 0.005
     assert answers(written(tmp_path, packshot()))["shadow"].measured == 0
+
+
+@pytest.mark.parametrize(
+    ("reach", "ground", "is_known", "advice"),
+    [
+        (50, 255, False, "look: it may be the product's own white, or a veil"),
+        (220, 255, False, "leave the shadow away"),
+        (50, 230, False, "leave the shadow away"),
+        (50, 255, True, "leave the shadow away"),
+    ],
+)
+def test_a_little_shadow_on_white_is_to_be_looked_at(
+    tmp_path: Path, reach: int, ground: int, is_known: bool, advice: str
+) -> None:
+    picture, alpha = shaded(reach, ground)
+    found = answers(written(tmp_path, picture), alpha=alpha if is_known else None)["shadow"]
+    assert found.status == "warning" and found.fix.startswith(advice) and found.fix.endswith("--shadow none")
 
 
 def test_a_products_own_shades_behind_its_soft_edge_are_no_shadow(tmp_path: Path) -> None:
