@@ -13,13 +13,12 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_prodshot import __version__
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.jobs.files.reading import entries_of, is_file
 from lib_prodshot.training import lora
 from lib_prodshot.training.errors import PublishError
 from lib_prodshot.training.publishing.prompts import NOTES_PREFIX, prompt_template
@@ -110,23 +109,10 @@ def read_run(run: Path) -> tuple[Recipe, Ledger]:
     """Read the recipe and the ledger of a run's folder. Raises `PublishError`, `TrainingError`."""
     run_ledger = ledger.read(run)
     if run_ledger is None or not (run / RECIPE).is_file():
-        inside = runs_in(run)
+        inside = ledger.runs_in(run)
         which = f"; it holds runs, name one of them: {', '.join(str(run / name) for name in inside)}" if inside else ""
         raise PublishError(f"{run} is no folder of a training run: it has no {RECIPE} and {ledger.LEDGER}{which}")
     return recipe_files.compose(run / RECIPE, complete=False), run_ledger
-
-
-_MOST_NAMED = 12
-
-
-def runs_in(folder: Path) -> list[str]:
-    """The names of the training runs that a folder holds, the first few; none where it cannot be looked into."""
-    try:
-        inside = entries_of(folder)
-    except OSError:
-        return []
-    found = (one.name for one in inside if is_file(one / RECIPE) and is_file(one / ledger.LEDGER))
-    return list(islice(found, _MOST_NAMED))
 
 
 def lora_name(name: str, epoch: int) -> str:

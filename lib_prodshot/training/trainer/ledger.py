@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from lib_prodshot.jobs.files.reading import entries_of, is_file
 from lib_prodshot.jobs.files.staging import Staging, output_error
 from lib_prodshot.locks import exclusive
 from lib_prodshot.training import lora
@@ -150,6 +152,19 @@ def read(folder: Path) -> Ledger | None:
         why = error.strerror if isinstance(error, OSError) else "it is damaged, or not one that Prodshot wrote"
         advice = "put it back as it was, or train anew (prodshot train run --fresh), which sets the earlier run aside"
         raise TrainingError(f"{path} cannot be read: {why}; {advice}") from error
+
+
+_MOST_NAMED = 12
+
+
+def runs_in(folder: Path) -> list[str]:
+    """The names of the training runs that a folder holds, the first few; none where it cannot be looked into."""
+    try:
+        inside = entries_of(folder)
+    except OSError:
+        return []
+    found = (one.name for one in inside if is_file(one / RECIPE) and is_file(one / LEDGER))
+    return list(islice(found, _MOST_NAMED))
 
 
 def now() -> str:
