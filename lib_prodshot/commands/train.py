@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from lib_prodshot.training.trainer.progress import Progress
     from lib_prodshot.training.trainer.runner import TrainingJob, TrainingResult
 
+_FOLDER_INSTEAD = "name the folder that the photographs are in"
+
 TORCHES = ("auto", "cu124", "cu128", "cpu", "pip")
 
 
@@ -187,7 +189,7 @@ def caption_folder(arguments: argparse.Namespace) -> int:
         new_first=arguments.new_first,
     )
     captioner = _captioner(arguments)
-    folder = input_folder(arguments.folder, "image_dir")
+    folder = input_folder(arguments.folder, "image_dir", _FOLDER_INSTEAD)
     job = CaptionJob(folder, edit, captioner, arguments.caption_extension, arguments.anew, arguments.dry_run)
     done = _run_with_bar(job, "caption", lambda one: one.rewritten)
     counts = count_results(done)
@@ -224,8 +226,12 @@ def train(arguments: argparse.Namespace) -> int:
     job = TrainingJob(recipe, trainer, fresh=arguments.fresh, force=arguments.force)
     if arguments.dry_run:
         print(job.prepare().to_text())
+        if job.check_masks():
+            print("masks: made by the run only, and which photographs show the product is seen then")
         print(f"family: {job.recipe.family}, trained by {job.recipe.model.script}")
         return 0
+    for told in job.warnings:
+        say(f"warning: {told}")
     if recipe.masked_loss:
         say("making the masks that are not there yet")
     with _bar("mask") as bar:
@@ -273,7 +279,8 @@ _ACTIONS = {
 
 
 def _recipe(arguments: argparse.Namespace, complete: bool = True) -> Recipe:
-    values = {"image_dir": str(input_folder(arguments.folder, "image_dir"))} if arguments.folder else {}
+    named = arguments.folder and input_folder(arguments.folder, "image_dir", _FOLDER_INSTEAD)
+    values = {"image_dir": str(named)} if named else {}
     return recipe_from(arguments, complete, **values)
 
 

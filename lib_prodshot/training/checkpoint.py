@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lib_prodshot.training import lora
 
@@ -36,6 +37,9 @@ LATENT_CHANNELS = 4
 _FLUX_FIRST_LAYER = "img_in.weight"
 FLUX_CHANNELS = 64
 """What a FLUX.1 takes: 16 latent channels of 2×2 pixels; one for inpainting or control takes more, FLUX.2 takes 128."""
+
+_LORA = re.compile(r"(?:^|[._])(?:lora|lycoris)[._]|[._](?:hada_w|lokr_w|dora_scale)", re.IGNORECASE)
+"""How a LoRA's tensors are named, by kohya, diffusers, PEFT and LyCORIS alike; besides they have the model's names."""
 
 _UNET = ("model.diffusion_model.", "down_blocks.")
 _BLOCKS_OF = (
@@ -77,33 +81,49 @@ def tensors(path: Path) -> dict[str, list[int]]:
     """The shapes of a whole safetensors file's tensors by their names. Raises `NoCheckpoint`."""
     try:
         header = lora.read_header(path)
-        return {name: list(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+        return {name: _shape_of(entry) for name, entry in header.items() if name != "__metadata__"}
     except lora.LoraError as error:
         raise NoCheckpoint(f"is no whole checkpoint: {error}") from error
     except (KeyError, TypeError) as error:
         raise NoCheckpoint("is no whole checkpoint: its header is damaged") from error
 
 
+def _shape_of(entry: Mapping[str, Any]) -> list[int]:
+    shape = list(entry["shape"])
+    if not all(isinstance(side, int) for side in shape):
+        raise TypeError("a side is no number")
+    return shape
+
+
 def _kind_of_tensors(shapes: Mapping[str, list[int]]) -> str:
+    if any(_LORA.search(name) for name in shapes):
+        raise NoCheckpoint("is a LoRA and no checkpoint: name the model that it was made for")
     _refuse_other_inputs(shapes)
     for mark, kind in _BLOCKS_OF:
         if any(mark in name for name in shapes):
             return kind
     for name, shape in shapes.items():
         if name.endswith(_CROSS_ATTENTION) and any(part in name for part in _UNET):
-            return _WIDTHS.get(shape[-1], "")
+            return _WIDTHS.get(_inputs(name, shape), "")
     if not any(name.startswith(_UNET) for name in shapes):
-        raise NoCheckpoint("is no checkpoint of Stable Diffusion: it has no U-Net (a LoRA, or a part of a model?)")
+        raise NoCheckpoint("is no checkpoint of Stable Diffusion: it has no U-Net (a part of a model?)")
     return ""
 
 
 def _refuse_other_inputs(shapes: Mapping[str, list[int]]) -> None:
     """Refuse models for inpainting or control: they take more than the latents that sd-scripts gives them."""
     for name, shape in shapes.items():
-        if name.endswith(_FIRST_LAYER) and shape[1] != LATENT_CHANNELS:
-            raise NoCheckpoint(f"is of another kind: its U-Net takes {shape[1]} channels (an inpainting checkpoint?)")
-        if name.endswith(_FLUX_FIRST_LAYER) and shape[1] != FLUX_CHANNELS:
-            raise NoCheckpoint(f"is of another kind: it takes {shape[1]} channels and FLUX.1 takes {FLUX_CHANNELS}")
+        if name.endswith(_FIRST_LAYER) and (taken := _inputs(name, shape)) != LATENT_CHANNELS:
+            raise NoCheckpoint(f"is of another kind: its U-Net takes {taken} channels (an inpainting checkpoint?)")
+        if name.endswith(_FLUX_FIRST_LAYER) and (taken := _inputs(name, shape)) != FLUX_CHANNELS:
+            raise NoCheckpoint(f"is of another kind: it takes {taken} channels and FLUX.1 takes {FLUX_CHANNELS}")
+
+
+def _inputs(name: str, shape: list[int]) -> int:
+    """The channels that a layer takes, the second side of its weight. Raises `NoCheckpoint` where there is none."""
+    if len(shape) < 2:
+        raise NoCheckpoint(f"is no whole checkpoint: {name} has not the shape of a layer")
+    return shape[1]
 
 
 def _kind_of_folder(folder: Path) -> str:

@@ -16,7 +16,8 @@ from lib_prodshot.training.dataset.buckets import BucketRules, BucketTable
 from lib_prodshot.training.dataset.folder import Listing, caption_file, expected_caption, list_folder
 from lib_prodshot.training.dataset.looking import Looker, View
 from lib_prodshot.training.dataset.photographs import Photograph
-from lib_prodshot.training.recipe.recipe import Recipe, Subset
+from lib_prodshot.training.recipe.recipe import Recipe, Subset, with_family
+from lib_prodshot.training.recipe.remarks import remarks
 
 Level = Literal["error", "warning"]
 
@@ -56,7 +57,7 @@ class Folder:
 
     def __str__(self) -> str:
         source = " (its name)" if self.named else ""
-        return f"{self.folder}: {self.photographs} photographs × {self.repeats}{source}"
+        return f"{self.folder}: {counted(self.photographs, 'photograph')} × {self.repeats}{source}"
 
 
 @dataclass(frozen=True)
@@ -106,13 +107,14 @@ class CheckReport:
     def to_text(self) -> str:
         """The report for people."""
         lines = [*(str(folder) for folder in self.folders)] if self.lists_folders else []
-        lines.append(f"{self.photographs} photographs, {self.with_repeats} with repeats")
+        lines.append(f"{counted(self.photographs, 'photograph')}, {self.with_repeats} with repeats")
         if self.table.buckets:
             lines += ["", "bucket       photographs  with repeats  batches"]
         for bucket in self.table.buckets:
             size = f"{bucket.size[0]}×{bucket.size[1]}"
             lines.append(f"{size:<12} {bucket.photographs:>11}  {bucket.with_repeats:>12}  {bucket.batches:>7}")
-        lines += ["", f"{self.steps_per_epoch} steps an epoch × {self.epochs} epochs = {self.total_steps} steps", ""]
+        steps, epochs = counted(self.steps_per_epoch, "step"), counted(self.epochs, "epoch")
+        lines += ["", f"{steps} an epoch × {epochs} = {counted(self.total_steps, 'step')}", ""]
         lines += [str(problem) for problem in self.problems]
         counts = Counter(problem.level for problem in self.problems)
         lines.append(f"{counted(counts['error'], 'error')}, {counted(counts['warning'], 'warning')}")
@@ -129,8 +131,10 @@ def check(
 
     Raises `PictureError` when a folder cannot be read, and what the looker raises.
     """
-    folder_warnings = [_warning("folder_name", *told) for told in kohya.folder_warnings(recipe)]
-    recipe = kohya.expand(recipe)
+    problems = [_warning(kind, "", told) for kind, told in remarks(recipe, looks=looker is not None)]
+    problems += [_warning("folder_name", *told) for told in kohya.folder_warnings(recipe)]
+    problems += _same_folders(recipe)
+    recipe = with_family(kohya.expand(recipe))
     listings = [
         (subset, list_folder(Path(subset.image_dir), recipe.caption_extension)) for subset in recipe.all_subsets
     ]
@@ -143,7 +147,6 @@ def check(
         else {}
     )
     rules = BucketRules.of(recipe)
-    problems: list[Problem] = [*folder_warnings]
     for subset, listing in listings:
         problems += _listing_problems(subset, listing)
         for path in listing.photographs:
@@ -154,8 +157,8 @@ def check(
     if looker is not None:
         usable = [path for path in own if not decoded[path].problem]
         views = tuple(_views(looker, usable, lambda done: progress(len(paths) + done, total)))
-        remarks = looking.remarks(views, looker.reader is not None)
-        problems += [_warning(kind, file or "", told) for kind, file, told in remarks]
+        seen = looking.remarks(views, looker.reader is not None)
+        problems += [_warning(kind, file or "", told) for kind, file, told in seen]
     sizes = _sizes_with_repeats(listings, decoded, rules)
     table = buckets.bucket_table(sizes, rules, recipe.train_batch_size)
     steps = buckets.steps_per_epoch(table.batches, recipe)
@@ -291,17 +294,39 @@ def _duplicate_problems(decoded: Sequence[Photograph]) -> Iterator[Problem]:
     same: set[frozenset[Path]] = set()
     for group in photographs.identical_files(decoded):
         same |= {frozenset((one.path, other.path)) for one in group for other in group}
-        names = ", ".join(one.path.name for one in group[1:])
+        names = ", ".join(_beside(one.path, group[0].path) for one in group[1:])
         yield _warning("duplicate", group[0].path, f"the same file again as {names}: it weighs double")
     for one, other, bits in photographs.near_duplicates(decoded):
         if frozenset((one.path, other.path)) not in same:
-            message = f"nearly the same picture as {other.path.name} ({bits} of 256 bits differ)"
+            message = f"nearly the same picture as {_beside(other.path, one.path)} ({bits} of 256 bits differ)"
             yield _warning("near_duplicate", one.path, message)
 
 
+def _beside(path: Path, other: Path) -> str:
+    """A file's name, with its folder where that is not the other's."""
+    if path.parent == other.parent:
+        return path.name
+    return str(path) if path.parent.name == other.parent.name else f"{path.parent.name}/{path.name}"
+
+
+def _same_folders(recipe: Recipe) -> Iterator[Problem]:
+    """Folders that are named more than once, by the keys of the recipe that name them."""
+    keys = ["image_dir", *(f"subsets[{number}].image_dir" for number in range(1, len(recipe.subsets) + 1))]
+    named: dict[Path, list[tuple[str, Subset, Path]]] = {}
+    for key, subset in zip([*keys, "reg_data_dir"], recipe.all_subsets):
+        for folder in kohya.dataset_folders(Path(subset.image_dir)):
+            named.setdefault(folder.resolve(), []).append((key, subset, folder))
+    for users in named.values():
+        if len(users) < 2:
+            continue
+        advice = "name it once and raise its repeats"
+        if len({subset.is_reg for _, subset, _ in users}) > 1:
+            advice = "regularisation pictures are other pictures than the product's: name another folder"
+        told = f"the folder is named more than once ({', '.join(key for key, _, _ in users)})"
+        yield _error("same_folder", users[0][2], f"{told}, and sd-scripts uses it once: {advice}")
+
+
 def _recipe_problems(recipe: Recipe, total_steps: int) -> Iterator[Problem]:
-    if len({Path(subset.image_dir).resolve() for subset in recipe.all_subsets}) < len(recipe.all_subsets):
-        yield _error("same_folder", "", "one folder is named twice, and sd-scripts uses it once: raise its repeats")
     if recipe.shuffle_caption and len(recipe.tags) > recipe.keep_tokens:
         message = (
             f"{len(recipe.tags)} activation tags, but keep_tokens is {recipe.keep_tokens}: the others are shuffled"

@@ -119,7 +119,8 @@ def _unused_folders(folder: Path, used: list[Path]) -> Iterator[tuple[Path, str]
     for path in _folders(folder):
         count = len(pictures_below(path)) if path not in used else 0
         if count:
-            yield path, f"its {count} pictures are not used: its name has no repeats, as {used[0].name} has"
+            what = "picture is" if count == 1 else "pictures are"
+            yield path, f"its {count} {what} not used: its name has no repeats, as {used[0].name} has"
 
 
 def _named_folders(folder: Path) -> list[Path]:

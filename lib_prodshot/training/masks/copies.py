@@ -13,12 +13,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.errors import FieldProblem, PictureError, RequestError
 from lib_prodshot.jobs.files.staging import Staging, output_error
 from lib_prodshot.training.dataset.folder import SD_SCRIPTS_SUFFIXES, caption_file, list_folder
 from lib_prodshot.training.errors import InvalidDataset
@@ -39,6 +39,12 @@ _KEY = "Prodshot mask"
 _SETTINGS = ("products", "finder", "mask_grow", "unmasked_weight")
 _SPECKS, _HOLES = 0.05, 0.02
 """Shares of the mask below which specks are left out and holes filled; the defaults of the step `mask` are near."""
+
+_OWN = "conditioning_data_dir"
+
+_COLOURED, _MOSTLY_GREY = 32, 0.02
+"""A mask of whose pixels more than the second differ between their channels by more than the first is a photograph;
+what JPEG does to the edges of a grey one is less."""
 
 _NAMED = 3
 """So many photographs are named in a message."""
@@ -83,6 +89,16 @@ class MaskedCopies:
         self._refuse_absent(len(photographs))
         return self._with_copies(targets)
 
+    def check(self) -> bool:
+        """Whether the finder is to make some masks. Raises what `write` raises before a photograph is looked at."""
+        from lib_prodshot.products import parse_products
+
+        photographs = [path for _, one in self._subsets() for path in self._photographs(one.image_dir)]
+        with self._finder(photographs) as finder:
+            if finder is not None:
+                finder.refuse_unknown(parse_products(self.recipe.products))
+            return finder is not None
+
     def _subsets(self) -> Iterator[tuple[int, Subset]]:
         """The folders of photographs with their numbers; regularisation pictures have no product to learn."""
         return ((number, one) for number, one in enumerate(self.recipe.all_subsets, 1) if not one.is_reg)
@@ -123,12 +139,7 @@ class MaskedCopies:
         return digest.hexdigest()
 
     def _own_mask(self, photograph: Path) -> Path | None:
-        """The user's own mask of a photograph, by its name or its stem."""
-        if not self.recipe.conditioning_data_dir:
-            return None
-        folder = Path(self.recipe.conditioning_data_dir)
-        names = [photograph.name, *(f"{photograph.stem}{suffix}" for suffix in sorted(SD_SCRIPTS_SUFFIXES))]
-        return next((folder / name for name in names if (folder / name).is_file()), None)
+        return _own_mask(self.recipe, photograph)
 
     @contextmanager
     def _finder(self, photographs: Sequence[Path]) -> Iterator[Finder | None]:
@@ -202,11 +213,46 @@ def product_mask(picture: npt.NDArray[np.uint8], recipe: Recipe, finder: Finder)
 
 
 def problems(recipe: Recipe) -> list[FieldProblem]:
-    """What is wrong with the user's own masks before any is read: there is no such folder."""
+    """What is wrong with the user's own masks: there is no such folder, or what is in it are no masks."""
     folder = recipe.conditioning_data_dir
-    if not recipe.masked_loss or not folder or Path(folder).is_dir():
+    if not recipe.masked_loss or not folder:
         return []
-    return [FieldProblem("conditioning_data_dir", f"there is no folder {folder}", "a folder of masks")]
+    if not Path(folder).is_dir():
+        return [FieldProblem(_OWN, f"there is no folder {folder}", "a folder of masks")]
+    subsets = [one for one in recipe.all_subsets if not one.is_reg]
+    if Path(folder).resolve() in [Path(one.image_dir).resolve() for one in subsets]:
+        return [FieldProblem(_OWN, f"{folder} is the photographs' own folder", "a folder of masks")]
+    wrong = [told for one in subsets for told in _wrong_masks(recipe, Path(one.image_dir))]
+    more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
+    return [FieldProblem(_OWN, f"{wrong[0]}{more}", "masks of the photographs' sizes")] if wrong else []
+
+
+def _own_mask(recipe: Recipe, photograph: Path) -> Path | None:
+    """The user's own mask of a photograph, by its name or its stem."""
+    if not recipe.conditioning_data_dir:
+        return None
+    folder = Path(recipe.conditioning_data_dir)
+    names = [photograph.name, *(f"{photograph.stem}{suffix}" for suffix in sorted(SD_SCRIPTS_SUFFIXES))]
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _wrong_masks(recipe: Recipe, folder: Path) -> Iterator[str]:
+    from PIL import Image
+
+    try:
+        photographs = list_folder(folder, recipe.caption_extension).photographs
+    except PictureError:  # told where the photographs are checked
+        return
+    for photograph in photographs:
+        own = _own_mask(recipe, photograph)
+        if own is None:
+            continue
+        # a photograph that cannot be read is told where the photographs are checked
+        with suppress(OSError, ValueError), Image.open(photograph) as opened:
+            try:
+                _read_mask(own, opened.size)
+            except RequestError as error:
+                yield error.problems[0].message
 
 
 @contextmanager
@@ -234,12 +280,16 @@ def _read_mask(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
 
     try:
         with Image.open(path) as opened:
-            mask = np.asarray(opened.convert("RGB"))[:, :, 0]
+            picture = np.asarray(opened.convert("RGB"))
     except (OSError, ValueError) as error:
-        raise RequestError([FieldProblem("conditioning_data_dir", f"{path} cannot be read as a picture")]) from error
+        raise RequestError([FieldProblem(_OWN, f"{path} cannot be read as a picture")]) from error
+    mask = picture[:, :, 0]
     if mask.shape != size[::-1]:
         message = f"{path.name} is {mask.shape[1]}×{mask.shape[0]} pixels and its photograph {size[0]}×{size[1]}"
-        raise RequestError([FieldProblem("conditioning_data_dir", message, "a mask of the photograph's size")])
+        raise RequestError([FieldProblem(_OWN, message, "a mask of the photograph's size")])
+    if (np.ptp(picture, axis=2) > _COLOURED).mean() > _MOSTLY_GREY:
+        message = f"{path.name} is a picture in colours and no mask"
+        raise RequestError([FieldProblem(_OWN, message, "white is learned, black is not, grey lies between")])
     return mask
 
 

@@ -112,7 +112,10 @@ def read_run(run: Path) -> tuple[Recipe, Ledger]:
         inside = ledger.runs_in(run)
         which = f"; it holds runs, name one of them: {', '.join(str(run / name) for name in inside)}" if inside else ""
         raise PublishError(f"{run} is no folder of a training run: it has no {RECIPE} and {ledger.LEDGER}{which}")
-    return recipe_files.compose(run / RECIPE, complete=False), run_ledger
+    recipe = recipe_files.compose(run / RECIPE, complete=False)
+    if not recipe_files.read_toml(run / RECIPE):
+        raise PublishError(f"{run / RECIPE} is empty: put back what the run was started with")
+    return recipe, run_ledger
 
 
 def lora_name(name: str, epoch: int) -> str:

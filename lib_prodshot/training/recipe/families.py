@@ -70,7 +70,7 @@ FAMILIES: Mapping[str, Family] = {
             script="train_network.py",
             network="networks.lora",
             base="sd_",
-            fits="Stable Diffusion 1.x checkpoints in every WebUI (trained with v2: 2.x checkpoints)",
+            fits="Stable Diffusion 1.x checkpoints in every WebUI (trained with v2: 2.x checkpoints, not in neo)",
             tokenizers=(_CLIP_L,),
             unused=frozenset((*FLUX_ONLY, "cache_text_encoder_outputs")),
         ),
@@ -81,7 +81,7 @@ FAMILIES: Mapping[str, Family] = {
             script="sdxl_train_network.py",
             network="networks.lora",
             base="sdxl_",
-            fits="SDXL checkpoints in AUTOMATIC1111 1.5 or newer, Forge, reForge and Forge neo",
+            fits="SDXL checkpoints in AUTOMATIC1111 1.5 or newer, Forge, reForge, classic and neo",
             tokenizers=(_CLIP_L, _CLIP_G),
             # clip_skip: "clip_skip will be unexpected", it says; v2: it asserts that it is off
             unused=frozenset((*FLUX_ONLY, "clip_skip", "v2")),
@@ -104,7 +104,7 @@ FAMILIES: Mapping[str, Family] = {
             script="flux_train_network.py",
             network="networks.lora_flux",
             base="flux",
-            fits="FLUX.1 checkpoints in Forge and Forge neo; AUTOMATIC1111 and reForge have no Flux",
+            fits="FLUX.1 checkpoints in Forge and neo; AUTOMATIC1111, reForge and classic have no Flux",
             tokenizers=(_CLIP_L, _T5),
             files={
                 "clip_l": ("text_model.encoder.layers.0.self_attn.q_proj.weight", "CLIP-L (clip_l.safetensors)"),
@@ -151,6 +151,16 @@ def read_family(name: str) -> str:
     except (NoCheckpoint, OSError):
         kind = ""
     return next((family.name for family in FAMILIES.values() if kind in family.kinds), "sd15")
+
+
+def is_unread(name: str) -> bool:
+    """Whether a checkpoint may be there and its family cannot be read from it: a name on the hub, a pickle."""
+    if not name:
+        return False
+    try:
+        return not checkpoint.kind_of(Path(name)) if Path(name).exists() else checkpoint.may_be_hub_name(name)
+    except (NoCheckpoint, OSError):
+        return False
 
 
 def resolved(values: Mapping[str, Any]) -> str:

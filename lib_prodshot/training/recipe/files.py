@@ -24,7 +24,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise RequestError([FieldProblem("recipe", f"{path} cannot be read: {error.strerror}")]) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        message = f"{path} is not TOML: it is not encoded as UTF-8; save it so"
+        raise RequestError([FieldProblem("recipe", message)]) from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RequestError([FieldProblem("recipe", f"{path} is not TOML: {error}")]) from error
 
 

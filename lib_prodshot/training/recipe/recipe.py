@@ -17,7 +17,7 @@ from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.products import parse_products
-from lib_prodshot.training.recipe.families import AUTO, FAMILIES, Family, family_of
+from lib_prodshot.training.recipe.families import AUTO, FAMILIES, Family, family_of, read_family
 from lib_prodshot.training.recipe.settings import RecipeSetting, check_values, setting, settings_of
 
 CAPTION_DROPOUTS = ("caption_dropout_rate", "caption_dropout_every_n_epochs", "caption_tag_dropout_rate")
@@ -364,11 +364,12 @@ class Recipe:
         """sd-scripts refuses, or ignores, what would change captions that are encoded once."""
         for name in ("shuffle_caption", *CAPTION_DROPOUTS):
             if getattr(self, name):
+                off = "false (--no-shuffle-caption)" if name == "shuffle_caption" else "0"
                 message = "changes captions from step to step, and cache_text_encoder_outputs encodes them once"
-                yield FieldProblem(name, message, "set one of them to its default")
+                yield FieldProblem(name, f"{message}: set {name} to {off}", "or cache_text_encoder_outputs false")
         if self.model.name == "sdxl" and self.text_encoder_lr:
-            message = "a text encoder whose outputs are cached cannot be trained"
-            yield FieldProblem("text_encoder_lr", message, "0, or cache_text_encoder_outputs false")
+            message = "a text encoder whose outputs are cached cannot be trained: set text_encoder_lr to 0"
+            yield FieldProblem("text_encoder_lr", message, "or cache_text_encoder_outputs false")
 
     def _missing(self) -> list[FieldProblem]:
         missing = [
@@ -442,6 +443,13 @@ class Recipe:
 
 SETTINGS: tuple[RecipeSetting, ...] = settings_of(Recipe)
 """Every setting as a table, for the command line, the panel and the documentation."""
+
+
+def with_family(recipe: Recipe) -> Recipe:
+    """The recipe with its family read from the checkpoint, where it says auto."""
+    if recipe.family != AUTO:
+        return recipe
+    return dataclasses.replace(recipe, family=read_family(recipe.pretrained_model_name_or_path))
 
 
 def setting_named(name: str) -> RecipeSetting:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from lib_prodshot.errors import FieldProblem
 from lib_prodshot.training import checkpoint
 from lib_prodshot.training.checkpoint import PICKLE_SUFFIXES, SD2, NoCheckpoint
-from lib_prodshot.training.recipe.families import AUTO, FAMILIES, read_family
+from lib_prodshot.training.recipe.families import FAMILIES
 from lib_prodshot.training.recipe.recipe import Recipe
 
 FIELD = "pretrained_model_name_or_path"
@@ -18,13 +17,6 @@ AE_CHANNELS = 16
 """Latent channels of FLUX.1's autoencoder; that of Stable Diffusion has 4, and tensors of the same names."""
 
 _AE_LATENTS = "decoder.conv_in.weight"
-
-
-def with_family(recipe: Recipe) -> Recipe:
-    """The recipe with its family read from the checkpoint, where it says auto."""
-    return (
-        replace(recipe, family=read_family(recipe.pretrained_model_name_or_path)) if recipe.family == AUTO else recipe
-    )
 
 
 def problems(recipe: Recipe) -> Iterator[FieldProblem]:

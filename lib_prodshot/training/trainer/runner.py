@@ -24,7 +24,8 @@ from lib_prodshot.training.errors import InvalidDataset, TrainingError
 from lib_prodshot.training.masks import copies
 from lib_prodshot.training.masks.copies import UseFinder, own_finder
 from lib_prodshot.training.recipe import files as recipe_files
-from lib_prodshot.training.recipe.recipe import Recipe
+from lib_prodshot.training.recipe.recipe import Recipe, with_family
+from lib_prodshot.training.recipe.remarks import remarks
 from lib_prodshot.training.trainer import checkpoint, diagnosis, ledger, results, sd_scripts
 from lib_prodshot.training.trainer.config_files import OUTPUT_FOLDER, dataset_config, training_config
 from lib_prodshot.training.trainer.ledger import RECIPE, Ledger, SavedEpoch, Start
@@ -86,7 +87,8 @@ class TrainingJob:
         force: bool = False,
         use_finder: UseFinder = own_finder,
     ) -> None:
-        self.recipe = checkpoint.with_family(kohya.expand(recipe))
+        self._given = recipe
+        self.recipe = with_family(kohya.expand(recipe))
         self.trainer = trainer
         self.folder = recipe.run_dir
         self.output = self.folder / OUTPUT_FOLDER
@@ -112,6 +114,13 @@ class TrainingJob:
         self._plan = self._plan_start(report, self._earlier_ledger())
         return report
 
+    def check_masks(self) -> bool:
+        """Whether the run will have the finder make masks. Raises what `start` raises where the finder cannot run or
+        does not know the products; which photographs show them is seen by the run."""
+        if not self.recipe.masked_loss:
+            return False
+        return copies.MaskedCopies(self.recipe, self.folder, self._use_finder, self._force).check()
+
     def start(self, on_mask: Callable[[int, int], None] = lambda done, total: None) -> None:
         """Check everything, make the masks that the recipe asks for (`on_mask` is called with the numbers of
         photographs done and in all), then start the trainer process, which a thread of its own monitors.
@@ -129,6 +138,11 @@ class TrainingJob:
             # held until the process has ended
             self._locks = locks.pop_all()
         threading.Thread(target=self._watch, args=(self._process,), name="prodshot training", daemon=True).start()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What there is to warn of in the recipe; `prepare`'s report has it too."""
+        return tuple(message for _, message in remarks(self._given))
 
     def progress(self) -> Progress:
         """The progress of the run, at any time and from any thread."""
@@ -176,7 +190,7 @@ class TrainingJob:
         if problems:
             raise RequestError(problems)
         self._check_trainer()
-        report = check.check(self.recipe)
+        report = check.check(self._given)
         self._refuse(report)
         return report
 

@@ -198,7 +198,9 @@ def _extra_problems(name: str, value: Any, options: Mapping[str, Mapping[str, An
         near = get_close_matches(name, options, n=1)
         return [FieldProblem(field, "sd-scripts has no such option" + (f"; did you mean {near[0]}?" if near else ""))]
     if name in RESERVED_OPTIONS or name in _RECIPE_NAMES:
-        return [FieldProblem(field, "is the recipe's or the runner's own", "set it there")]
+        instead = _SETTING_OF.get(name, name if name in _RECIPE_NAMES else "")
+        own = f"is the recipe's own: set {instead} instead" if instead else "is the runner's own, and cannot be set"
+        return [FieldProblem(field, own)]
     option = options[name]
     allowed = " | ".join(map(str, option["choices"]))
     values = value if option["many"] and isinstance(value, list) else [value]
@@ -221,6 +223,19 @@ RESERVED_OPTIONS = frozenset(
     )
 )
 """Options refused under `extra`, as are the recipe's own: the steps of the run are computed from them."""
+
+_SETTING_OF = {
+    **dict.fromkeys(("sdpa", "xformers"), "attention"),
+    **dict.fromkeys(("save_every_n_steps", "save_n_epoch_ratio"), "save_every_n_epochs"),
+    **dict.fromkeys(("train_data_dir", "in_json", "dataset_config"), "image_dir"),
+    "max_train_steps": "max_train_epochs",
+    "learning_rate": "unet_lr and text_encoder_lr",
+    "lr_warmup_steps": "lr_warmup_ratio",
+    "network_train_unet_only": "text_encoder_lr to 0",
+    "network_train_text_encoder_only": "unet_lr to 0",
+    "sample_every_n_steps": "sample_every_n_epochs",
+}
+"""The recipe's settings by the options that it writes for them."""
 
 _RECIPE_NAMES = frozenset(known.name for known in SETTINGS)
 

@@ -88,7 +88,8 @@ def _train(job: TrainingJob, control: Control, while_generating: bool, publish: 
         raise TrainingError(f"{result.reason}{saved}")
     published = {"published": [one.to_json() for one in publish_here(job.folder)]} if publish else {}
     # names of files, not the server's paths
-    return {**result.to_json(), "loras": [path.name for path in result.loras], **published}
+    told = {"notes": [*job.warnings, *result.notes], "loras": [path.name for path in result.loras]}
+    return {**result.to_json(), **told, **published}
 
 
 def _watch(job: TrainingJob, control: Control) -> TrainingResult:

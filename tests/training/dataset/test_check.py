@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from lib_prodshot.training.dataset.photographs import (
     read_photographs,
 )
 from lib_prodshot.training.recipe.recipe import Recipe
+from lib_prodshot.training.recipe.remarks import remarks
 from tests.training.photographs import TAG, make_folder, picture
 
 SMALL = {"resolution": 128, "min_bucket_reso": 64, "max_bucket_reso": 256, "num_repeats": 2, "max_train_epochs": 3}
@@ -205,7 +207,79 @@ def test_recipes_faults_are_told_too(folder: Path) -> None:
     report = report_on(folder, step_limit=11, activation_tag=f"{TAG}, shop", keep_tokens=1)
     assert {"too_many_steps", "keep_tokens", "tag_missing"} <= set(kinds(report))
     twice = report_on(folder, subsets=[{"image_dir": str(folder)}])
-    assert kinds(twice)["same_folder"] == "error"
+    assert kinds(twice)["same_folder"] == f"error {folder.name}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys", "advice"),
+    [
+        ({"subsets": [{"image_dir": "FOLDER"}]}, "(image_dir, subsets[1].image_dir)", "raise its repeats"),
+        ({"reg_data_dir": "FOLDER"}, "(image_dir, reg_data_dir)", "name another folder"),
+        (
+            {"subsets": [{"image_dir": "MORE"}, {"image_dir": "MORE"}]},
+            "(subsets[1].image_dir, subsets[2].image_dir)",
+            "raise its repeats",
+        ),
+    ],
+)
+def test_a_folder_that_is_named_twice_is_named_with_its_keys(
+    folder: Path, tmp_path: Path, changes: dict[str, Any], keys: str, advice: str
+) -> None:
+    more = make_folder(tmp_path / "more", count=1)
+    text = json.dumps(changes).replace("FOLDER", str(folder)).replace("MORE", str(more))
+    (problem,) = (one for one in report_on(folder, **json.loads(text)).problems if one.kind == "same_folder")
+    assert problem.file == str(more if "MORE" in json.dumps(changes) else folder)
+    assert keys in problem.message and problem.message.endswith(advice)
+
+
+def test_a_duplicate_in_another_folder_is_told_with_it(folder: Path, tmp_path: Path) -> None:
+    more = make_folder(tmp_path / "more", count=1)
+    (more / "1.jpg").write_bytes((folder / "1.jpg").read_bytes())
+    report = report_on(folder, subsets=[{"image_dir": str(more)}])
+    (problem,) = (one for one in report.problems if one.kind == "duplicate")
+    assert "the same file again as more/1.jpg" in problem.message
+
+
+def test_one_is_told_as_one(folder: Path, tmp_path: Path) -> None:
+    for path in list(folder.iterdir()):
+        if path.stem != "1":
+            path.unlink()
+    text = report_on(folder, num_repeats=1, max_train_epochs=1).to_text()
+    assert "1 photograph, 1 with repeats" in text and "1 step an epoch × 1 epoch = 1 step\n" in text
+    parent = tmp_path / "parent"
+    make_folder(parent / "2_bag", count=1)
+    make_folder(parent / "more", count=1)
+    assert "its 1 picture is not used" in report_on(parent).to_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"conditioning_data_dir": "masks"}, "conditioning_data_dir has no effect on the training without masked_loss"),
+        ({"unmasked_weight": 0.5, "mask_grow": 0.0}, "unmasked_weight, mask_grow have no effect"),
+        ({"products": "handbag", "finder": "lite"}, "products, finder have no effect"),
+        ({"products": "handbag", "masked_loss": True}, ""),
+    ],
+)
+def test_settings_without_effect_are_told(folder: Path, changes: dict[str, Any], said: str) -> None:
+    told = [one for one in report_on(folder, **changes).problems if one.kind == "no_effect"]
+    assert [one.level for one in told] == ["warning"] * bool(said) and all(said in one.message for one in told)
+
+
+def test_products_have_an_effect_where_a_finder_looks() -> None:
+    assert [*remarks(Recipe.of({"products": "handbag"}, complete=False), looks=True)] == []
+
+
+def test_a_file_where_a_folder_is_meant_is_told_what_to_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = {
+        "name the folder that the photographs are in": ("check", "caption"),
+        "output_dir/output_name": ("publish", "compare"),
+    }
+    for said, actions in lines.items():
+        for action in actions:
+            assert main(["train", action, str(folder / "1.jpg")]) == 2
+            told = capsys.readouterr().err
+            assert said in told and "enhance" not in told
 
 
 def test_regularisation_pictures_need_no_tag_and_balance(folder: Path, tmp_path: Path) -> None:

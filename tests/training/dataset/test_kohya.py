@@ -72,7 +72,7 @@ def test_the_folder_above_stands_for_all_in_it(parent: Path) -> None:
     report = report_on(parent, num_repeats=6)
     assert (report.photographs, report.with_repeats) == (3, 23) and report.problems == ()
     text = report.to_text()
-    assert "10_bag: 2 photographs × 10 (its name)" in text and "3_bag close: 1 photographs × 3 (its name)" in text
+    assert "10_bag: 2 photographs × 10 (its name)" in text and "3_bag close: 1 photograph × 3 (its name)" in text
     recipe = kohya.expand(Recipe.of({"image_dir": str(parent)}, complete=False))
     told = [(Path(one.image_dir).name, one.num_repeats) for one in recipe.all_subsets]
     assert told == [("10_bag", 10), ("3_bag close", 3)]

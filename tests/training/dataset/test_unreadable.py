@@ -204,6 +204,21 @@ def test_a_recipe_that_cannot_be_read_is_refused_and_stays(tmp_path: Path, data:
     assert main(["train", "run", "--save-recipe", str(path)]) == 2 and path.read_bytes() == data
 
 
+def test_an_emptied_recipe_of_a_run_is_named(tmp_path: Path) -> None:
+    ledger.Ledger({}, 1, 1).write(tmp_path)
+    (tmp_path / ledger.RECIPE).write_text("\n")
+    with pytest.raises(PublishError, match=r"recipe\.toml is empty"):
+        publish.read_run(tmp_path)
+
+
+def test_a_recipe_in_another_encoding_is_told_in_plain_words(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_bytes("activation_tag = 'é'".encode("cp1252"))
+    with pytest.raises(RequestError, match="not encoded as UTF-8") as caught:
+        recipe_files.compose(path)
+    assert "codec" not in str(caught.value)
+
+
 def test_a_recipe_is_not_saved_over_a_link_to_nothing_nor_where_no_folder_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib_prodshot.errors import OutputError, RequestError
+from lib_prodshot.cli import main
+from lib_prodshot.errors import OutputError, RequestError, UnknownProducts
 from lib_prodshot.finding.finder import Finder
+from lib_prodshot.products import ProductClass
 from lib_prodshot.training.errors import InvalidDataset, TrainingError
 from lib_prodshot.training.masks.copies import FOLDER, MaskedCopies
+from lib_prodshot.training.recipe import files as recipe_files
 from lib_prodshot.training.recipe.recipe import Recipe
+from lib_prodshot.training.trainer import runner
 from lib_prodshot.training.trainer.runner import TrainingJob
 from tests.finders import BoxSegmenter, FixedDetector
-from tests.training.photographs import make_folder
+from tests.training.photographs import make_folder, picture
 from tests.training.rigs import Rig, ended
 
 
@@ -219,4 +224,73 @@ def test_a_photograph_that_is_none_is_named(photos: Path, tmp_path: Path) -> Non
 def test_a_folder_of_masks_that_is_not_there_is_refused_before_anything_starts(plain: Rig, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="conditioning_data_dir"):
         job(plain, Lender(), conditioning_data_dir=str(tmp_path / "absent")).prepare()
+    assert not plain.runs.exists()
+
+
+def own_masks(folder: Path, kind: str) -> Path:
+    """Six masks of the photographs' size; of another kind the first is none."""
+    folder.mkdir()
+    for number in range(1, 7):
+        Image.new("L", (128, 128), 255).save(folder / f"{number}.png")
+    if kind == "in colours":
+        picture(1, (128, 128)).save(folder / "1.png")
+    elif kind == "of another size":
+        Image.new("L", (64, 128)).save(folder / "1.png")
+    elif kind == "no picture":
+        (folder / "1.png").write_bytes(b"no picture")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("in colours", "1.png is a picture in colours and no mask"),
+        ("of another size", "1.png is 64×128 pixels"),
+        ("no picture", "1.png cannot be read as a picture"),
+    ],
+)
+def test_own_masks_that_are_none_are_refused_before_anything_starts(
+    plain: Rig, tmp_path: Path, kind: str, said: str
+) -> None:
+    folder = own_masks(tmp_path / "masks", kind)
+    with pytest.raises(RequestError, match=said):
+        job(plain, Lender(), conditioning_data_dir=str(folder)).prepare()
+    assert not plain.runs.exists()
+
+
+def test_the_photographs_are_no_masks_of_their_own(plain: Rig) -> None:
+    with pytest.raises(RequestError, match="the photographs' own folder"):
+        job(plain, Lender(), conditioning_data_dir=str(plain.photographs)).prepare()
+
+
+def test_whether_the_finder_makes_masks_is_known_before_anything_starts(plain: Rig, tmp_path: Path) -> None:
+    folder = own_masks(tmp_path / "masks", "")
+    lender = Lender()
+    assert not job(plain, lender, conditioning_data_dir=str(folder)).check_masks() and lender.names == []
+    (folder / "6.png").unlink()
+    assert job(plain, lender, conditioning_data_dir=str(folder)).check_masks()
+    assert (lender.names, lender.detector.calls, lender.is_back) == (["auto"], 0, True)
+    without = plain.recipe(masked_loss=True, conditioning_data_dir=str(folder))
+    with pytest.raises(InvalidDataset, match=r"6.jpg have no mask"):
+        TrainingJob(without, plain.trainer, use_finder=lender).check_masks()
+
+
+class _Knowing(FixedDetector):
+    """Knows no product."""
+
+    def refuse_unknown(self, classes: Sequence[ProductClass]) -> None:
+        raise UnknownProducts({one.name: () for one in classes}, "fixed", "name another")
+
+
+def test_the_dry_run_refuses_an_unknown_product_and_says_what_only_the_run_sees(
+    plain: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lender = Lender()
+    monkeypatch.setattr(runner, "TrainingJob", partial(TrainingJob, use_finder=lender))
+    recipe_files.save(plain.recipe(masked_loss=True, products="handbag"), tmp_path / "recipe.toml")
+    where = ["--sd-scripts", str(plain.trainer.checkout), "--python", str(plain.trainer.python)]
+    line = ["train", "run", "--recipe", str(tmp_path / "recipe.toml"), *where, "--dry-run"]
+    assert main(line) == 0 and "masks: made by the run only" in capsys.readouterr().out
+    lender.detector = _Knowing()
+    assert main(line) == 2 and "does not know 'handbag'" in capsys.readouterr().err
     assert not plain.runs.exists()

@@ -318,7 +318,7 @@ def test_an_epoch_that_was_not_ended_has_no_loss_at_its_end() -> None:
         ("nothing", {}, "pretrained_model_name_or_path", "there is no file or folder"),
         ("a photograph", {}, "pretrained_model_name_or_path", "is no checkpoint"),
         ("a file that is cut off", {}, "pretrained_model_name_or_path", "cut off"),
-        ("a LoRA", {}, "pretrained_model_name_or_path", "it has no U-Net"),
+        ("a LoRA", {}, "pretrained_model_name_or_path", "is a LoRA and no checkpoint"),
         ("an empty folder", {}, "pretrained_model_name_or_path", "it has no model_index.json"),
         ("SDXL", {"family": "sd15"}, "pretrained_model_name_or_path", "is SDXL, and this recipe trains"),
         ("Flux", {"family": "sd15"}, "pretrained_model_name_or_path", "is Flux"),

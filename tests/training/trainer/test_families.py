@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.cli import main
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.training import lora
@@ -19,6 +20,7 @@ from lib_prodshot.training.recipe import families, files
 from lib_prodshot.training.recipe.families import FAMILIES
 from lib_prodshot.training.recipe.presets import FAMILY_PRESETS, preset
 from lib_prodshot.training.recipe.recipe import SETTINGS, Recipe, setting_named
+from lib_prodshot.training.recipe.remarks import remarks
 from lib_prodshot.training.trainer import ledger, sd_scripts
 from lib_prodshot.training.trainer.config_files import dataset_config, flat, training_config
 from lib_prodshot.training.trainer.diagnosis import explain_failure, explain_out_of_memory
@@ -172,6 +174,14 @@ def test_another_family_than_the_file_s_is_refused(plain: Rig, tmp_path: Path, f
         ({**FLUX, "distilled_guidance_layer.in_proj.weight": (2, 2)}, "is Chroma, which is not trained here"),
         ({**FLUX, "img_in.weight": (32, 384)}, "takes 384 channels and FLUX.1 takes 64"),
         (unet(1280), "is the SDXL refiner, which is not trained here"),
+        ({"transformer.single_transformer_blocks.0.attn.to_k.lora_A.weight": (4, 64)}, "is a LoRA"),
+        ({"double_blocks.0.img_attn.proj.lora_B.weight": (64, 4)}, "is a LoRA"),
+        ({"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": (4, 64)}, "is a LoRA"),
+        ({"unet.down_blocks.0.attentions.0.attn2.to_k.lora_A.weight": (4, 768)}, "is a LoRA"),
+        ({"model.diffusion_model.double_blocks.0.img_attn.lokr_w1": (4, 4)}, "is a LoRA"),
+        ({"model.diffusion_model.input_blocks.0.0.weight": (8,)}, "input_blocks.0.0.weight has not the shape"),
+        ({**FLUX, "img_in.weight": ()}, "img_in.weight has not the shape"),
+        ({next(iter(unet(768))): ()}, "attn2.to_k.weight has not the shape"),
     ],
 )
 def test_what_no_family_trains_is_named(
@@ -279,6 +289,57 @@ def test_the_checkpoint_s_family_chooses_defaults_and_preset(tmp_path: Path) -> 
         assert families.read_family(unread) == "sd15"
     assert families.read_family(str(make_checkpoint(tmp_path / "xl", 2048))) == "sdxl"
     assert families.read_family(str(make_checkpoint_file(tmp_path / "flux1-dev.sft", **FLUX))) == "flux"
+
+
+@pytest.mark.parametrize("name", ["owner/some-xl", "model.ckpt"])
+def test_a_family_that_cannot_be_read_is_told(plain: Rig, tmp_path: Path, name: str) -> None:
+    if name.endswith("ckpt"):
+        (tmp_path / name).write_bytes(b"PK\x03\x04rest")
+    path = str(tmp_path / name) if name.endswith("ckpt") else name
+    job = plain.job(pretrained_model_name_or_path=path)
+    said = f"the family cannot be read from {name}; taken as sd15; set family"
+    assert [problem.kind for problem in job.prepare().problems] == ["family_unread"]
+    assert len(job.warnings) == 1 and job.warnings[0].startswith(said)
+    assert plain.job(pretrained_model_name_or_path=path, family="sd15").warnings == () == plain.job().warnings
+
+
+def test_a_resolution_below_the_family_s_is_told(tmp_path: Path) -> None:
+    told = {**model_files(tmp_path / "model", "sdxl"), "resolution": 768}
+    (warning,) = remarks(Recipe.of(told, complete=False))
+    assert warning[0] == "low_resolution" and "768 is below the 1024 pixels" in warning[1]
+    assert not [*remarks(Recipe.of({**told, "resolution": 1024}, complete=False))]
+    path = model_files(tmp_path / "other", "sd15")["pretrained_model_name_or_path"]
+    assert not [*remarks(Recipe.of({"pretrained_model_name_or_path": path, "resolution": 512}, complete=False))]
+
+
+def test_what_caching_captions_asks_for_is_said(plain: Rig, tmp_path: Path) -> None:
+    told = {"cache_text_encoder_outputs": True, "caption_dropout_rate": 0.1}
+    problems = problems_of(plain, **model_files(tmp_path / "model", "sdxl"), **told)
+    said = {one.field: one.message for one in problems}
+    assert "set shuffle_caption to false (--no-shuffle-caption)" in said["shuffle_caption"]
+    assert "set caption_dropout_rate to 0" in said["caption_dropout_rate"]
+    assert "set text_encoder_lr to 0" in said["text_encoder_lr"]
+
+
+def test_an_option_that_the_recipe_writes_names_its_setting(plain: Rig) -> None:
+    for option, value, setting in (("xformers", True, "attention"), ("max_train_steps", 5, "max_train_epochs")):
+        (problem,) = problems_of(plain, extra={option: value})
+        assert problem.field == f"extra.{option}" and f"set {setting} instead" in problem.message
+
+
+def test_where_a_lora_fits_is_what_the_hosts_page_says() -> None:
+    """Its hosts by their names there, and none that has removed what it was trained on."""
+    rows = (ROOT / "docs" / "hosts.md").read_text(encoding="utf-8").splitlines()
+    head = next(row for row in rows if row.startswith("| feature |"))
+    hosts = [cell.strip() for cell in head.strip("|").split("|")][1:]
+    table = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    for family in ("sdxl", "flux"):
+        assert all(host in FAMILIES[family].fits for host in hosts), family
+        assert all(host in table.split(f"| `{family}` |")[1].split("\n")[0] for host in hosts), family
+    removed = next(row for row in rows if row.startswith("| SD 2 checkpoints"))
+    cells = [cell.strip() for cell in removed.strip("|").split("|")][1:]
+    gone = [host for host, cell in zip(hosts, cells) if cell == "removed by the host"]
+    assert gone and all(f"not in {host}" in FAMILIES["sd15"].fits for host in gone)
 
 
 def test_the_command_s_dry_run_names_the_family(plain: Rig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
