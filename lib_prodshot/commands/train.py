@@ -225,8 +225,9 @@ def train(arguments: argparse.Namespace) -> int:
     trainer = sd_scripts.find(arguments.sd_scripts, arguments.python)
     job = TrainingJob(recipe, trainer, fresh=arguments.fresh, force=arguments.force)
     if arguments.dry_run:
-        print(job.prepare().to_text())
-        if job.check_masks():
+        report, has_finder_masks = job.prepare(), job.check_masks()
+        print(report.to_text())
+        if has_finder_masks:
             print("masks: made by the run only, and which photographs show the product is seen then")
         print(f"family: {job.recipe.family}, trained by {job.recipe.model.script}")
         return 0

@@ -366,10 +366,10 @@ class Recipe:
             if getattr(self, name):
                 off = "false (--no-shuffle-caption)" if name == "shuffle_caption" else "0"
                 message = "changes captions from step to step, and cache_text_encoder_outputs encodes them once"
-                yield FieldProblem(name, f"{message}: set {name} to {off}", "or cache_text_encoder_outputs false")
+                yield FieldProblem(name, f"{message}: set {name} to {off}, or that to false")
         if self.model.name == "sdxl" and self.text_encoder_lr:
             message = "a text encoder whose outputs are cached cannot be trained: set text_encoder_lr to 0"
-            yield FieldProblem("text_encoder_lr", message, "or cache_text_encoder_outputs false")
+            yield FieldProblem("text_encoder_lr", f"{message}, or cache_text_encoder_outputs to false")
 
     def _missing(self) -> list[FieldProblem]:
         missing = [
