@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.commands.setting_options import METAVARS, given_settings
 from lib_prodshot.request import Request, Setting, settings
 from lib_prodshot.steps import registry
 
@@ -42,7 +42,7 @@ def _add_option(group: argparse._ArgumentGroup, known: Setting) -> None:
         group.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=help_text)
         return
     required = known.name == "products"
-    metavar = {"number": "NUMBER", "integer": "N", "choice": "NAME", "text": "TEXT"}[known.kind]
+    metavar = METAVARS[known.kind]
     group.add_argument(option, dest=known.name, default=None, metavar=metavar, required=required, help=help_text)
 
 
@@ -51,24 +51,6 @@ def request_from(arguments: argparse.Namespace, **fixed: object) -> Request:
 
     Raises `RequestError` naming every wrong field.
     """
-    given = {known.name: getattr(arguments, known.name, None) for known in settings()}
-    values, problems = {}, []
-    for known in settings():
-        text = given[known.name]
-        if text is None:
-            continue
-        try:
-            values[known.name] = _typed(known, text)
-        except ValueError:
-            problems.append(FieldProblem(known.name, f"{text!r} is not a number", known.allowed))
-    if problems:
-        raise RequestError(problems)
-    request = Request(**values, **fixed)
+    request = Request(**given_settings(arguments, settings()), **fixed)
     _ = request.classes  # an empty product list is wrong usage, found before any model is loaded
     return request
-
-
-def _typed(known: Setting, text: str) -> object:
-    if known.kind == "integer":
-        return int(text)
-    return float(text) if known.kind == "number" else text

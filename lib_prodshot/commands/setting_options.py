@@ -9,7 +9,8 @@ from typing import Any
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.schema import Setting
 
-_METAVARS = {"number": "NUMBER", "integer": "N", "choice": "NAME", "text": "TEXT"}
+METAVARS = {"number": "NUMBER", "integer": "N", "choice": "NAME", "text": "TEXT"}
+"""What the help shows for a value, by the setting's kind."""
 
 
 def add_setting_options(parser: argparse.ArgumentParser, table: Sequence[Setting]) -> None:
@@ -26,17 +27,18 @@ def add_setting_options(parser: argparse.ArgumentParser, table: Sequence[Setting
             dest=known.name,
             action="append" if known.lines > 1 else "store",
             default=None,
-            metavar=_METAVARS[known.kind],
+            metavar=METAVARS[known.kind],
             help=text,
         )
 
 
 def given_settings(arguments: argparse.Namespace, table: Sequence[Setting]) -> dict[str, Any]:
-    """The settings that were given, each in its type; a table with flags has theirs too. Raises `RequestError`."""
+    """The settings that were given, each in its type; a table with flags has theirs too. A setting without an option in
+    this command was not given. Raises `RequestError` naming every value that is no number."""
     values: dict[str, Any] = {}
     problems = []
     for known in table:
-        text = getattr(arguments, known.name)
+        text = getattr(arguments, known.name, None)
         if text is None:
             continue
         try:
@@ -49,7 +51,7 @@ def given_settings(arguments: argparse.Namespace, table: Sequence[Setting]) -> d
 
 
 def _typed(known: Setting, text: Any) -> Any:
-    if known.lines > 1:
+    if isinstance(text, list):
         return "\n".join(text)
     if known.kind == "integer":
         return int(text)

@@ -17,6 +17,7 @@ from lib_prodshot.errors import FinderUnavailable, WeightsError
 from lib_prodshot.finding.langsam.groundingdino import read_vocabulary
 from lib_prodshot.finding.langsam.huggingface_names import detector_state, segmenter_state
 from lib_prodshot.finding.models.architecture import (
+    Bert,
     DetectorShape,
     SegmenterShape,
     State,
@@ -147,11 +148,9 @@ def _detector_config(shape: DetectorShape) -> Any:
         image_size=shape.swin.pretrained_side,
         out_indices=[2, 3, 4],
     )
-    text = shape.bert.to_config()
-    text.pop("model_type")
     return library.GroundingDinoConfig(
         backbone_config=swin,
-        text_config=library.BertConfig(**text).to_dict(),
+        text_config=text_settings(shape.bert),
         d_model=shape.channels,
         encoder_layers=shape.encoder_layers,
         decoder_layers=shape.decoder_layers,
@@ -159,6 +158,13 @@ def _detector_config(shape: DetectorShape) -> Any:
         decoder_ffn_dim=shape.feed_forward,
         num_queries=shape.queries,
     )
+
+
+def text_settings(bert: Bert) -> dict[str, Any]:
+    """A detector configuration's part for a text encoder of this shape."""
+    settings = bert.to_config()
+    settings.pop("model_type")
+    return dict(_transformers().BertConfig(**settings).to_dict())
 
 
 def segmenter_settings(shape: SegmenterShape) -> dict[str, dict[str, Any]]:
@@ -249,8 +255,13 @@ def forward(module: Any, tokenizer: Any, pixels: Any, caption: str) -> tuple[Any
 
 
 def _decode(module: Any, embedding: Any, boxes: Any, multimask: bool, points: Any = None) -> tuple[Any, Any]:
+    answer = module(image_embeddings=embedding, **prompts_of(boxes, points), multimask_output=multimask)
+    return answer.pred_masks[0], answer.iou_scores[0]
+
+
+def prompts_of(boxes: Any, points: Any) -> dict[str, Any]:
+    """Boxes (n×4 or None) and points with labels (a pair or None) of one picture, as a SAM of transformers takes them."""
     asked = {} if boxes is None else {"input_boxes": boxes[None]}
     if points is not None:
         asked |= {"input_points": points[0][None], "input_labels": points[1][None]}
-    answer = module(image_embeddings=embedding, **asked, multimask_output=multimask)
-    return answer.pred_masks[0], answer.iou_scores[0]
+    return asked

@@ -71,17 +71,8 @@ DETECTOR_RULES: tuple[tuple[str, str], ...] = (
 
 _JOINED = re.compile(r"^(.*?)(?:qkv\.|in_proj_)(weight|bias)$")
 
-SEGMENTER_RULES: tuple[tuple[str, str], ...] = (
-    (r"^image_encoder\.blocks\.", "vision_encoder.layers."),
-    (r"^image_encoder\.neck\.0\.", "vision_encoder.neck.conv1."),
-    (r"^image_encoder\.neck\.1\.", "vision_encoder.neck.layer_norm1."),
-    (r"^image_encoder\.neck\.2\.", "vision_encoder.neck.conv2."),
-    (r"^image_encoder\.neck\.3\.", "vision_encoder.neck.layer_norm2."),
-    (r"^image_encoder\.patch_embed\.proj\.", "vision_encoder.patch_embed.projection."),
-    (r"^image_encoder\.", "vision_encoder."),
+PROMPT_AND_MASK_RULES: tuple[tuple[str, str], ...] = (
     (r"\.norm(\d|_final_attn)\.", r".layer_norm\1."),
-    (r"iou_prediction_head\.layers\.", "iou_prediction_head."),
-    (r"(output_hypernetworks_mlps\.\d+)\.layers\.", r"\1."),
     (r"mask_decoder\.output_upscaling\.0\.", "mask_decoder.upscale_conv1."),
     (r"mask_decoder\.output_upscaling\.1\.", "mask_decoder.upscale_layer_norm."),
     (r"mask_decoder\.output_upscaling\.3\.", "mask_decoder.upscale_conv2."),
@@ -90,8 +81,22 @@ SEGMENTER_RULES: tuple[tuple[str, str], ...] = (
     (r"mask_downscaling\.3\.", "mask_embed.conv2."),
     (r"mask_downscaling\.4\.", "mask_embed.layer_norm2."),
     (r"mask_downscaling\.6\.", "mask_embed.conv3."),
-    (r"point_embeddings\.", "point_embed."),
     (r"pe_layer\.positional_encoding_gaussian_matrix", "shared_embedding.positional_embedding"),
+)
+"""Of what SAM and SAM 2 have alike: prompts, masks as prompts, and the mask's upscaling."""
+
+SEGMENTER_RULES: tuple[tuple[str, str], ...] = (
+    (r"^image_encoder\.blocks\.", "vision_encoder.layers."),
+    (r"^image_encoder\.neck\.0\.", "vision_encoder.neck.conv1."),
+    (r"^image_encoder\.neck\.1\.", "vision_encoder.neck.layer_norm1."),
+    (r"^image_encoder\.neck\.2\.", "vision_encoder.neck.conv2."),
+    (r"^image_encoder\.neck\.3\.", "vision_encoder.neck.layer_norm2."),
+    (r"^image_encoder\.patch_embed\.proj\.", "vision_encoder.patch_embed.projection."),
+    (r"^image_encoder\.", "vision_encoder."),
+    (r"iou_prediction_head\.layers\.", "iou_prediction_head."),
+    (r"(output_hypernetworks_mlps\.\d+)\.layers\.", r"\1."),
+    (r"point_embeddings\.", "point_embed."),
+    *PROMPT_AND_MASK_RULES,
 )
 
 
@@ -115,7 +120,7 @@ def segmenter_state(state: State) -> dict[str, Any]:
     """Rename a published SAM's tensors for transformers."""
     renamed: dict[str, Any] = {}
     for name, tensor in state.items():
-        target = _rename_all(name, SEGMENTER_RULES)
+        target = rename_all(name, SEGMENTER_RULES)
         renamed[_head_name(target, state)] = tensor
     shared = renamed["prompt_encoder.shared_embedding.positional_embedding"]
     renamed["shared_image_embedding.positional_embedding"] = shared
@@ -130,7 +135,7 @@ def _rename(name: str, rules: tuple[tuple[str, str], ...]) -> str:
     return name
 
 
-def _rename_all(name: str, rules: tuple[tuple[str, str], ...]) -> str:
+def rename_all(name: str, rules: tuple[tuple[str, str], ...]) -> str:
     """Apply every matching rule in order."""
     for pattern, target in rules:
         name = re.sub(pattern, target, name)
@@ -144,5 +149,9 @@ def _head_name(name: str, state: State) -> str:
         return name
     head, number, rest = found.group(1), int(found.group(2)), found.group(3)
     last = max(int(key[len(head) + 8 :].partition(".")[0]) for key in state if key.startswith(f"{head}.layers."))
-    place = "proj_in" if number == 0 else "proj_out" if number == last else f"layers.{number - 1}"
-    return f"{head}.{place}.{rest}"
+    return f"{head}.{layer_name(number, last)}.{rest}"
+
+
+def layer_name(number: int, last: int) -> str:
+    """What transformers calls the layer of this number in a small perceptron whose `last` one has that number."""
+    return "proj_in" if number == 0 else "proj_out" if number == last else f"layers.{number - 1}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import WeightsError
-from lib_prodshot.finding.langsam.huggingface import forward, from_folder, make_tokenizer, with_weights
+from lib_prodshot.finding.langsam.huggingface import forward, from_folder, make_tokenizer, text_settings, with_weights
 from lib_prodshot.finding.models.architecture import Bert, State, count_layers
 from lib_prodshot.finding.models.grounded_detector import GroundedDetector, GroundingModel
 from lib_prodshot.finding.models.recognition import Shapes, read_recognised, shapes_of
@@ -144,11 +144,9 @@ def _config(shape: MMShape) -> Any:
         window_size=shape.window,
         out_indices=list(shape.outputs),
     )
-    text = shape.bert.to_config()
-    text.pop("model_type")
     return library.MMGroundingDinoConfig(
         backbone_config=swin,
-        text_config=library.BertConfig(**text).to_dict(),
+        text_config=text_settings(shape.bert),
         d_model=shape.channels,
         num_feature_levels=shape.levels,
         encoder_layers=shape.encoder_layers,

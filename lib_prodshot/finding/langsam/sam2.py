@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.errors import WeightsError
-from lib_prodshot.finding.langsam.huggingface import from_folder, with_weights
+from lib_prodshot.finding.langsam.huggingface import from_folder, prompts_of, with_weights
+from lib_prodshot.finding.langsam.huggingface_names import PROMPT_AND_MASK_RULES, layer_name, rename_all
 from lib_prodshot.finding.models.architecture import State, count_layers
 from lib_prodshot.finding.models.box_segmenter import BoxSegmenter, PromptedModel
 from lib_prodshot.finding.models.recognition import Shapes, read_recognised, shapes_of, untied_positions
@@ -137,17 +138,8 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"^sam_mask_decoder\.", "mask_decoder."),
     (r"^no_mem_embed$", "no_memory_embedding"),
     (r"patch_embed\.proj\.", "patch_embed.projection."),
-    (r"\.norm(\d|_final_attn)\.", r".layer_norm\1."),
     (r"\.out_proj\.", ".o_proj."),
-    (r"mask_decoder\.output_upscaling\.0\.", "mask_decoder.upscale_conv1."),
-    (r"mask_decoder\.output_upscaling\.1\.", "mask_decoder.upscale_layer_norm."),
-    (r"mask_decoder\.output_upscaling\.3\.", "mask_decoder.upscale_conv2."),
-    (r"mask_downscaling\.0\.", "mask_embed.conv1."),
-    (r"mask_downscaling\.1\.", "mask_embed.layer_norm1."),
-    (r"mask_downscaling\.3\.", "mask_embed.conv2."),
-    (r"mask_downscaling\.4\.", "mask_embed.layer_norm2."),
-    (r"mask_downscaling\.6\.", "mask_embed.conv3."),
-    (r"pe_layer\.positional_encoding_gaussian_matrix", "shared_embedding.positional_embedding"),
+    *PROMPT_AND_MASK_RULES,
 )
 """Meta's names to those of transformers; its perceptrons and prompt embeddings are renamed below."""
 
@@ -167,8 +159,7 @@ def renamed_state(state: State) -> dict[str, Any]:
     for key, tensor in state.items():
         target = key
         if not key.startswith(("vision_encoder.", "prompt_encoder.", "mask_decoder.")):
-            for pattern, replacement in _RULES:
-                target = re.sub(pattern, replacement, target)
+            target = rename_all(target, _RULES)
             if number := _POINTS.match(target):
                 points[int(number.group(1))] = tensor
                 continue
@@ -188,14 +179,11 @@ def _perceptron_name(target: str, state: State, key: str) -> str:
     stem = key[: key.rindex(".layers.") + len(".layers.")]
     last = max(int(name[len(stem) :].partition(".")[0]) for name in state if name.startswith(stem))
     number = int(found.group(2))
-    place = "proj_in" if number == 0 else "proj_out" if number == last else f"layers.{number - 1}"
-    return f"{found.group(1)}.{place}.{found.group(3)}"
+    return f"{found.group(1)}.{layer_name(number, last)}.{found.group(3)}"
 
 
 def _decode(module: Any, embedding: Any, boxes: Any, multimask: bool, points: Any = None) -> tuple[Any, Any]:
     # the model moves the boxes that it is given, in place, by half a pixel
-    asked = {} if boxes is None else {"input_boxes": boxes[None].clone()}
-    if points is not None:
-        asked |= {"input_points": points[0][None], "input_labels": points[1][None]}
+    asked = prompts_of(None if boxes is None else boxes.clone(), points)
     answer = module(image_embeddings=list(embedding), **asked, multimask_output=multimask)
     return answer.pred_masks[0], answer.iou_scores[0]

@@ -5,14 +5,14 @@ Its image encoder is SAM's, so SAM's faster layers serve.
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from lib_prodshot.finding.langsam.huggingface import from_folder, segmenter_settings, with_weights
+from lib_prodshot.finding.langsam.huggingface import from_folder, prompts_of, segmenter_settings, with_weights
+from lib_prodshot.finding.langsam.huggingface_names import rename_all
 from lib_prodshot.finding.models.architecture import segmenter_shape
 from lib_prodshot.finding.models.box_segmenter import BoxSegmenter, PromptedModel
 from lib_prodshot.finding.models.recognition import Shapes, read_recognised, shapes_of, untied_positions
@@ -66,9 +66,7 @@ def _config(shapes: Shapes, name: str) -> Any:
     hidden = sum(key.startswith(f"{head}layers.") and key.endswith(".weight") for key in shapes)
     for key, sides in shapes.items():
         target = key.replace(f"{head}proj_out.", f"{head}layers.{hidden + 1}.")
-        for pattern, replacement in _PUBLISHED:
-            target = re.sub(pattern, replacement, target)
-        published.setdefault(target, SimpleNamespace(shape=sides))
+        published.setdefault(rename_all(target, _PUBLISHED), SimpleNamespace(shape=sides))
     shape = segmenter_shape(published, name)
     settings = segmenter_settings(shape)
     settings["mask_decoder_config"]["vit_dim"] = shape.embed_dim
@@ -76,9 +74,7 @@ def _config(shapes: Shapes, name: str) -> Any:
 
 
 def _decode(module: Any, embedding: Any, boxes: Any, multimask: bool, points: Any = None) -> tuple[Any, Any]:
-    asked = {} if boxes is None else {"input_boxes": boxes[None].clone()}
-    if points is not None:
-        asked |= {"input_points": points[0][None], "input_labels": points[1][None]}
+    asked = prompts_of(None if boxes is None else boxes.clone(), points)
     image, layers = embedding
     answer = module(image_embeddings=image, intermediate_embeddings=layers, **asked, multimask_output=multimask)
     return answer.pred_masks[0], answer.iou_scores[0]
