@@ -375,7 +375,7 @@ def _loss(now: Progress) -> str:
 
 
 def _print_result(job: TrainingJob, result: TrainingResult) -> int:
-    from lib_prodshot.training.trainer.runner import epoch_end_losses, read_losses
+    from lib_prodshot.training.trainer.losses import epoch_end_losses, read_losses
 
     for note in result.notes:
         say(note)

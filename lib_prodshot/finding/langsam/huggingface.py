@@ -260,7 +260,7 @@ def _decode(module: Any, embedding: Any, boxes: Any, multimask: bool, points: An
 
 
 def prompts_of(boxes: Any, points: Any) -> dict[str, Any]:
-    """Boxes (n×4 or None) and points with labels (a pair or None) of one picture, as a SAM of transformers takes them."""
+    """One picture's boxes (n×4 or None) and points with labels (a pair or None) as transformers' SAM takes them."""
     asked = {} if boxes is None else {"input_boxes": boxes[None]}
     if points is not None:
         asked |= {"input_points": points[0][None], "input_labels": points[1][None]}

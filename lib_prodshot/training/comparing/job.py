@@ -25,7 +25,7 @@ from lib_prodshot.training.errors import ComparisonError
 from lib_prodshot.training.publishing.publish import read_run
 from lib_prodshot.training.trainer import results
 from lib_prodshot.training.trainer.config_files import OUTPUT_FOLDER
-from lib_prodshot.training.trainer.runner import read_losses
+from lib_prodshot.training.trainer.losses import read_losses
 
 if TYPE_CHECKING:
     from lib_prodshot.finding.finder import Finder

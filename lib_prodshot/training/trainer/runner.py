@@ -9,8 +9,8 @@ import csv
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -29,12 +29,13 @@ from lib_prodshot.training.recipe.remarks import remarks
 from lib_prodshot.training.trainer import checkpoint, diagnosis, ledger, results, sd_scripts
 from lib_prodshot.training.trainer.config_files import OUTPUT_FOLDER, dataset_config, training_config
 from lib_prodshot.training.trainer.ledger import RECIPE, Ledger, SavedEpoch, Start
+from lib_prodshot.training.trainer.losses import LOSSES
 from lib_prodshot.training.trainer.process import Line, TrainerProcess, command, is_alive
 from lib_prodshot.training.trainer.progress import Progress, ProgressParser
 from lib_prodshot.training.trainer.sd_scripts import Trainer, environment_variables
 
 TRAINING, DATASET, PROMPTS = "training.toml", "dataset.toml", "samples.txt"
-LOG, LOSSES = "training.log", "loss.csv"
+LOG = "training.log"
 
 Outcome = Literal["finished", "stopped", "failed"]
 
@@ -485,24 +486,3 @@ class TrainingJob:
         steps = done * self._plan.steps_per_epoch
         ordered = tuple(path for _, path in sorted(loras.items()))
         return TrainingResult(outcome, reason, done, steps, ordered, tuple(notes))
-
-
-def read_losses(folder: Path) -> list[tuple[int, int, float]]:
-    """The loss curve of a run folder over all its starts: step, epoch, loss; a step that was repeated counts once."""
-    path = folder / LOSSES
-    if not path.is_file():
-        return []
-    points: dict[int, tuple[int, int, float]] = {}
-    # a start that was killed leaves half a line: the curve is only shown, and its other points are right
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        for line in file:
-            with suppress(ValueError):
-                step, epoch, loss = line.split(",")
-                points[int(step)] = (int(step), int(epoch), float(loss))
-    return [points[step] for step in sorted(points)]
-
-
-def epoch_end_losses(losses: Sequence[tuple[int, int, float]], steps_per_epoch: int) -> str:
-    """The loss at each epoch's end on one line; an epoch that was not trained to its end has none."""
-    ends = {epoch: loss for step, epoch, loss in losses if step == epoch * steps_per_epoch}
-    return ", ".join(f"{epoch}: {loss:.4g}" for epoch, loss in sorted(ends.items()))

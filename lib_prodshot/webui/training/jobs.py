@@ -14,7 +14,8 @@ from lib_prodshot.jobs.settings import job_setting, read_own
 from lib_prodshot.training.errors import InvalidDataset, TrainingError
 from lib_prodshot.training.trainer import sd_scripts
 from lib_prodshot.training.trainer.ledger import RECIPE
-from lib_prodshot.training.trainer.runner import LOG, LOSSES, TrainingJob, TrainingResult
+from lib_prodshot.training.trainer.losses import LOSSES
+from lib_prodshot.training.trainer.runner import LOG, TrainingJob, TrainingResult
 from lib_prodshot.webui.jobs.table import Control, JobCancelled, Work
 from lib_prodshot.webui.training.publishing import publish_here
 from lib_prodshot.webui.training.recipe import recipe_of

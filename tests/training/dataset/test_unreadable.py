@@ -20,7 +20,7 @@ from lib_prodshot.training.errors import PublishError, TrainerMissing, TrainingE
 from lib_prodshot.training.publishing import publish
 from lib_prodshot.training.recipe import files as recipe_files
 from lib_prodshot.training.trainer import ledger, sd_scripts
-from lib_prodshot.training.trainer.runner import LOSSES, read_losses
+from lib_prodshot.training.trainer.losses import LOSSES, read_losses
 from tests.training.captioning.test_captions import Saying
 from tests.training.dataset.test_check import kinds, report_on
 from tests.training.photographs import TAG, make_folder

@@ -25,7 +25,8 @@ from lib_prodshot.training.publishing import publish
 from lib_prodshot.training.recipe import files as recipe_files
 from lib_prodshot.training.trainer import diagnosis, ledger, results
 from lib_prodshot.training.trainer.ledger import Ledger
-from lib_prodshot.training.trainer.runner import LOG, LOSSES, TrainingJob, TrainingResult, epoch_end_losses
+from lib_prodshot.training.trainer.losses import LOSSES, epoch_end_losses
+from lib_prodshot.training.trainer.runner import LOG, TrainingJob, TrainingResult
 from tests.training.rigs import Rig, ended, make_checkpoint, make_checkpoint_file, unet
 from tests.training.trainers import STAND_IN
 

@@ -25,9 +25,9 @@ from lib_prodshot.training.trainer import ledger, sd_scripts
 from lib_prodshot.training.trainer.config_files import dataset_config, flat, training_config
 from lib_prodshot.training.trainer.diagnosis import explain_failure, explain_out_of_memory
 from lib_prodshot.training.trainer.ledger import Ledger
+from lib_prodshot.training.trainer.losses import read_losses
 from lib_prodshot.training.trainer.process import command
 from lib_prodshot.training.trainer.results import output_problem, samples
-from lib_prodshot.training.trainer.runner import read_losses
 from lib_prodshot.training.trainer.sd_scripts import TrainerInfo
 from tests.training.photographs import TAG, make_folder
 from tests.training.rigs import Rig, make_checkpoint, make_checkpoint_file, stand_in_rig, unet

@@ -17,7 +17,8 @@ from lib_prodshot.training import lora
 from lib_prodshot.training.dataset import check
 from lib_prodshot.training.errors import TrainingError
 from lib_prodshot.training.trainer import ledger
-from lib_prodshot.training.trainer.runner import LOG, TrainingJob, epoch_end_losses, read_losses
+from lib_prodshot.training.trainer.losses import epoch_end_losses, read_losses
+from lib_prodshot.training.trainer.runner import LOG, TrainingJob
 from tests.training.photographs import make_folder
 from tests.training.rigs import PATIENCE, Rig, broken, ended
 
