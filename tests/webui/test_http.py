@@ -183,8 +183,9 @@ def test_a_class_in_the_prompt_generates_each_product(clean: Server) -> None:
 def test_a_lora_is_applied_and_a_missing_one_left_out(clean: Server, seed_dir: Path) -> None:
     picture = seed_picture(seed_dir, "car")
     control = {"control": "off"}
-    bare = img2img(clean, picture, {**CAR, **control, "prompt": "[class]"})
+    # first, for the first pass after one with ControlNet may differ by single grey levels on a CPU (see `warm_up`)
     with_lora = img2img(clean, picture, {**CAR, **control, "prompt": "[class] <lora:tiny:1>"})
+    bare = img2img(clean, picture, {**CAR, **control, "prompt": "[class]"})
     missing = img2img(clean, picture, {**CAR, **control, "prompt": "[class] <lora:zorro:1>"})
     assert np.abs(bare.pixels() - with_lora.pixels()).mean() > 0.05
     assert np.array_equal(bare.pixels(), missing.pixels())
