@@ -97,6 +97,10 @@ class ForgeScript(scripts.Script):
                 raise ValueError(unit["control_mode"])
             self.current_params[place] = unit
 
+    def process_before_every_sampling(self, p: Any, *args: Any, **kwargs: Any) -> None:
+        for place, _ in enumerate(unit for unit in args if unit and unit.get("enabled", True)):
+            self.current_params[place]
+
     def postprocess_batch_list(self, p: Any, pp: Any, *args: Any, **kwargs: Any) -> None:
         for unit in self.current_params.values():
             pp.images = [_marked(image, unit) for image in pp.images]

@@ -155,14 +155,16 @@ def _batch_mode_disabled(script: Any) -> Iterator[None]:
 
 @contextmanager
 def reasons_recorded(script: Any | None) -> Iterator[list[str]]:
-    """Context that collects what ControlNet warns of while it runs, and what its script's hooks raise, which a WebUI
-    swallows. The hooks of `script` are its own again afterwards."""
+    """Context that collects what ControlNet warns of while it runs, and what the first of its script's hooks to fail
+    raises, which a WebUI swallows: a later one fails for want of what that would have left (Forge's with a bare
+    `KeyError: 0`). The hooks of `script` are its own again afterwards."""
     told: list[str] = []
+    failed: list[Exception] = []
     handler = _Collector(told)
     logger = logging.getLogger(LOGGER)
     former = {name: vars(script).get(name) for name in _HOOKS if callable(getattr(script, name, None))}
     for name in former:
-        setattr(script, name, _told_of(getattr(script, name), told))
+        setattr(script, name, _told_of(getattr(script, name), told, failed))
     logger.addHandler(handler)
     try:
         yield told
@@ -193,13 +195,15 @@ class _Collector(logging.Handler):
         self._told.append(" ".join(record.getMessage().split()))
 
 
-def _told_of(hook: Callable[..., Any], told: list[str]) -> Callable[..., Any]:
+def _told_of(hook: Callable[..., Any], told: list[str], failed: list[Exception]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return hook(*args, **kwargs)
         except Exception as error:
-            words = " ".join(str(error).split())
-            told.append(f"{type(error).__name__}: {words}" if words else type(error).__name__)
+            if not failed:
+                words = " ".join(str(error).split())
+                told.append(f"{type(error).__name__}: {words}" if words else type(error).__name__)
+            failed.append(error)
             raise
 
     return call

@@ -1,7 +1,7 @@
 """Advice that names a flag of the command line: one that this WebUI has, and that does something there.
 
 The Forge family parses flags for its models in a module of its own; Forge and reForge still take AUTOMATIC1111's old
-ones beside them, and pay them no heed. Forge neo has neither.
+ones beside them, and pay them no heed; neo has neither.
 """
 
 from __future__ import annotations
