@@ -35,7 +35,8 @@ class ProdshotAccordion(scripts.Script):  # type: ignore[misc]
 
     def before_process(self, p: Any, *args: Any) -> None:
         """A generation begins."""
-        hooks.before(p, args)
+        # a tab that no browser has opened yet has given no arguments out (forge-again): then these are other scripts'
+        hooks.before(p, () if self.args_from is None else args)
 
     def post_sample(self, p: Any, ps: Any, *args: Any) -> None:
         """Sampling has ended."""

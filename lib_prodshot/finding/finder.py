@@ -240,9 +240,13 @@ def _distance(box: Box, point: Point) -> float:
 @dataclass(frozen=True)
 class Backend:
     """A loader of one kind of finder. `missing_requirements(models_dir)` returns one sentence for each missing package
-    or file, `describe(models_dir)` which models it would take; both load nothing."""
+    or file, `describe(models_dir)` which models it would take, `to_fetch(models_dir)` the names of the catalogue's
+    weights that would make it whole (None: all of its group), `own_models()` which models of a user's own would serve
+    here; all load nothing."""
 
     name: str
     missing_requirements: Callable[[Path | None], Sequence[str]]
     load: Callable[[Path | None], Finder]
     describe: Callable[[Path | None], str] | None = None
+    to_fetch: Callable[[Path | None], Collection[str]] | None = None
+    own_models: Callable[[], Sequence[str]] = tuple

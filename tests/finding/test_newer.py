@@ -97,6 +97,20 @@ def test_a_newer_model_comes_first_where_it_can_run_and_says_why_where_it_cannot
     assert langsam.plan(models).detector == "groundingdino-py"
 
 
+def test_what_a_user_brought_is_not_fetched_again(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched = {"groundingdino-swint", "sam-vit-b", "bert-vocab"}
+    assert set(langsam.to_fetch(models)) == fetched
+    header_only(models / "mine.safetensors", MM_KEYS)
+    assert set(langsam.to_fetch(models)) == fetched - {"groundingdino-swint"}
+    monkeypatch.setenv("PRODSHOT_SAM", "sam-hq")  # which is in no catalogue
+    assert set(langsam.to_fetch(models)) == {"bert-vocab"}
+    assert list(langsam.own_models()) == ["MM-Grounding-DINO", "SAM 2", "HQ-SAM"]
+    install(monkeypatch, "5.0.0")
+    assert list(langsam.own_models()) == ["SAM 2", "HQ-SAM"]
+    install(monkeypatch, "4.30.2")
+    assert not langsam.own_models()
+
+
 def test_sam3_is_recognised_and_the_doctor_says_what_it_would_take(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lib_prodshot.hosts.active import host
+from lib_prodshot.inpainting import InpaintPass
 from tests.hosts.conftest import Double, noise_picture, outcomes, parameters, pixels
 
 pytestmark = pytest.mark.any_host
@@ -82,6 +84,25 @@ def test_a_silent_failure_is_noticed(webui: Double) -> None:
     assert "process" not in vars(webui.script(True, "ControlNet", True))
     assert logging.getLogger("ControlNet").handlers == []
     assert "reason" not in str(outcomes(webui.run_script(CAR, init_images=[given]))[0]["notes"])
+
+
+@BOTH
+def test_a_pass_of_its_own_before_a_browser_has_opened_the_tab(webui: Double) -> None:
+    """ControlNet's script has no arguments given out then (forge-again): it takes one unit in the first place."""
+    for one in webui.runner(True).scripts:
+        one.args_from = one.args_to = None
+    backend = host().inpainting_backend()
+    lists = backend.control_lists()
+    assert lists is not None and lists.slots == 1
+    unit = {"enabled": True, "module": lists.none_module, "model": lists.models[0], "weight": 1.0}
+    picture, mask = np.zeros((64, 64, 3), np.uint8), np.full((64, 64), 255, np.uint8)
+    fixed: dict[str, Any] = {"mask_blur": 0, "prompt": "a car", "negative_prompt": "", "seed": 1, "steps": 2}
+    fixed |= {"cfg_scale": 4.0, "sampler": "Euler", "scheduler": "", "denoising_strength": 0.5, "inpainting_fill": 1}
+    fixed["control"] = {**unit, "control_mode": "Balanced"}
+    assert backend.inpaint(InpaintPass(picture, mask, **fixed)).control_ran
+    (inner,) = webui.samplings
+    assert inner.script_args[1]["model"] == lists.models[0]
+    assert webui.script(True, "ControlNet", True).args_from is None
 
 
 @pytest.mark.parametrize("dialect", [None], indirect=True)

@@ -40,6 +40,21 @@ ENTRY_POINTS = pytest.mark.parametrize(
 Call = Callable[[Double, bool, dict[str, Any]], Any]
 
 
+def test_a_tab_that_no_browser_has_opened_takes_no_arguments(webui: Double) -> None:
+    """forge-again gives a script of img2img its arguments when its tab is first opened; until then the API overwrites
+    the first of those it was sent, and hands every script all that are left."""
+    p = webui.generation(is_img2img=True, init_images=[noise_picture()])
+    p.is_api, p.script_args = True, [2, {"enabled": True, "products": "car"}]
+    for one in webui.runner(True).scripts:
+        one.args_from = one.args_to = None
+    door = webui.script(True, "Prodshot", False)
+    with pytest.raises(fastapi.HTTPException) as refused:
+        door.run(p, *p.script_args)
+    assert refused.value.status_code == 422 and "open that tab once" in str(refused.value.detail)
+    looked = webui.processing.process_images(p)
+    assert len(looked.images) == 1 and "Prodshot" not in looked.infotexts[0]
+
+
 PACKSHOT = {"products": "car", "make": "packshot"}
 
 

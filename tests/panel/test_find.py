@@ -6,6 +6,7 @@ import base64
 import io
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,20 @@ def test_with_the_lite_finder_the_other_is_an_offer(host: LocalHost, shelf: Pres
     state = state_of("auto")
     assert state.level == "ready" and state.text.startswith("The lite finder is ready.")
     assert list(labels("auto")) == ["langsam"]
+
+
+def test_models_of_the_users_own_are_named_beside_what_can_be_fetched(
+    host: LocalHost, shelf: PresetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a half that one of them does is not fetched again."""
+    langsam, lite = NONE
+    brought = replace(langsam, to_fetch=lambda _: ["sam-vit-b", "bert-vocab"], own_models=lambda: ["A", "B", "C"])
+    monkeypatch.setattr(registry, "backends", lambda: (brought, lite))
+    line, *_ = finder_line.show_state("auto")
+    assert "<div>A file of your own serves as well: A, B or C, see docs/finders.md.</div>" in line
+    assert labels("langsam") == {"langsam": f"Get LangSAM ({megabytes(375_042_383 + 231_508)})"}
+    monkeypatch.setattr(registry, "backends", lambda: NONE)
+    assert "of your own" not in finder_line.show_state("auto")[0]
 
 
 def test_asked_for_by_name(host: LocalHost, shelf: PresetStore) -> None:

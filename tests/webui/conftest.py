@@ -79,10 +79,10 @@ def webui(installation: Installation, prepared: Path) -> Iterator[Server]:
 
 def warm_up(server: Server) -> None:
     """A WebUI's very first plain generation on a CPU differs from the next, equal one by single grey levels, and so
-    does its first with ControlNet: have them behind us."""
-    picture = encode(Image.new("RGB", (192, 192), "grey"))
+    do its first inpaint pass and its first with ControlNet: have them behind us."""
+    picture, mask = (encode(Image.new(mode, (512, 512), colour)) for mode, colour in (("RGB", "grey"), ("L", 255)))
     txt2img(server)
-    body = {"init_images": [picture], "prompt": "a photo", **SMALL}
+    body = {**SMALL, "init_images": [picture], "mask": mask, "prompt": "a photo", "width": 512, "height": 512}
     for scripts in ({}, {"controlnet": {"args": [own_unit(server)]}}):
         server.post("/sdapi/v1/img2img", {**body, "alwayson_scripts": scripts})
 

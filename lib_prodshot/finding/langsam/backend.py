@@ -10,7 +10,7 @@ transformers can run it. Environment variables ask for one by name: `PRODSHOT_LA
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,6 +63,8 @@ class Plan:
     missing: tuple[str, ...]
     notes: tuple[str, ...] = ()
     """Sentences on files of the user's that are not used, and why."""
+    to_fetch: tuple[str, ...] = ()
+    """Names of the catalogue's weights that are missing."""
 
     @property
     def reason(self) -> str:
@@ -95,7 +97,8 @@ def plan(models_dir: Path | None = None, on_gpu: bool = False) -> Plan:
     vocabulary = _first((VOCABULARY,), models_dir)
     missing += [] if bare else [*_listed(detector.lacks), *_listed(segmenter.lacks)]
     found = ((detector.name, detector.weights), (segmenter.name, segmenter.weights), (VOCABULARY, vocabulary))
-    missing += [how for wanted, path in found if path is None for how in _how_to_get(wanted, models_dir)]
+    lacking = [entry for name, path in found if path is None for entry in catalogue() if entry.name == name]
+    missing += [f"{how_to_get(entry, models_dir)}." for entry in lacking]
     nothing_asked = not (asked or asked_detector or asked_sam)
     if missing and nothing_asked and find_spec("torch") and not lang_sam_package.missing_requirement():
         return Plan("lang-sam", None, None, "lang-sam", None, ())
@@ -107,6 +110,7 @@ def plan(models_dir: Path | None = None, on_gpu: bool = False) -> Plan:
         segmenter.weights,
         tuple(dict.fromkeys(missing)),
         tuple(file.problem for file in own if file.problem),
+        tuple(entry.name for entry in lacking),
     )
 
 
@@ -199,10 +203,6 @@ def _first(names: Sequence[str], models_dir: Path | None) -> Path | None:
     return next((path for path in found if path is not None), None)
 
 
-def _how_to_get(name: str, models_dir: Path | None) -> list[str]:
-    return [f"{how_to_get(entry, models_dir)}." for entry in catalogue() if entry.name == name]
-
-
 def missing_requirements(models_dir: Path | None = None) -> Sequence[str]:
     """One sentence for each package or file that is missing; empty when the finder can run."""
     return plan(models_dir).missing
@@ -270,4 +270,15 @@ def describe(models_dir: Path | None = None) -> str:
     return " ".join([*taken, *(f"Not used: {note}" for note in chosen.notes)])
 
 
-BACKEND = Backend("langsam", missing_requirements, load, describe)
+def to_fetch(models_dir: Path | None = None) -> Collection[str]:
+    """Names of weights that are missing; none of a half that a model of the user's own does."""
+    return plan(models_dir).to_fetch
+
+
+def own_models() -> Sequence[str]:
+    """Titles of the newer models that transformers can run here, from files that the user brings."""
+    kinds = (architecture(name) for name in (*NEWER_DETECTORS, *NEWER_SEGMENTERS))
+    return [kind.title for kind in kinds if not unmet_requirement(kind, kind.name)]
+
+
+BACKEND = Backend("langsam", missing_requirements, load, describe, to_fetch, own_models)

@@ -52,6 +52,12 @@ def script_stem(script: Any) -> str:
     return str(getattr(script, "filename", "")).replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".py")
 
 
+def slots_of(script: Any) -> tuple[int, int]:
+    """Where a script's arguments begin and end. A tab that no browser has opened yet has given none out (forge-again):
+    then the first place, for one unit."""
+    return (1, 2) if script.args_from is None else (script.args_from, script.args_to)
+
+
 def pick_controlnet() -> ControlNet:
     """Select the adapter for this host; whether ControlNet is installed is told by `find_script`."""
     if "lib_controlnet.external_code" in sys.modules:

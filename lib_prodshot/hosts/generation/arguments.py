@@ -19,6 +19,13 @@ REWRITES = "prodshot_rewrites"
 (X/Y/Z plot sets it, to exchange a LoRA wherever prompts name it)."""
 
 
+NO_SLOTS_YET = (
+    "cannot be taken yet: this WebUI draws a tab, and gives its scripts their arguments, when a browser first opens it;"
+    " open that tab once, or use Prodshot's own routes"
+)
+"""forge-again does so with img2img: until then the caller's first argument does not come through."""
+
+
 def request_from(parent: Any, arguments: Sequence[Any]) -> Request:
     """Parse a script's arguments, updated by the generation's overrides and rewrites. Raises `RequestError`."""
     overrides = dict(getattr(parent, OVERRIDES, None) or {})
@@ -35,10 +42,12 @@ def given_arguments(parent: Any, script: Any, arguments: Sequence[Any]) -> Seque
     """The arguments of a selectable script that the caller really passed.
 
     The API replaces the script's slots by `script_args` without padding: with fewer values all later ones shift, and
-    the script receives those of its neighbours.
+    the script receives those of its neighbours. Raises `RequestError` where there are no slots yet.
     """
     if not is_api(parent):
         return arguments
+    if script.args_from is None:
+        raise RequestError([FieldProblem("script_args", NO_SLOTS_YET)])
     runner = getattr(parent, "scripts", None)
     slots = max((other.args_to or 0 for other in getattr(runner, "scripts", ())), default=0)
     missing = max(0, slots - len(parent.script_args))

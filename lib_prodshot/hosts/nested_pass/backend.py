@@ -28,6 +28,7 @@ from lib_prodshot.hosts.compatibility.controlnet import (
     make_probe,
     reasons_recorded,
     script_stem,
+    slots_of,
 )
 from lib_prodshot.hosts.compatibility.flags import memory_advice, vae_advice
 from lib_prodshot.hosts.compatibility.interface_changes import describe_change, interface_changes_reported
@@ -86,7 +87,8 @@ class NestedPassBackend:
         if script is None:
             return None
         try:
-            return self._control.lists(script.args_to - script.args_from, refresh=True)
+            first, end = slots_of(script)
+            return self._control.lists(end - first, refresh=True)
         except Exception as error:  # an extension that was loaded by half, or describe_change
             words = " ".join(str(error).split())
             raise ControlUnavailable(
@@ -136,6 +138,7 @@ class NestedPassBackend:
             yield None
             return
         with self._control.isolated(script, self._parent) as own:
+            own.args_from, own.args_to = slots_of(script)
             yield own
 
     def _runner(self) -> Any:
@@ -222,11 +225,12 @@ class NestedPassBackend:
         arguments = list(getattr(self._parent, "script_args", None) or [0])
         if script is None:
             return arguments
-        arguments += [None] * (script.args_to - len(arguments))
-        slots: list[Any] = [dict(DISABLED) for _ in range(script.args_to - script.args_from)]
+        first, end = slots_of(script)
+        arguments += [None] * (end - len(arguments))
+        slots: list[Any] = [dict(DISABLED) for _ in range(end - first)]
         if plan.control is not None:
             slots[0] = self._control.translate(plan.control)
-        arguments[script.args_from : script.args_to] = slots
+        arguments[first:end] = slots
         return arguments
 
 

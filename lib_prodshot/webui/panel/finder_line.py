@@ -117,4 +117,5 @@ def _missing_features() -> tuple[str, ...]:
 def _line(state: FinderState, missing: Sequence[str] = ()) -> str:
     bar = f"<progress max='1' value='{state.share:.3f}'></progress>" if state.level == "working" else ""
     line = f"<span class='prodshot-dot prodshot-{state.level}'></span><span>{html.escape(state.text)}</span>{bar}"
+    line += f"<div>{html.escape(state.own_models)}</div>" if state.own_models else ""
     return line + "".join(f"<div class='prodshot-lack'>{html.escape(feature)}</div>" for feature in missing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,6 +12,7 @@ from lib_prodshot import weights
 from lib_prodshot.downloads import megabytes
 from lib_prodshot.errors import ProdshotError
 from lib_prodshot.finding import registry
+from lib_prodshot.finding.finder import Backend
 from lib_prodshot.model_files import Weights
 from lib_prodshot.webui import options
 
@@ -40,12 +41,14 @@ class Offer:
 
 @dataclass(frozen=True)
 class FinderState:
-    """One line for the panel: level, text, what could be fetched, share of a running download (0 to 1)."""
+    """One line for the panel: level, text, what could be fetched, share of a running download (0 to 1), and which
+    models of the user's own would serve as well (empty for none)."""
 
     level: Level
     text: str
     offers: tuple[Offer, ...] = ()
     share: float = 0.0
+    own_models: str = ""
 
 
 def state_of(finder: str) -> FinderState:
@@ -64,29 +67,45 @@ def _resting_state(finder: str) -> FinderState:
     lacking = {name: sentences for name in wanted if (sentences := _missing_requirements(name))}
     offers = tuple(Offer(name, size) for name in lacking if (size := sum(entry.size for entry in missing(name))))
     ready = [name for name in reversed(wanted) if name not in lacking]
+    own = _own_models(offer.finder for offer in offers)
     if ready:
         told = f"{_capital(LABELS[ready[0]])} is ready."
-        return FinderState("ready", f"{told} {_KNOWS}" if offers else told, offers)
+        return FinderState("ready", f"{told} {_KNOWS}" if offers else told, offers, own_models=own)
     if not offers:
         names = " and ".join(LABELS[name] for name in lacking)
         return FinderState("missing", f"Packages of {names} are missing; a restart of the WebUI installs them.")
     told = "There is no finder here yet." if finder == "auto" else f"{_capital(LABELS[finder])} is not here yet."
-    return FinderState("missing", f"{told} {_KNOWS}" if len(offers) > 1 else told, offers)
+    return FinderState("missing", f"{told} {_KNOWS}" if len(offers) > 1 else told, offers, own_models=own)
 
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def missing(group: str) -> tuple[Weights, ...]:
-    """The weights of a finder that are not on this machine."""
-    folder = options.models_dir()
-    return tuple(entry for entry in weights.select([group]) if weights.look_for(entry, folder).path is None)
+def missing(finder: str) -> tuple[Weights, ...]:
+    """The weights that a finder wants and that are not on this machine."""
+    folder, to_fetch = options.models_dir(), _backend(finder).to_fetch
+    wanted = weights.select([finder] if to_fetch is None else to_fetch(folder))
+    return tuple(entry for entry in wanted if weights.look_for(entry, folder).path is None)
 
 
-def _missing_requirements(name: str) -> Sequence[str]:
-    backend = next(candidate for candidate in registry.backends() if candidate.name == name)
-    return backend.missing_requirements(options.models_dir())
+def _backend(finder: str) -> Backend:
+    return next(candidate for candidate in registry.backends() if candidate.name == finder)
+
+
+def _missing_requirements(finder: str) -> Sequence[str]:
+    return _backend(finder).missing_requirements(options.models_dir())
+
+
+def _own_models(finders: Iterable[str]) -> str:
+    """One sentence on files that a user may bring instead of fetching these finders' own; empty where none would run
+    here."""
+    titles = [title for finder in finders for title in _backend(finder).own_models()]
+    if not titles:
+        return ""
+    *first, last = titles
+    named = f"{', '.join(first)} or {last}" if first else last
+    return f"A file of your own serves as well: {named}, see docs/finders.md."
 
 
 class _Stopped(Exception):
