@@ -79,11 +79,13 @@ def said_by_the_panel(host: LocalHost) -> set[str]:
     sizes = {name: sum(entry.size for entry in weights.select([name])) for name in finder_state.LABELS}
     buttons = {finder_state.Offer(name, size).label for name, size in sizes.items()}
     none = f"There is no finder here yet. {finder_state._KNOWS}"
+    newer = ("MM-Grounding-DINO", "SAM 2", "HQ-SAM")  # the first only with a transformers that builds it rightly
+    own = {finder_state.own_models_sentence(titles) for titles in (newer, newer[1:])}
     why = "Retouch to begin with: this WebUI has no checkpoint yet."
     cards = (*preview.TEXTS, *result_card.TEXTS)
     headings = re.findall(r"<th>(.*?)</th>", (Path(training_view.__file__).parent / "view.html").read_text("utf-8"))
     states = {*training_boxes.TEXTS, *job_box.STATES.values(), *job_box.STOPPING, *headings}
-    return {*cards, *said, *states, *buttons, known, none, why, "The lite finder is ready.", "LangSAM is ready."}
+    return {*cards, *said, *states, *buttons, *own, known, none, why, "The lite finder is ready.", "LangSAM is ready."}
 
 
 class Option(SimpleNamespace):

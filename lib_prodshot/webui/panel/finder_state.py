@@ -101,8 +101,11 @@ def _own_models(finders: Iterable[str]) -> str:
     """One sentence on files that a user may bring instead of fetching these finders' own; empty where none would run
     here."""
     titles = [title for finder in finders for title in _backend(finder).own_models()]
-    if not titles:
-        return ""
+    return own_models_sentence(titles) if titles else ""
+
+
+def own_models_sentence(titles: Sequence[str]) -> str:
+    """That a file of one of these models serves as well."""
     *first, last = titles
     named = f"{', '.join(first)} or {last}" if first else last
     return f"A file of your own serves as well: {named}, see docs/finders.md."
