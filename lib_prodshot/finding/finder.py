@@ -248,5 +248,5 @@ class Backend:
     missing_requirements: Callable[[Path | None], Sequence[str]]
     load: Callable[[Path | None], Finder]
     describe: Callable[[Path | None], str] | None = None
-    to_fetch: Callable[[Path | None], Collection[str]] | None = None
+    to_fetch: Callable[[Path | None], Sequence[str]] | None = None
     own_models: Callable[[], Sequence[str]] = tuple

@@ -18,7 +18,7 @@ from lib_prodshot.pictures import xmp
 from lib_prodshot.request import WEBUI_BASE
 from lib_prodshot.request import settings as every_setting
 from tests.hosts import round_trip
-from tests.webui.conftest import SMALL, Answer, accordion, img2img, none_module, own_unit, seed_picture, txt2img
+from tests.webui.conftest import SMALL, Answer, accordion, img2img, none_module, own_unit, same, seed_picture, txt2img
 from tests.webui.server import Server, encode
 
 CAR = {"products": "car", "finder": "lite"}
@@ -117,7 +117,7 @@ def test_the_other_products_of_the_seed(clean: Server, seed_dir: Path, name: str
 def test_equal_requests_give_equal_pictures(clean: Server, seed_dir: Path) -> None:
     picture = seed_picture(seed_dir, "car")
     first, second = (img2img(clean, picture, {**CAR, **none_module(clean)}) for _ in range(2))
-    assert np.array_equal(first.pixels(), second.pixels())
+    assert same(clean, first.pixels(), second.pixels())
 
 
 def test_transparent_pictures_keep_their_alpha(clean: Server, seed_dir: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_lora_is_applied_and_a_missing_one_left_out(clean: Server, seed_dir: P
     with_lora = img2img(clean, picture, {**CAR, **control, "prompt": "[class] <lora:tiny:1>"})
     missing = img2img(clean, picture, {**CAR, **control, "prompt": "[class] <lora:zorro:1>"})
     assert np.abs(bare.pixels() - with_lora.pixels()).mean() > 0.05
-    assert np.array_equal(bare.pixels(), missing.pixels())
+    assert same(clean, bare.pixels(), missing.pixels())
     assert "LoRA not installed, left out of the prompt: zorro" in missing.outcomes[0]["notes"]
 
 

@@ -10,7 +10,7 @@ transformers can run it. Environment variables ask for one by name: `PRODSHOT_LA
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -270,7 +270,7 @@ def describe(models_dir: Path | None = None) -> str:
     return " ".join([*taken, *(f"Not used: {note}" for note in chosen.notes)])
 
 
-def to_fetch(models_dir: Path | None = None) -> Collection[str]:
+def to_fetch(models_dir: Path | None = None) -> Sequence[str]:
     """Names of weights that are missing; none of a half that a model of the user's own does."""
     return plan(models_dir).to_fetch
 
