@@ -1,0 +1,174 @@
+"""Registration: an engine that repaints a whole picture may shift, zoom or squeeze it; its result is put back onto the
+input by what must not have changed.
+
+A translation by phase correlation (Kuglin and Hines 1975) on a small copy, then an affine map by maximising the
+enhanced correlation coefficient (Evangelidis and Psarakis 2008), which neither brightness nor contrast moves. Whether
+it holds is measured afterwards, tile by tile, and not taken from the fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lib_prodshot.errors import EnhanceError
+
+Rgb = npt.NDArray[np.uint8]
+Alpha = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+LARGEST = 0.05
+"""No corner may have moved further than this share of the longer side: beyond it the picture was composed anew."""
+
+HELD = 0.5
+"""Pixels that nine tenths of the tiles may be off afterwards."""
+
+_COARSE, _FINE = 256, 1024
+"""Longer sides of the copies on which the map is fitted, in pixels."""
+
+_TILE = 64
+_TILES = 6
+"""Tiles that are measured afterwards: their side in pixels of the fine copy, and how many there must be at least."""
+
+_TEXTURE = 4.0
+"""Standard deviation (levels of 255) from which a tile has something to hold on to."""
+
+_PEAK = 0.08
+"""Response of phase correlation from which a tile's shift counts as seen."""
+
+_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 80, 1e-5)
+
+
+class NotRegistered(EnhanceError):
+    """The result cannot be put back onto the input; says why."""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How a result lay: the shift of its middle in pixels, its zoom (1.02: 2 % larger), how far its farthest corner had
+    moved, and how far nine tenths of the tiles are off at most after registration."""
+
+    shift: tuple[float, float]
+    zoom: float
+    corner: float
+    left: float
+
+
+def register(truth: Rgb, made: Rgb, known: Alpha) -> tuple[Rgb, Drift]:
+    """`made` (H×W×3) moved onto `truth` (H×W×3), and how it had lain. `known` (H×W) is above 0 where both show the
+    same. Raises `NotRegistered` where the two cannot be brought together, or only by more than `LARGEST`."""
+    height, width = truth.shape[:2]
+    found = _fitted(truth, made, known)
+    corner = _farthest(found, (width, height))
+    if corner > LARGEST * max(height, width):
+        raise NotRegistered(
+            f"the edited picture lies {corner:.0f} pixels off at a corner, and up to {LARGEST * max(height, width):.0f} "
+            "are put right: the model composed it anew; ask for less, or try another seed"
+        )
+    moved = np.asarray(
+        cv2.warpAffine(
+            made, found, (width, height), flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+        ),
+        dtype=np.uint8,
+    )
+    left = _left(truth, moved, known)
+    if left > HELD:
+        raise NotRegistered(
+            f"the edited picture is still {left:.1f} pixels off after it was put right: the model bent it; "
+            "ask for less, or try another seed"
+        )
+    middle = found @ np.array([width / 2, height / 2, 1.0], np.float32) - (width / 2, height / 2)
+    zoom = float(np.sqrt(abs(np.linalg.det(found[:, :2]))))
+    return moved, Drift((float(middle[0]), float(middle[1])), zoom, corner, left)
+
+
+def _fitted(truth: Rgb, made: Rgb, known: Alpha) -> Floats:
+    """The map (2×3) from the pixels of `truth` to those of `made`."""
+    found = np.eye(2, 3, dtype=np.float32)
+    for number, side in enumerate((_COARSE, _FINE)):
+        scale = min(1.0, side / max(truth.shape[:2]))
+        first, second, seen = _shades(truth, scale), _shades(made, scale), _scaled_mask(known, scale)
+        if cv2.countNonZero(seen) < _TILE**2 * scale:
+            raise NotRegistered("the mask leaves too little of the picture to put the edited one right by")
+        found[:, 2] *= scale
+        if number == 0:
+            found[:, 2] = _shift(first, second, seen)
+        found = _refined(first, second, seen, found)
+        found[:, 2] /= scale
+    return found
+
+
+def _shades(rgb: Rgb, scale: float) -> Floats:
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    if scale < 1:
+        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0))
+
+
+def _scaled_mask(known: Alpha, scale: float) -> Alpha:
+    """What is known on a copy, less what may have moved in from the rest."""
+    height, width = known.shape
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(np.where(known > 0, np.uint8(255), np.uint8(0)), size, interpolation=cv2.INTER_NEAREST)
+    reach = 2 * round(LARGEST / 2 * max(size)) + 1
+    return np.asarray(cv2.erode(small, np.ones((reach, reach), np.uint8), borderValue=255), dtype=np.uint8)
+
+
+def _shift(first: Floats, second: Floats, seen: Alpha) -> tuple[float, float]:
+    """How far `second` is shifted against `first`, by what is seen of both."""
+    weight = cv2.GaussianBlur(seen.astype(np.float32) / 255, (0, 0), 6.0)
+    window = cv2.createHanningWindow(first.shape[::-1], cv2.CV_32F) * weight
+    planes = [(plane - _mean(plane, seen)) * window for plane in (_edges(first), _edges(second))]
+    (x, y), _ = cv2.phaseCorrelate(*planes)
+    return float(x), float(y)
+
+
+def _edges(plane: Floats) -> Floats:
+    return np.asarray(plane - cv2.GaussianBlur(plane, (0, 0), 8.0))
+
+
+def _mean(plane: Floats, seen: Alpha) -> float:
+    return float(cv2.mean(plane, seen)[0])
+
+
+def _refined(first: Floats, second: Floats, seen: Alpha, start: Floats) -> Floats:
+    try:
+        _, found = cv2.findTransformECC(first, second, start.copy(), cv2.MOTION_AFFINE, _STEPS, seen, 3)
+    except cv2.error as error:
+        raise NotRegistered(
+            "the edited picture has nothing in common with the input outside of what was to change; ask for less, or "
+            "try another seed"
+        ) from error
+    return np.asarray(found, dtype=np.float32)
+
+
+def _farthest(found: Floats, size: tuple[int, int]) -> float:
+    width, height = size
+    corners = np.array([(0, 0, 1), (width, 0, 1), (0, height, 1), (width, height, 1)], np.float32)
+    return float(np.linalg.norm(corners @ found.T - corners[:, :2], axis=1).max())
+
+
+def _left(truth: Rgb, moved: Rgb, known: Alpha) -> float:
+    """How far nine tenths of the tiles are off at most, in pixels. Raises `NotRegistered` for too few of them."""
+    scale = min(1.0, _FINE / max(truth.shape[:2]))
+    first, second, seen = _shades(truth, scale), _shades(moved, scale), _scaled_mask(known, scale)
+    window = cv2.createHanningWindow((_TILE, _TILE), cv2.CV_32F)
+    off = []
+    for top in range(0, first.shape[0] - _TILE + 1, _TILE // 2):
+        for start in range(0, first.shape[1] - _TILE + 1, _TILE // 2):
+            part = slice(top, top + _TILE), slice(start, start + _TILE)
+            if seen[part].min() == 0 or first[part].std() < _TEXTURE:
+                continue
+            tiles = [_edges(plane[part]) for plane in (first, second)]
+            (x, y), peak = cv2.phaseCorrelate(*tiles, window)
+            if peak >= _PEAK:
+                off.append(float(np.hypot(x, y)))
+    if len(off) < _TILES:
+        raise NotRegistered(
+            "too little of the picture outside of what was to change can be recognised in the edited one; ask for "
+            "less, or try another seed"
+        )
+    return float(np.percentile(off, 90)) / scale
