@@ -65,12 +65,16 @@ def register(truth: Rgb, made: Rgb, known: Alpha) -> tuple[Rgb, Drift]:
     corner = _farthest(found, (width, height))
     if corner > LARGEST * max(height, width):
         raise NotRegistered(
-            f"the edited picture lies {corner:.0f} pixels off at a corner, and up to {LARGEST * max(height, width):.0f} "
-            "are put right: the model composed it anew; ask for less, or try another seed"
+            f"the edited picture lies {corner:.0f} pixels off at a corner, and up to "
+            f"{LARGEST * max(height, width):.0f} are put right: the model composed it anew; ask for less, or try another seed"
         )
     moved = np.asarray(
         cv2.warpAffine(
-            made, found, (width, height), flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+            made,
+            found,
+            (width, height),
+            flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
         ),
         dtype=np.uint8,
     )
