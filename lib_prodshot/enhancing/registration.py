@@ -66,7 +66,8 @@ def register(truth: Rgb, made: Rgb, known: Alpha) -> tuple[Rgb, Drift]:
     if corner > LARGEST * max(height, width):
         raise NotRegistered(
             f"the edited picture lies {corner:.0f} pixels off at a corner, and up to "
-            f"{LARGEST * max(height, width):.0f} are put right: the model composed it anew; ask for less, or try another seed"
+            f"{LARGEST * max(height, width):.0f} are put right: the model composed it anew; ask for less, or try "
+            "another seed"
         )
     moved = np.asarray(
         cv2.warpAffine(
