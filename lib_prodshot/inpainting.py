@@ -80,6 +80,11 @@ class InpaintPass:
     checkpoint: str = ""
     control: Mapping[str, Any] | None = None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.mask.shape[0], self.mask.shape[1]
+
 
 @dataclass(frozen=True)
 class UsedModels:
@@ -134,8 +139,16 @@ class InpaintingBackend(Protocol):
         host is as it was before."""
 
 
+class AnyPass(Protocol):
+    """What an inpaint pass and an edit have in common here."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+
+
 def pass_picture(
-    image: Image.Image, plan: InpaintPass, advice: str = "run the WebUI's VAE in float32, or use another VAE"
+    image: Image.Image, plan: AnyPass, advice: str = "run the WebUI's VAE in float32, or use another VAE"
 ) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
     """The RGB image that a WebUI gave for `plan`, as H×W×3 uint8 at the plan's size, and a note where it had another.
 
@@ -145,7 +158,7 @@ def pass_picture(
     import numpy as np
     from PIL import Image
 
-    height, width = plan.mask.shape
+    height, width = plan.size
     notes: tuple[str, ...] = ()
     if image.size != (width, height):
         # a fork may round the size to its own grid; the content is the whole crop all the same
@@ -154,5 +167,5 @@ def pass_picture(
         image = image.resize((width, height), Image.Resampling.LANCZOS)
     picture = np.asarray(image)
     if picture.min() == picture.max():
-        raise EnhanceError(f"the inpaint pass gave an empty picture (NaN); {advice}")
+        raise EnhanceError(f"the pass gave an empty picture (NaN); {advice}")
     return picture, notes

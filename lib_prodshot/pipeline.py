@@ -41,11 +41,12 @@ def run(
     upscaler: Upscaler | None = None,
     painted: tuple[Painted, ...] = (),
     reader: TextReader | None = None,
+    references: tuple[npt.NDArray[np.uint8], ...] = (),
 ) -> Outcome:
     """Take one picture through the steps. Without an `enhancer` only those of a dry run apply (find and mask).
     `ground` (H×W×3 uint8 RGB, any size) is the picture for a packshot's ground, where the request names one, `upscaler`
     what enlarges it where the request asks for a model; `reader` reads the text on products, and is the one installed
-    here unless given.
+    here unless given. `references` (H×W×3 uint8 RGB, any size) are further pictures that an edit model is shown.
 
     Absent products give a 'skipped' outcome and no later step runs. Anything that goes wrong gives 'failed' with
     the reason, and no result: the caller keeps the picture it has. `with_candidates` keeps the findings in the outcome,
@@ -69,13 +70,16 @@ def run(
     """
     names = tuple(item.name for item in request.classes)
     outcome = Outcome(Verdict("failed", ""), names, finder.name, notes=loaded.notes)
+    if request.edits_scene:
+        request = request.replace(invert=True)
     try:
         state = State(loaded, request, finder, enhancer, outcome, with_candidates=with_candidates)
         if reader is None and enhancer is not None and (gates.reads_text(request) or clean_up.needs_reader(request)):
             reader = _installed_reader()
         if enhancer is not None:
             clean_up.refuse_if_impossible(request, reader)
-        _run_steps(replace(state, ground=ground, upscaler=upscaler, painted=painted, reader=reader), progress)
+        given = replace(state, ground=ground, upscaler=upscaler, painted=painted, references=references)
+        _run_steps(replace(given, reader=reader), progress)
     except RequestError:
         raise
     except ProdshotError as error:

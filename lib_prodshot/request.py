@@ -16,6 +16,7 @@ from lib_prodshot.schema import Setting, check_value
 from lib_prodshot.steps import registry
 from lib_prodshot.steps.clean_up import CleanUpSettings
 from lib_prodshot.steps.cutout import CutOutSettings
+from lib_prodshot.steps.edit import EditSettings, named_references
 from lib_prodshot.steps.find import FindSettings
 from lib_prodshot.steps.frame import FrameSettings
 from lib_prodshot.steps.gates import GatesSettings
@@ -53,6 +54,7 @@ class Request:
     clean_up: CleanUpSettings
     retouch: RetouchSettings
     inpaint: InpaintSettings
+    edit: EditSettings
     lock_detail: DetailLockSettings
     preserve: PreserveSettings
     gates: GatesSettings
@@ -145,10 +147,37 @@ class Request:
 
     @property
     def running_engine(self) -> str:
-        """The engine that runs: retouch or inpaint (a packshot's scene needs it too); 'packshot' where none does."""
+        """The engine that runs: retouch, inpaint (a packshot's scene needs it too) or edit; 'packshot' where none
+        does."""
         if not self.makes_packshot:
             return self.retouch.engine
         return "inpaint" if self.compose.ground == "scene" else "packshot"
+
+    @property
+    def uses_webui(self) -> bool:
+        """Whether something is painted by a WebUI's model."""
+        return self.running_engine in registry.webui_engines()
+
+    @property
+    def pass_models(self) -> tuple[str, str, str]:
+        """Sampler, scheduler and checkpoint of the passes, each empty where the host's own is taken."""
+        options: Any = self.edit if self.running_engine == "edit" else self.inpaint
+        return options.sampler, options.scheduler, options.checkpoint
+
+    @property
+    def seed_setting(self) -> str:
+        """The name of the setting that holds the seed of the passes."""
+        return "edit_seed" if self.running_engine == "edit" else "seed"
+
+    @property
+    def reference_files(self) -> tuple[str, ...]:
+        """The files of further pictures that an edit model is shown, which the caller must read."""
+        return named_references(self.edit.references) if self.running_engine == "edit" else ()
+
+    @property
+    def edits_scene(self) -> bool:
+        """Whether everything but the product is edited."""
+        return self.running_engine == "edit" and self.edit.scope == "scene"
 
     @property
     def needs_reference(self) -> bool:

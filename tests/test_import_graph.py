@@ -30,7 +30,8 @@ ROOMS = {
     "control": "errors inpainting",
     "corrections": "errors",
     "downloads": "'' errors model_files",
-    "enhancing": "bounds control errors inpainting masks outcome preserve products provenance",
+    "editing": "inpainting",
+    "enhancing": "bounds control editing errors inpainting masks outcome preserve products provenance",
     "errors": "",
     "finding": "corrections errors finding.langsam finding.lite products provenance",
     "finding.fast": "",
@@ -41,12 +42,12 @@ ROOMS = {
     "finding.lite.networks": "errors finding finding.models",
     "finding.models": "corrections errors finding products",
     "gates": "bounds errors preserve",
-    "hosts": "errors finding hosts.compatibility hosts.nested_pass inpainting pictures products",
-    "hosts.compatibility": "hosts inpainting request",
+    "hosts": "editing errors finding hosts.compatibility hosts.nested_pass inpainting pictures products",
+    "hosts.compatibility": "editing hosts inpainting request",
     "hosts.generation": "'' enhancing errors finding hosts hosts.compatibility hosts.nested_pass infotext "
     "inpainting jobs outcome overlay pictures pipeline provenance request",
-    "hosts.nested_pass": "errors hosts hosts.compatibility inpainting",
-    "hosts.remote": "control errors hosts.generation inpainting outcome",
+    "hosts.nested_pass": "editing errors hosts hosts.compatibility inpainting",
+    "hosts.remote": "control editing errors hosts.generation inpainting outcome",
     "infotext": "errors outcome request",
     "inpainting": "errors",
     "interpreter": "",
@@ -71,8 +72,8 @@ ROOMS = {
     "removal": "bounds errors",
     "request": "errors products schema steps",
     "schema": "",
-    "steps": "bounds corrections enhancing errors finding gates markets masks outcome packshot pictures preserve "
-    "products provenance removal schema",
+    "steps": "bounds corrections editing enhancing errors finding gates markets masks outcome packshot pictures "
+    "preserve products provenance removal schema",
     "training": "bounds errors",
     "training.captioning": "errors jobs.files pictures training.dataset",
     "training.comparing": "errors jobs jobs.files jobs.report overlay pictures products request schema training "

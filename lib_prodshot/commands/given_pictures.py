@@ -20,9 +20,7 @@ from lib_prodshot.outcome import Outcome
 from lib_prodshot.request import Request
 
 
-def processed(
-    arguments: argparse.Namespace, request: Request, paths: Sequence[Path]
-) -> Iterator[tuple[Path, Outcome]]:
+def processed(arguments: argparse.Namespace, request: Request, paths: Sequence[Path]) -> Iterator[tuple[Path, Outcome]]:
     """Yield each picture and its outcome once its results and its line in the report are written.
 
     Raises `RequestError`, `OutputError`, `FinderUnavailable` and `WeightsError`, and as `enhancer_for` does.
@@ -70,18 +68,18 @@ def enhancer_for(request: Request, webui: str | None) -> Enhancer:
         from lib_prodshot.enhancing import load_enhancer
 
         return load_enhancer(request.running_engine)
-    from lib_prodshot.enhancing.inpaint import InpaintEnhancer
+    from lib_prodshot.enhancing import enhancer_on
     from lib_prodshot.hosts.remote import RemoteWebUI
     from lib_prodshot.hosts.remote.inpainting import RemoteInpaintingBackend
 
     backend = RemoteInpaintingBackend(RemoteWebUI(webui))
-    backend.check(request.sampler, request.scheduler, request.checkpoint)
-    return InpaintEnhancer(backend)
+    backend.check(*request.pass_models)
+    return enhancer_on(backend, request.running_engine)
 
 
 def check_webui(request: Request, is_named: bool, dry_run: bool = False) -> None:
     """Raise `RequestError` where something is to be painted and no WebUI is named, or one is named for nothing."""
-    paints = request.running_engine == "inpaint"
+    paints = request.uses_webui
     if paints and not is_named and not dry_run:
         raise RequestError([_missing_webui(request)])
     if is_named and not paints:
@@ -89,11 +87,11 @@ def check_webui(request: Request, is_named: bool, dry_run: bool = False) -> None
 
 
 def _missing_webui(request: Request) -> FieldProblem:
-    what = "the ground 'scene'" if request.makes_packshot else "the engine 'inpaint'"
+    what = "the ground 'scene'" if request.makes_packshot else f"the engine '{request.running_engine}'"
     return FieldProblem("webui", f"{what} needs a WebUI: add --webui http://host:port")
 
 
 def _unused_webui(request: Request) -> FieldProblem:
     if request.makes_packshot:
         return FieldProblem("ground", "only the ground 'scene' uses a WebUI: add --ground scene")
-    return FieldProblem("engine", "only the engine 'inpaint' uses a WebUI: add --engine inpaint")
+    return FieldProblem("engine", "only the engines 'inpaint' and 'edit' use a WebUI: add --engine inpaint")

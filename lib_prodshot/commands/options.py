@@ -31,7 +31,7 @@ def add_request_options(parser: argparse.ArgumentParser, dry_run: bool = False, 
 
 def add_webui_option(parser: argparse.ArgumentParser) -> None:
     """The option that names the WebUI which runs inpaint passes."""
-    text = "the WebUI that paints: the engine 'inpaint', the ground 'scene' (started with --api)"
+    text = "the WebUI that paints: the engines 'inpaint' and 'edit', the ground 'scene' (started with --api)"
     parser.add_argument("--webui", metavar="URL", help=text)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from lib_prodshot.editing import PaintingBackend
 from lib_prodshot.enhancing.interface import Enhanced, Enhancer, Task
 from lib_prodshot.errors import EnhanceError
 
-__all__ = ["Enhanced", "Enhancer", "NoEngine", "Task", "load_enhancer"]
+__all__ = ["Enhanced", "Enhancer", "NoEngine", "Task", "enhancer_on", "load_enhancer"]
 
 
 class NoEngine:
@@ -30,3 +33,11 @@ def load_enhancer(engine: str) -> Enhancer:
     if engine == "packshot":
         return NoEngine()
     raise EnhanceError(f"the engine {engine!r} runs inside a WebUI only; here use 'retouch'")
+
+
+def enhancer_on(backend: PaintingBackend, engine: str, say: Callable[[str], None] = lambda text: None) -> Enhancer:
+    """The enhancer of an engine that is a WebUI's model (`Request.uses_webui`); `say` is told what it does now."""
+    from lib_prodshot.enhancing.edit import EditEnhancer
+    from lib_prodshot.enhancing.inpaint import InpaintEnhancer
+
+    return EditEnhancer(backend, say=say) if engine == "edit" else InpaintEnhancer(backend, say=say)

@@ -31,7 +31,8 @@ class Task:
     `picture` is H×W×3 uint8 RGB, `mask` H×W uint8 (255 = to be enhanced), `alpha` the feathered mask (H×W uint8,
     0 = will stay untouched whatever the enhancer returns there), `detections` the chosen products, `pieces` the mask
     of each of them before they were joined (perhaps overlapping, and never inverted). `attempt` is the number of the
-    try, from 1: an engine that draws lots draws others with each.
+    try, from 1: an engine that draws lots draws others with each. `references` are further pictures (H×W×3 uint8 RGB
+    of any size) that an edit model is shown.
     """
 
     picture: npt.NDArray[np.uint8]
@@ -42,6 +43,7 @@ class Task:
     progress: Progress = field(default=_no_progress)
     pieces: tuple[Piece, ...] = ()
     attempt: int = 1
+    references: tuple[npt.NDArray[np.uint8], ...] = ()
 
 
 @dataclass(frozen=True)

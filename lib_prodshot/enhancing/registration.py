@@ -4,11 +4,15 @@ input by what must not have changed.
 A translation by phase correlation (Kuglin and Hines 1975) on a small copy, then an affine map by maximising the
 enhanced correlation coefficient (Evangelidis and Psarakis 2008), which neither brightness nor contrast moves. Whether
 it holds is measured afterwards, tile by tile, and not taken from the fit.
+
+Where what must not have changed is plain (a shop's white ground), nothing there tells how a picture lies; then the
+outline of what was to change is taken, which an edit of its material keeps.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -36,6 +40,9 @@ _TILES = 6
 _TEXTURE = 4.0
 """Standard deviation (levels of 255) from which a tile has something to hold on to."""
 
+_OUTLINE = (0.02, 0.06)
+"""How far the band along an outline reaches into what was to change and out of it, as shares of the longer side."""
+
 _PEAK = 0.08
 """Response of phase correlation from which a tile's shift counts as seen."""
 
@@ -46,28 +53,71 @@ class NotRegistered(EnhanceError):
     """The result cannot be put back onto the input; says why."""
 
 
+class _Plain(NotRegistered):
+    """There is nothing to put it back by."""
+
+
 @dataclass(frozen=True)
 class Drift:
     """How a result lay: the shift of its middle in pixels, its zoom (1.02: 2 % larger), how far its farthest corner had
-    moved, and how far nine tenths of the tiles are off at most after registration."""
+    moved, and how far nine tenths of the tiles are off at most after registration; `by_outline`: by the outline of what
+    was to change, across which alone that is measured then."""
 
     shift: tuple[float, float]
     zoom: float
     corner: float
     left: float
+    by_outline: bool = False
 
 
-def register(truth: Rgb, made: Rgb, known: Alpha) -> tuple[Rgb, Drift]:
+@dataclass(frozen=True)
+class _Seen:
+    """By what two pictures are compared: above 0 in `mask` (H×W), `reach` (a share of the longer side) away from the
+    rest; `across`: across edges alone."""
+
+    mask: Alpha
+    reach: float = LARGEST / 2
+    across: bool = False
+
+    def at(self, scale: float) -> Alpha:
+        """The mask of a copy, less what may have moved in from the rest."""
+        height, width = self.mask.shape
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        small = cv2.resize(self.mask, size, interpolation=cv2.INTER_NEAREST)
+        return _eroded(np.where(small > 0, np.uint8(255), np.uint8(0)), round(self.reach * max(size)))
+
+    @classmethod
+    def outline(cls, known: Alpha) -> _Seen:
+        """The band along the outline of what is not known."""
+        inside = np.where(known > 0, np.uint8(0), np.uint8(255))
+        inner, outer = (round(share * max(known.shape)) for share in _OUTLINE)
+        band = cv2.bitwise_and(_dilated(inside, outer), cv2.bitwise_not(_eroded(inside, inner)))
+        return cls(np.asarray(band, dtype=np.uint8), 0.0, True)
+
+
+def register(truth: Rgb, made: Rgb, known: Alpha, largest: float = LARGEST) -> tuple[Rgb, Drift]:
     """`made` (H×W×3) moved onto `truth` (H×W×3), and how it had lain. `known` (H×W) is above 0 where both show the
-    same. Raises `NotRegistered` where the two cannot be brought together, or only by more than `LARGEST`."""
+    same. Raises `NotRegistered` where the two cannot be brought together, or only by more than `largest`, a share of
+    the longer side."""
+    try:
+        return _register(truth, made, _Seen(known), largest)
+    except _Plain:
+        if known.all() or not known.any():
+            raise
+        moved, drift = _register(truth, made, _Seen.outline(known), largest)
+        return moved, replace(drift, by_outline=True)
+
+
+def _register(truth: Rgb, made: Rgb, seen: _Seen, largest: float) -> tuple[Rgb, Drift]:
     height, width = truth.shape[:2]
-    found = _fitted(truth, made, known)
+    _refuse_plain(truth, seen)
+    found = _fitted(truth, made, seen)
     corner = _farthest(found, (width, height))
-    if corner > LARGEST * max(height, width):
+    if corner > largest * max(height, width):
         raise NotRegistered(
             f"the edited picture lies {corner:.0f} pixels off at a corner, and up to "
-            f"{LARGEST * max(height, width):.0f} are put right: the model composed it anew; ask for less, or try "
-            "another seed"
+            f"{largest * max(height, width):.0f} are put right: the model composed it anew; ask for less, try another "
+            "seed, or raise the drift limit"
         )
     moved = np.asarray(
         cv2.warpAffine(
@@ -75,11 +125,11 @@ def register(truth: Rgb, made: Rgb, known: Alpha) -> tuple[Rgb, Drift]:
             found,
             (width, height),
             flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
+            borderMode=cv2.BORDER_REFLECT_101,
         ),
         dtype=np.uint8,
     )
-    left = _left(truth, moved, known)
+    left = _left(truth, moved, seen)
     if left > HELD:
         raise NotRegistered(
             f"the edited picture is still {left:.1f} pixels off after it was put right: the model bent it; "
@@ -90,14 +140,12 @@ def register(truth: Rgb, made: Rgb, known: Alpha) -> tuple[Rgb, Drift]:
     return moved, Drift((float(middle[0]), float(middle[1])), zoom, corner, left)
 
 
-def _fitted(truth: Rgb, made: Rgb, known: Alpha) -> Floats:
+def _fitted(truth: Rgb, made: Rgb, by: _Seen) -> Floats:
     """The map (2×3) from the pixels of `truth` to those of `made`."""
     found = np.eye(2, 3, dtype=np.float32)
     for number, side in enumerate((_COARSE, _FINE)):
         scale = min(1.0, side / max(truth.shape[:2]))
-        first, second, seen = _shades(truth, scale), _shades(made, scale), _scaled_mask(known, scale)
-        if cv2.countNonZero(seen) < _TILE**2 * scale:
-            raise NotRegistered("the mask leaves too little of the picture to put the edited one right by")
+        first, second, seen = _shades(truth, scale), _shades(made, scale), by.at(scale)
         found[:, 2] *= scale
         if number == 0:
             found[:, 2] = _shift(first, second, seen)
@@ -113,21 +161,21 @@ def _shades(rgb: Rgb, scale: float) -> Floats:
     return np.asarray(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0))
 
 
-def _scaled_mask(known: Alpha, scale: float) -> Alpha:
-    """What is known on a copy, less what may have moved in from the rest."""
-    height, width = known.shape
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(np.where(known > 0, np.uint8(255), np.uint8(0)), size, interpolation=cv2.INTER_NEAREST)
-    reach = 2 * round(LARGEST / 2 * max(size)) + 1
-    return np.asarray(cv2.erode(small, np.ones((reach, reach), np.uint8), borderValue=255), dtype=np.uint8)
+def _dilated(mask: Alpha, reach: int) -> Alpha:
+    return np.asarray(cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)), dtype=np.uint8)
+
+
+def _eroded(mask: Alpha, reach: int) -> Alpha:
+    # the picture's own edge is no end of what is seen
+    return np.asarray(cv2.erode(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8), borderValue=255), np.uint8)
 
 
 def _shift(first: Floats, second: Floats, seen: Alpha) -> tuple[float, float]:
     """How far `second` is shifted against `first`, by what is seen of both."""
     weight = cv2.GaussianBlur(seen.astype(np.float32) / 255, (0, 0), 6.0)
     window = cv2.createHanningWindow(first.shape[::-1], cv2.CV_32F) * weight
-    planes = [(plane - _mean(plane, seen)) * window for plane in (_edges(first), _edges(second))]
-    (x, y), _ = cv2.phaseCorrelate(*planes)
+    one, other = ((plane - _mean(plane, seen)) * window for plane in (_edges(first), _edges(second)))
+    (x, y), _ = cv2.phaseCorrelate(np.asarray(one, np.float32), np.asarray(other, np.float32))
     return float(x), float(y)
 
 
@@ -156,24 +204,45 @@ def _farthest(found: Floats, size: tuple[int, int]) -> float:
     return float(np.linalg.norm(corners @ found.T - corners[:, :2], axis=1).max())
 
 
-def _left(truth: Rgb, moved: Rgb, known: Alpha) -> float:
+def _tiles(shades: Floats, seen: Alpha) -> Iterator[tuple[slice, slice]]:
+    """Tiles that are wholly seen and have something to hold on to."""
+    for top in range(0, shades.shape[0] - _TILE + 1, _TILE // 2):
+        for start in range(0, shades.shape[1] - _TILE + 1, _TILE // 2):
+            part = slice(top, top + _TILE), slice(start, start + _TILE)
+            if seen[part].min() and shades[part].std() >= _TEXTURE:
+                yield part
+
+
+def _refuse_plain(truth: Rgb, by: _Seen) -> None:
+    scale = min(1.0, _FINE / max(truth.shape[:2]))
+    if sum(1 for _ in _tiles(_shades(truth, scale), by.at(scale))) < _TILES:
+        raise _Plain(
+            "too little of the picture stays as it was to put the edited one right by: its ground is plain, or the "
+            "mask leaves too little of it"
+        )
+
+
+def _left(truth: Rgb, moved: Rgb, by: _Seen) -> float:
     """How far nine tenths of the tiles are off at most, in pixels. Raises `NotRegistered` for too few of them."""
     scale = min(1.0, _FINE / max(truth.shape[:2]))
-    first, second, seen = _shades(truth, scale), _shades(moved, scale), _scaled_mask(known, scale)
+    first, second = _shades(truth, scale), _shades(moved, scale)
     window = cv2.createHanningWindow((_TILE, _TILE), cv2.CV_32F)
     off = []
-    for top in range(0, first.shape[0] - _TILE + 1, _TILE // 2):
-        for start in range(0, first.shape[1] - _TILE + 1, _TILE // 2):
-            part = slice(top, top + _TILE), slice(start, start + _TILE)
-            if seen[part].min() == 0 or first[part].std() < _TEXTURE:
-                continue
-            tiles = [_edges(plane[part]) for plane in (first, second)]
-            (x, y), peak = cv2.phaseCorrelate(*tiles, window)
-            if peak >= _PEAK:
-                off.append(float(np.hypot(x, y)))
+    for part in _tiles(first, by.at(scale)):
+        (x, y), peak = cv2.phaseCorrelate(_edges(first[part]), _edges(second[part]), window)
+        if peak >= _PEAK:
+            off.append(abs(np.dot(_across(first[part]), (x, y))) if by.across else np.hypot(x, y))
     if len(off) < _TILES:
         raise NotRegistered(
             "too little of the picture outside of what was to change can be recognised in the edited one; ask for "
             "less, or try another seed"
         )
     return float(np.percentile(off, 90)) / scale
+
+
+def _across(tile: Floats) -> Floats:
+    """The direction (x, y) in which a tile changes most: the first eigenvector of its structure tensor (Förstner and
+    Gülch 1987)."""
+    x, y = cv2.Sobel(tile, cv2.CV_32F, 1, 0), cv2.Sobel(tile, cv2.CV_32F, 0, 1)
+    tensor = np.array([[(x * x).sum(), (x * y).sum()], [(x * y).sum(), (y * y).sum()]])
+    return np.asarray(np.linalg.eigh(tensor)[1][:, 1], dtype=np.float32)

@@ -76,6 +76,12 @@ def family(name: str) -> Family:
     return "other" if info is None else family_of_file(Path(info.filename))
 
 
+def in_use() -> Any:
+    """The record of the checkpoint that is loaded, or will be; None where there is none."""
+    models = import_module("modules.sd_models")
+    return getattr(models.model_data.sd_model, "sd_checkpoint_info", None) or _to_be_loaded(models)
+
+
 def _to_be_loaded(models: Any) -> Any:
     """The record of the checkpoint that the WebUI will load: while it starts, and while it has unloaded the one in
     use. It takes its first where its settings name none, as at a new owner's first start, or one that is gone."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lib_prodshot.editing import EditSupport, PaintingBackend
 from lib_prodshot.errors import ProdshotError
-from lib_prodshot.inpainting import ControlLists, InpaintingBackend
+from lib_prodshot.inpainting import ControlLists
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -101,6 +102,9 @@ class Host(Protocol):
     def no_inpainting(self) -> str:
         """Why this WebUI has nothing to inpaint with yet, as a clause; empty when it has. Never loads a model."""
 
+    def edit_support(self) -> EditSupport:
+        """What there is for the engine edit; never loads a model."""
+
     def has_lora(self, name: str) -> bool:
         """Whether a LoRA of this name is installed, as the WebUI listed them last; the folder is not read again."""
 
@@ -131,7 +135,7 @@ class Host(Protocol):
         Raises `FinderUnavailable` and `WeightsError`.
         """
 
-    def inpainting_backend(self, parent: Any = None, index: int = 0) -> InpaintingBackend:
+    def inpainting_backend(self, parent: Any = None, index: int = 0) -> PaintingBackend:
         """The inpainting backend for picture `index` of the generation `parent` (the host's processing object); without
         a parent it uses the defaults of `PassDefaults`."""
 

@@ -11,9 +11,11 @@ from unittest.mock import patch
 
 from PIL import Image
 
+from lib_prodshot.editing import EditSupport
 from lib_prodshot.errors import OutputError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts import finder_cache, installed
+from lib_prodshot.hosts.compatibility import edit_models
 from lib_prodshot.hosts.compatibility.controlnet import find_script, pick_controlnet
 from lib_prodshot.hosts.compatibility.gpu_memory import pick_memory
 from lib_prodshot.hosts.interface import Names, Saved
@@ -95,6 +97,10 @@ class WebUI:
             return "this WebUI has no checkpoint yet"
         known = installed.family("") != "other"
         return "" if known else "it cannot be told whether this WebUI's checkpoint can inpaint"
+
+    def edit_support(self) -> EditSupport:
+        """What there is for the engine edit."""
+        return edit_models.support(import_module("modules.scripts").scripts_img2img)
 
     def has_lora(self, name: str) -> bool:
         """Whether a LoRA of this name is installed, as the WebUI listed them last."""

@@ -83,9 +83,15 @@ class PictureProcessor:
         try:
             loaded = _read(source)
             read = perf_counter() - start
-            ground = ground_of(self.request)
             outcome = pipeline.run(
-                loaded, self.request, self.finder, self.enhancer, self.progress, ground, upscaler=self.upscaler
+                loaded,
+                self.request,
+                self.finder,
+                self.enhancer,
+                self.progress,
+                ground_of(self.request),
+                references=references_of(self.request),
+                upscaler=self.upscaler,
             )
         except RequestError:
             raise
@@ -189,8 +195,17 @@ def ground_of(request: Request) -> npt.NDArray[np.uint8] | None:
         return None
     if not request.ground_picture.strip():
         raise RequestError([FieldProblem("ground_picture", "the ground 'picture' needs a picture file")])
-    path = Path(request.ground_picture.strip()).expanduser()
-    return _read_ground(path, stamp_of(path))
+    return _named("ground_picture", request.ground_picture)
+
+
+def references_of(request: Request) -> tuple[npt.NDArray[np.uint8], ...]:
+    """The further pictures that an edit model is shown. Raises `RequestError`."""
+    return tuple(_named("edit_references", name) for name in request.reference_files)
+
+
+def _named(field: str, name: str) -> npt.NDArray[np.uint8]:
+    path = Path(name.strip()).expanduser()
+    return _read_named(field, path, stamp_of(path))
 
 
 def upscaler_of(request: Request) -> Upscaler | None:
@@ -202,12 +217,12 @@ def upscaler_of(request: Request) -> Upscaler | None:
     return model_file(request.upscaler)
 
 
-@lru_cache(maxsize=2)
-def _read_ground(path: Path, _stamp: Stamp | None) -> npt.NDArray[np.uint8]:
+@lru_cache(maxsize=4)
+def _read_named(field: str, path: Path, _stamp: Stamp | None) -> npt.NDArray[np.uint8]:
     try:
         return _read(path).in_srgb()
     except PictureError as error:
-        raise RequestError([FieldProblem("ground_picture", str(error))]) from error
+        raise RequestError([FieldProblem(field, str(error))]) from error
 
 
 class _ReadTimeout(PictureError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.steps.interface import S, State, Step
@@ -16,7 +16,7 @@ class EnhanceStep(Step[S]):
     """Base of the engines' steps: hand the picture and its mask to the enhancer that the caller gave."""
 
     tab = "Enhance"
-    prefix = ""
+    prefix: ClassVar[str | None] = ""
     stage = "enhance"
     make = "enhance"
     per_try = True
@@ -35,6 +35,7 @@ class EnhanceStep(Step[S]):
             state.request,
             pieces=built.pieces,
             attempt=state.attempt,
+            references=state.references,
         )
         return asked(state, task)
 

@@ -153,7 +153,7 @@ def mode(request: Request) -> str:
         return "off"
     if request.gates.fidelity != "auto":
         return request.gates.fidelity
-    return "report" if not request.makes_packshot and request.retouch.engine == "inpaint" else "hold"
+    return "report" if not request.makes_packshot and request.uses_webui else "hold"
 
 
 def reads_text(request: Request) -> bool:

@@ -228,3 +228,4 @@ class InpaintStep(EnhanceStep[InpaintSettings]):
     version = 2
     settings = InpaintSettings
     engine = "inpaint"
+    on_webui = True

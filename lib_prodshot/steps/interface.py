@@ -44,6 +44,7 @@ class State:
     `target` the packshot that is being made, whose settings `request` then holds; `number` counts the products of a
     picture that gets a frame for each, from 1 on (0: all in one), and `upscaler` enlarges by a model where there is
     one. `figures` are what the last step has measured, for its line in the report.
+    `references` are further pictures (H×W×3 uint8 RGB of any size) that an edit model is shown.
     `painted` is what trained models painted of the picture, before it came and in the steps so far.
     `with_candidates`: also look for what is below its threshold, to be shown. `edits` are the mask edits that fit this
     picture.
@@ -66,6 +67,7 @@ class State:
     shadow: Shadow | None = None
     placed: CutOut | None = None
     ground: Rgb | None = None
+    references: tuple[Rgb, ...] = ()
     scene: Rgb | None = None
     target: Target | None = None
     number: int = 0
@@ -100,9 +102,10 @@ class Step(ABC, Generic[S]):
     """One thing that happens to a picture. Has no state of its own; never reads files, hosts or the network.
 
     `version` is raised when the same settings give another result: folder jobs then do their pictures again. `tab` is
-    the panel's tab, `engine` the engine that must be chosen for the step to run, `make` what must be made (empty:
-    any). `in_dry_run`: it runs also where nothing is to be changed; `per_product`: once for each frame's product, and
-    `per_target`: once for each packshot of it; `per_try`: again for each try (so do steps between such ones).
+    the panel's tab, `engine` the engine that must be chosen for the step to run, `on_webui` whether that engine is a
+    model of a WebUI, `make` what must be made (empty: any). `in_dry_run`: it runs also where nothing is to be changed;
+    `per_product`: once for each frame's product, and `per_target`: once for each packshot of it; `per_try`: again for
+    each try (so do steps between such ones).
     `borrows` names settings of other steps that this one reads too: they have a meaning wherever it runs.
     `stage` is what progress and timings call it; empty: its id. `prefix` comes before the names of its fields where all
     settings stand side by side (CLI, API, infotext): `<id>_` unless given.
@@ -114,6 +117,7 @@ class Step(ABC, Generic[S]):
     tab: ClassVar[str]
     prefix: ClassVar[str | None] = None
     engine: ClassVar[str] = ""
+    on_webui: ClassVar[bool] = False
     make: ClassVar[str] = ""
     in_dry_run: ClassVar[bool] = False
     per_product: ClassVar[bool] = False

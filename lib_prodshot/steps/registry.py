@@ -17,6 +17,7 @@ from lib_prodshot.outcome import INFOTEXT_KEYS
 from lib_prodshot.schema import RESERVED_NAMES, Setting, settings_of
 from lib_prodshot.steps.clean_up import CleanUpStep
 from lib_prodshot.steps.cutout import CutOutStep
+from lib_prodshot.steps.edit import EditStep
 from lib_prodshot.steps.find import FindStep
 from lib_prodshot.steps.frame import FrameStep
 from lib_prodshot.steps.gates import GatesStep
@@ -39,6 +40,7 @@ STEPS: tuple[Step[Any], ...] = (
     CleanUpStep(),
     RetouchStep(),
     InpaintStep(),
+    EditStep(),
     DetailLockStep(),
     PreserveStep(),
     GatesStep(),
@@ -65,6 +67,11 @@ def settings_by_step() -> Mapping[str, tuple[Setting, ...]]:
 def all_settings() -> tuple[Setting, ...]:
     """The settings of all steps: those that may be given by position first, in the order of their steps."""
     return _in_order(STEPS)
+
+
+def webui_engines() -> frozenset[str]:
+    """The engines that are models of a WebUI."""
+    return frozenset(step.engine for step in STEPS if step.on_webui)
 
 
 @lru_cache(maxsize=4)

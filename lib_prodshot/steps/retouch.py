@@ -13,9 +13,10 @@ class RetouchSettings(StepSettings):
     engine: str = setting(
         "retouch",
         section="enhance",
-        choices=("retouch", "inpaint"),
-        help="How to enhance the product alone: retouch (photographic correction, no diffusion) or inpaint (diffusion "
-        "by the WebUI's checkpoint, held to the product's shape by ControlNet).",
+        choices=("retouch", "inpaint", "edit"),
+        help="How to enhance the product alone: retouch (photographic correction, no diffusion), inpaint (diffusion "
+        "by the WebUI's checkpoint, held to the product's shape by ControlNet) or edit (an edit model of the WebUI, by "
+        "an instruction).",
         webui_default="inpaint",
     )
     strength: float = setting(

@@ -26,9 +26,12 @@ RETOUCH = 0.5
 
 
 def changed(request: Request, number: int) -> Request:
-    """The settings of try `number` (1: the request itself). The seed is the engine's to change (`Task.attempt`)."""
+    """The settings of try `number` (1: the request itself). The seed is the engine's to change (`Task.attempt`),
+    and all there is to change of an edit."""
     further = number - 1
     if not further:
+        return request
+    if request.running_engine == "edit":
         return request
     if request.running_engine == "retouch":
         return request.replace(strength=request.retouch.strength * RETOUCH**further)

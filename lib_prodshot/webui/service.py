@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from lib_prodshot import pictures, pipeline
 from lib_prodshot.errors import FieldProblem, RequestError
@@ -16,6 +15,7 @@ from lib_prodshot.finding.interface import Findings, Picture, PointSegmenter
 from lib_prodshot.hosts.active import host
 from lib_prodshot.hosts.generation.results import outcome_parameters, request_parameters
 from lib_prodshot.hosts.generation.session import enhancer_for
+from lib_prodshot.hosts.ground_pictures import GivenPictures
 from lib_prodshot.hosts.interface import Host
 from lib_prodshot.hosts.upscaling import upscaler_for
 from lib_prodshot.infotext import joined
@@ -24,12 +24,11 @@ from lib_prodshot.pictures import LoadedPicture
 from lib_prodshot.request import ProductClass, Request
 from lib_prodshot.webui import answers, options
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
 MAX_PIXELS = 64_000_000
 """Pictures that come over the network may not have more; a file of a few kilobytes can claim any number."""
+
+
+_NONE = GivenPictures()
 
 
 def read_picture(data: bytes) -> LoadedPicture:
@@ -61,14 +60,23 @@ def detect(loaded: LoadedPicture, request: Request, with_candidates: bool = Fals
         return Seen(outcome, takes_points=isinstance(finder.segmenter, PointSegmenter))
 
 
-def enhance(loaded: LoadedPicture, request: Request, ground: npt.NDArray[np.uint8] | None = None) -> Seen:
-    """Find, mask and enhance, outside of any generation; `ground` (H×W×3 uint8 RGB) is the picture for a packshot's
-    ground. Raises as `detect` does, and `EnhanceError` for a host that cannot do what the request needs."""
+def enhance(loaded: LoadedPicture, request: Request, given: GivenPictures = _NONE) -> Seen:
+    """Find, mask and enhance, outside of any generation; `given` are the pictures that the request names. Raises as
+    `detect` does, and `EnhanceError` for a host that cannot do what the request needs."""
     _ = request.classes
     upscaler = upscaler_for(host(), request)
     with host().job("Prodshot: enhance"), host().use_finder(request.finder) as finder:
         enhancer = enhancer_for(host(), request, None, 0)
-        run = partial(pipeline.run, loaded, request, finder, enhancer, ground=ground, upscaler=upscaler)
+        run = partial(
+            pipeline.run,
+            loaded,
+            request,
+            finder,
+            enhancer,
+            ground=given.ground,
+            references=given.references,
+            upscaler=upscaler,
+        )
         outcome = _outcome_of(run, request, finder)
     return Seen(outcome, outcome.ran or tuple(getattr(enhancer, "ran", ())))
 

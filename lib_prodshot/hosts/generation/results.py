@@ -29,6 +29,7 @@ _ALWAYS = {
     "": ("products", "engine"),
     "retouch": ("strength",),
     "inpaint": ("prompt", "denoising_strength", "control"),
+    "edit": ("edit_instruction", "edit_scope"),
 }
 """Settings that every infotext tells, and those that it tells with an engine: another version may have other
 defaults."""

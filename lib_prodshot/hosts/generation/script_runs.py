@@ -39,7 +39,7 @@ from lib_prodshot.hosts.generation.arguments import (
 from lib_prodshot.hosts.generation.attributes import SESSION
 from lib_prodshot.hosts.generation.merging import merge_results
 from lib_prodshot.hosts.generation.session import PictureResult, Session, session_of
-from lib_prodshot.hosts.ground_pictures import ground_for
+from lib_prodshot.hosts.ground_pictures import GivenPictures, given_for
 from lib_prodshot.hosts.nested_pass.parent import (
     initialise,
     inpaint_region,
@@ -75,17 +75,17 @@ def before(parent: Any, arguments: Sequence[Any]) -> None:
     if former is not None and former.source == "script":
         return
     vars(parent).pop(SESSION, None)
-    request, problem, ground = None, "", None
+    request, problem, given = None, "", GivenPictures()
     try:
         enabled, rest = split_enabled(arguments)
         if not enabled:
             return
         request = request_from(parent, rest)
-        ground = _checked(parent, request)
+        given = _checked(parent, request)
     except RequestError as error:
         problem = str(error)
         refuse_generation(parent, error)
-    Session(host(), "accordion", request, problem, ground=ground).attach(parent)
+    Session(host(), "accordion", request, problem, given=given).attach(parent)
 
 
 def each_picture(parent: Any, shown: Any) -> None:
@@ -112,7 +112,7 @@ def run_on_outputs(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
 
     Raises HTTPException 422 for an invalid request over the API; on the page pictures are generated with the reason.
     """
-    request, problem, ground = _parse_request(parent, script, arguments)
+    request, problem, given = _parse_request(parent, script, arguments)
     products = _products_in_turn(parent, request)
     import_module("modules.processing").fix_seed(parent)
     state = import_module("modules.shared").state
@@ -123,7 +123,7 @@ def run_on_outputs(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
         if state.interrupted or state.stopping_generation:
             break
         idle = not done and accordion_is_on(parent, script)
-        session = Session(host(), "script", request, problem, ground=ground)
+        session = Session(host(), "script", request, problem, given=given)
         done.append(_generate(parent, session, product, alone=len(products) == 1, idle_accordion=idle))
     return merge_results(parent, done)
 
@@ -160,10 +160,10 @@ def run_on_input(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
 
     Raises HTTPException 422 for an invalid request over the API, `PictureError` where there is no input.
     """
-    request, problem, ground = _parse_request(parent, script, arguments)
+    request, problem, given = _parse_request(parent, script, arguments)
     pictures = _inputs(parent)
     initialise(parent, len(pictures) * _variants(parent, pictures))
-    session = Session(host(), "script", request, problem, ground=ground)
+    session = Session(host(), "script", request, problem, given=given)
     session.attach(parent)
     if accordion_is_on(parent, script):
         session.note(parent, IDLE_ACCORDION)
@@ -174,23 +174,23 @@ def run_on_input(parent: Any, script: Any, arguments: Sequence[Any]) -> Any:
         vars(parent).pop(SESSION, None)
 
 
-def _parse_request(parent: Any, script: Any, arguments: Sequence[Any]) -> tuple[Request | None, str, Rgb | None]:
-    """Parse the script's request; returns it (None: there is none), why it cannot be done, and its ground's picture."""
+def _parse_request(parent: Any, script: Any, arguments: Sequence[Any]) -> tuple[Request | None, str, GivenPictures]:
+    """Parse the script's request; returns it (None: there is none), why it cannot be done, and its pictures."""
     request = None
     try:
         request = request_from(parent, given_arguments(parent, script, arguments))
         return request, "", _checked(parent, request)
     except RequestError as error:
         raise_for_api(parent, error)
-        return request, str(error), None
+        return request, str(error), GivenPictures()
 
 
-def _checked(parent: Any, request: Request) -> Rgb | None:
-    """The picture for the ground of a request's packshots, read once for the generation. Raises `RequestError` for what
-    cannot be done here, before anything is sampled."""
+def _checked(parent: Any, request: Request) -> GivenPictures:
+    """The pictures that a request names, read once for the generation. Raises `RequestError` for what cannot be done
+    here, before anything is sampled."""
     _refuse_unknown(parent, request)
     upscaler_for(host(), request)
-    return ground_for(request, check_folder if is_api(parent) else open_for_page)
+    return given_for(request, check_folder if is_api(parent) else open_for_page)
 
 
 def _refuse_unknown(parent: Any, request: Request) -> None:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from PIL import Image
 
 from lib_prodshot import __version__, pipeline
-from lib_prodshot.enhancing import Enhancer, load_enhancer
-from lib_prodshot.enhancing.inpaint import InpaintEnhancer
+from lib_prodshot.enhancing import Enhancer, enhancer_on, load_enhancer
 from lib_prodshot.errors import FinderUnavailable, ProdshotError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.compatibility.interface_changes import describe_change
@@ -21,16 +20,13 @@ from lib_prodshot.hosts.generation import recent, results
 from lib_prodshot.hosts.generation.attributes import SESSION
 from lib_prodshot.hosts.generation.saved_files import shown
 from lib_prodshot.hosts.generation.shop_files import ShopFile, written_and_checked
+from lib_prodshot.hosts.ground_pictures import GivenPictures
 from lib_prodshot.hosts.interface import Host
 from lib_prodshot.hosts.pil import loaded_from
 from lib_prodshot.hosts.upscaling import upscaler_for
 from lib_prodshot.outcome import AUDIT, NOTES, RAN, VERDICT, VERSION, Outcome, Verdict
 from lib_prodshot.provenance import Painted
 from lib_prodshot.request import Request, parse_products
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 PENDING = "not looked at yet"
 """The verdict in an infotext that a WebUI writes before there is a picture."""
@@ -70,8 +66,7 @@ class Record:
 @dataclass
 class Session:
     """Request and results of one generation; `problem` is the reason why the request is invalid, or cannot be done
-    here, `ground` the picture
-    for its packshots' ground (H×W×3 uint8 RGB)."""
+    here, `given` the pictures that it names."""
 
     host: Host
     source: Source
@@ -81,7 +76,7 @@ class Session:
     gallery: list[tuple[Image.Image, str]] = field(default_factory=list)
     reported: set[str] = field(default_factory=set)
     compared: dict[int, recent.Result] = field(default_factory=dict)
-    ground: npt.NDArray[np.uint8] | None = None
+    given: GivenPictures = field(default_factory=GivenPictures)
 
     def attach(self, parent: Any) -> None:
         """Attach the session to the generation and add the outcome to each picture's infotext."""
@@ -165,14 +160,15 @@ class Session:
                 wrap(finder),
                 enhancer,
                 self._say_stage,
-                self.ground,
+                self.given.ground,
+                references=self.given.references,
                 upscaler=upscaler_for(self.host, request),
                 painted=painted,
             )
         outcome.notes += self._warn_of_loss()
         files = written_and_checked(outcome, request.file_names)
         # of several tries the taken one's; where none gave a picture, what ran until it failed
-        ran = outcome.ran or (tuple(enhancer.ran) if isinstance(enhancer, InpaintEnhancer) else ())
+        ran = outcome.ran or tuple(getattr(enhancer, "ran", ()))
         extras = tuple(results.extras_of(request, image, loaded, outcome))
         if outcome.status != "found" or outcome.result is None:
             return PictureResult(image, outcome, ran, extras)
@@ -260,9 +256,9 @@ def comment(parent: Any, text: str) -> None:
 
 def enhancer_for(host: Host, request: Request, parent: Any, number: int) -> Enhancer:
     """Create the request's enhancer for picture `number` of the generation `parent`."""
-    if request.running_engine == "inpaint":
+    if request.uses_webui:
         backend = host.inpainting_backend(parent, number)
-        return InpaintEnhancer(backend, say=lambda text: host.say(f"Prodshot: {text}"))
+        return enhancer_on(backend, request.running_engine, say=lambda text: host.say(f"Prodshot: {text}"))
     return load_enhancer(request.running_engine)
 
 

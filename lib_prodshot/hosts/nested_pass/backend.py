@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from lib_prodshot import editing
+from lib_prodshot.editing import NO_STITCH, UNSUPPORTED, EditPass, EditResult, Sampling, no_edit_model
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.hosts import installed
 from lib_prodshot.hosts.compatibility import edit_models
@@ -34,6 +37,7 @@ from lib_prodshot.hosts.compatibility.flags import memory_advice, vae_advice
 from lib_prodshot.hosts.compatibility.interface_changes import describe_change, interface_changes_reported
 from lib_prodshot.hosts.nested_pass.parent import NESTED_PASS, state_restored
 from lib_prodshot.inpainting import (
+    AnyPass,
     ControlLists,
     ControlUnavailable,
     Family,
@@ -118,8 +122,14 @@ class NestedPassBackend:
         runner, script = self._runner(), find_script(self._runner())
         probe = ProbeResult()
         shared.state.job_count = max(shared.state.job_count, 0) + 1
-        with state_restored(self._parent, shared), self._isolated_control(script) as own, reasons_recorded(own) as told:
-            inner = self._processing(plan, runner, script, own, probe)
+        with (
+            state_restored(self._parent, shared),
+            edit_models.references_apart(),
+            self._isolated_control(script) as own,
+            reasons_recorded(own) as told,
+        ):
+            scripts = self._own_runner(runner, own, probe)
+            inner = self._processing(self._arguments(plan), scripts, self._own_arguments(plan, runner, script))
             with closing(inner):
                 processed = _run(inner)
         _raise_if_interrupted(shared.state)
@@ -131,6 +141,78 @@ class NestedPassBackend:
             return PassResult(picture, notes=notes, used=used)
         reason = "" if probe.control_ran else in_words(told)
         return PassResult(picture, probe.control_ran, reason, notes, used)
+
+    @interface_changes_reported()
+    def edit(self, plan: EditPass) -> EditResult:
+        """Run the pass of an edit model. Raises `PassInterrupted` and `EnhanceError`; the host's state is restored in
+        any case."""
+        if not edit_models.supported():
+            raise EnhanceError(UNSUPPORTED)
+        shared = _shared()
+        _raise_if_interrupted(shared.state)
+        runner = self._runner()
+        stitch = edit_models.find_stitch(runner) if plan.references else None
+        shared.state.job_count = max(shared.state.job_count, 0) + 1
+        with state_restored(self._parent, shared), edit_models.references_apart():
+            scripts = _runner_of(runner, [] if stitch is None else [edit_models.own_stitch(stitch)])
+            inner = self._processing(self._edit_arguments(plan), scripts, _stitch_arguments(plan, stitch))
+            sampled = self._told_when_loaded(inner, plan)
+            with closing(inner):
+                processed = _run(inner)
+        _raise_if_interrupted(shared.state)
+        picture, notes = _result(processed, plan)
+        if plan.references and stitch is None:
+            notes += (NO_STITCH,)
+        used = UsedModels.told(*(getattr(inner, name, None) for name in _TELLS_MODELS))
+        return EditResult(picture, notes=notes, used=used, sampling=sampled[0] if sampled else plan.sampling)
+
+    def _told_when_loaded(self, inner: Any, plan: EditPass) -> list[Sampling]:
+        """Have the pass look at the model when the host has loaded it, and sample as that model does; the host loads it
+        within the pass. The list then holds how. The pass raises `EnhanceError` for a model that is no edit model."""
+        begin, sampled = inner.init, list[Sampling]()
+
+        def init(*arguments: Any, **named: Any) -> Any:
+            kind = edit_models.loaded()
+            if not kind:
+                raise EnhanceError(self._no_edit_model(plan))
+            sampling = self._sampling(plan, kind)
+            inner.steps, inner.cfg_scale = sampling.steps, sampling.cfg_scale
+            inner.sampler_name, inner.scheduler = sampling.sampler, sampling.scheduler or None
+            sampled.append(sampling)
+            return begin(*arguments, **named)
+
+        inner.init = init
+        return sampled
+
+    def _no_edit_model(self, plan: EditPass) -> str:
+        if edit_models.kind_of_loaded():
+            return (
+                "the WebUI's settings keep Flux.2 Klein from taking the picture as reference (klein_no_reference, "
+                "klein_do_reference), and they are frozen; change them there"
+            )
+        name = plan.checkpoint or str(getattr(installed.in_use(), "name_for_extra", None) or "")
+        return no_edit_model(name)
+
+    def _sampling(self, plan: EditPass, kind: str) -> Sampling:
+        """How a pass samples: as was asked, else as the generation around it does with the same model, else by the
+        host's preset for the model."""
+        inherited = Sampling.of(self.defaults)
+        preset = Sampling.preset(kind, _shared().opts.data).filled(inherited)
+        is_same = self._parent is not None and not plan.checkpoint
+        wanted = plan.sampling.filled(inherited if is_same else preset)
+        sampler, scheduler = installed.sampling(wanted.sampler, wanted.scheduler)
+        return replace(wanted, sampler=sampler, scheduler=scheduler)
+
+    def _edit_arguments(self, plan: EditPass) -> dict[str, Any]:
+        # valid ones, until the model is known and has its own
+        sampler, scheduler = installed.sampling(self.defaults.sampler, self.defaults.scheduler)
+        return {
+            **self._common(plan),
+            "sampler_name": sampler,
+            "scheduler": scheduler or None,
+            "override_settings": _overrides(self._parent, plan.checkpoint, editing.switched_on),
+            "denoising_strength": 1.0,
+        }
 
     @contextmanager
     def _isolated_control(self, script: Any | None) -> Iterator[Any | None]:
@@ -145,27 +227,43 @@ class NestedPassBackend:
         runner = getattr(self._parent, "scripts", None)
         return runner if runner is not None else import_module("modules.scripts").scripts_img2img
 
-    def _processing(
-        self, plan: InpaintPass, runner: Any, script: Any | None, own: Any | None, probe: ProbeResult
-    ) -> Any:
-        """Build the host's processing object; arguments are filtered by what this host's constructor takes."""
+    def _processing(self, values: Mapping[str, Any], scripts: Any, arguments: list[Any]) -> Any:
+        """Build the host's processing object; values are filtered by what this host's constructor takes."""
         kind = import_module("modules.processing").StableDiffusionProcessingImg2Img
         known = inspect.signature(kind.__init__).parameters
-        inner = kind(**{name: value for name, value in self._arguments(plan).items() if name in known})
+        inner = kind(**{name: value for name, value in values.items() if name in known})
         setattr(inner, NESTED_PASS, True)
         inner._ad_disabled = True
         inner.user = getattr(self._parent, "user", None)
         inner.is_api, inner.scripts_setup_complete = True, True
         # the class's own caches hold the parent's prompts
         inner.cached_c, inner.cached_uc = [None, None, None], [None, None, None]
-        inner.scripts = self._own_runner(runner, own, probe)
-        inner.script_args = self._own_arguments(plan, runner, script)
+        inner.scripts = scripts
+        inner.script_args = arguments
         return inner
 
     def _arguments(self, plan: InpaintPass) -> dict[str, Any]:
-        height, width = plan.mask.shape
-        parent = self._parent
         sampler, scheduler = installed.sampling(plan.sampler, plan.scheduler)
+        return {
+            **self._common(plan),
+            "sampler_name": sampler,
+            "scheduler": scheduler or None,
+            "steps": plan.steps,
+            "cfg_scale": plan.cfg_scale,
+            "override_settings": _overrides(self._parent, plan.checkpoint),
+            "denoising_strength": plan.denoising_strength,
+            "mask": Image.fromarray(plan.mask),
+            "mask_blur": plan.mask_blur,
+            "inpainting_fill": plan.inpainting_fill,
+            "inpaint_full_res": False,
+            "inpaint_full_res_padding": 0,
+            "inpainting_mask_invert": 0,
+        }
+
+    def _common(self, plan: InpaintPass | EditPass) -> dict[str, Any]:
+        """What an inpaint pass and an edit have in common."""
+        height, width = plan.size
+        parent = self._parent
         return {
             "sd_model": _shared().sd_model,
             "outpath_samples": getattr(parent, "outpath_samples", None),
@@ -176,12 +274,8 @@ class NestedPassBackend:
             "seed": plan.seed,
             "subseed": plan.seed,
             "subseed_strength": 0,
-            "sampler_name": sampler,
-            "scheduler": scheduler or None,
             "batch_size": 1,
             "n_iter": 1,
-            "steps": plan.steps,
-            "cfg_scale": plan.cfg_scale,
             "distilled_cfg_scale": getattr(parent, "distilled_cfg_scale", 3.5),
             "width": width,
             "height": height,
@@ -191,34 +285,20 @@ class NestedPassBackend:
             "do_not_save_grid": True,
             "do_not_reload_embeddings": True,
             "eta": getattr(parent, "eta", None),
-            "override_settings": _overrides(self._parent, plan),
             "init_images": [Image.fromarray(plan.picture)],
             "resize_mode": 0,
-            "denoising_strength": plan.denoising_strength,
-            "mask": Image.fromarray(plan.mask),
-            "mask_blur": plan.mask_blur,
-            "inpainting_fill": plan.inpainting_fill,
-            "inpaint_full_res": False,
-            "inpaint_full_res_padding": 0,
-            "inpainting_mask_invert": 0,
         }
 
     def _own_runner(self, runner: Any, own: Any | None, probe: ProbeResult) -> Any:
         """Build a script runner with companions, ControlNet's copy and the probe; without ourselves, ADetailer or soft
         inpainting."""
-        mine = copy.copy(runner)
-        # shared between copies, and two runners of equal length would call each other's scripts
-        mine.callback_map = {}
-        mine.selectable_scripts = []
         companions = [
             script
             for script in runner.alwayson_scripts
             if self._parent is not None and script_stem(script) in COMPANIONS
         ]
         controls = [] if own is None else [own]
-        mine.alwayson_scripts = [*companions, *controls, make_probe(self._control, own, probe)]
-        mine.scripts = list(mine.alwayson_scripts)
-        return mine
+        return _runner_of(runner, [*companions, *controls, make_probe(self._control, own, probe)])
 
     def _own_arguments(self, plan: InpaintPass, runner: Any, script: Any | None) -> list[Any]:
         """Build script arguments: the parent's for the companions; only our unit in ControlNet's slots."""
@@ -234,20 +314,45 @@ class NestedPassBackend:
         return arguments
 
 
+def _runner_of(runner: Any, scripts: Sequence[Any]) -> Any:
+    """A script runner with these scripts alone."""
+    mine = copy.copy(runner)
+    # shared between copies, and two runners of equal length would call each other's scripts
+    mine.callback_map = {}
+    mine.selectable_scripts = []
+    mine.alwayson_scripts = list(scripts)
+    mine.scripts = list(scripts)
+    return mine
+
+
+def _stitch_arguments(plan: EditPass, stitch: Any | None) -> list[Any]:
+    """Script arguments of an edit: its references in the image stitch's slots, in their own size."""
+    if stitch is None:
+        return [0]
+    arguments: list[Any] = [0] + [None] * (stitch.args_to - 1)
+    # switched on, the pictures as its gallery gives them, the longer side in pixels (0: as it is)
+    values = [True, [(Image.fromarray(picture), None) for picture in plan.references], 0]
+    arguments[stitch.args_from : stitch.args_from + len(values)] = values
+    return arguments
+
+
 def _shared() -> Any:
     return import_module("modules.shared")
 
 
-def _overrides(parent: Any | None, plan: InpaintPass) -> dict[str, Any]:
-    """Merge the parent's overrides with ours, as far as this host has the settings; empty if settings are frozen, for a
-    host then raises instead of overriding."""
+def _overrides(
+    parent: Any | None, checkpoint: str, more: Callable[[Collection[str]], Mapping[str, Any]] = lambda known: {}
+) -> dict[str, Any]:
+    """Merge the parent's overrides with ours, as far as this host has the settings, and those that `more` gives for
+    what the host has; empty if settings are frozen, for a host then raises instead of overriding."""
     shared = _shared()
     if getattr(shared.cmd_opts, "freeze_settings", False):
         return {}
     wanted: dict[str, Any] = {**(getattr(parent, "override_settings", None) or {}), **_OVERRIDES}
-    if plan.checkpoint:
-        wanted["sd_model_checkpoint"] = installed.checkpoint(plan.checkpoint).title
+    if checkpoint:
+        wanted["sd_model_checkpoint"] = installed.checkpoint(checkpoint).title
     labels = shared.opts.data_labels
+    wanted.update(more(labels))
     return {key: value for key, value in wanted.items() if key in labels}
 
 
@@ -264,6 +369,8 @@ def _run(inner: Any) -> Any:
     """Run the host's `process_images`; an exception becomes an `EnhanceError` of one sentence."""
     try:
         return import_module("modules.processing").process_images(inner)
+    except EnhanceError:
+        raise
     except Exception as error:
         raise EnhanceError(describe_change(error) or _message(error)) from error
 
@@ -278,7 +385,7 @@ def _message(error: Exception) -> str:
     return f"the inpaint pass failed: {kind}: {text}" if text else f"the inpaint pass failed: {kind}"
 
 
-def _result(processed: Any, plan: InpaintPass) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+def _result(processed: Any, plan: AnyPass) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
     """The pass's picture at the plan's size (H×W×3), and what is to be said of it."""
     if processed is None or not processed.images:
         raise PassInterrupted("interrupted")

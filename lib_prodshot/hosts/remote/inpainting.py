@@ -20,10 +20,23 @@ import numpy.typing as npt
 from PIL import Image
 
 from lib_prodshot import control
+from lib_prodshot.editing import (
+    NO_STITCH,
+    SUPPORT,
+    UNSUPPORTED,
+    EditPass,
+    EditResult,
+    EditSupport,
+    Sampling,
+    kind_by_name,
+    no_edit_model,
+    switched_on,
+)
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.hosts.generation.attributes import REPORT_CONTROL
 from lib_prodshot.hosts.remote import RemoteError, RemoteWebUI
 from lib_prodshot.inpainting import (
+    AnyPass,
     ControlLists,
     Family,
     InpaintPass,
@@ -34,6 +47,10 @@ from lib_prodshot.inpainting import (
     pass_picture,
 )
 from lib_prodshot.outcome import CONTROL_APPLIED, CONTROL_REASON
+
+_UNTOLD = (
+    "this WebUI does not tell whether its checkpoint is an edit model: install Prodshot there, and look at the result"
+)
 
 _NO_PICTURE = "the WebUI answered something that is not a picture"
 
@@ -124,9 +141,43 @@ class RemoteInpaintingBackend:
 
     def inpaint(self, plan: InpaintPass) -> PassResult:
         """Run the pass remotely. Raises `PassInterrupted` and `EnhanceError`."""
+        reply, images = self._run(lambda: self._body(plan))
+        ran = None if plan.control is None else self._control_ran(reply, len(images) - 1)
+        picture, notes = _decode(images[0], plan)
+        reason = "" if ran else _reported(reply, CONTROL_REASON, str) or ""
+        return PassResult(picture, ran, reason, (*notes, *_lossy_note(images[0])), _used_models(reply))
+
+    def edit(self, plan: EditPass) -> EditResult:
+        """Run the pass of an edit model remotely. Raises `PassInterrupted` and `EnhanceError`; whether its checkpoint
+        is an edit model is told by the Prodshot that is installed there, if one is."""
+        with self._parsing():
+            options = self._once("/sdapi/v1/options")
+            if not any(name in options for name in SUPPORT):
+                raise EnhanceError(UNSUPPORTED)
+        name = plan.checkpoint or str(options.get("sd_model_checkpoint") or "")
+        kind = self._edit_support().model
+        if kind == "" and not plan.checkpoint:
+            raise EnhanceError(no_edit_model(name))
+        preset = Sampling.preset(kind or kind_by_name(name), options)
+        sampling = plan.sampling.filled(preset).filled(Sampling.of(self.defaults))
+        stitch = self._stitch() if plan.references else ""
+        reply, images = self._run(lambda: self._edit_body(plan, sampling, options, stitch))
+        kind = self._edit_support().model
+        if kind == "":
+            raise EnhanceError(no_edit_model(name))
+        picture, notes = _decode(images[0], plan)
+        if kind is None:
+            notes += (_UNTOLD,)
+        if plan.references and not stitch:
+            notes += (NO_STITCH,)
+        notes += _lossy_note(images[0])
+        return EditResult(picture, notes=notes, used=_used_models(reply), sampling=sampling)
+
+    def _run(self, body_of: Callable[[], dict[str, Any]]) -> tuple[Any, list[str]]:
+        """The answer to a pass, and its pictures, of which there is one at least."""
         try:
             with self._parsing():
-                body = self._body(plan)
+                body = body_of()
             reply = self._with_progress(lambda: self.webui.post("/sdapi/v1/img2img", body))
         except RemoteError as error:
             raise EnhanceError(str(error)) from error
@@ -136,10 +187,35 @@ class RemoteInpaintingBackend:
                 raise EnhanceError(_NO_PICTURE)
         if not images:
             raise PassInterrupted("interrupted")
-        ran = None if plan.control is None else self._control_ran(reply, len(images) - 1)
-        picture, notes = _decode(images[0], plan)
-        reason = "" if ran else _reported(reply, CONTROL_REASON, str) or ""
-        return PassResult(picture, ran, reason, (*notes, *_lossy_note(images[0])), _used_models(reply))
+        return reply, images
+
+    def _edit_support(self) -> EditSupport:
+        """What the remote Prodshot tells of edit models now; nothing where there is none."""
+        with suppress(RemoteError, LookupError, TypeError, AttributeError):
+            told = self.webui.get("/prodshot/v1/status")["edit"]
+            return EditSupport(bool(told["supported"]), told["model"], str(told["stitch"]))
+        return EditSupport()
+
+    def _stitch(self) -> str:
+        """The name of the script that takes further references; empty where there is none, or none that can be told."""
+        told = self._edit_support().stitch.lower()
+        with suppress(RemoteError, KeyError, TypeError):
+            for script in self._once("/sdapi/v1/script-info"):
+                name = str(script["name"])
+                is_stitch = name.lower() == told if told else "stitch" in name.lower()
+                if is_stitch and script["is_alwayson"] and script["is_img2img"]:
+                    return name
+        return ""
+
+    def _edit_body(self, plan: EditPass, sampling: Sampling, options: Mapping[str, Any], stitch: str) -> dict[str, Any]:
+        body = self._common_body(plan, sampling.sampler, sampling.scheduler)
+        body["override_settings"].update(switched_on(options))
+        body |= {"denoising_strength": 1.0, "steps": sampling.steps, "cfg_scale": sampling.cfg_scale}
+        if stitch:
+            # switched on, the pictures, the longer side in pixels (0: as it is)
+            arguments = [True, [_encode_png(picture) for picture in plan.references], 0]
+            body["alwayson_scripts"] = {stitch: {"args": arguments}}
+        return body
 
     @contextmanager
     def _parsing(self) -> Iterator[None]:
@@ -176,27 +252,20 @@ class RemoteInpaintingBackend:
                 raise
             return pending.result()
 
-    def _body(self, plan: InpaintPass) -> dict[str, Any]:
-        height, width = plan.mask.shape
-        sampler, scheduler = self._sampling(plan.sampler, plan.scheduler)
+    def _common_body(self, plan: InpaintPass | EditPass, sampler: str, scheduler: str) -> dict[str, Any]:
+        """What an inpaint pass and an edit have in common."""
+        height, width = plan.size
+        sampler, scheduler = self._sampling(sampler, scheduler)
         known = self._once("/sdapi/v1/options")
         overrides: dict[str, Any] = {key: value for key, value in _OVERRIDES.items() if key in known}
         if plan.checkpoint:
             overrides["sd_model_checkpoint"] = self._checkpoint(plan.checkpoint)
         body: dict[str, Any] = {
             "init_images": [_encode_png(plan.picture)],
-            "mask": _encode_png(plan.mask),
-            "mask_blur": plan.mask_blur,
-            "inpainting_fill": plan.inpainting_fill,
-            "inpaint_full_res": False,
-            "inpainting_mask_invert": 0,
             "resize_mode": 0,
-            "denoising_strength": plan.denoising_strength,
             "prompt": plan.prompt,
             "negative_prompt": plan.negative_prompt,
             "seed": plan.seed,
-            "steps": plan.steps,
-            "cfg_scale": plan.cfg_scale,
             "sampler_name": sampler,
             "width": width,
             "height": height,
@@ -206,6 +275,20 @@ class RemoteInpaintingBackend:
         }
         if scheduler:
             body["scheduler"] = scheduler
+        return body
+
+    def _body(self, plan: InpaintPass) -> dict[str, Any]:
+        body = self._common_body(plan, plan.sampler, plan.scheduler)
+        body |= {
+            "mask": _encode_png(plan.mask),
+            "mask_blur": plan.mask_blur,
+            "inpainting_fill": plan.inpainting_fill,
+            "inpaint_full_res": False,
+            "inpainting_mask_invert": 0,
+            "denoising_strength": plan.denoising_strength,
+            "steps": plan.steps,
+            "cfg_scale": plan.cfg_scale,
+        }
         if plan.control is not None:
             unit = {**plan.control, "save_detected_map": True}
             body["alwayson_scripts"] = {"controlnet": {"args": [unit]}, **self._control_report_arguments()}
@@ -269,8 +352,8 @@ def _named(what: str, name: str, known: Sequence[str]) -> str:
     return found
 
 
-def _decode(code: str, plan: InpaintPass) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
-    height, width = plan.mask.shape
+def _decode(code: str, plan: AnyPass) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+    height, width = plan.size
     try:
         answered = Image.open(BytesIO(base64.b64decode(code.rpartition(",")[2])))
         # told by the header, before anything is decoded

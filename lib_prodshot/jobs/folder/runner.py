@@ -358,8 +358,9 @@ class Runner:
                 return self._failed(entry, content, str(problem))
             with self._lock:
                 self._journal.record(entry)
-        seeded = self.job.request.running_engine == "inpaint" and not self.job.dry_run
-        seed = picture_seed(self.job.request.seed, content) if seeded else None
+        request = self.job.request
+        seeded = request.uses_webui and not self.job.dry_run
+        seed = picture_seed(getattr(request, request.seed_setting), content) if seeded else None
         task = FileTask(entry.source, folder, entry.stem, seed, self.job.keep_times, self._reference, names=self._names)
         result = worker.process(task)
         line = self._line(entry, content, result, seed)

@@ -105,7 +105,7 @@ class LocalWorker:
 
 
 def _request_for(task: FileTask, request: Request) -> Request:
-    changes: dict[str, object] = {} if task.seed is None else {"seed": task.seed}
+    changes: dict[str, object] = {} if task.seed is None else {request.seed_setting: task.seed}
     if task.reference:
         changes["reference"] = task.reference
     return request.replace(**changes) if changes else request

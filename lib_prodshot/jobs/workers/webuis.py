@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lib_prodshot.enhancing.inpaint import InpaintEnhancer
+from lib_prodshot.enhancing import enhancer_on
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
 from lib_prodshot.hosts.remote import RemoteError, RemoteWebUI
@@ -18,13 +18,13 @@ _UNAVAILABLE = (0, 502, 503, 504)
 
 
 class WebUIEngine:
-    """The engine 'inpaint', its passes run by a WebUI, whose features are asked for once."""
+    """An engine that is a WebUI's model, its passes run by a WebUI whose features are asked for once."""
 
-    def __init__(self, webui: RemoteWebUI) -> None:
+    def __init__(self, webui: RemoteWebUI, engine: str) -> None:
         self.address = webui.address
         self._webui = webui
         self._backend = RemoteInpaintingBackend(webui)
-        self._enhancer = InpaintEnhancer(self._backend)
+        self._enhancer = enhancer_on(self._backend, engine)
 
     @property
     def name(self) -> str:
@@ -50,8 +50,8 @@ class WebUIEngine:
     def check(self, request: Request) -> str:
         """Return the checkpoint that passes will use. Raises `RemoteError`, and `EnhanceError` for what the WebUI does
         not have."""
-        self._backend.check(request.sampler, request.scheduler, request.checkpoint)
-        loaded = request.checkpoint or str(self._webui.get("/sdapi/v1/options").get("sd_model_checkpoint", ""))
+        self._backend.check(*request.pass_models)
+        loaded = request.pass_models[2] or str(self._webui.get("/sdapi/v1/options").get("sd_model_checkpoint", ""))
         return loaded.rsplit(" [", 1)[0]
 
 
@@ -73,7 +73,7 @@ def connect(addresses: Sequence[str], request: Request) -> Connected:
     checkpoints: dict[str, str] = {}
     unreachable: list[RemoteError] = []
     for address in addresses:
-        engine = WebUIEngine(RemoteWebUI(address))
+        engine = WebUIEngine(RemoteWebUI(address), request.running_engine)
         try:
             checkpoints[engine.address] = engine.check(request)
         except RemoteError as error:

@@ -57,7 +57,7 @@ def property_of(known: Setting) -> Schema:
         return {"type": "boolean", **described}
     if known.kind == "choice":
         return {"type": "string", "enum": list(known.choices), **described}
-    if known.name == "ground_picture":
+    if known.name in ("ground_picture", "edit_references"):
         return {"type": "string", **described}
     if known.kind == "text":
         return {"type": "string", "maxLength": MAX_TEXT, **described}

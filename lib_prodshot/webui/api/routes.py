@@ -22,8 +22,7 @@ from lib_prodshot.errors import FieldProblem, OutputError, RequestError, unknown
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Backend
 from lib_prodshot.hosts.active import host
-from lib_prodshot.hosts.ground_pictures import ground_for
-from lib_prodshot.hosts.server_paths import check_folder
+from lib_prodshot.hosts.ground_pictures import GivenPictures
 from lib_prodshot.jobs.scale import measured_size, reference_text
 from lib_prodshot.markets.rules import Marketplace
 from lib_prodshot.outcome import Outcome
@@ -152,6 +151,7 @@ def _status() -> dict[str, Any]:
         ],
         "lacks": [without_paths(lack) for lack in host().missing_features()],
         "family": host().inpainting_backend().family(),
+        "edit": asdict(host().edit_support()),
         "versions": {"python": platform.python_version(), **_versions()},
         "megabytes": _limit() // 1_000_000,
     }
@@ -182,7 +182,7 @@ async def post_detect(request: HttpRequest) -> Response:
     return await _with_pictures(request, ("mask", "overlay"), _detect)
 
 
-def _detect(loaded: Any, wanted: Request, _ground: Any) -> Seen:
+def _detect(loaded: Any, wanted: Request, _given: GivenPictures) -> Seen:
     return service.detect(loaded, wanted)
 
 
@@ -221,8 +221,8 @@ def _markets(values: Mapping[str, Any]) -> tuple[Marketplace, ...]:
 _PICTURE_FIELDS = ("images", "image", "include")
 """What a route that takes pictures takes beside settings."""
 
-Work = Callable[[Any, Request, Any], Seen]
-"""Takes a picture, the request, and the picture for its packshots' ground."""
+Work = Callable[[Any, Request, GivenPictures], Seen]
+"""Takes a picture, the request, and the pictures that it names."""
 
 
 async def _with_pictures(
@@ -231,7 +231,7 @@ async def _with_pictures(
     """Take pictures through `work` with the settings that were sent; `fixed` are the route's, and nothing else."""
     with GATE:
         body = await bodies.read_body(request, _limit(), _PICTURE_FIELDS)
-        ground = ground_pictures.take(body)
+        sent_along = ground_pictures.take(body)
         sent = _take_pictures(body)
         included = api_pictures.choose(body.values.pop("include", [*default]), PICTURES)
         bodies.refuse_long(body.values)
@@ -239,12 +239,11 @@ async def _with_pictures(
         _refuse_other(fixed, wanted)
         _ = wanted.classes
         service.refuse_unready(wanted.finder)
-        if ground is None:
-            ground = await GATE.work(ground_for, wanted, check_folder)
+        given = await GATE.work(ground_pictures.completed, sent_along, wanted)
         read = await GATE.work(api_pictures.read_all, sent)
         if work is not _detect:
             wanted = await _with_one_scale(read, wanted)
-        lines = [await GATE.work(_take_through, picture, wanted, included, work, ground) for picture in read]
+        lines = [await GATE.work(_take_through, picture, wanted, included, work, given) for picture in read]
     counts = {status: sum(line["status"] == status for line in lines) for status in ("found", "skipped", "failed")}
     return as_json({"outcomes": lines, **counts}, 207 if counts["failed"] else 200)
 
@@ -280,10 +279,10 @@ def _limit() -> int:
 
 
 def _take_through(
-    sent: SentPicture, wanted: Request, included: Sequence[str], work: Work, ground: Any
+    sent: SentPicture, wanted: Request, included: Sequence[str], work: Work, given: GivenPictures
 ) -> dict[str, Any]:
     """One picture's outcome, with the keys of `report.jsonl`; pictures are base64 instead of files."""
-    seen = work(sent.loaded, wanted, ground)
+    seen = work(sent.loaded, wanted, given)
     outcome = seen.outcome
     made = _packshots_of(outcome, with_pictures="output" in included)
     height, width = sent.loaded.size

@@ -11,7 +11,7 @@ from typing import Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
-from lib_prodshot.hosts.ground_pictures import FIELD, ground_for
+from lib_prodshot.hosts.ground_pictures import FIELD, REFERENCES, given_for
 from lib_prodshot.hosts.server_paths import OpenPath, check_folder
 from lib_prodshot.hosts.upscaling import upscaler_for
 from lib_prodshot.jobs.folder.job import FolderJob, Progress
@@ -54,7 +54,11 @@ def _job(settings: Mapping[str, Any], open_path: OpenPath) -> FolderJob:
     _ = request.classes
     service.refuse_unready(request.finder)
     upscaler_for(host(), request)
-    if ground_for(request, open_path) is not None:
+    given = given_for(request, open_path)
+    if given.references:
+        files = (str(open_path(REFERENCES, name)) for name in request.reference_files)
+        request = request.replace(edit_references="\n".join(files))
+    if given.ground is not None:
         request = request.replace(ground_picture=str(open_path(FIELD, request.ground_picture.strip())))
     return FolderJob(
         folder,

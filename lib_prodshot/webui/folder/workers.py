@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 
-from lib_prodshot.enhancing import load_enhancer
-from lib_prodshot.enhancing.inpaint import InpaintEnhancer
+from lib_prodshot.enhancing import enhancer_on, load_enhancer
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Finder
@@ -50,26 +49,27 @@ def host_pool(host: Host, request: Request, dry_run: bool) -> LocalPool:
 def _engines(host: Host, request: Request, dry_run: bool) -> Sequence[Engine] | None:
     if dry_run:
         return None
-    if request.running_engine != "inpaint":
+    if not request.uses_webui:
         return [LocalEngine(load_enhancer(request.running_engine))]
-    host.inpainting_backend().check(request.sampler, request.scheduler, request.checkpoint)
-    return [HostEngine(host)]
+    host.inpainting_backend().check(*request.pass_models)
+    return [HostEngine(host, request.running_engine)]
 
 
 class HostEngine:
-    """The engine 'inpaint', its passes run by this process's WebUI, each queued like a generation."""
+    """An engine that is a WebUI's model, its passes run by this process's WebUI, each queued like a generation."""
 
     address = WORKER
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, engine: str) -> None:
         self._host = host
+        self._engine = engine
         self._is_stopped = threading.Event()
         self._is_running = threading.Event()
 
     @property
     def name(self) -> str:
         """See `Engine`."""
-        return InpaintEnhancer(self._host.inpainting_backend()).name
+        return self._engine
 
     def enhance(self, task: Task) -> Enhanced:
         """See `Engine`. Raises `TaskCancelled` when the job was stopped while it waited in the queue."""
@@ -78,7 +78,7 @@ class HostEngine:
                 raise TaskCancelled
             self._is_running.set()
             try:
-                return InpaintEnhancer(self._host.inpainting_backend()).enhance(task)
+                return enhancer_on(self._host.inpainting_backend(), self._engine).enhance(task)
             finally:
                 self._is_running.clear()
 

@@ -141,6 +141,9 @@ class Form:
             "sampler": self.names.samplers,
             "scheduler": self.names.schedulers,
             "checkpoint": self.names.checkpoints,
+            "edit_sampler": self.names.samplers,
+            "edit_scheduler": self.names.schedulers,
+            "edit_checkpoint": self.names.checkpoints,
             "control_module": control.modules if control else (),
             "control_model": control.models if control else (),
         }.get(known.name)

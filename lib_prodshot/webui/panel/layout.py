@@ -15,8 +15,8 @@ WHAT_TO_MAKE = ("make", "engine")
 DECISIVE = ("make", "engine", "ground")
 """The settings that decide which groups of settings have a meaning."""
 
-STRENGTHS = {"retouch": "strength", "inpaint": "denoising_strength"}
-"""The one strength that stands in front, by engine."""
+STRENGTHS = {"retouch": "strength", "inpaint": "denoising_strength", "edit": "edit_instruction"}
+"""The one setting that stands in front, by engine: how strongly, or what."""
 
 PACKSHOT = ("marketplace", "ground", "ground_colour", "ground_picture", "scene", "edges", "shadow")
 """What a seller sets of a packshot, in front while one is made."""
