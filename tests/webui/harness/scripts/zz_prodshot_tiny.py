@@ -32,6 +32,18 @@ VAE = {
 }
 
 
+KLEIN_WIDTH = 128
+KLEIN_HEAD = 32
+KLEIN_TEXT = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
+"""Klein takes what layers 9, 18 and 27 of its text encoder give."""
+
+
 def fit_a1111(*_):
     """sd-webui-controlnet hard-codes the width of SD1's UNet for the ControlNets it builds."""
     guess = sys.modules.get("scripts.controlnet_model_guess")
@@ -58,6 +70,35 @@ def fit_neo():
     sd15.StableDiffusion.matched_guesses.append(huggingface_guess.model_list.models[0])
     if model_list is not huggingface_guess.model_list:
         add_tiny_kind(model_list)
+
+
+def fit_klein():
+    """neo tells Klein by its widths, and an edit model by its folder of configurations, whose name says klein."""
+    config = os.environ.get("PRODSHOT_TINY_KLEIN", "")
+    if not config:
+        return
+    import huggingface_guess
+    from backend.diffusion_engine import flux2
+    from backend.nn.llm import llama
+
+    model_list = huggingface_guess.model_list
+
+    class TinyKlein(model_list.Flux2K4B):
+        huggingface_repo = config
+        unet_config = dict(model_list.Flux2K4B.unet_config, hidden_size=KLEIN_WIDTH)
+
+    model_list.models.insert(0, TinyKlein)
+    flux2.Flux2.matched_guesses.append(TinyKlein)
+    text = llama.Qwen3_4BConfig(**KLEIN_TEXT)
+    text.head_dim = KLEIN_HEAD
+
+    class TinyQwen(llama.BaseLlama, llama.nn.Module):
+        def __init__(self, _told):
+            super().__init__()
+            self.num_layers = text.num_hidden_layers
+            self.model = llama.Llama2_(text)
+
+    llama.Qwen3_4B = TinyQwen
 
 
 def add_tiny_kind(model_list):
@@ -109,7 +150,7 @@ def fit_reforge():
     forge_loader.VAE = tiny_vae
 
 
-for fit in (fit_forge, fit_neo, fit_reforge):
+for fit in (fit_forge, fit_neo, fit_klein, fit_reforge):
     with suppress(ImportError):
         fit()
 script_callbacks.on_before_ui(fit_a1111)
