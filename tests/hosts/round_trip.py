@@ -38,6 +38,7 @@ TEXTS = {
     "remove": "text; 10 10 200 60; 70% 90% 100% 100%",
     "mask_edits": "add 12: 30 40, 35 44; erase 6: 80 20",
     "reference": "1200x900",
+    "edit_references": "marble.jpg\nlogo.png",
     "ground_picture": "ground.png",
     "upscaler": "R-ESRGAN 4x+",
     "file_names": "{stem}-{n}-{marketplace}",

@@ -42,6 +42,7 @@ LANGUAGES = {
     "scene_per_product": 'shoe: a [class] on "wet" asphalt, 7:30',
     "boxes": "shoe 30 20 90 60, 1 2 30 40",
     "remove": "text; 10 10 200 60; 70% 90% 100% 100%",
+    "edit_references": "marble.jpg\nlogo, 7:30.png",
     "mask_edits": "of 0123abcd; add 12: 30 40, 35 44; erase 6: 80 20; include: 3 4",
 }
 """Texts of settings that hold a small language."""

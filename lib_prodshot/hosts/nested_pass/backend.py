@@ -158,7 +158,7 @@ class NestedPassBackend:
             inner = self._processing(self._edit_arguments(plan), scripts, _stitch_arguments(plan, stitch))
             sampled = self._told_when_loaded(inner, plan)
             with closing(inner):
-                processed = _run(inner)
+                processed = _run(inner, "edit")
         _raise_if_interrupted(shared.state)
         picture, notes = _result(processed, plan)
         if plan.references and stitch is None:
@@ -365,24 +365,24 @@ def _raise_if_interrupted(state: Any) -> None:
         raise PassInterrupted("interrupted")
 
 
-def _run(inner: Any) -> Any:
-    """Run the host's `process_images`; an exception becomes an `EnhanceError` of one sentence."""
+def _run(inner: Any, what: str = "inpaint pass") -> Any:
+    """Run the host's `process_images`; an exception becomes an `EnhanceError` that says `what` failed, and why."""
     try:
         return import_module("modules.processing").process_images(inner)
     except EnhanceError:
         raise
     except Exception as error:
-        raise EnhanceError(describe_change(error) or _message(error)) from error
+        raise EnhanceError(describe_change(error) or _message(error, what)) from error
 
 
-def _message(error: Exception) -> str:
+def _message(error: Exception, what: str) -> str:
     kind = type(error).__name__
     text = " ".join(str(error).split())
     if kind == "OutOfMemoryError" or "out of memory" in text.lower():
-        return f"the inpaint pass ran out of memory; {memory_advice()}"
+        return f"the {what} ran out of memory; {memory_advice()}"
     if kind == "NansException":
-        return f"the inpaint pass gave no numbers (NaN); {vae_advice()}"
-    return f"the inpaint pass failed: {kind}: {text}" if text else f"the inpaint pass failed: {kind}"
+        return f"the {what} gave no numbers (NaN); {vae_advice()}"
+    return f"the {what} failed: {kind}: {text}" if text else f"the {what} failed: {kind}"
 
 
 def _result(processed: Any, plan: AnyPass) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:

@@ -85,8 +85,8 @@ def fit_klein():
 
     class TinyKlein(model_list.Flux2K4B):
         huggingface_repo = config
-        unet_config = dict(model_list.Flux2K4B.unet_config, hidden_size=KLEIN_WIDTH)
 
+    TinyKlein.unet_config = dict(model_list.Flux2K4B.unet_config, hidden_size=KLEIN_WIDTH)
     model_list.models.insert(0, TinyKlein)
     flux2.Flux2.matched_guesses.append(TinyKlein)
     text = llama.Qwen3_4BConfig(**KLEIN_TEXT)
