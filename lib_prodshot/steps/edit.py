@@ -17,7 +17,7 @@ class EditSettings(StepSettings):
 
     instruction: str = setting(
         "Retouch [class] for a shop: clean light, crisp material; keep its shape, colours and lettering",
-        label="Instruction",
+        label="Edit instruction",
         lines=2,
         help="With the engine edit: what an edit model (Flux.2 Klein, Qwen-Image-Edit, Kontext) is to do, such as 'put "
         "new leather on [class]'; [class] stands for the product found, [prompt] for the picture's own prompt.",
@@ -25,7 +25,7 @@ class EditSettings(StepSettings):
     )
     scope: str = setting(
         "product",
-        label="Edit",
+        label="What to edit",
         choices=("product", "scene"),
         help="Take the product from the edited picture and keep all else (product), or keep the product and take all "
         "else (scene).",

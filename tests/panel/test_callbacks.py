@@ -128,7 +128,7 @@ def test_an_axis_confirms_its_values_before_anything_is_generated(double: Simple
     one.confirm(None, [0.0, 1.0, 2.0])
     with pytest.raises(RuntimeError, match="control_weight"):
         one.confirm(None, [0.5, 3.0])
-    assert axis(double, "Engine").choices() == ["retouch", "inpaint"]
+    assert axis(double, "Engine").choices() == ["retouch", "inpaint", "edit"]
     assert axis(double, "Padding (pixels)").type is int and axis(double, "Feather (pixels)").type is float
 
 
