@@ -72,9 +72,7 @@ def crop_around(mask: Array, padding: int | None, pixels: int) -> Crop:
     return crop_of_box(box, (width, height), padding, pixels)
 
 
-def crop_of_box(
-    inner: tuple[int, int, int, int], picture: tuple[int, int], padding: int | None, pixels: int
-) -> Crop:
+def crop_of_box(inner: tuple[int, int, int, int], picture: tuple[int, int], padding: int | None, pixels: int) -> Crop:
     """The crop around a box (x0, y0, x1, y1) of a picture (width, height), as `crop_around` has it.
 
     The pass gets about `pixels` pixels in the crop's own ratio; the crop is widened, where the picture has room, to

@@ -141,7 +141,7 @@ def put_right(truth: Array, made: Array, known: Array, request: Request, seed: i
     had = spread(matched, known)
     wanted = spread(truth, known)
     if options.grain == "match":
-        matched = match_grain(matched, had, wanted, seed)
+        matched = match_grain(matched.astype(np.uint8), known, wanted, seed)
     return PutRight(matched.astype(np.uint8), drift, match, (wanted, had))
 
 

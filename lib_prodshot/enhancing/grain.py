@@ -30,14 +30,18 @@ def spread(rgb: Rgb, known: Alpha) -> float:
     return float(np.median(seen)) / (6 * _MEDIAN_OF_NORMAL) if seen.size else 0.0
 
 
-def match_grain(rgb: Rgb, had: float, wanted: float, seed: int) -> Rgb:
-    """An H×W×3 picture whose grain has spread `had`, with grain of spread `wanted` (both in levels of 255): smoothed by
-    non-local means (Buades, Coll and Morel 2005) and mixed, or with grey noise drawn from `seed` laid over it."""
+def match_grain(rgb: Rgb, known: Alpha, wanted: float, seed: int) -> Rgb:
+    """An H×W×3 picture with grain of spread `wanted` (levels of 255), as measured where `known` (H×W) is above 0:
+    smoothed by non-local means (Buades, Coll and Morel 2005) and mixed, or with grey noise drawn from `seed` laid over
+    it."""
+    had = spread(rgb, known)
     if abs(had - wanted) < LEAST:
         return rgb
     if had > wanted:
         smooth = cv2.fastNlMeansDenoisingColored(rgb, None, had, had, 5, 15)
-        return np.asarray(cv2.addWeighted(rgb, wanted / had, smooth, 1 - wanted / had, 0.0), dtype=np.uint8)
+        left = spread(smooth, known)
+        share = min(1.0, max(0.0, (wanted - left) / max(had - left, 1e-6)))
+        return np.asarray(cv2.addWeighted(rgb, share, smooth, 1 - share, 0.0), dtype=np.uint8)
     more = np.sqrt(wanted**2 - had**2)
     noise = np.random.default_rng(seed).normal(0, more, rgb.shape[:2]).astype(np.float32)
     return np.clip(np.rint(rgb + noise[..., None]), 0, 255).astype(np.uint8)

@@ -12,7 +12,7 @@ outline of what was to change is taken, which an edit of its material keeps.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -34,14 +34,21 @@ _COARSE, _FINE = 256, 1024
 """Longer sides of the copies on which the map is fitted, in pixels."""
 
 _TILE = 64
+_NARROW = 32
 _TILES = 6
-"""Tiles that are measured afterwards: their side in pixels of the fine copy, and how many there must be at least."""
+"""Tiles that are measured afterwards: their side in pixels of the fine copy, along an outline too, and how many there
+must be at least."""
 
 _TEXTURE = 4.0
 """Standard deviation (levels of 255) from which a tile has something to hold on to."""
 
 _OUTLINE = (0.02, 0.06)
-"""How far the band along an outline reaches into what was to change and out of it, as shares of the longer side."""
+_LEAST = (8, _NARROW)
+"""How far the band along an outline reaches into what was to change and out of it, as shares of the longer side, and in
+pixels at least."""
+
+_APART = 16.0
+"""Levels by which something stands out against a plain ground at least."""
 
 _PEAK = 0.08
 """Response of phase correlation from which a tile's shift counts as seen."""
@@ -61,23 +68,30 @@ class _Plain(NotRegistered):
 class Drift:
     """How a result lay: the shift of its middle in pixels, its zoom (1.02: 2 % larger), how far its farthest corner had
     moved, and how far nine tenths of the tiles are off at most after registration; `by_outline`: by the outline of what
-    was to change, across which alone that is measured then."""
+    was to change, across which alone that is measured then; `matrix` (2×3) takes the input's pixels to the result's."""
 
     shift: tuple[float, float]
     zoom: float
     corner: float
     left: float
     by_outline: bool = False
+    matrix: Floats = field(default_factory=lambda: np.eye(2, 3, dtype=np.float32), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class _Seen:
     """By what two pictures are compared: above 0 in `mask` (H×W), `reach` (a share of the longer side) away from the
-    rest; `across`: across edges alone."""
+    rest; `across`: across edges alone, of what stands out against the plain `ground` (above 0 in H×W)."""
 
     mask: Alpha
     reach: float = LARGEST / 2
     across: bool = False
+    ground: Alpha | None = None
+
+    @property
+    def tile(self) -> int:
+        """The side of the tiles that are measured."""
+        return _NARROW if self.across else _TILE
 
     def at(self, scale: float) -> Alpha:
         """The mask of a copy, less what may have moved in from the rest."""
@@ -90,9 +104,28 @@ class _Seen:
     def outline(cls, known: Alpha) -> _Seen:
         """The band along the outline of what is not known."""
         inside = np.where(known > 0, np.uint8(0), np.uint8(255))
-        inner, outer = (round(share * max(known.shape)) for share in _OUTLINE)
+        inner, outer = (max(least, round(share * max(known.shape))) for share, least in zip(_OUTLINE, _LEAST))
         band = cv2.bitwise_and(_dilated(inside, outer), cv2.bitwise_not(_eroded(inside, inner)))
-        return cls(np.asarray(band, dtype=np.uint8), 0.0, True)
+        return cls(np.asarray(band, dtype=np.uint8), 0.0, True, known)
+
+    def plane(self, rgb: Rgb) -> Alpha:
+        """What of a picture is compared: its grey; along an outline how far it is from its ground's colour, as far as
+        half of the product's contrast, so that what was edited inside says nothing."""
+        if self.ground is None:
+            return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+        colour = np.median(rgb[self.ground > 0], axis=0)
+        away = np.abs(rgb - colour).max(axis=2)
+        product = away[(self.ground == 0) & (away > _APART)]
+        # half of its contrast: there an edge lies, however soft it is and whatever it parts
+        most = max(_APART, float(np.median(product)) / 2) if product.size else _APART
+        return np.asarray(np.clip(away, 0, most) * (255 / most), dtype=np.uint8)
+
+    def shades(self, rgb: Rgb, scale: float) -> Floats:
+        """That of a copy, smoothed."""
+        plane = self.plane(rgb)
+        if scale < 1:
+            plane = np.asarray(cv2.resize(plane, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+        return np.asarray(cv2.GaussianBlur(plane.astype(np.float32), (0, 0), 1.0))
 
 
 def register(truth: Rgb, made: Rgb, known: Alpha, largest: float = LARGEST) -> tuple[Rgb, Drift]:
@@ -137,7 +170,7 @@ def _register(truth: Rgb, made: Rgb, seen: _Seen, largest: float) -> tuple[Rgb, 
         )
     middle = found @ np.array([width / 2, height / 2, 1.0], np.float32) - (width / 2, height / 2)
     zoom = float(np.sqrt(abs(np.linalg.det(found[:, :2]))))
-    return moved, Drift((float(middle[0]), float(middle[1])), zoom, corner, left)
+    return moved, Drift((float(middle[0]), float(middle[1])), zoom, corner, left, matrix=found)
 
 
 def _fitted(truth: Rgb, made: Rgb, by: _Seen) -> Floats:
@@ -145,20 +178,13 @@ def _fitted(truth: Rgb, made: Rgb, by: _Seen) -> Floats:
     found = np.eye(2, 3, dtype=np.float32)
     for number, side in enumerate((_COARSE, _FINE)):
         scale = min(1.0, side / max(truth.shape[:2]))
-        first, second, seen = _shades(truth, scale), _shades(made, scale), by.at(scale)
+        first, second, seen = by.shades(truth, scale), by.shades(made, scale), by.at(scale)
         found[:, 2] *= scale
         if number == 0:
             found[:, 2] = _shift(first, second, seen)
         found = _refined(first, second, seen, found)
         found[:, 2] /= scale
     return found
-
-
-def _shades(rgb: Rgb, scale: float) -> Floats:
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    if scale < 1:
-        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0))
 
 
 def _dilated(mask: Alpha, reach: int) -> Alpha:
@@ -204,18 +230,18 @@ def _farthest(found: Floats, size: tuple[int, int]) -> float:
     return float(np.linalg.norm(corners @ found.T - corners[:, :2], axis=1).max())
 
 
-def _tiles(shades: Floats, seen: Alpha) -> Iterator[tuple[slice, slice]]:
+def _tiles(shades: Floats, seen: Alpha, side: int) -> Iterator[tuple[slice, slice]]:
     """Tiles that are wholly seen and have something to hold on to."""
-    for top in range(0, shades.shape[0] - _TILE + 1, _TILE // 2):
-        for start in range(0, shades.shape[1] - _TILE + 1, _TILE // 2):
-            part = slice(top, top + _TILE), slice(start, start + _TILE)
+    for top in range(0, shades.shape[0] - side + 1, side // 2):
+        for start in range(0, shades.shape[1] - side + 1, side // 2):
+            part = slice(top, top + side), slice(start, start + side)
             if seen[part].min() and shades[part].std() >= _TEXTURE:
                 yield part
 
 
 def _refuse_plain(truth: Rgb, by: _Seen) -> None:
     scale = min(1.0, _FINE / max(truth.shape[:2]))
-    if sum(1 for _ in _tiles(_shades(truth, scale), by.at(scale))) < _TILES:
+    if sum(1 for _ in _tiles(by.shades(truth, scale), by.at(scale), by.tile)) < _TILES:
         raise _Plain(
             "too little of the picture stays as it was to put the edited one right by: its ground is plain, or the "
             "mask leaves too little of it"
@@ -225,10 +251,10 @@ def _refuse_plain(truth: Rgb, by: _Seen) -> None:
 def _left(truth: Rgb, moved: Rgb, by: _Seen) -> float:
     """How far nine tenths of the tiles are off at most, in pixels. Raises `NotRegistered` for too few of them."""
     scale = min(1.0, _FINE / max(truth.shape[:2]))
-    first, second = _shades(truth, scale), _shades(moved, scale)
-    window = cv2.createHanningWindow((_TILE, _TILE), cv2.CV_32F)
+    first, second = by.shades(truth, scale), by.shades(moved, scale)
+    window = cv2.createHanningWindow((by.tile, by.tile), cv2.CV_32F)
     off = []
-    for part in _tiles(first, by.at(scale)):
+    for part in _tiles(first, by.at(scale), by.tile):
         (x, y), peak = cv2.phaseCorrelate(_edges(first[part]), _edges(second[part]), window)
         if peak >= _PEAK:
             off.append(abs(np.dot(_across(first[part]), (x, y))) if by.across else np.hypot(x, y))

@@ -34,9 +34,28 @@ Level = Literal["fail", "warning"]
 
 NUMBERS = frozenset(
     {
-        "longest_side", "shortest_side", "width", "height", "side_sum", "megapixels", "ratio", "bytes", "frames",
-        "depth", "jpeg_quality", "fill", "area_share", "not_white", "ringing", "ground_level", "ground_spread",
-        "border_sides", "transparent_pixels", "shadow_share", "sharpness", "clipped_share",
+        "longest_side",
+        "shortest_side",
+        "width",
+        "height",
+        "side_sum",
+        "megapixels",
+        "ratio",
+        "bytes",
+        "frames",
+        "depth",
+        "jpeg_quality",
+        "fill",
+        "area_share",
+        "not_white",
+        "ringing",
+        "ground_level",
+        "ground_spread",
+        "border_sides",
+        "transparent_pixels",
+        "shadow_share",
+        "sharpness",
+        "clipped_share",
     }
 )
 CHOICES = frozenset({"format", "mode", "profile", "ai_label"})

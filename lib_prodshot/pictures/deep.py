@@ -42,12 +42,7 @@ def _by_opencv(data: bytes, facts: Facts, image: Image.Image) -> npt.NDArray[np.
     if "alpha" in facts.row.kind or (image.format == "AVIF" and image.mode == "RGBA"):
         wanted = [*wanted, -1]
     size = (image.height, image.width)
-    if (
-        decoded is None
-        or decoded.dtype != np.uint16
-        or decoded.shape[:2] != size
-        or channels_of(decoded) < len(wanted)
-    ):
+    if decoded is None or decoded.dtype != np.uint16 or decoded.shape[:2] != size or channels_of(decoded) < len(wanted):
         raise PictureError(f"has {facts.bits}-bit samples of a kind that cannot be read; save it as plain 16-bit RGB")
     native = decoded.reshape(*decoded.shape[:2], -1)[..., wanted]
     return np.ascontiguousarray(native[..., 0] if len(wanted) == 1 else native)

@@ -34,8 +34,8 @@ OPTIONS: dict[str, Any] = {"qwen_vae_resize": False, "klein_no_reference": False
 @dataclass
 class Neo:
     """The edit model of a host. `seen` are the references of each sampling (H×W×3); `shift`, `gain` and `grain` are
-    what it does to the first of them, and `of_scene` says that it changes what is around the middle, and not the middle.
-    `model` and `args` are neo's own places."""
+    what it does to the first of them, and `of_scene` says that it changes all but the middle. `model` and `args` are
+    neo's own places."""
 
     args: Any
     model: Any

@@ -98,9 +98,7 @@ def make_captions(classes: Sequence[ProductClass], tokenizer: Any, finder: str, 
     return Captions(tuple(captions), tuple(notes))
 
 
-def _known_phrases(
-    product: ProductClass, tokenizer: Any, limit: int
-) -> tuple[list[tuple[str, int]], list[str]]:
+def _known_phrases(product: ProductClass, tokenizer: Any, limit: int) -> tuple[list[tuple[str, int]], list[str]]:
     """The phrases of a class with their lengths in tokens (full stop included), and those without a known token."""
     known: list[tuple[str, int]] = []
     unknown: list[str] = []

@@ -76,9 +76,7 @@ def run_check(settings: Mapping[str, Any], open_path: OpenPath) -> CheckResult:
     return _with_copies(check.check(recipe), fix)
 
 
-def _read(
-    settings: Mapping[str, Any], open_path: OpenPath
-) -> tuple[Recipe, FixJob | None, Mapping[str, Any]]:
+def _read(settings: Mapping[str, Any], open_path: OpenPath) -> tuple[Recipe, FixJob | None, Mapping[str, Any]]:
     own, problems = read_own(SETTINGS, settings)
     if problems:
         raise RequestError(problems)
