@@ -2,10 +2,11 @@
 
     python3 -m benchmarks.registration [--check]
 
-Each of scikit-image's photographs gets something new where its product is; then the whole is shifted, zoomed, brightened,
-tinted and grained. What is left of the drift is told by the drift that was put in, at the corners, and not by what the
-registration says of itself; the composite's pixels outside of the mask are counted. `--check` exits with 1 where a drift
-is left by half a pixel or more, where a pixel outside changed, and where what cannot be held was not refused.
+Each of scikit-image's photographs gets something new where its product is; then the whole is shifted, zoomed,
+brightened, tinted and grained. What is left of the drift is told by the drift that was put in, at the corners, and not
+by what the registration says of itself; the composite's pixels outside of the mask are counted. `--check` exits with 1
+where a drift is left by half a pixel or more, where a pixel outside changed, and where what cannot be held was not
+refused.
 
 It runs in the tests' environment, which it makes when it does not stand.
 """
