@@ -61,10 +61,11 @@
 
     function inheritedValue(id) {
         const [, tab, name] = id.match(/^script_(txt2img|img2img)_prodshot_(?:accordion_)?(.+)$/) || [];
-        if (tab) return [TEXTS.fromTab, SOURCES[name]?.(tab) || '–'];
+        // an edit's sampling is taken from the same places as a pass's
+        if (tab) return [TEXTS.fromTab, SOURCES[name.replace(/^edit_/, '')]?.(tab) || '–'];
         const setting = id.replace(/^prodshot_folder_/, '');
-        if (setting === 'checkpoint') return [TEXTS.byDefault, SOURCES.checkpoint() || '–'];
-        if (setting === 'seed') return [TEXTS.ownSeeds, ''];
+        if (/^(edit_)?checkpoint$/.test(setting)) return [TEXTS.byDefault, SOURCES.checkpoint() || '–'];
+        if (/^(edit_)?seed$/.test(setting)) return [TEXTS.ownSeeds, ''];
         return [TEXTS.byDefault, page().querySelector('.prodshot-defaults')?.dataset[setting] || '–'];
     }
 

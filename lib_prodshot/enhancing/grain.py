@@ -38,7 +38,7 @@ def match_grain(rgb: Rgb, known: Alpha, wanted: float, seed: int) -> Rgb:
     if abs(had - wanted) < LEAST:
         return rgb
     if had > wanted:
-        smooth = cv2.fastNlMeansDenoisingColored(rgb, None, had, had, 5, 15)
+        smooth = np.asarray(cv2.fastNlMeansDenoisingColored(rgb, None, had, had, 5, 15), dtype=np.uint8)
         left = spread(smooth, known)
         share = min(1.0, max(0.0, (wanted - left) / max(had - left, 1e-6)))
         return np.asarray(cv2.addWeighted(rgb, share, smooth, 1 - share, 0.0), dtype=np.uint8)
