@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from lib_prodshot.editing import EditSupport
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.interface import Names
 from lib_prodshot.hosts.upscaling import HostUpscaler
@@ -122,6 +123,9 @@ class LocalHost:
 
     def upscaler(self, name: str) -> HostUpscaler:
         return HostUpscaler(name, [])
+
+    def edit_support(self) -> EditSupport:
+        return EditSupport()
 
     def has_lora(self, name: str) -> bool:
         return name in self.loras
