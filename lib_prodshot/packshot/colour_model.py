@@ -201,6 +201,14 @@ def likelihood(seen: Floats, product: Gaussians, ground: Gaussians, noise: float
     return Likelihood(alpha, (1 / precision).astype(np.float32), misfit.astype(np.float32))
 
 
+def distance(seen: Floats, colours: Gaussians, noise: float) -> Floats:
+    """How far n colours (3×n, 0..1) are from Gaussians: squared Mahalanobis distance."""
+    off = seen - colours.mean
+    spread = colours.spread.copy()
+    spread[[0, 3, 5]] += np.float32(noise)
+    return np.asarray((_times(_inverted(spread), off) * off).sum(axis=0), np.float32)
+
+
 def own_colours(seen: Floats, alpha: Floats, product: Gaussians, ground: Gaussians, noise: float) -> Floats:
     """The product's most likely colours (3×n) in n pixels of known alpha (Chuang et al., equation 9)."""
     inverse = _inverted(_mixture(alpha, product, ground, noise))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from lib_prodshot.bounds import bounding_box
 from lib_prodshot.packshot.arrays import Alpha, Floats, Grey, Rgb, shades
-from lib_prodshot.packshot.colour_model import NOISE, Colours, Likelihood, likelihood
+from lib_prodshot.packshot.colour_model import NOISE, Colours, Gaussians, Likelihood, distance, likelihood
 
 EPSILON = 1e-4
 """Regularisation of the colours' covariance in a window, of colours in 0..1: more than Levin et al.'s 1e-7 to 1e-5, so
@@ -121,7 +121,9 @@ _MASK_ALONE = 0.05
 """Weight of the mask's own edge where the colours say nothing: a matting Laplacian alone would smear it."""
 
 _FOREIGN_TRUST = 0.05
-"""Weight of the mask's own edge where the colours are neither product's nor ground's."""
+_FOREIGN_TRUST_THIN = 0.01
+"""Weight of the mask's own edge where the colours are neither product's nor ground's; a thin part's, feathered, would
+be hardly there."""
 
 _BEYOND_TRUST = 1.0
 _MASK_ERROR = 2
@@ -145,6 +147,17 @@ _APART = 8
 the more the further its own is from the ground's, to the fourth power, at a difference of 1 as much as so many."""
 
 _MOST_OFF = 0.5
+_SURELY_OFF = 50.0
+"""A squared Mahalanobis distance from the ground's colours at which that counts in full: a textured ground's own
+colours are far apart too."""
+
+_THIN = 3
+_THIN_AROUND = 12
+"""A part of the mask is thin where no disc of this radius fits into it, in pixels: a strap, a hair. So far around it,
+and nearer to it than to what is thick, its own pixels alone tell the product's colour."""
+
+_THICK_SAYS = 1e-5
+"""What the rest of the product tells of a thin part's colour, so that it is told anything at all."""
 _EDGE_SIGMA = 1.5
 
 
@@ -163,13 +176,15 @@ def _expected(rgb: Rgb, mask: Grey, band: Grey, soft: Grey | None) -> Expectatio
     """What colours and masks say of the band's pixels."""
     places = np.flatnonzero(band)
     inside = mask.ravel()[places] > 0
-    told = _told(rgb, mask, band, places)
+    thin = _thin_parts(mask)
+    told = _told(rgb, mask, band, places, thin)
     worth = np.exp(-np.maximum(told.misfit - _MISFIT, 0) / _MISFIT)
     alike = _alike_beyond(told.alpha, mask, soft, places)
     worth[alike] = 0
     by_colour = _COLOUR_TRUST * worth / (told.variance + _LEAST_VARIANCE)
     edge = as_alpha(np.asarray(cv2.GaussianBlur(mask, (0, 0), _EDGE_SIGMA), np.uint8)).ravel()[places]
-    by_edge = _MASK_ALONE * worth * told.variance / (told.variance + _UNTOLD) + _FOREIGN_TRUST * (1 - worth)
+    foreign = np.where(thin.near.ravel()[places], np.float32(_FOREIGN_TRUST_THIN), np.float32(_FOREIGN_TRUST))
+    by_edge = _MASK_ALONE * worth * told.variance / (told.variance + _UNTOLD) + foreign * (1 - worth)
     by_edge[alike] = _BEYOND_TRUST
     by_mask = edge if soft is None else as_alpha(soft).ravel()[places]
     weight = by_colour + by_edge + _MASK_TRUST
@@ -187,7 +202,28 @@ def _alike_beyond(alpha: Floats, mask: Grey, soft: Grey | None, places: Places) 
     return alike if soft is None else alike & (soft.ravel()[places] < _SOFT_SAYS)
 
 
-def _told(rgb: Rgb, mask: Grey, band: Grey, places: Places) -> Likelihood:
+@dataclass(frozen=True)
+class ThinParts:
+    """Of an H×W mask: which of its pixels belong to thin parts, and which pixels of the picture lie around those."""
+
+    inside: npt.NDArray[np.bool_]
+    near: npt.NDArray[np.bool_]
+
+
+def _thin_parts(mask: Grey) -> ThinParts:
+    """The mask's straps and hairs, by opening: what a disc that is moved about inside the mask does not reach."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _THIN + 1,) * 2)
+    # an opening rounds off corners, which are not thin
+    thick = cv2.dilate(cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc), np.ones((5, 5), np.uint8))
+    thin = cv2.bitwise_and(mask, cv2.bitwise_not(thick))
+    if not cv2.countNonZero(thin):
+        return ThinParts(thin > 0, thin > 0)
+    to_thin, to_thick = (cv2.distanceTransform(cv2.bitwise_not(part), cv2.DIST_L2, 3) for part in (thin, thick))
+    nearer = (to_thin < to_thick) if cv2.countNonZero(thick) else True
+    return ThinParts(thin > 0, (to_thin < _THIN_AROUND) & nearer)
+
+
+def _told(rgb: Rgb, mask: Grey, band: Grey, places: Places, thin: ThinParts) -> Likelihood:
     """What the colours of what is certain say of the band's pixels. A strap that lies wholly in the band has none that
     is certain: there its own pixels tell, those first that differ most from the ground."""
     colours = Colours(rgb, places)
@@ -197,8 +233,17 @@ def _told(rgb: Rgb, mask: Grey, band: Grey, places: Places) -> Likelihood:
     certain = sure * (mask > 0)
     apart = cv2.dilate(certain, np.ones((2 * _APART + 1,) * 2, np.uint8)).ravel()[places] == 0
     off = np.minimum(np.square(seen - ground.mean).sum(axis=0), _MOST_OFF)
-    certain.ravel()[places] = np.where(apart & (mask.ravel()[places] > 0), _BAND_SAYS * np.square(off), 0)
-    return likelihood(seen, colours.around(certain), ground, NOISE)
+    surely = np.minimum(distance(seen, ground, NOISE) / _SURELY_OFF, 1)
+    telling = np.square(surely * off)
+    certain.ravel()[places] = np.where(apart & (mask.ravel()[places] > 0), _BAND_SAYS * telling, 0)
+    product = colours.around(certain)
+    near = thin.near.ravel()[places]
+    if near.any():
+        own = _THICK_SAYS * certain
+        own.ravel()[places] += np.where(thin.inside.ravel()[places], telling, 0)
+        told = colours.around(own)
+        product = Gaussians(np.where(near, told.mean, product.mean), np.where(near, told.spread, product.spread))
+    return likelihood(seen, product, ground, NOISE)
 
 
 def _relative() -> str:

@@ -94,6 +94,25 @@ def test_a_neighbour_of_the_products_colour_stays_outside() -> None:
     assert believed.alpha[84:87].mean() > 0.5, "a soft mask that has something of the product there is believed"
 
 
+def test_a_hair_of_another_colour_is_seen_on_a_textured_ground() -> None:
+    """It has no pixel that is certain, and neither the body's colour nor that of bricks and mortar tells of it."""
+    drawn = np.zeros((SIDE * 4, SIDE * 4), np.uint8)
+    for end in (60, 320, 590):
+        cv2.line(drawn, (SIDE * 2, SIDE * 2), (end, 20), 255, 5, cv2.LINE_AA)
+    hair = cv2.resize(drawn, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    body = disc(0, radius=25)
+    true = np.maximum(hair, body)
+    product = np.where(body[..., None] > 0, PRODUCT, np.array((60, 25, 70), np.float32))
+    down, across = np.mgrid[:SIDE, :SIDE]
+    mortar = ((down % 20 < 4) | (across % 32 < 4))[..., None]
+    bricks = np.where(mortar, np.float32(190), np.float32(105)) * np.array((1, 0.86, 0.74), np.float32)
+    cut, _ = cutout.by_matte(photographed(true, product, bricks), mask_of(true, moved=1), None)
+    away = cv2.dilate(body, np.ones((15, 15), np.uint8)) == 0
+    seen = away & (hair > 0.7)
+    assert rmse(cut.alpha[away & (cut.band > 0)], true[away & (cut.band > 0)]) < 0.06
+    assert cut.alpha[seen].mean() > 0.93 * true[seen].mean()
+
+
 def test_a_large_band_is_solved_at_half_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
     true = disc(2)
     rgb, mask = photographed(true, PRODUCT, GROUND), mask_of(true, moved=1)
