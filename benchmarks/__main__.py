@@ -59,10 +59,10 @@ def _is_wanted(name: str, words: tuple[str, ...]) -> bool:
 
 
 def _groups() -> dict[str, Callable[[int], Iterator[Ratio]]]:
-    from benchmarks import job_costs, picture_costs, start_costs
+    from benchmarks import job_costs, picture_costs, start_costs, whole_way
 
     return {
-        "overhead": picture_costs.overhead,
+        "whole way": whole_way.rows,
         "classes": picture_costs.classes,
         "skip": picture_costs.skip,
         "packshot": picture_costs.packshot,

@@ -29,7 +29,7 @@ from lib_prodshot.jobs.report.report import Report
 from lib_prodshot.pictures.png import COMPRESSION
 from lib_prodshot.request import Request
 
-LIMITS = {512: 0.10, 2048: 0.25}
+LIMITS = {512: 0.10, 2048: 0.20}
 """The rest may add this share of the floor at most, by the picture's side in pixels."""
 
 PHOTOGRAPHS = ("motorcycle_left.png", "coffee.png")

@@ -1,5 +1,5 @@
-"""One picture: what stands around the bare models, what more products cost, what a skip costs, and the mask kit and the
-last composite against the plain way of writing them."""
+"""One picture: what more products cost, what a skip costs, and the mask kit and the last composite against the plain
+way of writing them. What stands around the bare models is in `whole_way.py`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from scipy import ndimage
 
 from benchmarks.measure import Ratio, compare
-from benchmarks.overhead import LIMITS, REQUEST, make_pictures, measure, timed_models
+from benchmarks.overhead import make_pictures
 from lib_prodshot import masks, pictures, pipeline, preserve
 from lib_prodshot.enhancing import load_enhancer
 from lib_prodshot.finding.interface import Box, Find
@@ -28,23 +28,6 @@ MANY = (
     "coffee cup, motorcycle, handbag, shoe, watch, bottle, car, bicycle, laptop, camera, chair, sofa, table, lamp, "
     "backpack, sunglasses"
 )
-
-
-def overhead(rounds: int) -> Iterator[Ratio]:
-    """`prodshot enhance` on a file against the models' own calls and bare decoding and encoding (`overhead.py`)."""
-    with tempfile.TemporaryDirectory() as folder, timed_models() as clock:
-        out = Path(folder) / "out"
-        out.mkdir()
-        worker = PictureProcessor(REQUEST, load_finder("lite"), load_enhancer("retouch"))
-        with Report(out) as report:
-            for side, limit in LIMITS.items():
-                sources = make_pictures(Path(folder), side)
-                worker.process(sources[0], out, "warm-up")
-                values = [
-                    1 + measure(worker, report, path, out, clock).added for _ in range(rounds) for path in sources
-                ]
-                name = f"a file through `prodshot enhance`, {side} × {side}"
-                yield Ratio(name, "bare models, decoding, encoding", tuple(values), 1 + limit)
 
 
 def classes(rounds: int) -> Iterator[Ratio]:

@@ -231,6 +231,9 @@ def threshold(soft: SoftMask, probability: float) -> Mask:
 
 def drop_specks(mask: Mask, min_share: float) -> Mask:
     """Remove connected components (8-connected) smaller than `min_share` of the largest one's area."""
+    components = _outlined(mask)
+    if components is not None:
+        return _without_small(mask, components, min_share)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
     if count <= 2:
         return mask
@@ -240,6 +243,54 @@ def drop_specks(mask: Mask, min_share: float) -> Mask:
         return mask
     keep[0] = 0
     return np.asarray(keep[labels])
+
+
+@dataclass(frozen=True)
+class _Component:
+    """A connected component (8-connected): the rectangle around it, and one of its pixels in there (column, row)."""
+
+    region: Region
+    pixel: tuple[int, int]
+
+    def within(self, mask: Mask) -> npt.NDArray[np.bool_]:
+        """Where in its rectangle the component is."""
+        _, labels = cv2.connectedComponents(np.ascontiguousarray(mask[self.region]), connectivity=8, ltype=cv2.CV_32S)
+        column, row = self.pixel
+        return np.asarray(labels == labels[row, column])
+
+
+_MOST_OUTLINED = 4096
+
+
+def _outlined(mask: Mask) -> list[_Component] | None:
+    """A mask's components by their outlines, the one with the largest rectangle first; None where labels for all pixels
+    are less work. With specks beside a product, outlines take a tenth of their time and none of their memory."""
+    outlines, nesting = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    # an outline that lies in no other is a component's outer one, the others are its holes'
+    outer = [line for line, (_, _, _, parent) in zip(outlines, nesting[0]) if parent < 0] if outlines else []
+    if len(outer) > _MOST_OUTLINED:
+        return None
+    boxes = sorted(((*cv2.boundingRect(line), *line[0, 0]) for line in outer), key=lambda box: -box[2] * box[3])
+    if sum(width * height for _, _, width, height, _, _ in boxes[1:]) > mask.size // 4:
+        return None
+    return [
+        _Component((slice(y, y + height), slice(x, x + width)), (int(column) - x, int(row) - y))
+        for x, y, width, height, column, row in boxes
+    ]
+
+
+def _without_small(mask: Mask, components: Sequence[_Component], min_share: float) -> Mask:
+    if len(components) <= 1:
+        return mask
+    # all but the first are small enough to be counted one by one; the first is what is left
+    areas = [int(np.count_nonzero(component.within(mask))) for component in components[1:]]
+    areas.insert(0, cv2.countNonZero(mask) - sum(areas))
+    least = min_share * max(areas)
+    small = [component for component, area in zip(components, areas, strict=True) if area < least]
+    kept = mask.copy() if small else mask
+    for component in small:
+        kept[component.region][component.within(mask)] = 0
+    return kept
 
 
 def fill_holes(mask: Mask, max_share: float) -> Mask:

@@ -34,16 +34,18 @@ def composite(original: Rgb, new: Rgb, alpha: Alpha) -> Rgb:
     x, y, width, height = bounding_box(alpha)
     for top in range(y, y + height, _ROWS):
         part = (slice(top, min(top + _ROWS, y + height)), slice(x, x + width))
-        result[part] = _blend(original[part], new[part], alpha[part])
+        result[part] = _blend(*(np.ascontiguousarray(layer[part]) for layer in (original, new, alpha)))
     return result
 
 
 def _blend(original: Rgb, new: Rgb, alpha: Alpha) -> Rgb:
     blended = original.copy()
-    inside = alpha == 255
-    cv2.copyTo(new, inside.view(np.uint8), blended)
-    edge = (alpha > 0) & ~inside
-    blended[edge] = blend_colours(original[edge], new[edge], alpha[edge])
+    cv2.copyTo(new, np.equal(alpha, 255).view(np.uint8), blended)
+    # places and not a mask, by which each of the four arrays would be searched
+    edge = np.flatnonzero(cv2.inRange(alpha, 1, 254))
+    if len(edge):
+        old, fresh = (colours.reshape(-1, 3)[edge] for colours in (original, new))
+        blended.reshape(-1, 3)[edge] = blend_colours(old, fresh, alpha.ravel()[edge])
     return blended
 
 
@@ -71,9 +73,12 @@ def changed_inside_share(before: Rgb, after: Rgb, alpha: Alpha) -> float:
     inside = changed = 0
     for top in range(0, len(alpha), _ROWS):
         rows = slice(top, top + _ROWS)
-        covered = alpha[rows] > 0
-        inside += int(np.count_nonzero(covered))
-        changed += int(np.count_nonzero((before[rows] != after[rows]).any(axis=2) & covered))
+        covered = cv2.countNonZero(alpha[rows])
+        if not covered:
+            continue
+        inside += covered
+        same = cv2.inRange(cv2.absdiff(before[rows], after[rows]), (0, 0, 0), (0, 0, 0))
+        changed += covered - cv2.countNonZero(cv2.bitwise_and(alpha[rows], same))
     return changed / inside if inside else 0.0
 
 

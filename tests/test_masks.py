@@ -280,3 +280,15 @@ def test_bounding_box_is_the_smallest_rectangle(mask: np.ndarray) -> None:
 def test_bounding_box_of_a_mask_that_opencv_4_9_gets_wrong() -> None:
     mask = np.array([[123, 0], [158, 176], [193, 0], [0, 0], [0, 0]], np.uint8)
     assert bounding_box(mask) == (0, 0, 2, 3)
+
+
+@given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 60), st.integers(1, 60))), st.floats(0.0, 4.0), st.data())
+def test_specks_go_as_labels_for_every_pixel_say(noise: np.ndarray, blur: float, data: st.DataObject) -> None:
+    """Blurred noise makes components of all sizes, in each other's holes too."""
+    soft = cv2.GaussianBlur(noise, (0, 0), blur) if blur > 0.1 else noise
+    mask = np.where(soft > data.draw(st.integers(0, 254)), np.uint8(255), np.uint8(0))
+    share = data.draw(st.sampled_from((0.01, 0.05, 0.3, 1.0)))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    kept = [label for label in range(1, count) if areas[label] >= share * areas[1:].max()]
+    np.testing.assert_array_equal(masks.drop_specks(mask, share) > 0, np.isin(labels, kept))

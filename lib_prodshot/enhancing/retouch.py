@@ -24,7 +24,10 @@ Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 _ROWS = 128
-"""Rows of one strip: its float copies stay in the processor's cache."""
+"""Rows of one band of the base, which is scaled up for all of them at once."""
+
+_PIXELS = 32768
+"""About as many pixels are worked on at once: their float copies stay in the processor's cache."""
 
 LOCAL_CONTRAST = 0.6
 CLARITY = 1.5
@@ -52,7 +55,7 @@ class Retouch:
         crop = _Crop.around(task)
         if crop is None or task.request.strength == 0:
             return Enhanced(task.picture)
-        before = tone.local_contrast(crop.lightness, crop.window)
+        before = tone.local_contrast(crop.shrunk, crop.window)
         retouched = _retouch(crop, task, expose=True)
         after = crop.contrast_of(retouched)
         if after <= before:
@@ -74,7 +77,8 @@ class Retouch:
 
 @dataclass(frozen=True)
 class _Crop:
-    """The rectangle around the feathered mask: h×w arrays cut from the task's."""
+    """The rectangle around the feathered mask: h×w arrays cut from the task's; `shrunk` is the lightness as the window
+    shrinks it."""
 
     region: tuple[slice, slice]
     rgb: Bytes
@@ -82,6 +86,7 @@ class _Crop:
     alpha: Bytes
     lightness: Bytes
     window: tone.Window
+    shrunk: Floats
 
     @classmethod
     def around(cls, task: Task) -> _Crop | None:
@@ -91,11 +96,12 @@ class _Crop:
         region = (slice(y, y + height), slice(x, x + width))
         rgb = np.ascontiguousarray(task.picture[region])
         mask = np.ascontiguousarray(task.mask[region])
-        return cls(region, rgb, mask, task.alpha[region], tone.lightness(rgb), tone.Window.on(mask))
+        lightness, window = tone.lightness(rgb), tone.Window.on(mask)
+        return cls(region, rgb, mask, task.alpha[region], lightness, window, window.shrink(lightness))
 
     def contrast_of(self, rgb: Bytes) -> float:
         """Local contrast of the product in another version of the crop."""
-        return tone.local_contrast(tone.lightness(rgb), self.window)
+        return tone.local_contrast(self.window.shrink(tone.lightness(rgb)), self.window)
 
 
 def _retouch(crop: _Crop, task: Task, expose: bool) -> Bytes:
@@ -105,20 +111,26 @@ def _retouch(crop: _Crop, task: Task, expose: bool) -> Bytes:
     curve = tone.exposure_curve(histogram) if expose else np.zeros(256, np.float32)
     linear = tone.linear_table(tone.white_balance_gains(crop.rgb, crop.mask), float(strength))
     equalised = tone.equalise_locally(crop.lightness, crop.mask, histogram)
-    base = tone.LocalBase.of(crop.lightness, crop.window)
+    base = tone.LocalBase.of(crop.shrunk, crop.window)
     result = np.empty_like(crop.rgb)
+    strip = max(1, _PIXELS // crop.rgb.shape[1])
     for top in range(0, len(crop.rgb), _ROWS):
-        rows = slice(top, min(top + _ROWS, len(crop.rgb)))
-        level = crop.lightness[rows]
-        shapes = base.rows(level, top)
-        # the curve moves the large shapes only, so that it takes no texture with it
-        exposure = cv2.LUT(cv2.convertScaleAbs(shapes), curve)
-        detail = cv2.subtract(level, shapes, dtype=cv2.CV_32F)
-        local = CLARITY * detail + LOCAL_CONTRAST * cv2.subtract(equalised[rows], level, dtype=cv2.CV_32F)
-        lift = exposure + tone.soft_limit(local, LOCAL_LIMIT) * tone.headroom(level)
-        shifted = _shift(crop.rgb[rows], linear, lift * (strength * np.float32(100 / 255)), VIBRANCE * float(strength))
-        result[rows] = _without_new_clipping(crop.rgb[rows], shifted)
-        task.progress(0.9 * rows.stop / len(crop.rgb))
+        band = slice(top, min(top + _ROWS, len(crop.rgb)))
+        shapes_of = base.rows(crop.lightness[band], top)
+        for start in range(0, band.stop - top, strip):
+            inner = slice(start, min(start + strip, band.stop - top))
+            rows = slice(top + inner.start, top + inner.stop)
+            level = crop.lightness[rows]
+            shapes = shapes_of.of(level, inner)
+            # the curve moves the large shapes only, so that it takes no texture with it
+            exposure = cv2.LUT(cv2.convertScaleAbs(shapes), curve)
+            detail = cv2.subtract(level, shapes, dtype=cv2.CV_32F)
+            local = CLARITY * detail + LOCAL_CONTRAST * cv2.subtract(equalised[rows], level, dtype=cv2.CV_32F)
+            lift = exposure + tone.soft_limit(local, LOCAL_LIMIT) * tone.headroom(level)
+            scaled = lift * (strength * np.float32(100 / 255))
+            shifted = _shift(crop.rgb[rows], linear, scaled, VIBRANCE * float(strength))
+            result[rows] = _without_new_clipping(crop.rgb[rows], shifted)
+        task.progress(0.9 * band.stop / len(crop.rgb))
     return result
 
 

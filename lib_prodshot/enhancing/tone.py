@@ -121,7 +121,9 @@ def equalise_locally(level: Bytes, mask: Bytes, cumulative: npt.NDArray[np.float
     """
     height, width = level.shape
     quantiles = np.searchsorted(cumulative, (np.arange(256) + 0.5) / 256).astype(np.uint8)
-    spread = np.add.outer(np.arange(height) * 97, np.arange(width) * 57).astype(np.uint8)
+    # in bytes, which wrap around: sums of whole numbers of a large picture take up more than all the rest
+    down, across = ((np.arange(size) * step).astype(np.uint8) for size, step in ((height, 97), (width, 57)))
+    spread = np.add.outer(down, across)
     filled = cv2.copyTo(level, mask, cv2.LUT(spread, quantiles))
     tiles = (min(8, max(1, width // 32)), min(8, max(1, height // 32)))
     return np.asarray(cv2.createCLAHE(2.0, tiles).apply(filled), dtype=np.uint8)
@@ -183,10 +185,10 @@ class LocalBase:
     scale: tuple[float, float]
 
     @classmethod
-    def of(cls, level: Bytes, window: Window) -> LocalBase:
-        """Fast guided filter (He and Sun, arXiv:1505.00996) of the lightness with itself, radius 6 % of the longer
-        side, means over the product only. It follows strong edges, so that what is added to it has no halo there."""
-        small = window.shrink(level)
+    def of(cls, small: Floats, window: Window) -> LocalBase:
+        """Fast guided filter (He and Sun, arXiv:1505.00996) of a crop's lightness (as the window shrinks it) with
+        itself, radius 6 % of the longer side, means over the product only. It follows strong edges, so that what is
+        added to it has no halo there."""
         mean_of = window.means(0.06, 2)
         mean = mean_of(small)
         variance = mean_of.variance(small, mean)
@@ -194,10 +196,9 @@ class LocalBase:
         offset = np.asarray((1 - gain) * mean, dtype=np.float32)
         return cls(mean_of(gain), mean_of(offset), window.scale)
 
-    def rows(self, level: Bytes, top: int) -> Floats:
-        """The base for rows `top` onwards (h×w float32), `level` being those rows."""
-        scaled = cv2.multiply(self._rows(self.gain, level, top), level, dtype=cv2.CV_32F)
-        return np.asarray(cv2.add(scaled, self._rows(self.offset, level, top)), dtype=np.float32)
+    def rows(self, level: Bytes, top: int) -> LinearBase:
+        """What gives the base for rows `top` onwards, `level` (h×w) being those rows."""
+        return LinearBase(self._rows(self.gain, level, top), self._rows(self.offset, level, top))
 
     def _rows(self, small: Floats, level: Bytes, top: int) -> Floats:
         across, down = self.scale
@@ -206,6 +207,19 @@ class LocalBase:
         size = (level.shape[1], level.shape[0])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return np.asarray(cv2.warpAffine(small, to_small, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+
+
+@dataclass(frozen=True)
+class LinearBase:
+    """The base of some rows as gain and offset of their lightness (h×w float32 each)."""
+
+    gain: Floats
+    offset: Floats
+
+    def of(self, level: Bytes, rows: slice) -> Floats:
+        """The base (h×w float32) of some of these rows, `level` being their lightness."""
+        scaled = cv2.multiply(self.gain[rows], level, dtype=cv2.CV_32F)
+        return np.asarray(cv2.add(scaled, self.offset[rows]), dtype=np.float32)
 
 
 def soft_limit(values: Floats, limit: float) -> Floats:
@@ -229,9 +243,9 @@ def vibrance_gain(a: Floats, b: Floats, amount: float) -> Floats:
     return np.asarray(1 + rise * (np.float32(amount * 900) / (squared + np.float32(900))), dtype=np.float32)
 
 
-def local_contrast(level: Bytes, window: Window) -> float:
-    """Mean over the product of the lightness's standard deviation in windows of 4 % of its longer side (levels)."""
-    small = window.shrink(level)
+def local_contrast(small: Floats, window: Window) -> float:
+    """Mean over the product of the standard deviation of a crop's lightness (as the window shrinks it) in windows of
+    4 % of its longer side (levels)."""
     mean_of = window.means(0.02, 1)
     deviation = np.sqrt(mean_of.variance(small, mean_of(small)))
     return float((deviation * window.weight).sum() / max(float(window.weight.sum()), 1e-3))

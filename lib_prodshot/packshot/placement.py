@@ -91,12 +91,19 @@ class Placement:
         foreground = picture.copy()
         edge = np.flatnonzero((alpha > 0) & (alpha < 1))
         if len(edge):
-            weight = cv2.merge([cutout.alpha] * 3)
-            weighted = self.scaled(cv2.multiply(np.ascontiguousarray(cutout.foreground), weight, dtype=cv2.CV_32F))
-            colours = weighted.reshape(-1, 3)[edge] / np.maximum(alpha.ravel()[edge], 1 / 1024)[:, None]
+            colours = self._weighted(cutout).reshape(-1, 3)[edge] / np.maximum(alpha.ravel()[edge], 1 / 1024)[:, None]
             foreground.reshape(-1, 3)[edge] = np.clip(np.rint(colours), 0, 255)
         band = self.scaled(cutout.band)
         return CutOut(*(self.pasted(layer) for layer in (picture, alpha, foreground, band)))
+
+    def _weighted(self, cutout: CutOut) -> npt.NDArray[np.float32]:
+        """The product's colours times its alpha, scaled (float32)."""
+        if self.scale > 1:
+            weight = cv2.merge([cutout.alpha] * 3)
+            return self.scaled(cv2.multiply(np.ascontiguousarray(cutout.foreground), weight, dtype=cv2.CV_32F))
+        # one by one: as floats, all three channels of a photograph take up more than everything else together
+        planes = (np.ascontiguousarray(cutout.foreground[..., channel]) for channel in range(3))
+        return cv2.merge([self.scaled(cv2.multiply(plane, cutout.alpha, dtype=cv2.CV_32F)) for plane in planes])
 
     def scaled_whole(self, alpha: Alpha) -> npt.NDArray[np.bool_]:
         """H×W of the scaled picture: where every pixel that its value is made of has alpha exactly 1."""

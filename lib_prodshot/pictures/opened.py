@@ -17,6 +17,9 @@ _WORDS = "PNG, JPEG, WebP, TIFF, BMP, GIF, PPM, TGA, JPEG 2000, AVIF or HEIC"
 _PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")
 _ALIASES = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA", "RGBX": "RGB", "YCbCr": "RGB"}
 
+_STRIP = 64
+"""Rows of a strip, which stays in the processor's cache."""
+
 _WANTED = {("TGA", "palette + alpha"): "RGBA", ("TGA", "RGB 16"): "RGB"}
 """The modes of what Pillow opens in one or another, depending on its version."""
 
@@ -66,10 +69,26 @@ def as_stored(image: Image.Image, wanted: str = "") -> tuple[Native, str]:
     if image.mode.startswith("I"):
         return np.asarray(image).astype(np.uint16), "I;16"
     if image.mode in _PLAIN_MODES:
-        return np.asarray(image), image.mode
+        return _array_of(image), image.mode
     if image.mode in _ALIASES:
         return np.asarray(image.convert(_ALIASES[image.mode])), _ALIASES[image.mode]
     raise PictureError(f"has samples of the kind {image.mode}, which cannot be kept; save it as RGB with 8 or 16 bits")
+
+
+def _array_of(image: Image.Image) -> Native:
+    """The samples of a decoded picture, read-only. In strips: whole, Pillow gathers them in thousands of pieces first,
+    and they are in memory twice."""
+    if image.height <= _STRIP:
+        return np.asarray(image)
+    samples: Native | None = None
+    for top in range(0, image.height, _STRIP):
+        strip = np.asarray(image.crop((0, top, image.width, min(top + _STRIP, image.height))))
+        if samples is None:
+            samples = np.empty((image.height, *strip.shape[1:]), strip.dtype)
+        samples[top : top + len(strip)] = strip
+    assert samples is not None
+    samples.flags.writeable = False
+    return samples
 
 
 def _open(file: BinaryIO, suffix: str) -> Image.Image:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lib_prodshot import pictures
-from lib_prodshot.pictures import LoadedPicture, loaded
+from lib_prodshot.pictures import LoadedPicture, loaded, opened
 from tests.pictures.photographs import CASES, changed_inside, coffee, encoded, with_alpha
 
 SEED = Path(__file__).parents[3] / "shared" / "seed"
@@ -207,3 +207,11 @@ def test_the_seed_pictures() -> None:
         pytest.skip("the seed's pictures are not beside this checkout")
     modes = {path.stem: pictures.read(path).mode for path in sorted(folder.glob("*.png"))}
     assert modes == {"car": "RGB", "handbag": "RGB", "shoes": "RGB", "unknown": "RGBA", "watch": "RGB"}
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
+def test_samples_taken_in_strips_are_the_pictures(mode: str) -> None:
+    image = coffee((70, 150)).convert(mode)
+    samples, kept = opened.as_stored(image)
+    assert kept == mode and not samples.flags.writeable
+    np.testing.assert_array_equal(samples, np.asarray(image))

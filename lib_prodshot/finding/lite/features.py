@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from lib_prodshot.finding.interface import Picture
+from lib_prodshot.finding.last_picture import LastPicture
 from lib_prodshot.finding.lite import boxes, cropping
 from lib_prodshot.finding.lite.augmentation import Detections, detect
 from lib_prodshot.finding.lite.boxes import Corners, FusedDetection
@@ -64,7 +65,7 @@ class Features:
 
 
 class FeatureExtractor:
-    """Runs the four models; caches the saliency of the last picture."""
+    """Runs the four models; caches the working copy and the saliency of the last picture."""
 
     def __init__(
         self, coco: Path, openimages: Path, classifier: Path, saliency: Path, threads: int | None = None
@@ -74,12 +75,18 @@ class FeatureExtractor:
         self._classifier = OnnxModel(classifier, threads)
         self._saliency = OnnxModel(saliency, threads)
         self._cached_saliency: tuple[tuple[int, ...], Floats] | None = None
+        self._working: LastPicture[tuple[Picture, float]] = LastPicture()
 
     def unload(self) -> None:
         """Free the memory of all models."""
         for model in (self._coco, self._openimages, self._classifier, self._saliency):
             model.unload()
         self._cached_saliency = None
+        self._working.forget()
+
+    def working_copy(self, picture: Picture) -> tuple[Picture, float]:
+        """As `cropping.working_copy`, once for each picture: of a large one it takes as long as a network."""
+        return self._working.recall(picture) or self._working.keep(picture, cropping.working_copy(picture))
 
     def saliency(self, work: Picture) -> Floats:
         """The H×W saliency of a working copy; cached for the last picture, for detector and segmenter both need it."""
@@ -94,7 +101,7 @@ class FeatureExtractor:
 
     def extract(self, picture: Picture) -> Features:
         """Extract the features of an H×W×3 uint8 RGB picture. Raises `FinderError` when a model fails."""
-        work, factor = cropping.working_copy(picture)
+        work, factor = self.working_copy(picture)
         saliency = self.saliency(work)
         components = salient_components(saliency)
         main = boxes.enclosing_box(components) if components else cropping.full_box(work)

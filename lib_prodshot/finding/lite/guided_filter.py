@@ -16,6 +16,8 @@ _SIDE = 768  # coefficients are computed on a copy at most this wide or high
 _RADIUS = 0.008  # of that copy's longer side
 _EPSILON = 1e-4
 _ROWS = 512
+_STRIP = 32
+"""Rows of a band that are worked on at once: their float copies stay in the processor's cache."""
 
 
 def guided_upsample(soft: Floats, picture: Picture) -> SoftMask:
@@ -29,9 +31,12 @@ def guided_upsample(soft: Floats, picture: Picture) -> SoftMask:
     result = np.empty((height, width), np.uint8)
     for top in range(0, height, _ROWS):
         bottom = min(height, top + _ROWS)
-        value = _rows(slope, top, bottom, height, width) * _grey(picture[top:bottom])
-        value += _rows(offset, top, bottom, height, width)
-        result[top:bottom] = np.rint(value.clip(0, 1) * 255)
+        slopes, offsets = (_rows(values, top, bottom, height, width) for values in (slope, offset))
+        for start in range(0, bottom - top, _STRIP):
+            strip = slice(start, min(start + _STRIP, bottom - top))
+            value = slopes[strip] * _grey(picture[top:bottom][strip])
+            value += offsets[strip]
+            result[top:bottom][strip] = np.rint(value.clip(0, 1) * 255)
     return result
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from lib_prodshot.finding.interface import Box, Picture, SoftMask
 from lib_prodshot.finding.lite import boxes, cropping
@@ -48,7 +49,7 @@ class LiteSegmenter:
         Raises `FinderError` when the model fails.
         """
         picture = as_rgb(picture)
-        work, factor = cropping.working_copy(picture)
+        work, factor = self._extractor.working_copy(picture)
         components = [
             _scaled(component, 1 / factor) for component in salient_components(self._extractor.saliency(work))
         ]
@@ -68,14 +69,14 @@ class LiteSegmenter:
         soft, window = self._saliency(picture, frame)
         soft = _clipped_to_object(soft, _relative(frame, window, soft))
         inside = boxes.pixel_slices(_relative(box, window, soft))
-        if (soft[inside] > _MASK_THRESHOLD).mean() < _MIN_COVERAGE:
+        if _share(soft[inside] > _MASK_THRESHOLD) < _MIN_COVERAGE:
             soft = _normalised(soft, inside)
         mask = np.zeros(picture.shape[:2], np.uint8)
         left, top, right, bottom = window
         mask[top:bottom, left:right] = guided_upsample(_centred_on_threshold(soft), picture[top:bottom, left:right])
         _exclude_other_detections(mask, frame, others)
         x0, y0, x1, y1 = map(int, box)
-        if (mask[y0:y1, x0:x1] > 127).mean() < _MIN_COVERAGE:
+        if _share(mask[y0:y1, x0:x1] > 127) < _MIN_COVERAGE:
             mask[y0:y1, x0:x1] = 255
         return mask
 
@@ -98,6 +99,11 @@ class LiteSegmenter:
             size = (place.shape[1], place.shape[0])
             place += np.asarray(cv2.resize(saliency, size, interpolation=cv2.INTER_LINEAR), np.float32)
         return np.asarray(total / len(_PASSES), np.float32), widest
+
+
+def _share(where: npt.NDArray[np.bool_]) -> float:
+    """Of all pixels; counted, which takes a tenth of a mean's time."""
+    return np.count_nonzero(where) / where.size
 
 
 def _centred_on_threshold(saliency: Floats) -> Floats:

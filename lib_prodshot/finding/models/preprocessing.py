@@ -34,7 +34,8 @@ def as_rgb(picture: Any) -> Picture:
         array = array.repeat(3, axis=2)
     if array.shape[2] not in (3, 4):
         raise PictureError(f"a picture has 1, 3 or 4 channels, this has {array.shape[2]}")
-    return np.ascontiguousarray(array[:, :, :3])
+    # the array itself where it fits: what is kept of the last picture tells it by that
+    return np.ascontiguousarray(array if array.shape[2] == 3 else array[:, :, :3])
 
 
 def detector_size(height: int, width: int, short_side: int = SHORT_SIDE) -> tuple[int, int]:
