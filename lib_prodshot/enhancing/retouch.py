@@ -56,18 +56,18 @@ class Retouch:
         if crop is None or task.request.strength == 0:
             return Enhanced(task.picture)
         before = tone.local_contrast(crop.shrunk, crop.window)
-        retouched = _retouch(crop, task, expose=True)
+        result = task.picture.copy()
+        retouched = result[crop.region]
+        _retouch(crop, task, expose=True, into=retouched)
         after = crop.contrast_of(retouched)
         if after <= before:
             # lifting shadows can flatten what lies between them and the lights: then contrast alone is worked on
-            retouched = _retouch(crop, task, expose=False)
+            _retouch(crop, task, expose=False, into=retouched)
             after = crop.contrast_of(retouched)
         kept, notes = _share_within_limit(crop, retouched, task)
-        result = task.picture.copy()
         if kept < 1:
-            retouched = np.asarray(cv2.addWeighted(crop.rgb, 1.0 - kept, retouched, kept, 0.0), dtype=np.uint8)
+            retouched[...] = cv2.addWeighted(crop.rgb, 1.0 - kept, retouched, kept, 0.0)
             after = crop.contrast_of(retouched)
-        result[crop.region] = retouched
         if after <= before:
             notes = (*notes, "local contrast could not be raised")
         task.progress(1.0)
@@ -77,7 +77,7 @@ class Retouch:
 
 @dataclass(frozen=True)
 class _Crop:
-    """The rectangle around the feathered mask: h×w arrays cut from the task's; `shrunk` is the lightness as the window
+    """The rectangle around the feathered mask: h×w parts of the task's arrays; `shrunk` is the lightness as the window
     shrinks it."""
 
     region: tuple[slice, slice]
@@ -94,7 +94,7 @@ class _Crop:
         if not width or not task.mask.any():
             return None
         region = (slice(y, y + height), slice(x, x + width))
-        rgb = np.ascontiguousarray(task.picture[region])
+        rgb = task.picture[region]
         mask = np.ascontiguousarray(task.mask[region])
         lightness, window = tone.lightness(rgb), tone.Window.on(mask)
         return cls(region, rgb, mask, task.alpha[region], lightness, window, window.shrink(lightness))
@@ -104,15 +104,14 @@ class _Crop:
         return tone.local_contrast(self.window.shrink(tone.lightness(rgb)), self.window)
 
 
-def _retouch(crop: _Crop, task: Task, expose: bool) -> Bytes:
-    """The crop with every step at the request's strength, before the colour limit."""
+def _retouch(crop: _Crop, task: Task, expose: bool, into: Bytes) -> None:
+    """Write the crop with every step at the request's strength, before the colour limit, `into` an array (h×w×3)."""
     strength = np.float32(task.request.strength)
     histogram = tone.histogram(crop.lightness, crop.mask)
     curve = tone.exposure_curve(histogram) if expose else np.zeros(256, np.float32)
     linear = tone.linear_table(tone.white_balance_gains(crop.rgb, crop.mask), float(strength))
     equalised = tone.equalise_locally(crop.lightness, crop.mask, histogram)
     base = tone.LocalBase.of(crop.shrunk, crop.window)
-    result = np.empty_like(crop.rgb)
     strip = max(1, _PIXELS // crop.rgb.shape[1])
     for top in range(0, len(crop.rgb), _ROWS):
         band = slice(top, min(top + _ROWS, len(crop.rgb)))
@@ -129,9 +128,8 @@ def _retouch(crop: _Crop, task: Task, expose: bool) -> Bytes:
             lift = exposure + tone.soft_limit(local, LOCAL_LIMIT) * tone.headroom(level)
             scaled = lift * (strength * np.float32(100 / 255))
             shifted = _shift(crop.rgb[rows], linear, scaled, VIBRANCE * float(strength))
-            result[rows] = _without_new_clipping(crop.rgb[rows], shifted)
+            into[rows] = _without_new_clipping(crop.rgb[rows], shifted)
         task.progress(0.9 * band.stop / len(crop.rgb))
-    return result
 
 
 def _shift(rgb: Bytes, linear: Floats, lift: Floats, vibrance: float) -> Bytes:
