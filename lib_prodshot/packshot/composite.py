@@ -95,9 +95,13 @@ def audit(composed: Composed, placement: Placement, cutout: CutOut, placed: CutO
     alone is seen. `cutout` is in the picture's own geometry and says where that is; `placed` is the same in the frame,
     and its `picture` is the picture scaled, which costs too much to be done twice."""
     inner = placement.pasted(placement.scaled_whole(cutout.alpha))
-    off = np.asarray(cv2.absdiff(composed.rgb, np.ascontiguousarray(placed.picture)), np.uint8)
-    differs = (off[..., 0] | off[..., 1] | off[..., 2]).astype(np.bool_) & inner
-    if composed.alpha is not None:
-        differs |= inner & (composed.alpha != 255)
+    changed = 0
+    for top in range(0, len(inner), _ROWS):
+        rows = slice(top, top + _ROWS)
+        off = cv2.absdiff(composed.rgb[rows], np.ascontiguousarray(placed.picture[rows]))
+        kept = cv2.inRange(off, (0, 0, 0), (0, 0, 0)) > 0
+        if composed.alpha is not None:
+            kept &= composed.alpha[rows] == 255
+        changed += int(np.count_nonzero(inner[rows] & ~kept))
     by_model = placement.enlarged_by if placement.factor > 1 else ""
-    return PackshotAudit(int(np.count_nonzero(differs)), int(np.count_nonzero(inner)), placement.is_resampled, by_model)
+    return PackshotAudit(changed, int(np.count_nonzero(inner)), placement.is_resampled, by_model)

@@ -24,6 +24,9 @@ _LEAST_RING = 64
 _DARK, _BRIGHT = 8.0, 250.0
 """Levels between which a ground says something of the light; a page burnt out to white says nothing."""
 
+_ROWS = 128
+"""Rows whose floats are in memory at once."""
+
 _MEAN, _SLOPE = 0.15, 0.35
 """How far the painted ground may be changed at most, as natural logarithms of light: as a whole, and from side to side
 of the frame. A dark table stays one under a product that was photographed on white."""
@@ -58,7 +61,10 @@ def lit(painted: Rgb, cutout: CutOut, placement: Placement, strength: float) -> 
     if field is None or strength <= 0:
         return painted, 1.0
     gain = np.exp(np.float32(strength) * field)
-    changed = np.clip(np.rint(painted * gain[..., None]), 0, 255).astype(np.uint8)
+    changed = np.empty_like(painted)
+    for top in range(0, len(painted), _ROWS):
+        rows = slice(top, top + _ROWS)
+        changed[rows] = np.clip(np.rint(painted[rows] * gain[rows, :, None]), 0, 255)
     return changed, float(np.exp(strength * np.abs(field).max()))
 
 
