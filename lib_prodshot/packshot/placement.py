@@ -103,7 +103,8 @@ class Placement:
             return self.scaled(cv2.multiply(np.ascontiguousarray(cutout.foreground), weight, dtype=cv2.CV_32F))
         # one by one: as floats, all three channels of a photograph take up more than everything else together
         planes = (np.ascontiguousarray(cutout.foreground[..., channel]) for channel in range(3))
-        return cv2.merge([self.scaled(cv2.multiply(plane, cutout.alpha, dtype=cv2.CV_32F)) for plane in planes])
+        scaled = [self.scaled(cv2.multiply(plane, cutout.alpha, dtype=cv2.CV_32F)) for plane in planes]
+        return np.asarray(cv2.merge(scaled), np.float32)
 
     def scaled_whole(self, alpha: Alpha) -> npt.NDArray[np.bool_]:
         """H×W of the scaled picture: where every pixel that its value is made of has alpha exactly 1."""
