@@ -5,17 +5,18 @@ weights, then runs ruff, mypy and pytest. With arguments only pytest runs, with 
 """
 
 import os
+import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 from lib_prodshot.interpreter import refuse_wrong_python
 
 refuse_wrong_python()
 
-from lib_prodshot.bootstrap import ROOT, BootstrapError, Environment, prepare, run_in  # noqa: E402 - an old Python cannot read it
+from lib_prodshot.bootstrap import ROOT, BootstrapError, prepare, run_in  # noqa: E402 - an old Python cannot read it
 from tests import environments  # noqa: E402
 
 WORKERS = ["-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadscope", "--no-loadscope-reorder"]
@@ -65,12 +66,24 @@ def _step(argv: list[str]) -> int:
     return run_in(environments.TESTS, argv)
 
 
-def _prepare_pins(environment: Environment, uv: Path) -> None:
-    """Make a host's environment by uv, and what is laid over it by pip: uv does not see that a layer has a package, and
-    would lay a newer one over the pinned."""
-    for layer in environment.layers:
-        prepare(layer, uv=uv)
-    prepare(environment)
+UVS_NAMES = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "constraint": "UV_CONSTRAINT",
+}
+"""pip's settings that say where packages come from, and uv's variables for the same."""
+
+
+def _let_uv_follow_pip() -> None:
+    """uv reads none of pip's settings, and they say where a machine without a GPU has its torch from."""
+    command = [str(environments.UV.interpreter()), "-m", "pip", "config", "list"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    # a section of the file such as global.index-url; a variable such as :env:.index-url comes first, and decides
+    for section, name, value in re.findall(r"^(\S+?)\.([\w-]+)='(.*)'$", said, re.MULTILINE):
+        if name in UVS_NAMES and section in (":env:", "global", "install"):
+            os.environ.setdefault(UVS_NAMES[name], " ".join(value.replace("\\n", " ").split()))
+    os.environ.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
 
 
 @contextmanager
@@ -81,14 +94,15 @@ def _prepared_meanwhile() -> Iterator[None]:
     every test is to run.
     """
     uv = prepare(environments.UV).with_name("uv.exe" if os.name == "nt" else "uv")
+    _let_uv_follow_pip()
     reason = environments.why_no_pins()
-    layered = [] if reason else [*environments.PINS.values()]
+    pinned = [] if reason else [*environments.HOSTS.values(), *environments.PINS.values()]
     others = [environment for environment in environments.OTHER_PYTHONS.values() if environment.python]
     with ThreadPoolExecutor(2) as pool:
         made = [pool.submit(prepare, environment, uv=uv) for environment in others]
-        if layered:
-            prepare(environments.TORCH)  # by pip, whose settings say where a machine without a GPU has its torch from
-        made += [pool.submit(_prepare_pins, environment, uv) for environment in layered]
+        if pinned:
+            prepare(environments.TORCH, uv=uv)
+        made += [pool.submit(prepare, environment, uv=uv) for environment in pinned]
         prepare(environments.TESTS, uv=uv)
         yield
     try:

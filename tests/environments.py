@@ -1,9 +1,9 @@
 """The environments of the test suite. Standard library only: `python3 -m tests` reads this on a bare machine.
 
 `TESTS` runs the suite. `A1111_HOST` and `FORGE_HOST` hold what a WebUI pins (the versions of its
-requirements_versions.txt), both on one torch, installed once; `A1111_PINS` and `FORGE_PINS` add what install.py brings,
-for tests that start a Python of theirs. `OTHER_PYTHONS` hold what `pip install '.[lite,train]'` brings on each Python
-that the suite itself does not run on.
+requirements_versions.txt), both on one torch, installed once; `A1111_PINS` and `FORGE_PINS` have what install.py brings
+as well, for tests that start a Python of theirs. `OTHER_PYTHONS` hold what `pip install '.[lite,train]'` brings on each
+Python that the suite itself does not run on.
 """
 
 from __future__ import annotations
@@ -113,11 +113,13 @@ _BROUGHT = (*install.LITE, *install.LANGSAM, *install.TRAIN, *install.TEXT)
 
 
 def _with_prodshot(name: str, host: Environment) -> Environment:
-    """A host's environment after install.py has run in it, and what our tests need."""
+    """A host's environment after install.py has run in it, and what our tests need.
+
+    Not laid over the host's: uv does not see that a layer has a package, and would lay a newer one over the pinned.
+    """
     brought = tuple(f"{package.name}=={package.version}" for package in _everything(_BROUGHT))
-    return Environment(
-        name, requirements=(*_RUNNER, *_CLIENTS), alone=brought, layers=(host, *host.layers), python=host.python
-    )
+    requirements = (*host.requirements, *_RUNNER, *_CLIENTS)
+    return Environment(name, requirements=requirements, alone=brought, layers=host.layers, python=host.python)
 
 
 def _everything(packages: Sequence[install.Package]) -> list[install.Package]:

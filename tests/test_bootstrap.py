@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,17 +25,33 @@ lite = ["two==2"]
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled_beside() -> Iterator[None]:
+    """Compiled modules stay in the environment, so that a copy has them too: compiling pip is most of its start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One environment made by the real `venv`, which takes seconds; the tests below start from copies of it."""
+    """One environment made by the real `venv`, which takes seconds; the tests below start from copies of it. Its pip is
+    Python's own, for the uv that it was offered installs nothing."""
     root = tmp_path_factory.mktemp("template")
-    bootstrap.prepare(Environment("bare"), root)
+    uv = _script(root / "uv", "echo unreachable >&2; exit 2") if os.name != "nt" else None
+    bootstrap.prepare(Environment("bare"), root, uv)
     return Environment("bare").folder(root)
+
+
+def _script(path: Path, body: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return path
 
 
 @pytest.fixture()
 def quick(template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def copy(environment: Environment, root: Path, _progress: object) -> None:
+    def copy(environment: Environment, root: Path, *_: object) -> None:
         folder = environment.folder(root)
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(template, folder, symlinks=True, ignore=shutil.ignore_patterns(bootstrap.STAMP))
@@ -119,10 +136,8 @@ def test_a_changed_project_installs_on_top_and_another_setting_of_it_installs_no
 @pytest.mark.parametrize("works", [True, False])
 def test_uv_installs_where_it_can_and_pip_where_not(shelf: Path, root: Path, works: bool) -> None:
     make_wheel(shelf, "two", "2")
-    uv = root / "uv"
     target = '"$(dirname "$4")"/../lib/python3*/site-packages/'
-    uv.write_text(f"#!/bin/sh\n{f'cp {root}/two.py {target}' if works else 'echo unreachable >&2; exit 2'}\n")
-    uv.chmod(0o755)
+    uv = _script(root / "uv", f"cp {root}/two.py {target}" if works else "echo unreachable >&2; exit 2")
     (root / "two.py").write_text("VERSION = 'by uv'\n")
     recipe = Environment("quick", requirements=("two==2",))
     bootstrap.prepare(recipe, root, uv)
@@ -267,12 +282,14 @@ def test_a_bare_python_names_the_command_that_works(template: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for uv is a shell script")
 def test_two_processes_wait_for_each_other(root: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from lib_prodshot.bootstrap import Environment, prepare;"
-        "prepare(Environment('bare'), Path(sys.argv[1]))"
+        "prepare(Environment('bare'), Path(sys.argv[1]), uv=Path(sys.argv[2]))"
     )
-    command = [sys.executable, "-c", code, str(root)]
+    uv = _script(root / "uv", "sleep 0.5")  # says that it installed pip, while the other process comes
+    command = [sys.executable, "-c", code, str(root), str(uv)]
     both = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=120)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
