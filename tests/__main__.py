@@ -53,7 +53,9 @@ def _run(arguments: list[str]) -> int:
     with _prepared_meanwhile():
         steps = [["-m", "lib_prodshot", "weights", "fetch", "lite"]]
         if not arguments:
-            steps += [["-m", "ruff", "check", "."], ["-m", "mypy"]]
+            # collected once alone: the workers, which all begin at the same file, would each compile all modules
+            collect = ["-m", "pytest", "--collect-only", "-qq", "-rN"]
+            steps += [["-m", "ruff", "check", "."], ["-m", "mypy"], collect]
         for step in steps:
             code = _step(step)
             if code:

@@ -6,6 +6,7 @@ import io
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import imagecodecs
@@ -439,6 +440,7 @@ def ppm(samples: np.ndarray, maximum: int, text: bool = False) -> bytes:
     return head + (samples.astype(">u2") if maximum > 255 else samples.astype(np.uint8)).tobytes()
 
 
+@cache
 def made() -> dict[tuple[str, str], list[Made]]:
     """All files, by format and kind."""
     files: dict[tuple[str, str], list[Made]] = {}
