@@ -10,7 +10,7 @@ from typing import Any
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.training.recipe import families
 from lib_prodshot.training.recipe.presets import preset
-from lib_prodshot.training.recipe.recipe import SECTIONS, SETTINGS, Recipe, resolve_paths
+from lib_prodshot.training.recipe.recipe import SECTIONS, SETTINGS, Recipe
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -77,15 +77,15 @@ def compose(
     The preset is `chosen`, else the file's own `preset`. Paths in the file are relative to its folder, those among the
     options to the current one. Raises `RequestError`.
     """
-    from_file = resolve_paths(read_toml(file), file.resolve().parent) if file else {}
+    from_file = _resolve_paths(read_toml(file), file.resolve().parent) if file else {}
     preset_name = chosen or from_file.get("preset", "")
     from_file.pop("preset", None)
-    from_options = resolve_paths(options or {}, Path.cwd())
+    from_options = _resolve_paths(options or {}, Path.cwd())
     said = {**from_file, **from_options}
     values = {**preset(preset_name, families.resolved(said)), **said}
     if isinstance(from_file.get("extra"), dict) and isinstance(from_options.get("extra"), dict):
         values["extra"] = {**from_file["extra"], **from_options["extra"]}
-    return Recipe.of({**resolve_paths(Recipe().to_dict(), Path.cwd()), **values}, complete)
+    return Recipe.of({**_resolve_paths(Recipe().to_dict(), Path.cwd()), **values}, complete)
 
 
 def save(recipe: Recipe, path: Path, only_changed: bool = False) -> None:
@@ -108,3 +108,26 @@ def to_text(recipe: Recipe) -> str:
         lines.append(tomli_w.dumps({known.name: values[known.name]}).rstrip("\n"))
     tables: dict[str, Any] = {name: values[name] for name in ("subsets", "extra") if name in values}
     return "\n".join([*lines[1:], "", tomli_w.dumps(tables)]).rstrip("\n") + "\n"
+
+
+def _resolve_paths(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The same values with relative paths taken from `folder`. A checkpoint that is nothing there may be a hub name."""
+    paths = [known.name for known in SETTINGS if known.path]
+    found = dict(values)
+    for name in paths:
+        if isinstance(found.get(name), str) and found[name]:
+            found[name] = _resolve(folder, found[name], keep=name == "pretrained_model_name_or_path")
+    if isinstance(found.get("subsets"), list):
+        found["subsets"] = [_resolve_subset(table, folder) for table in found["subsets"]]
+    return found
+
+
+def _resolve(folder: Path, text: str, keep: bool = False) -> str:
+    path = folder / Path(text).expanduser()
+    return text if keep and not path.exists() else str(path)
+
+
+def _resolve_subset(table: Any, folder: Path) -> Any:
+    if not isinstance(table, Mapping) or not isinstance(table.get("image_dir"), str):
+        return table
+    return {**table, "image_dir": _resolve(folder, table["image_dir"])}

@@ -457,29 +457,6 @@ def setting_named(name: str) -> RecipeSetting:
     return next(known for known in SETTINGS if known.name == name)
 
 
-def resolve_paths(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The same values with relative paths taken from `folder`. A checkpoint that is nothing there may be a hub name."""
-    paths = [known.name for known in SETTINGS if known.path]
-    found = dict(values)
-    for name in paths:
-        if isinstance(found.get(name), str) and found[name]:
-            found[name] = _resolve(folder, found[name], keep=name == "pretrained_model_name_or_path")
-    if isinstance(found.get("subsets"), list):
-        found["subsets"] = [_resolve_subset(table, folder) for table in found["subsets"]]
-    return found
-
-
-def _resolve(folder: Path, text: str, keep: bool = False) -> str:
-    path = folder / Path(text).expanduser()
-    return text if keep and not path.exists() else str(path)
-
-
-def _resolve_subset(table: Any, folder: Path) -> Any:
-    if not isinstance(table, Mapping) or not isinstance(table.get("image_dir"), str):
-        return table
-    return {**table, "image_dir": _resolve(folder, table["image_dir"])}
-
-
 _SUBSET_SETTINGS = (setting_named("image_dir"), setting_named("num_repeats"), *settings_of(Subset))
 
 
