@@ -1,4 +1,5 @@
-"""Compatibility of gradio 3.41 and 4.40, and of what the WebUI adds to them; no other module tests for a version."""
+"""Compatibility of gradio 3.41, 4.40 and 6.20, and of what the WebUI adds to them; no other module tests for a
+version."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ import gradio as gr
 
 from lib_prodshot.hosts.compatibility import webui_modules
 
-GRADIO_4 = int(gr.__version__.split(".")[0]) >= 4
+_MAJOR = int(gr.__version__.split(".")[0])
+GRADIO_4 = _MAJOR >= 4
 
 
 def javascript(code: str) -> dict[str, str]:
@@ -21,6 +23,11 @@ def javascript(code: str) -> dict[str, str]:
 def upload_only() -> dict[str, Any]:
     """The keyword that keeps webcams off a picture component."""
     return {"sources": ["upload", "clipboard"]} if GRADIO_4 else {"source": "upload"}
+
+
+def copy_button() -> dict[str, Any]:
+    """The keyword that gives a text field a button to copy it."""
+    return {"buttons": ["copy"]} if _MAJOR >= 6 else {"show_copy_button": True}
 
 
 def in_page() -> bool:

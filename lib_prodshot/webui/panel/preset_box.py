@@ -11,7 +11,7 @@ import gradio as gr
 from lib_prodshot.errors import ProdshotError
 from lib_prodshot.request import settings
 from lib_prodshot.webui import options, presets
-from lib_prodshot.webui.gradio_compat import javascript, small_button, unsaved
+from lib_prodshot.webui.gradio_compat import copy_button, javascript, small_button, unsaved
 from lib_prodshot.webui.messages import said
 
 CONFIRM = "(...args) => confirm('Delete this preset?') ? args : ['']"
@@ -83,7 +83,7 @@ def draw(elem_id: Callable[[str], str]) -> PresetBox:
             info="Share writes the panel's settings here, to be copied; Apply reads what was pasted here.",
             lines=2,
             max_lines=10,
-            show_copy_button=True,
+            **copy_button(),
             elem_id=elem_id("preset_text"),
             elem_classes=["prodshot-field"],
             interactive=True,

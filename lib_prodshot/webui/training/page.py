@@ -16,7 +16,7 @@ from lib_prodshot.training.dataset.looking import LOOK
 from lib_prodshot.training.recipe import files as recipe_files
 from lib_prodshot.training.recipe.presets import NAMES
 from lib_prodshot.training.recipe.recipe import Recipe
-from lib_prodshot.webui.gradio_compat import small_button, unsaved
+from lib_prodshot.webui.gradio_compat import copy_button, small_button, unsaved
 from lib_prodshot.webui.jobs.table import JOBS, Job
 from lib_prodshot.webui.messages import said
 from lib_prodshot.webui.panel import fields
@@ -133,7 +133,7 @@ def _draw_recipe(form: Form) -> dict[str, Any]:
                 info="Show writes what is set above, for `prodshot train run --recipe`; Load reads what was pasted.",
                 lines=6,
                 max_lines=20,
-                show_copy_button=True,
+                **copy_button(),
                 elem_id=elem_id("toml"),
                 elem_classes=["prodshot-field"],
                 interactive=True,
@@ -179,7 +179,7 @@ def _draw_publish() -> dict[str, Any]:
             "",
             label="Prompt",
             info="Calls the LoRA: for txt2img, or for Prodshot's own prompt per class, which offers it too.",
-            show_copy_button=True,
+            **copy_button(),
             interactive=False,
             elem_id=elem_id("prompt"),
             elem_classes=["prodshot-field"],
