@@ -45,14 +45,20 @@ def test_a_tab_that_no_browser_has_opened_takes_no_arguments(webui: Double) -> N
     the first of those it was sent, and hands every script all that are left."""
     p = webui.generation(is_img2img=True, init_images=[noise_picture()])
     p.is_api, p.script_args = True, [2, {"enabled": True, "products": "car"}]
+    door = webui.script(True, "Prodshot", False)
+    places = door.args_from, door.args_to
     for one in webui.runner(True).scripts:
         one.args_from = one.args_to = None
-    door = webui.script(True, "Prodshot", False)
     with pytest.raises(fastapi.HTTPException) as refused:
         door.run(p, *p.script_args)
     assert refused.value.status_code == 422 and "open that tab once" in str(refused.value.detail)
     looked = webui.processing.process_images(p)
     assert len(looked.images) == 1 and "Prodshot" not in looked.infotexts[0]
+    # once it is open they come through, at the end of a list that was made when there were no places
+    door.args_from, door.args_to = places
+    p.script_args = [2, {"products": "car"}]
+    webui.state.begin("api")
+    assert outcomes(door.run(p))[0]["status"] == "found"
 
 
 PACKSHOT = {"products": "car", "make": "packshot"}

@@ -42,12 +42,15 @@ def given_arguments(parent: Any, script: Any, arguments: Sequence[Any]) -> Seque
     """The arguments of a selectable script that the caller really passed.
 
     The API replaces the script's slots by `script_args` without padding: with fewer values all later ones shift, and
-    the script receives those of its neighbours. Raises `RequestError` where there are no slots yet.
+    the script receives those of its neighbours. Where it knew of no slots when it started (forge-again) they stand
+    behind the script's number. Raises `RequestError` where there are no slots yet.
     """
     if not is_api(parent):
         return arguments
     if script.args_from is None:
         raise RequestError([FieldProblem("script_args", NO_SLOTS_YET)])
+    if len(parent.script_args) < script.args_from:
+        return list(parent.script_args[1:])
     runner = getattr(parent, "scripts", None)
     slots = max((other.args_to or 0 for other in getattr(runner, "scripts", ())), default=0)
     missing = max(0, slots - len(parent.script_args))
