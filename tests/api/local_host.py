@@ -10,7 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from lib_prodshot.editing import EditSupport
+from lib_prodshot.editing import UNSUPPORTED, EditPass, EditResult, EditSupport
+from lib_prodshot.errors import EnhanceError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.hosts.interface import Names
 from lib_prodshot.hosts.upscaling import HostUpscaler
@@ -44,6 +45,9 @@ class InvertingBackend:
 
     def inpaint(self, plan: InpaintPass) -> PassResult:
         return PassResult(255 - plan.picture, control_ran=plan.control is not None)
+
+    def edit(self, plan: EditPass) -> EditResult:
+        raise EnhanceError(UNSUPPORTED)
 
 
 class LocalTraining:

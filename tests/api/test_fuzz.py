@@ -128,8 +128,12 @@ def is_valid(path: str, sent: Mapping[str, Any]) -> bool:
     # a ground's picture is a file that no text here names; what is no path must be a picture, and no text here is
     ground = str(sent.get("ground_picture", "")).strip()
     is_code = bool(ground) and not picture_codes.is_path(ground)
+    # nor does one name a reference that this server opens
+    named = [line.strip() for line in str(sent.get("edit_references", "")).splitlines() if line.strip()]
+    is_code |= bool(named) and not any(map(picture_codes.is_path, named))
     # and this host has no upscaler that could enlarge by a model, which finding alone does not need
     is_missing = wanted.needs_ground_picture or (wanted.needs_upscaler and path != "/detect")
+    is_missing |= bool(wanted.reference_files)
     is_other = any(getattr(wanted, name) != value for name, value in fixed.items())
     return not (is_missing or is_code or is_other) and all(picture in PICTURES for picture in sent["images"])
 

@@ -33,7 +33,6 @@ def main(neo: Path, out: Path) -> None:
     from backend.operations import using_forge_operations
     from safetensors.torch import save_file
 
-    sys.path.insert(0, str(Path(__file__).parent / "harness" / "scripts"))
     folder = write_config(neo, out / "klein-config")
     torch.manual_seed(0)
     with using_forge_operations(device=torch.device("cpu"), dtype=torch.float32):

@@ -230,7 +230,7 @@ async def _with_pictures(
 ) -> Response:
     """Take pictures through `work` with the settings that were sent; `fixed` are the route's, and nothing else."""
     with GATE:
-        body = await bodies.read_body(request, _limit(), _PICTURE_FIELDS)
+        body = await bodies.read_body(request, _limit(), (*_PICTURE_FIELDS, ground_pictures.REFERENCES))
         sent_along = ground_pictures.take(body)
         sent = _take_pictures(body)
         included = api_pictures.choose(body.values.pop("include", [*default]), PICTURES)
