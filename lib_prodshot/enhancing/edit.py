@@ -166,7 +166,7 @@ def pass_size(width: int, height: int, pixels: int) -> tuple[int, int]:
     ratio of `width` to `height`.
 
     >>> pass_size(3000, 2000, 1024 * 1024)
-    (1248, 832)
+    (1344, 896)
     """
     ratio = width / height
     wide = math.sqrt(pixels * ratio)

@@ -22,7 +22,7 @@ from lib_prodshot.errors import FieldProblem, OutputError, RequestError, unknown
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Backend
 from lib_prodshot.hosts.active import host
-from lib_prodshot.hosts.ground_pictures import GivenPictures
+from lib_prodshot.hosts.ground_pictures import REFERENCES, GivenPictures
 from lib_prodshot.jobs.scale import measured_size, reference_text
 from lib_prodshot.markets.rules import Marketplace
 from lib_prodshot.outcome import Outcome
@@ -230,7 +230,7 @@ async def _with_pictures(
 ) -> Response:
     """Take pictures through `work` with the settings that were sent; `fixed` are the route's, and nothing else."""
     with GATE:
-        body = await bodies.read_body(request, _limit(), (*_PICTURE_FIELDS, ground_pictures.REFERENCES))
+        body = await bodies.read_body(request, _limit(), (*_PICTURE_FIELDS, REFERENCES))
         sent_along = ground_pictures.take(body)
         sent = _take_pictures(body)
         included = api_pictures.choose(body.values.pop("include", [*default]), PICTURES)
