@@ -163,7 +163,8 @@ class Packshot:
     `digital_source_type` is what its file says of how it was made ('' for nothing).
 
     When it is written, `file` is its path, `bytes` and `quality` what they came out as, and `check` the marketplace's
-    answer as `markets.checking.Check.to_json` gives it.
+    answer as `markets.checking.Check.to_json` gives it. `refused_alone` are the rules that the file misses where nobody
+    knows its alpha, of one that passes by it.
     """
 
     marketplace: str
@@ -185,6 +186,7 @@ class Packshot:
     bytes: int = 0
     digital_source_type: str = ""
     check: Mapping[str, Any] | None = None
+    refused_alone: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool | None:

@@ -10,6 +10,7 @@ from lib_prodshot.markets.rules import chosen
 from lib_prodshot.outcome import Outcome, Packshot
 from lib_prodshot.packshot import shop
 from lib_prodshot.packshot.naming import file_stem
+from lib_prodshot.packshot.review import ENLARGED
 
 
 def names_of(outcome: Outcome, stem: str, pattern: str) -> tuple[str, ...]:
@@ -39,13 +40,20 @@ def write_and_check(made: Packshot, to: Path, final: Path) -> None:
     made.file, made.bytes = str(final), to.stat().st_size
     if not made.marketplace:
         return
-    check = check_file(to, chosen(made.marketplace)[0], made.alpha)
+    market = chosen(made.marketplace)[0]
+    check = check_file(to, market, made.alpha)
     made.check = {**check.to_json(), "file": str(final)}
+    if check.passed and made.scale > ENLARGED:
+        # an edge enlarged that much is wide: who does not know the alpha takes it for ground that is not white
+        made.refused_alone = tuple(missed.rule for missed in check_file(to, market).of("fail"))
 
 
 def tell(outcome: Outcome) -> None:
-    """Put what the marketplaces refuse into the outcome's reasons for a look."""
+    """Put what the marketplaces refuse, or may refuse, into the outcome's reasons for a look."""
     for made in outcome.packshots:
         failed = [rule["rule"] for rule in (made.check or {}).get("rules", ()) if rule["status"] == "fail"]
         if failed:
             outcome.needs_review += (f"{made.marketplace} would refuse it: {', '.join(failed)}",)
+        if made.refused_alone:
+            missed = ", ".join(made.refused_alone)
+            outcome.needs_review += (f"{made.marketplace} may refuse it for its enlarged soft edge: {missed}",)

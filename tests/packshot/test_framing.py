@@ -13,6 +13,8 @@ from skimage import data
 
 from lib_prodshot.enhancing import NoEngine
 from lib_prodshot.jobs.processor import PictureProcessor
+from lib_prodshot.markets.checking import check_file
+from lib_prodshot.markets.rules import chosen
 from lib_prodshot.outcome import Outcome, PackshotAudit
 from lib_prodshot.packshot import cutout
 from lib_prodshot.packshot.framing import Frame, Framed, fill_of, frame, parse_size, product_box
@@ -191,6 +193,11 @@ def test_one_find_serves_all_marketplaces(tmp_path: Path) -> None:
     )
     assert all(made["audit"]["changed_inside"] == 0 for made in line["packshots"])
     assert "the product was enlarged" in line["needs_review"]
+    # what `check` says of the file alone, by which nobody knows where a soft edge ends, is told beforehand
+    alone = {name: check_file(out / f"bag-{name}.jpg", chosen(name)[0]) for name in ("amazon", "zalando", "google")}
+    told = [reason for reason in line["needs_review"] if "may refuse it for its enlarged soft edge" in reason]
+    assert [reason.split()[0] for reason in told] == [name for name, check in alone.items() if not check.passed]
+    assert told == ["amazon may refuse it for its enlarged soft edge: white_ground"]
     with Image.open(out / "bag-amazon.jpg") as image:
         assert image.info["icc_profile"] and image.size == (2000, 2000)
         assert {layer[1:3] for layer in image.layer} == {(1, 1)}
