@@ -93,7 +93,7 @@ def test_the_input_and_further_pictures_are_its_references(neo: Server) -> None:
         neo.post("/sdapi/v1/options", {"klein_no_reference": False})
 
 
-def test_a_remote_neo_with_another_checkpoint_refuses(neo: Server) -> None:
+def test_a_remote_one_with_another_checkpoint_refuses(neo: Server) -> None:
     backend = RemoteInpaintingBackend(RemoteWebUI(neo.url))
     with pytest.raises(EnhanceError, match="needs an edit model"):
         backend.edit(EditPass(np.zeros((256, 256, 3), np.uint8), "x", "", 5, checkpoint="tiny.safetensors"))
