@@ -72,7 +72,7 @@ def test_the_input_and_further_pictures_are_its_references(neo: Server) -> None:
     rows = np.random.default_rng(0).integers(0, 256, (2, 16, 24, 3), dtype=np.uint8)
     first, other = (np.asarray(Image.fromarray(each).resize((384, 256))) for each in rows)
     backend = RemoteInpaintingBackend(RemoteWebUI(neo.url))
-    plan = EditPass(first, "put new leather on it", "", 5, checkpoint=KLEIN)
+    plan = EditPass(first, "put new leather on it", "", 5, checkpoint="tiny-klein")
 
     def painted(given: EditPass) -> np.ndarray:
         result = backend.edit(given)
@@ -96,4 +96,4 @@ def test_the_input_and_further_pictures_are_its_references(neo: Server) -> None:
 def test_a_remote_one_with_another_checkpoint_refuses(neo: Server) -> None:
     backend = RemoteInpaintingBackend(RemoteWebUI(neo.url))
     with pytest.raises(EnhanceError, match="needs an edit model"):
-        backend.edit(EditPass(np.zeros((256, 256, 3), np.uint8), "x", "", 5, checkpoint="tiny.safetensors"))
+        backend.edit(EditPass(np.zeros((256, 256, 3), np.uint8), "x", "", 5, checkpoint="tiny"))
