@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -40,7 +40,7 @@ class PictureProcessor:
     request: Request
     finder: Finder
     enhancer: Enhancer | None = None
-    inputs: frozenset[Path] = frozenset()
+    inputs: Container[Path] = frozenset()
     progress: Callable[[str], None] = field(default=lambda stage: None)
     keep_times: bool = False
     upscaler: Upscaler | None = None
@@ -169,7 +169,7 @@ def staged_results(
     outcome: Outcome,
     folder: Path,
     names: tuple[str, ...],
-    inputs: frozenset[Path],
+    inputs: Container[Path],
     stamp: Stamp | None,
     claimed: ResultNames,
 ) -> Iterator[Callable[[str], Path]]:

@@ -227,7 +227,7 @@ def read(folder: Path) -> tuple[list[str], list[str]]:
 
 def test_each_line_is_on_disk_when_add_returns(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
-        ledger.open(lambda line: True)
+        ledger.open()
         for name in ("b.png", "a.png"):
             ledger.add(line(name))
             assert read(tmp_path)[0][-1] == read(tmp_path)[1][-1] == name
@@ -240,14 +240,14 @@ def test_each_line_is_on_disk_when_add_returns(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", [1, 20, 70])
 def test_torn_lines_are_repaired_and_the_table_follows(tmp_path: Path, cut: int) -> None:
     with Ledger(tmp_path) as ledger:
-        ledger.open(lambda line: True)
+        ledger.open()
         for name in ("a.png", "b.png", "c.png"):
             ledger.add(line(name))
     whole = (tmp_path / "report.jsonl").read_bytes()
     (tmp_path / "report.jsonl").write_bytes(whole[:-cut])
     (tmp_path / "report.csv").write_bytes((tmp_path / "report.csv").read_bytes()[:-3])
     with Ledger(tmp_path) as ledger:
-        ledger.open(lambda line: True)
+        ledger.open()
         ledger.add(line("d.png"))
     kept = ["a.png", "b.png"] if cut > 1 else ["a.png", "b.png", "c.png"]
     assert read(tmp_path) == ([*kept, "d.png"], ["file", *kept, "d.png"])
@@ -256,17 +256,17 @@ def test_torn_lines_are_repaired_and_the_table_follows(tmp_path: Path, cut: int)
 def test_zeros_after_a_power_cut_are_dropped(tmp_path: Path) -> None:
     (tmp_path / "report.jsonl").write_bytes(json.dumps(line("a.png")).encode() + b"\n" + bytes(300))
     with Ledger(tmp_path) as ledger:
-        ledger.open(lambda line: True)
+        ledger.open()
     assert read(tmp_path) == (["a.png"], ["file", "a.png"])
 
 
 def test_replaced_lines_go_first_and_strangers_stay(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
-        ledger.open(lambda line: True)
+        ledger.open()
         for name in ("a.png", "photos/other.png", "b.png"):
             ledger.add(line(name))
         ledger.close()
-        ledger.open(lambda line: line["file"] != "a.png")
+        ledger.open({"a.png"})
         assert read(tmp_path)[0] == ["photos/other.png", "b.png"]
         ledger.add(line("a.png", status="found"))
         ledger.settle(["a.png", "b.png"])
@@ -275,7 +275,7 @@ def test_replaced_lines_go_first_and_strangers_stay(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write into"):
-        Ledger(tmp_path / "absent").open(lambda line: True)
+        Ledger(tmp_path / "absent").open()
 
 
 # --- thumbnails -----------------------------------------------------------------------------------------------------

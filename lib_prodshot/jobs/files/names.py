@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from lib_prodshot.errors import OutputError
+from lib_prodshot.jobs.files.compact import DiskMap
 
 READABLE = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"}
@@ -107,7 +108,7 @@ class ResultNames:
 
     def __init__(self) -> None:
         self.before_writing: Callable[[Path, Sequence[str]], None] = lambda folder, names: None
-        self._owners: dict[str, str] = {}
+        self._owners = DiskMap()
         self._lock = threading.Lock()
 
     def claim(self, picture: str, folder: Path, names: Sequence[str]) -> None:
@@ -115,8 +116,9 @@ class ResultNames:
         keys = [unicodedata.normalize("NFC", str(folder / name)).casefold() for name in names]
         with self._lock:
             for key, name in zip(keys, names):
-                owner = self._owners.get(key, picture)
-                if owner != picture:
+                owner = self._owners.get(key)
+                if owner not in (None, picture):
                     raise OutputError(f"{name} is already a result of {owner}; give the files other names (file_names)")
-            self._owners.update(dict.fromkeys(keys, picture))
+            for key in keys:
+                self._owners.put(key, picture)
             self.before_writing(folder, names)

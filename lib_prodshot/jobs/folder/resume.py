@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -68,7 +67,7 @@ def set_times(line: Line, out: Path, stamp: Stamp) -> None:
                 os.utime(out / name, ns=(stamp[1], stamp[1]))
 
 
-def remove_results(line: Line, out: Path, inputs: Collection[Path]) -> list[str]:
+def remove_results(line: Line, out: Path, inputs: Container[Path]) -> list[str]:
     """Delete the files that a line names, so that a new verdict leaves nothing of the old one behind.
 
     Only files inside `out`, and none of `inputs` (resolved paths). Returns what cannot be removed, as 'NAME (reason)'.
@@ -112,50 +111,50 @@ class Journal:
         except OSError as problem:
             raise output_error(self._path.parent, problem) from problem
 
+    @property
+    def exists(self) -> bool:
+        """Whether an earlier run left one, for it did not complete."""
+        return is_file(self._path)
+
     def remove_partial(
-        self,
-        entries: Iterable[Entry],
-        done: Collection[str],
-        kept: Collection[str],
-        out: Path,
-        inputs: Collection[Path],
+        self, redone: Mapping[str, Entry], kept: Container[str], out: Path, inputs: Container[Path]
     ) -> list[str]:
-        """Remove what killed runs may have written of pictures that are not `done`, and the files that they recorded,
-        but for those `kept`, which have a line. Returns what cannot be removed.
+        """Remove what killed runs may have written of pictures that are done again (`redone`, by name), and the files
+        that they recorded, but for those `kept`, which have a line. Returns what cannot be removed.
 
         Raises `OutputError` when our own file cannot be read.
         """
+        stuck: dict[str, None] = {}
         try:
-            # a line cut short by a power failure matches no name
-            recorded = set(self._path.read_text(encoding="utf-8", errors="replace").splitlines())
+            with self._path.open(encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    for names in self._written(line, redone, kept):
+                        stuck.update(dict.fromkeys(remove_results(names, out, inputs)))
         except FileNotFoundError:
             return []
         except OSError as problem:
             raise output_error(self._path.parent, problem) from problem
-        stuck: dict[str, None] = {}
-        for entry in entries:
-            if json.dumps(entry.name) in recorded and entry.name not in done:
-                for suffix in READABLE | {PurePosixPath(entry.name).suffix}:
-                    output, mask = (_beside(entry, entry.stem + end) for end in (suffix, MASK_SUFFIX))
-                    stuck.update(dict.fromkeys(remove_results({"output": output, "mask": mask}, out, inputs)))
-        for name in chain.from_iterable(map(_recorded_files, recorded)):
-            if name not in kept:
-                stuck.update(dict.fromkeys(remove_results({"output": name}, out, inputs)))
         self.delete()
         return sorted(stuck)
+
+    def _written(self, line: str, redone: Mapping[str, Entry], kept: Container[str]) -> Iterator[dict[str, str]]:
+        """The files of a line of the journal that are to go, none of one that was cut short by a power failure."""
+        try:
+            recorded = json.loads(line)
+        except ValueError:
+            return
+        if isinstance(recorded, str) and recorded in redone:
+            entry = redone[recorded]
+            for suffix in READABLE | {PurePosixPath(entry.name).suffix}:
+                output, mask = (_beside(entry, entry.stem + end) for end in (suffix, MASK_SUFFIX))
+                yield {"output": output, "mask": mask}
+        if isinstance(recorded, list):
+            yield from ({"output": name} for name in recorded if isinstance(name, str) and name not in kept)
 
     def delete(self) -> None:
         """Delete the journal, for every picture has its line; if that fails, the next run checks once more."""
         with suppress(OSError):
             self._path.unlink()
-
-
-def _recorded_files(line: str) -> list[str]:
-    """The files of a line of the journal; none of one that names a picture, or was cut short."""
-    with suppress(ValueError):
-        if isinstance(names := json.loads(line), list):
-            return [name for name in names if isinstance(name, str)]
-    return []
 
 
 def _beside(entry: Entry, name: str) -> str:

@@ -14,18 +14,19 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
-from itertools import chain
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from lib_prodshot import __version__
 from lib_prodshot.errors import FieldProblem, OutputError, ProdshotError, RequestError
+from lib_prodshot.jobs.files.compact import PathSet
 from lib_prodshot.jobs.files.names import ResultNames
 from lib_prodshot.jobs.files.reading import is_unchanged, real_path, stamp_of
 from lib_prodshot.jobs.files.staging import (
@@ -54,6 +55,9 @@ SUMMARY_NAME = "summary.json"
 
 MIN_FREE_BYTES = 64 * 2**20
 """With fewer free bytes on the disk the job stops, instead of failing every further picture."""
+
+_AT_ONCE = 256
+"""Lines of an earlier run in memory while their pictures are looked at."""
 
 PAGE_INTERVAL = 5.0
 """Seconds between two drafts of the contact sheet while the job runs; more when one takes long."""
@@ -158,7 +162,7 @@ class Runner:
     def _run_job(self, listed: WorkList, ledger: Ledger) -> None:
         chosen = (entry for entry in listed.entries if not self.job.only or entry.name in self.job.only)
         entries = tuple(chosen)[: self.job.limit]
-        inputs = frozenset(real_path(entry.source) for entry in listed.entries)
+        inputs = PathSet(real_path(entry.source) for entry in listed.entries)
         out, state = self.job.out, self.job.out / STATE_FOLDER
         try:
             self._finder = self._pool.finder_name()
@@ -219,43 +223,61 @@ class Runner:
             with self._lock:
                 self._progress = replace(self._progress, done=self._progress.done + 1)
 
-    def _plan(self, entries: Sequence[Entry], ledger: Ledger, inputs: frozenset[Path]) -> int:
+    def _plan(self, entries: Sequence[Entry], ledger: Ledger, inputs: Container[Path]) -> int:
         """Find the pictures that are done, remove files of the others, fill the queue; return how many are done."""
         out = self.job.out
-        lines = {line["file"]: line for line in ledger.lines()}
-        known = [entry for entry in entries if entry.name in lines]
-        with ThreadPoolExecutor(4) as pool:
-            done = {
-                entry.name
-                for entry, is_done in zip(known, pool.map(lambda entry: self._is_done(entry, lines[entry.name]), known))
-                if is_done
-            }
-        for entry in known:
-            if entry.name in done:
+        statuses, done, gives_up = Counter[str](), bytearray(len(entries)), False
+        for place, line, is_done in self._checked(entries, ledger):
+            done[place] = is_done
+            gives_up = gives_up or bool(not is_done and line.get("output"))
+            if is_done:
+                statuses[line["status"]] += 1
                 with suppress(OutputError):
-                    self._names.claim(str(entry.source), out, tuple(resume.files_of(lines[entry.name])))
-        redone = {entry.name for entry in entries} - done
-        former = [lines[name] for name in redone if name in lines]
-        if self.job.dry_run and any(line.get("output") for line in former):
+                    self._names.claim(str(entries[place].source), out, tuple(resume.files_of(line)))
+        if self.job.dry_run and gives_up:
             raise OutputError(f"{out} holds finished pictures, which a dry run would give up; choose another folder")
-        stuck = {line["file"]: resume.remove_results(line, out, inputs) for line in former}
-        self._stuck = {name: files for name, files in stuck.items() if files}
-        kept = set(chain.from_iterable(resume.files_of(line) for name, line in lines.items() if name not in redone))
-        left = [*chain(*self._stuck.values()), *self._journal.remove_partial(entries, done, kept, out, inputs)]
+        redone = {entry.name: entry for entry, is_done in zip(entries, done) if not is_done}
+        left = self._remove_former(redone, ledger, inputs)
         self._names.before_writing = self._record_files
-        ledger.open(lambda line: line["file"] not in redone)
+        if redone:
+            ledger.open(redone)
         left += remove_leftovers({out, out / STATE_FOLDER, *(out / entry.folder for entry in entries)}, out)
         if left:
             self._notes.append(f"left by an earlier run, and cannot be removed: {in_a_row(sorted(set(left)))}")
         if self._unread:
-            listed = [f"{name} ({reason})" for name, reason in sorted(self._unread.items())]
-            self._notes.append(f"cannot be read now, an earlier run's results stay: {in_a_row(listed)}")
-        self._queue.extend(entry for entry in entries if entry.name in redone)
+            unread = [f"{name} ({reason})" for name, reason in sorted(self._unread.items())]
+            self._notes.append(f"cannot be read now, an earlier run's results stay: {in_a_row(unread)}")
+        self._queue.extend(redone.values())
         self._started = monotonic()
-        statuses = [lines[name]["status"] for name in done]
-        self._set(total=len(entries), done=len(done), before=len(done))
-        self._set(**{status: statuses.count(status) for status in ("found", "skipped", "failed")})
-        return len(done)
+        before = len(entries) - len(redone)
+        self._set(total=len(entries), done=before, before=before)
+        self._set(**{status: statuses[status] for status in ("found", "skipped", "failed")})
+        return before
+
+    def _checked(self, entries: Sequence[Entry], ledger: Ledger) -> Iterator[tuple[int, Line, bool]]:
+        """Yield the pictures that have a line: their places among the entries, their lines, whether they are done."""
+        places = {entry.name: place for place, entry in enumerate(entries)}
+        known = ((places[line["file"]], line) for line in ledger.lines() if line["file"] in places)
+        with ThreadPoolExecutor(4) as pool:
+            while some := list(islice(known, _AT_ONCE)):
+                answers = pool.map(lambda one: self._is_done(entries[one[0]], one[1]), some)
+                yield from ((place, line, is_done) for (place, line), is_done in zip(some, answers))
+
+    def _remove_former(self, redone: Mapping[str, Entry], ledger: Ledger, inputs: Container[Path]) -> list[str]:
+        """Remove what earlier runs wrote of the pictures that are done again; return what cannot be removed."""
+        if not redone and not self._journal.exists:
+            return []
+        left = []
+
+        def kept() -> Iterator[str]:
+            for line in ledger.lines():
+                if line["file"] not in redone:
+                    yield from resume.files_of(line)
+                elif stuck := resume.remove_results(line, self.job.out, inputs):
+                    self._stuck[line["file"]] = stuck
+                    left.extend(stuck)
+
+        return [*left, *self._journal.remove_partial(redone, PathSet(kept()), self.job.out, inputs)]
 
     def _record_files(self, folder: Path, names: Sequence[str]) -> None:
         self._journal.record_files([(folder / name).relative_to(self.job.out).as_posix() for name in names])
@@ -434,7 +456,7 @@ class Runner:
         """Sort the report and write summary and contact sheet."""
         ledger.settle([entry.name for entry in listed.entries])
         names = {entry.name for entry in entries}
-        lines = [line for line in ledger.lines() if line.get("file") in names and "sha256" in line]
+        lines = (line for line in ledger.lines() if line.get("file") in names and "sha256" in line)
         notes = (*listed.notes, *self._notes, *ledger.notes)
         self._summary = Summary(len(entries), before, notes=notes).add(lines)
         content = {
@@ -451,7 +473,7 @@ class Runner:
         self._draw_page(ledger, store)
 
     def _draw_page(self, ledger: Ledger, store: ThumbnailStore) -> None:
-        lines = [line for line in ledger.lines() if "sha256" in line]
+        lines = (line for line in ledger.lines() if "sha256" in line)
         contact_sheet.write_job_page(self.page, lines, store.get, f"Prodshot: {self.job.request.products}")
 
     def _set(self, **changes: Any) -> None:

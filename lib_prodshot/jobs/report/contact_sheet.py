@@ -1,25 +1,33 @@
 """The contact sheet of a job: one PNG to look at and one self-contained HTML page (before | boxes and mask | after).
 
 The page loads nothing from anywhere: thumbnails are data URIs, decoded only when scrolled to, and a content policy
-forbids the rest. It is written row by row, so that a job of thousands of pictures needs no more memory than one.
+forbids the rest. The page of a large folder job has its rows in files beside it, and loads nothing but these. Both are
+written row by row, so that a job of many pictures needs hardly more memory than one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import html
+import json
+import os
+import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from PIL import Image, ImageDraw
 
+from lib_prodshot import __version__
 from lib_prodshot.errors import OutputError
-from lib_prodshot.jobs.files.staging import Staging
+from lib_prodshot.jobs.files.staging import Staging, make_folder
 from lib_prodshot.jobs.report.lettering import Font, font, writable, write
-from lib_prodshot.jobs.report.report import latest, read_report
+from lib_prodshot.jobs.report.report import read_report
 from lib_prodshot.jobs.report.thumbnails import (
     BACKGROUND,
     Encoded,
@@ -44,6 +52,14 @@ SMALL_SIDE = 160
 MANY_ROWS = 400
 """From this many rows on the page uses the smaller side, some 10 kB a row."""
 
+LARGE_ROWS = 1000
+"""From this many rows on the page of a folder job has its rows in files of their own."""
+
+PART_ROWS = 50
+"""Rows in one of these files, half a megabyte."""
+
+_PART_END = ";\n"
+
 _STATUS_COLOURS = {"found": (0, 121, 52), "skipped": (90, 90, 90), "failed": (190, 20, 20)}
 
 
@@ -58,13 +74,13 @@ def write_contact_sheet(folder: Path, title: str = "Prodshot") -> tuple[Path, Pa
 
     Raises `OutputError` when there is no report or the folder cannot be written.
     """
-    lines = latest(read_report(folder))
+    lines = list({line["file"]: line for line in read_report(folder)}.values())
     if not lines:
         raise OutputError(f"the report in {folder} has no line yet")
     side = side_for(len(lines))
     first: list[_Row] = []
     with Staging(folder) as staging:
-        _write_page(staging.path(HTML_NAME), _page(_rows(lines, folder, side, first), lines, title))
+        _write_page(staging.path(HTML_NAME), _page(_rows(lines, folder, side, first), _Counts.of(lines), title))
         _sheet(first, len(lines), title, side).save(staging.path(PNG_NAME), optimize=True)
     return folder / PNG_NAME, folder / HTML_NAME
 
@@ -76,17 +92,97 @@ def side_for(rows: int) -> int:
 
 def write_job_page(
     path: Path,
-    lines: Sequence[Mapping[str, Any]],
+    lines: Iterable[Mapping[str, Any]],
     pictures_of: Callable[[Mapping[str, Any]], EncodedThumbnails],
     title: str,
 ) -> None:
     """Write the page of a folder job: full names, and the thumbnails are links to the results.
 
-    The lines' results are relative to the page's folder. Raises `OutputError`.
+    The lines' results are relative to the page's folder. From `LARGE_ROWS` lines on the page is a list of all rows, and
+    the rows themselves stand in files of the folder `parts_folder(path)`, which the page loads as they are looked at: a
+    browser takes no page of a gigabyte. A part that holds its rows already is not written again. Raises `OutputError`.
     """
-    rows = (_article(index, line, pictures_of(line), _JobNames(line)) for index, line in enumerate(lines))
+    every = iter(lines)
+    first = list(islice(every, LARGE_ROWS))
+    if len(first) == LARGE_ROWS:
+        _write_large(path, chain(first, every), pictures_of, title)
+        return
+    rows = (_article(index, line, pictures_of(line), _JobNames(line)) for index, line in enumerate(first))
     with Staging(path.parent) as staging:
-        _write_page(staging.path(path.name), _page(rows, lines, title))
+        _write_page(staging.path(path.name), _page(rows, _Counts.of(first), title))
+    shutil.rmtree(parts_folder(path), ignore_errors=True)
+
+
+def parts_folder(page: Path) -> Path:
+    """The folder with the rows of a large page."""
+    return page.with_name(f"{page.stem}.rows")
+
+
+def _write_large(
+    path: Path,
+    lines: Iterable[Mapping[str, Any]],
+    pictures_of: Callable[[Mapping[str, Any]], EncodedThumbnails],
+    title: str,
+) -> None:
+    folder = parts_folder(path)
+    make_folder(folder)
+    counts = _Counts()
+    names: list[tuple[str, int, float, int]] = []
+    parts: list[str] = []
+    while rows := list(islice(lines, PART_ROWS)):
+        number = len(parts)
+        digest = _digest(rows)
+        part = folder / f"{number:06}.js"
+        if not _is_part(part, digest):
+            start = number * PART_ROWS
+            articles = [
+                _article(start + place, line, pictures_of(line), _JobNames(line)) for place, line in enumerate(rows)
+            ]
+            with Staging(folder) as staging:
+                text = f"{_part_head(digest)}sheetPart({number}, {json.dumps(articles)}){_PART_END}"
+                staging.path(part.name).write_text(text, encoding="utf-8")
+        parts.append(f"{quote(folder.name)}/{part.name}?{digest}")
+        names += [_listed(line) for line in rows]
+        counts.add(rows)
+    index = {"statuses": list(_STATUS_COLOURS), "size": PART_ROWS, "folder": folder.name, "parts": parts, "rows": names}
+    # no name of a file may end the script
+    text = json.dumps(index, separators=(",", ":")).replace("<", "\\u003c")
+    with Staging(path.parent) as staging:
+        script = f"<script>window.sheet = {text};</script>"
+        _write_page(staging.path(path.name), _page((), counts, title, script))
+    for part in folder.glob("*.js"):
+        if not part.stem.isdecimal() or int(part.stem) >= len(parts):
+            part.unlink(missing_ok=True)
+
+
+def _listed(line: Mapping[str, Any]) -> tuple[str, int, float, int]:
+    """What a row is filtered and sorted by: its name, its status, its score, and whether it needs a look."""
+    return str(line.get("file")), list(_STATUS_COLOURS).index(_status(line)), round(_score(line), 4), needs_review(line)
+
+
+def _digest(lines: Iterable[Mapping[str, Any]]) -> str:
+    """Changes whenever the articles of these lines do."""
+    digest = hashlib.blake2b(__version__.encode(), digest_size=8)
+    for line in lines:
+        digest.update(json.dumps(line).encode())
+    return digest.hexdigest()
+
+
+def _is_part(path: Path, digest: str) -> bool:
+    """Whether a part is there, with these rows, to its end."""
+    head, end = (text.encode() for text in (_part_head(digest), _PART_END))
+    try:
+        with path.open("rb") as file:
+            if file.read(len(head)) != head:
+                return False
+            file.seek(-len(end), os.SEEK_END)
+            return file.read() == end
+    except OSError:
+        return False
+
+
+def _part_head(digest: str) -> str:
+    return f"/* {digest} */\n"
 
 
 def _write_page(path: Path, texts: Iterable[str]) -> None:
@@ -130,18 +226,41 @@ class _JobNames(_Names):
         return "./" + quote(str(name), errors="surrogateescape") if name else ""
 
 
-def _page(rows: Iterable[str], lines: Sequence[Mapping[str, Any]], title: str) -> Iterator[str]:
+@dataclass
+class _Counts:
+    """How many rows there are of each kind."""
+
+    rows: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, lines: Iterable[Mapping[str, Any]]) -> _Counts:
+        counts = cls()
+        counts.add(lines)
+        return counts
+
+    def add(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        for line in lines:
+            self.rows += 1
+            self.kinds[str(line.get("status"))] += 1
+            self.kinds["review"] += needs_review(line)
+
+
+def _page(rows: Iterable[str], counts: _Counts, title: str, index: str = "") -> Iterator[str]:
     """Yield the page's text in pieces. Everything that comes from outside is escaped here and nowhere else."""
     template = files("lib_prodshot.jobs.report").joinpath("contact_sheet.html").read_text(encoding="utf-8")
     head, _, tail = template.partition("<!-- rows -->")
-    counts = {status: sum(line.get("status") == status for line in lines) for status in _STATUS_COLOURS}
-    head = head.replace("{{title}}", html.escape(title)).replace("{{all}}", str(len(lines)))
-    counts["review"] = sum(map(needs_review, lines))
-    for status, count in counts.items():
-        head = head.replace("{{" + status + "}}", str(count))
+    head = head.replace("{{title}}", html.escape(title)).replace("{{all}}", str(counts.rows))
+    for status in (*_STATUS_COLOURS, "review"):
+        head = head.replace("{{" + status + "}}", str(counts.kinds[status]))
+    # a browser takes a file beside a file for another site's
+    head = head.replace("{{scripts}}", " 'self' file:" if index else "")
     yield head
     yield from rows
-    yield tail
+    before, _, after = tail.partition("<!-- index -->\n")
+    yield before
+    yield index
+    yield after
 
 
 def needs_review(line: Mapping[str, Any]) -> bool:
@@ -164,7 +283,7 @@ def _gates(line: Mapping[str, Any]) -> GatesAnswer | None:
 
 def _article(index: int, line: Mapping[str, Any], pictures: EncodedThumbnails, names: _Names) -> str:
     before, overlay, after = pictures
-    status = str(line.get("status")) if line.get("status") in _STATUS_COLOURS else "failed"
+    status = _status(line)
     name = html.escape(names.title)
     no_mask, not_after = ("no product", "untouched") if status == "skipped" else ("no mask", "not made")
     figures = "".join(
@@ -186,6 +305,10 @@ def _article(index: int, line: Mapping[str, Any], pictures: EncodedThumbnails, n
         f'<p class="verdict">{status} {badges}</p>{facts}{compare}'
         f'<label class="again"><input type="checkbox"> do it again</label></div></article>\n'
     )
+
+
+def _status(line: Mapping[str, Any]) -> str:
+    return str(line.get("status")) if line.get("status") in _STATUS_COLOURS else "failed"
 
 
 def _figure(picture: Encoded | None, words: str, instead: str, names: _Names, key: str = "") -> str:

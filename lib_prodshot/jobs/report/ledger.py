@@ -10,9 +10,9 @@ output folder, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from lib_prodshot.jobs.report.report import JSONL_NAME, Line, ReportFiles, latest, whole_lines
+from lib_prodshot.jobs.report.report import JSONL_NAME, Line, ReportFiles, latest_lines
 
 __all__ = ["Ledger", "Line"]
 
@@ -23,13 +23,13 @@ class Ledger(ReportFiles):
     Raises `OutputError` when the folder cannot be written or the report cannot be read.
     """
 
-    def lines(self) -> list[Line]:
-        """Return the last whole line of each picture, in the order in which the pictures first came."""
-        return latest(whole_lines(self.folder / JSONL_NAME))
+    def lines(self) -> Iterator[Line]:
+        """Read the last whole line of each picture, in the order in which the pictures first came."""
+        return latest_lines(self.folder / JSONL_NAME)
 
-    def open(self, keep: Callable[[Line], bool]) -> None:
-        """Repair both files, without the lines that `keep` refuses, and open them for appending."""
-        self._open(lambda lines: [line for line in latest(lines) if keep(line)])
+    def open(self, redone: Collection[str] = ()) -> None:
+        """Repair both files, without the lines of these pictures, and open them for appending."""
+        self._open(lambda rows: rows.latest().without(redone))
 
     def add(self, line: Line) -> None:
         """Write one line to disk (fsync); when this returns, the picture is done."""
@@ -38,5 +38,4 @@ class Ledger(ReportFiles):
     def settle(self, names: Sequence[str]) -> None:
         """Close, with the lines in the order of `names` (input files); lines of other pictures follow."""
         self.close()
-        places = {name: place for place, name in enumerate(names)}
-        self._rewrite(lambda lines: sorted(latest(lines), key=lambda line: places.get(line["file"], len(places))))
+        self._rewrite(lambda rows: rows.latest().in_order(names))

@@ -1,8 +1,8 @@
 """The report of a job, written while it runs: `report.jsonl` (one JSON object a line) and `report.csv`.
 
-`report.jsonl` is the source. `report.csv` is derived from it, and written again where a crash left the two different.
-Neither is ever overwritten while it holds what we cannot read: a damaged `report.jsonl` ends the job, a `report.csv`
-that somebody changed is moved aside.
+`report.jsonl` is the source, and read line by line: it may be larger than memory. `report.csv` is derived from it, and
+written again where a crash left the two different. Neither is ever overwritten while it holds what we cannot read: a
+damaged `report.jsonl` ends the job, a `report.csv` that somebody changed is moved aside.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.files.reading import open_regular
 from lib_prodshot.jobs.files.staging import Staging, output_error
 from lib_prodshot.jobs.report.append_only import AppendOnlyFile
+from lib_prodshot.jobs.report.rows import Row, Rows
 from lib_prodshot.outcome import CSV_COLUMNS, Outcome, csv_cells
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
 
 JSONL_NAME = "report.jsonl"
 CSV_NAME = "report.csv"
+_BUFFER = 1 << 16
 
 Line = Mapping[str, Any]
 """One line of `report.jsonl`: what `Outcome.to_json` gives; for a folder job's see `ledger`."""
 
-Choose = Callable[[Sequence[Line]], Sequence[Line]]
-"""Chooses the lines that stay, in their order."""
+Choose = Callable[[Rows], Rows]
+"""Chooses the rows that stay, in their order."""
 
 
 class ReportFiles:
@@ -99,7 +101,7 @@ class Report(ReportFiles):
         self._redone = frozenset(redone)
 
     def __enter__(self) -> Self:
-        self._open(lambda lines: [line for line in lines if line["file"] not in self._redone])
+        self._open(lambda rows: rows.without(self._redone))
         return self
 
     def add(self, outcome: Outcome) -> None:
@@ -121,25 +123,63 @@ def rewrite(folder: Path, choose: Choose) -> tuple[str, ...]:
     A file that already holds them is not touched. Returns sentences about what was moved aside. Raises `OutputError`
     and OSError.
     """
-    lines = whole_lines(folder / JSONL_NAME)
-    notes = _move_foreign_table_aside(folder / CSV_NAME, lines)
-    chosen = choose(lines)
-    texts = {
-        # the table first: a row without a line would look like a foreign one
-        CSV_NAME: "".join([csv_row(list(CSV_COLUMNS)), *(csv_row(csv_cells(line)) for line in chosen)]),
-        JSONL_NAME: "".join(json.dumps(line) + "\n" for line in chosen),
-    }
+    jsonl, table = folder / JSONL_NAME, folder / CSV_NAME
+    rows = Rows.of(Row(str(line["file"]), offset) for offset, line in numbered_lines(jsonl))
+    chosen = choose(rows)
+    is_same_table = _holds(table, _table(jsonl, chosen))
+    notes = () if is_same_table else _move_foreign_table_aside(table, jsonl)
     with Staging(folder) as staging:
-        for name, text in texts.items():
-            data = text.encode("utf-8", "backslashreplace")
-            if _bytes_of(folder / name) != data:
-                staging.path(name).write_bytes(data)
+        # the table first: a row without a line would look like a foreign one
+        if not is_same_table:
+            _write(staging.path(CSV_NAME), _table(jsonl, chosen))
+        if not _holds(jsonl, _lines(jsonl, chosen)):
+            _write(staging.path(JSONL_NAME), _lines(jsonl, chosen))
     return notes
 
 
-def latest(lines: Sequence[Line]) -> list[Line]:
-    """Return the last line of each file, in the order in which the files first came."""
-    return list({line["file"]: line for line in lines}.values())
+def _table(jsonl: Path, rows: Rows) -> Iterator[bytes]:
+    yield _encoded_row(list(CSV_COLUMNS))
+    for line in lines_at(jsonl, rows):
+        yield _encoded_row(csv_cells(line))
+
+
+def _encoded_row(cells: list[str]) -> bytes:
+    return csv_row(cells).encode("utf-8", "backslashreplace")
+
+
+def _write(path: Path, parts: Iterable[bytes]) -> None:
+    with path.open("wb") as file:
+        file.writelines(parts)
+
+
+def _holds(path: Path, parts: Iterable[bytes]) -> bool:
+    """Return whether the file holds these bytes and nothing more."""
+    with _reading(path) as file:
+        return file is not None and all(file.read(len(data)) == data for data in parts) and not file.read(1)
+
+
+def lines_at(path: Path, rows: Rows) -> Iterator[dict[str, Any]]:
+    """Read the lines of these rows, in their order."""
+    return map(json.loads, _lines(path, rows))
+
+
+def _lines(path: Path, rows: Rows) -> Iterator[bytes]:
+    if not len(rows):
+        return
+    with path.open("rb") as file:
+        for offset in rows.offsets:
+            if offset != file.tell():
+                file.seek(offset)
+            yield file.readline().rstrip(b"\n") + b"\n"
+
+
+def latest_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Read the last line of each file in a report, in the order in which the files first came.
+
+    Raises `OutputError` at the first, as `numbered_lines`.
+    """
+    rows = Rows.of(Row(str(line["file"]), offset) for offset, line in numbered_lines(path))
+    return lines_at(path, rows.latest())
 
 
 def read_report(folder: Path) -> list[dict[str, Any]]:
@@ -148,29 +188,27 @@ def read_report(folder: Path) -> list[dict[str, Any]]:
     Raises `OutputError` when there is no report or it cannot be read.
     """
     path = folder / JSONL_NAME
-    if _bytes_of(path) is None:
-        raise OutputError(f"{folder} has no {JSONL_NAME}")
-    return whole_lines(path)
+    with _reading(path) as file:
+        if file is None:
+            raise OutputError(f"{folder} has no {JSONL_NAME}")
+    return [line for _, line in numbered_lines(path)]
 
 
-def whole_lines(path: Path) -> list[dict[str, Any]]:
-    """Read the lines of a report, none where there is no file, without a last one that was cut short.
+def numbered_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read the lines of a report, each with its offset in bytes; none where there is no file, and without a last one
+    that was cut short.
 
     Raises `OutputError` for any other line that is none of a report: what cannot be read is not absent.
     """
-    *ended, last = (_bytes_of(path) or b"").split(b"\n")
-    lines = []
-    for number, data in enumerate(ended, 1):
-        line = _parsed(data)
-        if line is None:
-            raise _unreadable(path, f"line {number} is not one of a report")
-        lines.append(line)
-    line = _parsed(last)
-    if line is not None:
-        lines.append(line)
-    elif last.strip(b"\0") and not last.startswith(b"{"):
-        raise _unreadable(path, f"line {len(ended) + 1} is not one of a report")
-    return lines
+    offset = 0
+    with _reading(path) as file:
+        for number, data in enumerate(file or (), 1):
+            line = _parsed(data)
+            if line is not None:
+                yield offset, line
+            elif data.endswith(b"\n") or (data.strip(b"\0") and not data.startswith(b"{")):
+                raise _unreadable(path, f"line {number} is not one of a report")
+            offset += len(data)
 
 
 def _parsed(data: bytes) -> dict[str, Any] | None:
@@ -183,13 +221,14 @@ def _parsed(data: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _bytes_of(path: Path) -> bytes | None:
-    """Read a file; None when there is none. Raises `OutputError` when there is one and it cannot be read."""
+@contextmanager
+def _reading(path: Path) -> Iterator[BinaryIO | None]:
+    """Open a file for reading; None when there is none. Raises `OutputError` when there is one that cannot be read."""
     try:
-        with open_regular(path) as file:
-            return file.read()
+        with open_regular(path) as plain, io.BufferedReader(cast("io.FileIO", plain), _BUFFER) as file:
+            yield file
     except FileNotFoundError:
-        return None
+        yield None
     except OSError as problem:
         raise _unreadable(path, problem.strerror or str(problem)) from problem
 
@@ -199,27 +238,40 @@ def _unreadable(path: Path, reason: str) -> OutputError:
     return OutputError(f"{path.name} in {path.parent} cannot be read ({reason}): {advice}")
 
 
-def _move_foreign_table_aside(path: Path, lines: Sequence[Line]) -> tuple[str, ...]:
+def _move_foreign_table_aside(path: Path, jsonl: Path) -> tuple[str, ...]:
     """Rename a table that holds more than rows of these lines: it was edited, or is somebody else's."""
-    data = _bytes_of(path)
-    if data is None or _is_derived_from(data, lines):
-        return ()
+    with _reading(path) as file:
+        if file is None or _is_derived_from(file, jsonl):
+            return ()
     names = (path.with_name(f"{path.stem}.kept-{number}{path.suffix}") for number in count(1))
     aside = next(name for name in names if not os.path.lexists(name))
     path.rename(aside)
     return (f"{path.name} had been changed by somebody else; it is kept as {aside.name}",)
 
 
-def _is_derived_from(table: bytes, lines: Sequence[Line]) -> bool:
-    ours = {tuple(map(_as_written, csv_cells(line))) for line in lines} | {CSV_COLUMNS}
+def _is_derived_from(table: BinaryIO, jsonl: Path) -> bool:
+    cells = (tuple(map(_as_written, csv_cells(line))) for _, line in numbered_lines(jsonl))
+    # hashes, for a row has a kilobyte; equal ones of different rows would keep one that was changed from being kept
+    ours = {*map(hash, cells), hash(CSV_COLUMNS)}
+    last = ""
+
+    def texts() -> Iterator[str]:
+        nonlocal last
+        for text in io.TextIOWrapper(table, "utf-8", newline=""):
+            last = text.rstrip("\0")
+            yield last
+
+    waiting: list[str] | None = None
     try:
-        text = table.rstrip(b"\0").decode("utf-8")
-        rows = list(csv.reader(io.StringIO(text, newline="")))
+        for row in csv.reader(texts()):
+            if waiting is not None and hash(tuple(waiting)) not in ours:
+                return False
+            waiting = row
     except (UnicodeDecodeError, csv.Error):
         return False
     # a last row without its end was cut short
-    whole = rows if text.endswith(csv.excel.lineterminator) else rows[:-1]
-    return all(tuple(row) in ours for row in whole)
+    is_cut = not last.endswith(csv.excel.lineterminator)
+    return waiting is None or is_cut or hash(tuple(waiting)) in ours
 
 
 def _as_written(cell: str) -> str:

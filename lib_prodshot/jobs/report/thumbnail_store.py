@@ -7,15 +7,17 @@ the pictures.
 from __future__ import annotations
 
 import json
+import re
 import threading
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from lib_prodshot.errors import OutputError
+from lib_prodshot.jobs.files.compact import DiskMap
 from lib_prodshot.jobs.files.reading import READ_TIMEOUT, with_timeout
 from lib_prodshot.jobs.files.staging import Staging, output_error
 from lib_prodshot.jobs.report.ledger import Line
+from lib_prodshot.jobs.report.rows import Row, Rows
 from lib_prodshot.jobs.report.thumbnails import Encoded, EncodedThumbnails, encode, thumbnails_of
 
 FILE_NAME = "thumbnails.jsonl"
@@ -32,14 +34,14 @@ class ThumbnailStore:
         self._out = out
         self._inputs = inputs
         self._side = side
-        self._offsets: dict[str, tuple[str, int]] = {}
+        self._places = DiskMap()
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
         try:
             self._index()
             self._file = self._path.open("ab")
         except (OSError, OutputError):
-            self._offsets.clear()
+            self._places.close()
 
     def draw(self, line: Line) -> EncodedThumbnails:
         """Draw the thumbnails of a finished picture from its files; none of a file that could not be read."""
@@ -53,7 +55,7 @@ class ThumbnailStore:
     def add(self, line: Line, pictures: EncodedThumbnails) -> None:
         """Store the thumbnails of a line."""
         name, state = str(line.get("file")), _state_of(line, self._side)
-        kept = {"file": name, "of": state, "pictures": [one and astuple(one) for one in pictures]}
+        kept = {"file": name, "of": state, "pictures": [one and _plain(one) for one in pictures]}
         with self._lock:
             if self._file is None:
                 return
@@ -63,15 +65,15 @@ class ThumbnailStore:
                 self._file.flush()
             except OSError as problem:
                 raise output_error(self._path.parent, problem) from problem
-            self._offsets[name] = (state, offset)
+            self._places.put(name, f"{offset} {state}")
 
     def get(self, line: Line) -> EncodedThumbnails:
         """Return the stored thumbnails, else draw and store them."""
         with self._lock:
-            state, offset = self._offsets.get(str(line.get("file")), ("", 0))
+            offset, _, state = (self._places.get(str(line.get("file"))) or "").partition(" ")
         if state == _state_of(line, self._side):
             with self._path.open("rb") as file:
-                file.seek(offset)
+                file.seek(int(offset))
                 kept = _read(file.readline())
             if kept is not None:
                 first, second, third = kept["pictures"]
@@ -84,32 +86,54 @@ class ThumbnailStore:
         """Close the file."""
         if self._file is not None:
             self._file.close()
+        self._places.close()
 
     def _index(self) -> None:
         """Index each picture's last line by its offset; rewrite a file that is mostly out of date."""
-        lines, offset = 0, 0
+        whole, offset = Rows(), 0
         if self._path.exists():
             with self._path.open("rb") as file:
                 for data in file:
-                    lines += 1
-                    kept = _read(data)
-                    if kept is not None:
-                        self._offsets[kept["file"]] = (kept["of"], offset)
+                    head = _head(data)
+                    if head is not None:
+                        whole.add(Row(head[0], offset))
+                        self._places.put(head[0], f"{offset} {head[1]}")
                     offset += len(data)
-        if lines <= 2 * len(self._offsets) and _ends_well(self._path):
+        last = whole.latest()
+        if len(whole) <= 2 * len(last) and _ends_well(self._path):
             return
         with Staging(self._path.parent) as staging, staging.path(FILE_NAME).open("wb") as fresh:
-            self._copy_kept(fresh)
+            self._copy_kept(last, fresh)
 
-    def _copy_kept(self, fresh: Any) -> None:
-        moved: dict[str, tuple[str, int]] = {}
-        if self._offsets:
-            with self._path.open("rb") as file:
-                for name, (state, offset) in self._offsets.items():
-                    file.seek(offset)
-                    moved[name] = (state, fresh.tell())
-                    fresh.write(file.readline())
-        self._offsets = moved
+    def _copy_kept(self, rows: Rows, fresh: BinaryIO) -> None:
+        if not len(rows):
+            return
+        with self._path.open("rb") as file:
+            for offset in rows.offsets:
+                file.seek(offset)
+                data = file.readline()
+                name, state = _head(data) or ("", "")
+                self._places.put(name, f"{fresh.tell()} {state}")
+                fresh.write(data)
+
+
+def _plain(one: Encoded) -> list[Any]:
+    return [one.data, one.width, one.height]
+
+
+_HEAD = re.compile(rb'\{("file": "(?:[^"\\]|\\.)*", "of": "[^"\\]*"), "pictures": \[.*\]\}\n')
+
+
+def _head(data: bytes) -> tuple[str, str] | None:
+    """The picture and its state of a line, without parsing its pictures; None for a line that is not whole."""
+    whole = _HEAD.fullmatch(data)
+    if whole is None:
+        return None
+    try:
+        head = json.loads(b"{%s}" % whole[1])
+    except ValueError:
+        return None
+    return head["file"], head["of"]
 
 
 def _read(data: bytes) -> dict[str, Any] | None:

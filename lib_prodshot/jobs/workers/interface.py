@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -76,7 +76,7 @@ class WorkerPool(Protocol):
     def finder_name(self) -> str:
         """Return the name of the finder that will run. Raises `ProdshotError` when none can."""
 
-    def open(self, inputs: frozenset[Path]) -> None:
+    def open(self, inputs: Container[Path]) -> None:
         """Start the workers. `inputs`: resolved paths that no result may be written to. Raises `ProdshotError`."""
 
     def close(self) -> None:

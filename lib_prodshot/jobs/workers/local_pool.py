@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,7 +41,7 @@ class LocalPool:
         """See `WorkerPool`."""
         return self.name
 
-    def open(self, inputs: frozenset[Path]) -> None:
+    def open(self, inputs: Container[Path]) -> None:
         """See `WorkerPool`."""
         engines = self.load_engines()
         upscaler = self.load_upscaler()

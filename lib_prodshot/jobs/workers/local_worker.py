@@ -5,7 +5,7 @@ finding and writing go on while the engine enhances another picture.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -46,7 +46,7 @@ class LocalWorker:
         request: Request,
         load_finder: Callable[[], Finder],
         engines: Sequence[Engine] | None,
-        inputs: frozenset[Path] = frozenset(),
+        inputs: Container[Path] = frozenset(),
         name: str = "local",
         backoff: Sequence[float] = BACKOFF,
         upscaler: Upscaler | None = None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -85,7 +85,7 @@ class RayPool:
             raise ProdshotError(f"a worker of the cluster could not start: {_in_a_line(error)}") from error
         return self._agree(answers)
 
-    def open(self, inputs: frozenset[Path]) -> None:
+    def open(self, inputs: Container[Path]) -> None:
         """See `WorkerPool`."""
         engines = max(1, -(-len(self.webuis) // max(1, len(self._actors))))
         self.workers = tuple(
@@ -159,7 +159,7 @@ class RayPool:
 class RayWorker:
     """Sends pictures to one actor and writes their results. See `Worker`."""
 
-    def __init__(self, actor: Any, request: Request, finder: str, inputs: frozenset[Path], slots: int) -> None:
+    def __init__(self, actor: Any, request: Request, finder: str, inputs: Container[Path], slots: int) -> None:
         self.slots = slots
         self._actor = actor
         self._request = request

@@ -28,7 +28,7 @@ MAX_FINISHED = 100
 
 MAX_QUEUED = 20
 
-SERVED = READABLE | {".html", ".json", ".jsonl", ".csv", ".txt", ".toml", ".log"}
+SERVED = READABLE | {".html", ".js", ".json", ".jsonl", ".csv", ".txt", ".toml", ".log"}
 """Suffixes of files that may be read out of a job's folder."""
 
 
