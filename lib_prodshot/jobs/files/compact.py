@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 
@@ -38,16 +38,18 @@ class DiskMap:
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
 
-    def get(self, key: str) -> str | None:
-        """Return what stands under a key."""
+    def get(self, keys: Sequence[str]) -> dict[str, str]:
+        """Return what stands under these keys, by key."""
+        marks = ", ".join("?" * len(keys))
         with self._lock:
-            found = self._opened().execute("SELECT value FROM map WHERE key = ?", (_blob(key),)).fetchone()
-        return None if found is None else found[0].decode("utf-8", "surrogatepass")
+            found = self._opened().execute(f"SELECT key, value FROM map WHERE key IN ({marks})", list(map(_blob, keys)))
+            return {_text(key): _text(value) for key, value in found}
 
-    def put(self, key: str, value: str) -> None:
-        """Put a value under a key, in place of a former one."""
+    def put(self, values: Mapping[str, str]) -> None:
+        """Put values under their keys, in place of former ones."""
+        blobs = [(_blob(key), _blob(value)) for key, value in values.items()]
         with self._lock:
-            self._opened().execute("INSERT OR REPLACE INTO map VALUES (?, ?)", (_blob(key), _blob(value)))
+            self._opened().executemany("INSERT OR REPLACE INTO map VALUES (?, ?)", blobs)
 
     def close(self) -> None:
         """Drop it all."""
@@ -68,3 +70,7 @@ class DiskMap:
 
 def _blob(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
+
+
+def _text(blob: bytes) -> str:
+    return blob.decode("utf-8", "surrogatepass")

@@ -113,12 +113,13 @@ class ResultNames:
 
     def claim(self, picture: str, folder: Path, names: Sequence[str]) -> None:
         """Take the names in `folder` for a picture. Raises `OutputError` where another one has one of them."""
-        keys = [unicodedata.normalize("NFC", str(folder / name)).casefold() for name in names]
+        prefix = f"{folder}{os.sep}"
+        keys = [unicodedata.normalize("NFC", prefix + name).casefold() for name in names]
         with self._lock:
+            owners = self._owners.get(keys)
             for key, name in zip(keys, names):
-                owner = self._owners.get(key)
-                if owner not in (None, picture):
+                if (owner := owners.get(key, picture)) != picture:
                     raise OutputError(f"{name} is already a result of {owner}; give the files other names (file_names)")
-            for key in keys:
-                self._owners.put(key, picture)
+            if len(owners) < len(keys):
+                self._owners.put(dict.fromkeys(keys, picture))
             self.before_writing(folder, names)

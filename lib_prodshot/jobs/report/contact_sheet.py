@@ -58,7 +58,7 @@ LARGE_ROWS = 1000
 PART_ROWS = 50
 """Rows in one of these files, half a megabyte."""
 
-_PART_END = ";\n"
+_PART_END = ");\n"
 
 _STATUS_COLOURS = {"found": (0, 121, 52), "skipped": (90, 90, 90), "failed": (190, 20, 20)}
 
@@ -127,7 +127,7 @@ def _write_large(
     folder = parts_folder(path)
     make_folder(folder)
     counts = _Counts()
-    names: list[tuple[str, int, float, int]] = []
+    names: list[str] = []
     parts: list[str] = []
     while rows := list(islice(lines, PART_ROWS)):
         number = len(parts)
@@ -139,25 +139,30 @@ def _write_large(
                 _article(start + place, line, pictures_of(line), _JobNames(line)) for place, line in enumerate(rows)
             ]
             with Staging(folder) as staging:
-                text = f"{_part_head(digest)}sheetPart({number}, {json.dumps(articles)}){_PART_END}"
+                text = f"{_part_head(digest)}sheetPart({number}, {json.dumps(articles)}{_PART_END}"
                 staging.path(part.name).write_text(text, encoding="utf-8")
         parts.append(f"{quote(folder.name)}/{part.name}?{digest}")
-        names += [_listed(line) for line in rows]
+        names.append(_json([_listed(line) for line in rows])[1:-1])
         counts.add(rows)
-    index = {"statuses": list(_STATUS_COLOURS), "size": PART_ROWS, "folder": folder.name, "parts": parts, "rows": names}
-    # no name of a file may end the script
-    text = json.dumps(index, separators=(",", ":")).replace("<", "\\u003c")
     with Staging(path.parent) as staging:
-        script = f"<script>window.sheet = {text};</script>"
-        _write_page(staging.path(path.name), _page((), counts, title, script))
+        facts = {"statuses": list(_STATUS_COLOURS), "size": PART_ROWS, "folder": folder.name, "parts": parts}
+        listed = (f"{',' * bool(number)}{some}" for number, some in enumerate(names))
+        index = chain((f'<script>window.sheet = {_json(facts)[:-1]},"rows":[',), listed, ("]};</script>\n",))
+        _write_page(staging.path(path.name), _page((), counts, title, index))
     for part in folder.glob("*.js"):
         if not part.stem.isdecimal() or int(part.stem) >= len(parts):
             part.unlink(missing_ok=True)
 
 
+def _json(value: Any) -> str:
+    """JSON within a script, which no name of a file may end."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+
+
 def _listed(line: Mapping[str, Any]) -> tuple[str, int, float, int]:
     """What a row is filtered and sorted by: its name, its status, its score, and whether it needs a look."""
-    return str(line.get("file")), list(_STATUS_COLOURS).index(_status(line)), round(_score(line), 4), needs_review(line)
+    status = list(_STATUS_COLOURS).index(_status(line))
+    return str(line.get("file")), status, round(_score(line), 4), int(needs_review(line))
 
 
 def _digest(lines: Iterable[Mapping[str, Any]]) -> str:
@@ -246,7 +251,7 @@ class _Counts:
             self.kinds["review"] += needs_review(line)
 
 
-def _page(rows: Iterable[str], counts: _Counts, title: str, index: str = "") -> Iterator[str]:
+def _page(rows: Iterable[str], counts: _Counts, title: str, index: Iterable[str] = ()) -> Iterator[str]:
     """Yield the page's text in pieces. Everything that comes from outside is escaped here and nowhere else."""
     template = files("lib_prodshot.jobs.report").joinpath("contact_sheet.html").read_text(encoding="utf-8")
     head, _, tail = template.partition("<!-- rows -->")
@@ -259,7 +264,7 @@ def _page(rows: Iterable[str], counts: _Counts, title: str, index: str = "") -> 
     yield from rows
     before, _, after = tail.partition("<!-- index -->\n")
     yield before
-    yield index
+    yield from index
     yield after
 
 

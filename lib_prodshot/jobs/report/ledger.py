@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from lib_prodshot.jobs.report.report import JSONL_NAME, Line, ReportFiles, latest_lines
+from lib_prodshot.jobs.report.report import JSONL_NAME, Line, ReportFiles, lines_at
 
 __all__ = ["Ledger", "Line"]
 
@@ -25,7 +25,7 @@ class Ledger(ReportFiles):
 
     def lines(self) -> Iterator[Line]:
         """Read the last whole line of each picture, in the order in which the pictures first came."""
-        return latest_lines(self.folder / JSONL_NAME)
+        return lines_at(self.folder / JSONL_NAME, self.rows.latest())
 
     def open(self, redone: Collection[str] = ()) -> None:
         """Repair both files, without the lines of these pictures, and open them for appending."""

@@ -49,6 +49,7 @@ class ReportFiles:
         self.folder = folder
         self.notes: tuple[str, ...] = ()
         self._files: tuple[AppendOnlyFile, AppendOnlyFile] | None = None
+        self._held: Rows | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +65,13 @@ class ReportFiles:
             file.close()
         self._files = None
 
+    @property
+    def rows(self) -> Rows:
+        """The rows of the report, read once: nobody else writes it meanwhile. Raises `OutputError`."""
+        if self._held is None:
+            self._held = rows_of(self.folder / JSONL_NAME)
+        return self._held
+
     def _open(self, choose: Choose) -> None:
         """Rewrite both files as `rewrite` does, and open them. Raises `OutputError`."""
         self._rewrite(choose)
@@ -72,7 +80,8 @@ class ReportFiles:
 
     def _rewrite(self, choose: Choose) -> None:
         with _output_errors(self.folder):
-            self.notes += rewrite(self.folder, choose)
+            notes, self._held = rewrite(self.folder, choose(self.rows))
+            self.notes += notes
 
     def _append(self, line: Line, sync: bool = False) -> None:
         """Append one line to both files or to none; `sync`: it is on disk when this returns. Raises `OutputError`."""
@@ -86,6 +95,7 @@ class ReportFiles:
             except OSError:
                 jsonl.truncate(offset)
                 raise
+        self.rows.add(Row(line["file"], offset))
 
 
 class Report(ReportFiles):
@@ -117,24 +127,22 @@ def _output_errors(folder: Path) -> Iterator[None]:
         raise output_error(folder, problem) from problem
 
 
-def rewrite(folder: Path, choose: Choose) -> tuple[str, ...]:
-    """Rewrite both files with the lines that `choose` returns for the report's whole lines.
+def rewrite(folder: Path, chosen: Rows) -> tuple[tuple[str, ...], Rows]:
+    """Rewrite both files with these rows of the report. A file that already holds them is not touched.
 
-    A file that already holds them is not touched. Returns sentences about what was moved aside. Raises `OutputError`
-    and OSError.
+    Returns sentences about what was moved aside, and where the rows are now. Raises `OutputError` and OSError.
     """
     jsonl, table = folder / JSONL_NAME, folder / CSV_NAME
-    rows = Rows.of(Row(str(line["file"]), offset) for offset, line in numbered_lines(jsonl))
-    chosen = choose(rows)
     is_same_table = _holds(table, _table(jsonl, chosen))
     notes = () if is_same_table else _move_foreign_table_aside(table, jsonl)
+    placed = chosen.placed(map(len, _lines(jsonl, chosen)))
     with Staging(folder) as staging:
         # the table first: a row without a line would look like a foreign one
         if not is_same_table:
             _write(staging.path(CSV_NAME), _table(jsonl, chosen))
         if not _holds(jsonl, _lines(jsonl, chosen)):
             _write(staging.path(JSONL_NAME), _lines(jsonl, chosen))
-    return notes
+    return notes, placed
 
 
 def _table(jsonl: Path, rows: Rows) -> Iterator[bytes]:
@@ -173,13 +181,9 @@ def _lines(path: Path, rows: Rows) -> Iterator[bytes]:
             yield file.readline().rstrip(b"\n") + b"\n"
 
 
-def latest_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Read the last line of each file in a report, in the order in which the files first came.
-
-    Raises `OutputError` at the first, as `numbered_lines`.
-    """
-    rows = Rows.of(Row(str(line["file"]), offset) for offset, line in numbered_lines(path))
-    return lines_at(path, rows.latest())
+def rows_of(path: Path) -> Rows:
+    """Read which rows a report has. Raises `OutputError`."""
+    return Rows.of(Row(line["file"], offset) for offset, line in numbered_lines(path))
 
 
 def read_report(folder: Path) -> list[dict[str, Any]]:

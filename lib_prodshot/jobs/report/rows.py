@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 from lib_prodshot.jobs.files.compact import key_of
@@ -42,7 +43,7 @@ class Rows:
         self.offsets.append(row.offset)
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.offsets)
 
     def latest(self) -> Rows:
         """The last row of each file, in the order in which the files first came."""
@@ -59,6 +60,10 @@ class Rows:
         places = {key_of(file): place for place, file in enumerate(files)}
         last = len(files)
         return self._chosen(sorted(range(len(self)), key=lambda place: places.get(self.keys[place], last)))
+
+    def placed(self, lengths: Iterable[int]) -> Rows:
+        """The same rows where lines of these lengths in bytes follow each other."""
+        return Rows(self.keys[:], array("Q", accumulate(chain((0,), lengths)))[: len(self)])
 
     def _chosen(self, places: Iterable[int]) -> Rows:
         chosen = Rows()

@@ -65,12 +65,13 @@ class ThumbnailStore:
                 self._file.flush()
             except OSError as problem:
                 raise output_error(self._path.parent, problem) from problem
-            self._places.put(name, f"{offset} {state}")
+            self._places.put({name: f"{offset} {state}"})
 
     def get(self, line: Line) -> EncodedThumbnails:
         """Return the stored thumbnails, else draw and store them."""
         with self._lock:
-            offset, _, state = (self._places.get(str(line.get("file"))) or "").partition(" ")
+            name = str(line.get("file"))
+            offset, _, state = self._places.get([name]).get(name, "").partition(" ")
         if state == _state_of(line, self._side):
             with self._path.open("rb") as file:
                 file.seek(int(offset))
@@ -97,7 +98,7 @@ class ThumbnailStore:
                     head = _head(data)
                     if head is not None:
                         whole.add(Row(head[0], offset))
-                        self._places.put(head[0], f"{offset} {head[1]}")
+                        self._places.put({head[0]: f"{offset} {head[1]}"})
                     offset += len(data)
         last = whole.latest()
         if len(whole) <= 2 * len(last) and _ends_well(self._path):
@@ -113,7 +114,7 @@ class ThumbnailStore:
                 file.seek(offset)
                 data = file.readline()
                 name, state = _head(data) or ("", "")
-                self._places.put(name, f"{fresh.tell()} {state}")
+                self._places.put({name: f"{fresh.tell()} {state}"})
                 fresh.write(data)
 
 

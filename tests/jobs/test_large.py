@@ -1,0 +1,114 @@
+"""What a folder job keeps of millions of pictures, and its page where it has more rows than a browser takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib_prodshot.errors import OutputError
+from lib_prodshot.jobs.files.compact import DiskMap, PathSet
+from lib_prodshot.jobs.files.names import ResultNames
+from lib_prodshot.jobs.report import contact_sheet
+from lib_prodshot.jobs.report.contact_sheet import parts_folder, write_job_page
+from lib_prodshot.jobs.report.report import Report, rewrite, rows_of
+from lib_prodshot.jobs.report.rows import Row, Rows
+from lib_prodshot.jobs.report.thumbnails import EncodedThumbnails
+
+HOSTILE = "</script><b>\udcff.png"
+
+
+def test_a_path_set_holds_what_it_was_given() -> None:
+    held = PathSet([*(Path(f"/in/{number}.png") for number in range(999)), HOSTILE])
+    assert Path("/in/0.png") in held and Path("/in/998.png") in held and HOSTILE in held
+    assert Path("/in/999.png") not in held and Path("/in") not in PathSet()
+
+
+def test_a_disk_map_gives_the_last_value() -> None:
+    held = DiskMap()
+    held.put({HOSTILE: "1", "b": "2"})
+    held.put({HOSTILE: "3"})
+    assert held.get([HOSTILE, "b", "absent"]) == {HOSTILE: "3", "b": "2"}
+    held.close()
+    assert held.get(["b"]) == {}
+
+
+def test_a_name_has_one_owner(tmp_path: Path) -> None:
+    names = ResultNames()
+    names.claim("a.jpg", tmp_path, ("A.png", "A.mask.png"))
+    names.claim("a.jpg", tmp_path, ("A.png",))
+    with pytest.raises(OutputError, match=r"a\.png is already a result of a\.jpg"):
+        names.claim("b.jpg", tmp_path, ("b.png", "a.png"))
+    names.claim("c.jpg", tmp_path, ("b.png",))
+
+
+def test_rows_in_the_order_of_files() -> None:
+    rows = Rows.of([Row("a", 0), Row("b", 10), Row("a", 20), Row("x", 30)])
+    assert list(rows.latest().offsets) == [20, 10, 30]
+    assert list(rows.latest().in_order(["b", "a"]).offsets) == [10, 20, 30]
+    assert list(rows.without({"a"}).offsets) == [10, 30]
+    assert list(rows.placed([4, 5, 6, 7]).offsets) == [0, 4, 9, 15]
+
+
+def line(number: int, **changes: Any) -> dict[str, Any]:
+    status = ("found", "skipped", "failed")[number % 3]
+    return {"file": f"{HOSTILE} {number}.png", "status": status, "reason": "none", "seconds": {}, **changes}
+
+
+def write_report(folder: Path, numbers: range) -> None:
+    text = "".join(json.dumps(line(number)) + "\n" for number in numbers)
+    (folder / "report.jsonl").write_text(text)
+
+
+def test_a_rewritten_report_knows_where_its_rows_are(tmp_path: Path) -> None:
+    write_report(tmp_path, range(9))
+    rows = rows_of(tmp_path / "report.jsonl")
+    _, placed = rewrite(tmp_path, rows.in_order([f"{HOSTILE} {number}.png" for number in reversed(range(9))]))
+    assert placed == rows_of(tmp_path / "report.jsonl") != rows
+    before = (tmp_path / "report.csv").stat().st_mtime_ns
+    rewrite(tmp_path, placed)
+    assert (tmp_path / "report.csv").stat().st_mtime_ns == before
+    with Report(tmp_path) as report:
+        assert list(report.rows.offsets) == list(placed.offsets)
+
+
+def draw(page: Path, count: int, drawn: list[str], **changes: Any) -> None:
+    def none(one: Any) -> EncodedThumbnails:
+        drawn.append(one["file"])
+        return None, None, None
+
+    write_job_page(page, (line(number, **(changes if number == 0 else {})) for number in range(count)), none, "Shoes")
+
+
+def test_a_large_page_has_its_rows_beside_it_and_writes_only_what_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contact_sheet, "LARGE_ROWS", 20)
+    monkeypatch.setattr(contact_sheet, "PART_ROWS", 10)
+    page, drawn = tmp_path / "index.html", list[str]()
+    draw(page, 25, drawn)
+    text, folder = page.read_text(), parts_folder(page)
+    assert len(drawn) == 25 and sorted(path.name for path in folder.iterdir()) == [f"00000{n}.js" for n in range(3)]
+    assert text.count("<script>") == 2 and "<article" not in text and "</script><b>" not in text
+    assert "found (9)" in text and "script-src 'unsafe-inline' 'self' file:" in text
+    index = json.loads(text.partition("window.sheet = ")[2].partition(";</script>")[0])
+    assert [row[0] for row in index["rows"]] == [line(number)["file"] for number in range(25)]
+    assert [len(row) for row in index["rows"]] == [4] * 25 and len(index["parts"]) == 3
+    head, _, rows = (folder / "000002.js").read_text().partition("sheetPart(2, ")
+    assert head.startswith("/*") and len(json.loads(rows[: -len(");\n")])) == 5
+
+    drawn.clear()
+    draw(page, 25, drawn)
+    assert drawn == []
+    draw(page, 25, drawn, reason="another")
+    assert len(drawn) == 10, "one part"
+    (folder / "000001.js").write_text((folder / "000001.js").read_text()[:-3])
+    drawn.clear()
+    draw(page, 20, drawn, reason="another")
+    assert drawn == [line(number)["file"] for number in range(10, 20)], "the torn one"
+    assert len(list(folder.iterdir())) == 2
+
+    draw(page, 19, drawn)
+    assert not folder.exists() and page.read_text().count("<article") == 19
