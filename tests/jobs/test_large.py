@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.files.compact import DiskMap, PathSet
 from lib_prodshot.jobs.files.names import ResultNames
+from lib_prodshot.jobs.folder import contents
+from lib_prodshot.jobs.folder.contents import ContentBook
 from lib_prodshot.jobs.report import contact_sheet
 from lib_prodshot.jobs.report.contact_sheet import parts_folder, write_job_page
 from lib_prodshot.jobs.report.report import Report, rewrite, rows_of
@@ -112,3 +115,30 @@ def test_a_large_page_has_its_rows_beside_it_and_writes_only_what_changed(
 
     draw(page, 19, drawn)
     assert not folder.exists() and page.read_text().count("<article") == 19
+
+
+def test_a_picture_is_read_again_only_where_it_may_have_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    hashed = contents.content_of
+    monkeypatch.setattr(contents, "content_of", lambda path: (read.append(path.name), hashed(path))[1])
+    monkeypatch.setattr(contents, "SETTLED", 0)
+    picture, kept = tmp_path / "a.png", tmp_path / "contents.jsonl"
+    picture.write_bytes(b"one")
+    first = ContentBook(kept).content_of(picture)
+    assert ContentBook(kept).content_of(picture) == first and len(read) == (1 if os.name != "nt" else 2)
+    times = picture.stat()
+    picture.write_bytes(b"two")
+    os.utime(picture, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert ContentBook(kept).content_of(picture) == hashed(picture) != first
+    kept.write_text(kept.read_text()[:-9])
+    assert ContentBook(kept).content_of(picture) == hashed(picture)
+    with pytest.raises(FileNotFoundError):
+        ContentBook(kept).content_of(tmp_path / "absent.png")
+
+
+def test_a_picture_that_was_written_just_now_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"one")
+    ContentBook(tmp_path / "contents.jsonl").content_of(tmp_path / "a.png")
+    assert not (tmp_path / "contents.jsonl").exists()

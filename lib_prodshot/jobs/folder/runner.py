@@ -19,7 +19,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -38,9 +38,10 @@ from lib_prodshot.jobs.files.staging import (
     sole_writer,
 )
 from lib_prodshot.jobs.folder import resume
+from lib_prodshot.jobs.folder.contents import ContentBook
 from lib_prodshot.jobs.folder.job import FolderJob, Progress
 from lib_prodshot.jobs.folder.scale import SizeBook
-from lib_prodshot.jobs.folder.seeds import content_of, picture_seed
+from lib_prodshot.jobs.folder.seeds import picture_seed
 from lib_prodshot.jobs.folder.work_list import Entry, WorkList, in_a_row, list_pictures
 from lib_prodshot.jobs.processor import failed_outcome
 from lib_prodshot.jobs.report import contact_sheet
@@ -92,6 +93,7 @@ class Runner:
         self._started = 0.0
         self._finder = self._fingerprint = self._reference = ""
         self._names = ResultNames()
+        self._contents = ContentBook(job.out / STATE_FOLDER / "contents.jsonl")
 
     @property
     def progress(self) -> Progress:
@@ -260,8 +262,10 @@ class Runner:
         known = ((places[line["file"]], line) for line in ledger.lines() if line["file"] in places)
         with ThreadPoolExecutor(4) as pool:
             while some := list(islice(known, _AT_ONCE)):
-                answers = pool.map(lambda one: self._is_done(entries[one[0]], one[1]), some)
-                yield from ((place, line, is_done) for (place, line), is_done in zip(some, answers))
+                parts = [some[start : start + _AT_ONCE // 4] for start in range(0, len(some), _AT_ONCE // 4)]
+                answers = pool.map(lambda part: [self._is_done(entries[place], line) for place, line in part], parts)
+                for (place, line), is_done in zip(some, chain.from_iterable(answers)):
+                    yield place, line, is_done
 
     def _remove_former(self, redone: Mapping[str, Entry], ledger: Ledger, inputs: Container[Path]) -> list[str]:
         """Remove what earlier runs wrote of the pictures that are done again; return what cannot be removed."""
@@ -286,7 +290,7 @@ class Runner:
         if self._stopping:
             raise TaskCancelled
         try:
-            stamp, content = stamp_of(entry.source), content_of(entry.source)
+            stamp, content = stamp_of(entry.source), self._contents.content_of(entry.source)
         except OSError as problem:
             # unreadable is not changed: results stay when the picture cannot be processed again
             if not line.get("output"):
@@ -368,7 +372,7 @@ class Runner:
         self._check_free_space()
         folder = self.job.out / entry.folder
         try:
-            stamp, content = stamp_of(entry.source), content_of(entry.source)
+            stamp, content = stamp_of(entry.source), self._contents.content_of(entry.source)
         except OSError as problem:
             return self._failed(entry, "", f"{entry.name} cannot be read: {_reason(problem)}")
         if not self.job.dry_run:

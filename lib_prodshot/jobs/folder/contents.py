@@ -1,0 +1,71 @@
+"""The hashes of a job's pictures, kept with each file's size and times, so that resuming does not read every picture
+again: a hundred thousand photographs are half a terabyte."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from time import time_ns
+
+from lib_prodshot.jobs.files.compact import DiskMap
+from lib_prodshot.jobs.folder.seeds import content_of
+
+SETTLED = 2_000_000_000
+"""Nanoseconds that a file must have been left alone before its hash is kept: within the resolution of a file system's
+times it may change once more and look the same (git's "racy" files)."""
+
+
+class ContentBook:
+    """The SHA-256 of pictures by path, on disk as lines of JSON. Thread-safe.
+
+    A hash counts as long as the file's size, inode, modification time and status change time are the same; the last
+    changes with every write, whatever a program does to the others. Where the book cannot be written it is only
+    remembered.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._known = DiskMap()
+        with suppress(OSError), path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                # a line cut short is hashed again
+                with suppress(ValueError, TypeError):
+                    source, state, content = json.loads(line)
+                    self._known.put({str(source): f"{state} {content}"})
+
+    def content_of(self, source: Path) -> str:
+        """Return the SHA-256 of a file's bytes, hexadecimal. Raises OSError as `seeds.content_of`."""
+        state = _state_of(source)
+        with self._lock:
+            known, _, content = self._known.get([str(source)]).get(str(source), "").rpartition(" ")
+        if known == state:
+            return content
+        content = content_of(source)
+        if _is_settled(source) and _state_of(source) == state:
+            self._keep(str(source), state, content)
+        return content
+
+    def close(self) -> None:
+        """Forget what is in memory."""
+        self._known.close()
+
+    def _keep(self, source: str, state: str, content: str) -> None:
+        with self._lock:
+            self._known.put({source: f"{state} {content}"})
+            with suppress(OSError), self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([source, state, content]) + "\n")
+
+
+def _state_of(source: Path) -> str:
+    status = source.stat()
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+
+
+def _is_settled(source: Path) -> bool:
+    # Windows has a file's creation there, which tells nothing: its pictures are read again
+    status = source.stat()
+    return os.name != "nt" and time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED
