@@ -20,7 +20,7 @@ from lib_prodshot.jobs.folder.runner import Runner
 from lib_prodshot.jobs.workers.interface import TaskCancelled, WorkerLost
 from lib_prodshot.jobs.workers.local_pool import LocalPool, engines_for
 from lib_prodshot.jobs.workers.ray_actor import ActorError, ActorResult, ActorSettings, PictureActor
-from lib_prodshot.jobs.workers.ray_pool import RayPool, _share
+from lib_prodshot.jobs.workers.ray_pool import RayPool, RayWorker, _share
 from tests.jobs.tools import REQUEST, SlowDetector, all_of, choose_finder, finder, job, lines_of
 
 ray = pytest.importorskip("ray", reason="the folder job on a cluster needs Ray (extra 'cluster')")
@@ -55,12 +55,38 @@ def without(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_two_workers_make_the_same_report(cluster: object, photos: Path, without: Path, tmp_path: Path) -> None:
-    runner = run(photos, tmp_path / "out", 2)
+def counted_finder(loads: Path) -> object:
+    """A finder of which every load leaves a file with its process's number."""
+
+    def load() -> object:
+        with (loads / str(os.getpid())).open("a") as file:
+            file.write("loaded\n")
+        return finder()
+
+    return "fixed", load
+
+
+def test_two_workers_make_the_same_report_from_bytes_sent_once(
+    cluster: object, photos: Path, without: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = tmp_path / "loads"
+    loads.mkdir()
+    sent: list[bytes] = []
+    call = RayWorker._call
+
+    def counted(worker: RayWorker, *arguments: object) -> object:
+        sent.extend(each for each in arguments if isinstance(each, bytes))
+        return call(worker, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RayWorker, "_call", counted)
+    runner = run(photos, tmp_path / "out", 2, partial(counted_finder, loads))
     assert runner.result().is_complete
     assert all_of(tmp_path / "out") == all_of(without)
-    workers = {line["worker"].split(" on ")[0] for line in lines_of(tmp_path / "out")}
-    assert workers == {"ray 0", "ray 1"}
+    lines = lines_of(tmp_path / "out")
+    assert {line["worker"].split(" on ")[0] for line in lines} == {"ray 0", "ray 1"}
+    whole = sorted((photos / line["file"]).read_bytes() for line in lines)
+    assert sorted(sent) == whole, "the bytes of each picture leave this process once"
+    assert [path.read_text() for path in loads.iterdir()] == ["loaded\n"] * 2, "one finder for each actor"
 
 
 def test_packshots_at_one_scale_are_the_same_files(cluster: object, tmp_path: Path) -> None:
