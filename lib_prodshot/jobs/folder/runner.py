@@ -28,7 +28,7 @@ from lib_prodshot import __version__
 from lib_prodshot.errors import FieldProblem, OutputError, ProdshotError, RequestError
 from lib_prodshot.jobs.files.compact import PathSet
 from lib_prodshot.jobs.files.names import ResultNames
-from lib_prodshot.jobs.files.reading import is_link, is_unchanged, real_path, stamp_of
+from lib_prodshot.jobs.files.reading import is_unchanged, stamp_of
 from lib_prodshot.jobs.files.staging import (
     STATE_FOLDER,
     Staging,
@@ -42,7 +42,7 @@ from lib_prodshot.jobs.folder.contents import ContentBook
 from lib_prodshot.jobs.folder.job import FolderJob, Progress
 from lib_prodshot.jobs.folder.scale import SizeBook
 from lib_prodshot.jobs.folder.seeds import picture_seed
-from lib_prodshot.jobs.folder.work_list import Entry, WorkList, in_a_row, list_pictures
+from lib_prodshot.jobs.folder.work_list import Entry, WorkList, in_a_row, list_pictures, real_paths
 from lib_prodshot.jobs.processor import failed_outcome
 from lib_prodshot.jobs.report import contact_sheet
 from lib_prodshot.jobs.report.ledger import Ledger, Line
@@ -164,7 +164,7 @@ class Runner:
     def _run_job(self, listed: WorkList, ledger: Ledger) -> None:
         chosen = (entry for entry in listed.entries if not self.job.only or entry.name in self.job.only)
         entries = tuple(chosen)[: self.job.limit]
-        inputs = PathSet(_real_paths(listed.entries))
+        inputs = PathSet(real_paths(listed.entries))
         out, state = self.job.out, self.job.out / STATE_FOLDER
         try:
             self._finder = self._pool.finder_name()
@@ -489,23 +489,6 @@ def _refuse_unknown(names: frozenset[str], listed: WorkList) -> None:
     unknown = sorted(names - {entry.name for entry in listed.entries})
     if unknown:
         raise RequestError([FieldProblem("only", f"the folder has no picture {in_a_row(unknown)}")])
-
-
-def _real_paths(entries: Sequence[Entry]) -> Iterator[Path]:
-    """The pictures' paths with all links resolved; a folder is resolved once."""
-    folders: dict[Path, Path] = {}
-    for entry in entries:
-        source = entry.source
-        try:
-            is_a_link = is_link(source)
-        except OSError:
-            is_a_link = True
-        if is_a_link:
-            yield real_path(source)
-            continue
-        if source.parent not in folders:
-            folders[source.parent] = real_path(source.parent)
-        yield folders[source.parent] / source.name
 
 
 def _reason(problem: OSError) -> str:

@@ -81,6 +81,23 @@ def _abridged(name: str) -> str:
     return name if len(name) <= MAX_LETTERS else f"{name[:half]}…{name[-half:]}"
 
 
+def real_paths(entries: Sequence[Entry]) -> Iterator[Path]:
+    """The pictures' paths with all links resolved; a folder is resolved once."""
+    folders: dict[Path, Path] = {}
+    for entry in entries:
+        source = entry.source
+        try:
+            is_a_link = is_link(source)
+        except OSError:
+            is_a_link = True
+        if is_a_link:
+            yield real_path(source)
+            continue
+        if source.parent not in folders:
+            folders[source.parent] = real_path(source.parent)
+        yield folders[source.parent] / source.name
+
+
 def list_pictures(inputs: Path, out: Path, recursive: bool = False, may_open: MayOpen = lambda place: True) -> WorkList:
     """List the pictures in the folder `inputs`, without hidden files, hidden folders and the output folder.
 
