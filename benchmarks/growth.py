@@ -71,7 +71,7 @@ def pixels(measuring: Measuring, small: bool) -> Iterator[Curve]:
     request = Request(products="mug", fidelity="off")
     boxes = {side: (side // 4, side // 4, side - side // 4, side - side // 4) for side in sides}
     finds = {side: [Find(Box(0, 0.9, boxes[side]), _box_mask(side, boxes[side]))] for side in sides}
-    alphas = {side: masks.feather(finds[side][0].mask, 4.0) for side in sides}
+    alphas = {side: masks.feather(finds[side][0].soft_mask, 4.0) for side in sides}
     with tempfile.TemporaryDirectory() as made:
         files = {side: Path(made) / f"{side}.png" for side in sides}
         for side, path in files.items():
