@@ -54,7 +54,7 @@ ROOMS = {
     "jobs": "enhancing errors finding jobs.files markets outcome packshot pictures pipeline request schema",
     "jobs.files": "errors locks",
     "jobs.folder": "'' errors jobs jobs.files jobs.report jobs.workers outcome request steps",
-    "jobs.report": "errors jobs.files outcome overlay",
+    "jobs.report": "'' errors jobs.files outcome overlay",
     "jobs.workers": "'' enhancing errors finding hosts.remote jobs jobs.files outcome request",
     "locks": "",
     "markets": "bounds errors pictures provenance",
