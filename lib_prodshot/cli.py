@@ -29,6 +29,7 @@ EXTRAS = {
     "torch": "blip",
     "transformers": "blip",
     "ray": "cluster",
+    "fsspec": "storage",
 }
 """Packages that only some commands need, and the extra of pyproject.toml that brings each."""
 

@@ -42,6 +42,11 @@ TESTS = Environment(
     "tests",
     extras=("lite", "text", "train", "cluster", "test"),
     requirements=(
+        # the extra 'storage' without gcsfs, which has no server that runs here; and a server that speaks S3
+        "s3fs>=2024.2",
+        "moto[s3]>=5",
+        "flask",
+        "flask-cors",
         # the last numpy for Python 3.10, which mypy checks for: it cannot read the type hints of newer ones
         "numpy<2.3",
         # independent readers and writers of pictures; Prodshot itself uses none of the three but pillow-heif, an extra

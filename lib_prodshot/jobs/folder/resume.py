@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, READABLE
-from lib_prodshot.jobs.files.reading import Stamp, is_file, real_path
+from lib_prodshot.jobs.files.reading import Stamp, real_path
 from lib_prodshot.jobs.files.staging import output_error
 from lib_prodshot.jobs.folder.work_list import Entry
 from lib_prodshot.jobs.report.ledger import Line
@@ -43,11 +43,11 @@ def fingerprint(request: Request, finder: str, dry_run: bool) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def is_done(line: Line, entry: Entry, content: str, settings: str, out: Path) -> bool:
+def is_done(line: Line, entry: Entry, content: str, settings: str, has: Callable[[str], bool]) -> bool:
     """Return whether the picture needs no more work.
 
     That is: the same file (SHA-256 `content`), the same settings (fingerprint), and all files that its line names still
-    exist, under the names that they would get now.
+    exist (`has`), under the names that they would get now.
     """
     if (line.get("sha256"), line.get("settings")) != (content, settings) or line.get("retry"):
         return False
@@ -57,7 +57,7 @@ def is_done(line: Line, entry: Entry, content: str, settings: str, out: Path) ->
         return False
     if "output" in named and not line.get("packshots") and PurePosixPath(named["output"]).stem != entry.stem:
         return False
-    return all(is_file(out / name) for name in files_of(line))
+    return all(has(name) for name in files_of(line))
 
 
 def set_times(line: Line, out: Path, stamp: Stamp) -> None:
@@ -117,11 +117,10 @@ class Journal:
         entries: Iterable[Entry],
         done: Collection[str],
         kept: Collection[str],
-        out: Path,
-        inputs: Collection[Path],
+        remove: Callable[[Line], list[str]],
     ) -> list[str]:
-        """Remove what killed runs may have written of pictures that are not `done`, and the files that they recorded,
-        but for those `kept`, which have a line. Returns what cannot be removed.
+        """Have `remove` delete what killed runs may have written of pictures that are not `done`, and the files that
+        they recorded, but for those `kept`, which have a line. Returns what cannot be removed.
 
         Raises `OutputError` when our own file cannot be read.
         """
@@ -137,10 +136,10 @@ class Journal:
             if json.dumps(entry.name) in recorded and entry.name not in done:
                 for suffix in READABLE | {PurePosixPath(entry.name).suffix}:
                     output, mask = (_beside(entry, entry.stem + end) for end in (suffix, MASK_SUFFIX))
-                    stuck.update(dict.fromkeys(remove_results({"output": output, "mask": mask}, out, inputs)))
+                    stuck.update(dict.fromkeys(remove({"output": output, "mask": mask})))
         for name in chain.from_iterable(map(_recorded_files, recorded)):
             if name not in kept:
-                stuck.update(dict.fromkeys(remove_results({"output": name}, out, inputs)))
+                stuck.update(dict.fromkeys(remove({"output": name})))
         self.delete()
         return sorted(stuck)
 
