@@ -42,7 +42,7 @@ ROOMS = {
     "finding.lite.networks": "errors finding finding.models",
     "finding.models": "corrections errors finding products",
     "gates": "bounds errors preserve",
-    "hosts": "editing errors finding hosts.compatibility hosts.nested_pass inpainting pictures products",
+    "hosts": "editing errors finding hosts.compatibility hosts.nested_pass inpainting pictures products storage",
     "hosts.compatibility": "editing hosts inpainting request",
     "hosts.generation": "'' enhancing errors finding hosts hosts.compatibility hosts.nested_pass infotext "
     "inpainting jobs outcome overlay pictures pipeline provenance request",

@@ -69,8 +69,8 @@ class Store:
 
     def __init__(self, url: StorageURL) -> None:
         self.url = StorageURL(url.scheme, url.path.rstrip("/"))
-        self._files = _file_system(url.scheme)
-        self._root = str(self._files._strip_protocol(f"{url.scheme}://{self.url.path}"))
+        self.files = _file_system(url.scheme)
+        self.root = str(self.files._strip_protocol(f"{url.scheme}://{self.url.path}"))
 
     def list(self, recursive: bool = True) -> Iterator[tuple[str, StoredObject]]:
         """Yield names and objects, page by page as the store gives them, in no order; with `recursive` false only those
@@ -78,15 +78,15 @@ class Store:
         """
         with _errors(self.url):
             for info in self._infos(recursive):
-                name = str(info["name"])[len(self._root) :].removeprefix("/")
+                name = str(info["name"])[len(self.root) :].removeprefix("/")
                 if info["type"] == "file" and name and not (name.endswith("/") and not info["size"]):
                     yield name, self._object(name, info)
 
     def _infos(self, recursive: bool) -> Iterable[dict[str, Any]]:
         if recursive:
-            return cast("Iterable[dict[str, Any]]", self._files.find(self._root, detail=True).values())
+            return cast("Iterable[dict[str, Any]]", self.files.find(self.root, detail=True).values())
         try:
-            return cast("Iterable[dict[str, Any]]", self._files.ls(self._root, detail=True))
+            return cast("Iterable[dict[str, Any]]", self.files.ls(self.root, detail=True))
         except FileNotFoundError as error:
             if _is_about_bucket(error):
                 raise
@@ -96,7 +96,7 @@ class Store:
         """The object of this name; None where there is none."""
         with _errors(self.url / name):
             try:
-                info = self._files.info(self._key(name))
+                info = self.files.info(self._key(name))
             except FileNotFoundError as error:
                 if _is_about_bucket(error):
                     raise
@@ -108,7 +108,7 @@ class Store:
         part = to.with_name(f".prodshot-{hashlib.sha256(to.name.encode()).hexdigest()[:16]}.part")
         try:
             with _errors(self.url / name if name else self.url):
-                self._files.get_file(self._key(name), str(part))
+                self.files.get_file(self._key(name), str(part))
                 part.replace(to)
         finally:
             part.unlink(missing_ok=True)
@@ -117,7 +117,7 @@ class Store:
         """The bytes of an object; None where there is none."""
         with _errors(self.url / name):
             try:
-                return bytes(self._files.cat_file(self._key(name)))
+                return bytes(self.files.cat_file(self._key(name)))
             except FileNotFoundError as error:
                 if _is_about_bucket(error):
                     raise
@@ -126,25 +126,25 @@ class Store:
     def put(self, file: Path, name: str) -> None:
         """Copy a file to an object, with the content type of the name."""
         with _errors(self.url / name):
-            self._files.put_file(str(file), self._key(name), **_typed(self.url.scheme, name))
+            self.files.put_file(str(file), self._key(name), **_typed(self.url.scheme, name))
 
     def put_bytes(self, data: bytes, name: str) -> None:
         """Write bytes to an object."""
         with _errors(self.url / name):
-            self._files.pipe_file(self._key(name), data)
+            self.files.pipe_file(self._key(name), data)
 
     def remove(self, name: str) -> None:
         """Remove an object; none of that name is no error."""
         with _errors(self.url / name):
             try:
-                self._files.rm_file(self._key(name))
+                self.files.rm_file(self._key(name))
             except FileNotFoundError as error:
                 if _is_about_bucket(error):
                     raise
 
     def _key(self, name: str) -> str:
         # never by `find`'s or `get`'s patterns: a key may hold * and [
-        return f"{self._root}/{name}" if name else self._root
+        return f"{self.root}/{name}" if name else self.root
 
     def _object(self, name: str, info: dict[str, Any]) -> StoredObject:
         modified = _first(info, "LastModified", "updated", "last_modified", "created")
@@ -159,6 +159,17 @@ class Store:
 def _first(info: dict[str, Any], *keys: str) -> Any:
     """What a store calls one thing or the other."""
     return next((info[key] for key in keys if info.get(key)), None)
+
+
+def matching(url: StorageURL) -> list[StorageURL]:
+    """The objects that a URL with * ? [ ] in its key means, as a shell would; hidden ones only where it names a dot."""
+    store = Store(url)
+    with _errors(url):
+        names = [name for name, info in store.files.glob(store.root, detail=True).items() if info["type"] == "file"]
+    found = [StorageURL(url.scheme, name.lstrip("/")) for name in names]
+    if any(part.startswith(".") for part in url.path.split("/")):
+        return found
+    return [one for one in found if not any(part.startswith(".") for part in one.path.split("/"))]
 
 
 def content_type(name: str) -> str:

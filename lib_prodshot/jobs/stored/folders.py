@@ -39,7 +39,8 @@ NO_NAME = "names that no folder could have"
 
 class StoredFolders(LocalFolders):
     """See `JobFolders`. Either of `inputs` and `out` may be a URL; the job has `input_folder` and `output_folder` for
-    them, beneath `spool` where they are URLs. `say` gets what the user should know.
+    them, beneath `spool` where they are URLs. `say` gets what the user should know; over none of `pictures` (URLs) a
+    result is put.
 
     Raises `StorageError` when a package is missing, `OutputError` when both are the same place.
     """
@@ -52,6 +53,7 @@ class StoredFolders(LocalFolders):
         out: Path | StorageURL,
         spool: Path,
         say: Callable[[str], None] = lambda text: None,
+        pictures: frozenset[str] = frozenset(),
     ) -> None:
         if str(inputs).rstrip("/") == str(out).rstrip("/"):
             raise OutputError(f"the output folder {out} is the input folder itself; choose another")
@@ -62,7 +64,7 @@ class StoredFolders(LocalFolders):
             spool / "out" if isinstance(out, StorageURL) else out,
         )
         self.shows_drafts = self._results is None
-        self._pictures: frozenset[str] = frozenset()
+        self._pictures = pictures
         self._present: set[str] = set()
         self._claim = Claim(self._results, say) if self._results else None
         self._mirror = Mirror(self.output_folder, self._results, GROWN) if self._results else None
