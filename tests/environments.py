@@ -40,10 +40,9 @@ _SHARES_TORCH = sys.executable == _PINS_PYTHON
 
 TESTS = Environment(
     "tests",
-    extras=("lite", "text", "train", "cluster", "test"),
+    extras=("lite", "text", "train", "cluster", "storage", "test"),
     requirements=(
-        # the extra 'storage' without gcsfs, which has no server that runs here; and a server that speaks S3
-        "s3fs>=2024.2",
+        # a server that speaks S3
         "moto[s3]>=5",
         "flask",
         "flask-cors",

@@ -31,6 +31,9 @@ CONTENT_TYPES = {
 }
 """Content types that Python's own table lacks in some version of it."""
 
+EXTRA = ("fsspec", "s3fs")
+"""What the extra 'storage' of pyproject.toml brings."""
+
 _TYPE_OPTIONS = {"s3": "ContentType", "s3a": "ContentType", "gs": "content_type", "gcs": "content_type"}
 """What each package calls the content type; the others guess it from the name."""
 
@@ -73,7 +76,7 @@ class Store:
         self.root = str(self.files._strip_protocol(f"{url.scheme}://{self.url.path}"))
 
     def list(self, recursive: bool = True) -> Iterator[tuple[str, StoredObject]]:
-        """Yield names and objects, page by page as the store gives them, in no order; with `recursive` false only those
+        """Yield names and objects, in no order; with `recursive` false only those
         without a further slash. What stands for a folder (an empty object whose name ends with a slash) is left out.
         """
         with _errors(self.url):
@@ -196,7 +199,8 @@ def _file_system(scheme: str) -> Any:
         return fsspec.get_filesystem_class(scheme)(use_listings_cache=False, skip_instance_cache=True)
     except ImportError as error:
         package = PACKAGES[scheme]
-        advice = f"in Prodshot's folder run {sys.executable} -m pip install '.[storage]' (or install {package} itself)"
+        pip = f"{sys.executable} -m pip install"
+        advice = f"in Prodshot's folder run {pip} '.[storage]'" if package in EXTRA else f"run {pip} {package}"
         raise StorageError(f"{scheme}:// needs the package {package}, which is not installed: {advice}") from error
 
 
