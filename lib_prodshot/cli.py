@@ -29,7 +29,6 @@ EXTRAS = {
     "torch": "blip",
     "transformers": "blip",
     "ray": "cluster",
-    "fsspec": "storage",
 }
 """Packages that only some commands need, and the extra of pyproject.toml that brings each."""
 
