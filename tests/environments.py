@@ -40,8 +40,12 @@ _SHARES_TORCH = sys.executable == _PINS_PYTHON
 
 TESTS = Environment(
     "tests",
-    extras=("lite", "text", "train", "cluster", "test"),
+    extras=("lite", "text", "train", "cluster", "storage", "test"),
     requirements=(
+        # a server that speaks S3
+        "moto[s3]>=5",
+        "flask",
+        "flask-cors",
         # the last numpy for Python 3.10, which mypy checks for: it cannot read the type hints of newer ones
         "numpy<2.3",
         # independent readers and writers of pictures; Prodshot itself uses none of the three but pillow-heif, an extra

@@ -25,8 +25,8 @@ ROOMS = {
     "bounds": "",
     "cli": "'' commands errors",
     "commands": "'' bootstrap downloads enhancing errors finding hosts.remote jobs jobs.files jobs.folder jobs.report "
-    "jobs.workers markets model_files outcome request schema steps training training.captioning training.comparing "
-    "training.dataset training.publishing training.recipe training.trainer weights",
+    "jobs.stored jobs.workers markets model_files outcome request schema steps storage training training.captioning "
+    "training.comparing training.dataset training.publishing training.recipe training.trainer weights",
     "control": "errors inpainting",
     "corrections": "errors",
     "downloads": "'' errors model_files",
@@ -42,7 +42,7 @@ ROOMS = {
     "finding.lite.networks": "errors finding finding.models",
     "finding.models": "corrections errors finding products",
     "gates": "bounds errors preserve",
-    "hosts": "editing errors finding hosts.compatibility hosts.nested_pass inpainting pictures products",
+    "hosts": "editing errors finding hosts.compatibility hosts.nested_pass inpainting pictures products storage",
     "hosts.compatibility": "editing hosts inpainting request",
     "hosts.generation": "'' enhancing errors finding hosts hosts.compatibility hosts.nested_pass infotext "
     "inpainting jobs outcome overlay pictures pipeline provenance request",
@@ -53,9 +53,10 @@ ROOMS = {
     "interpreter": "",
     "jobs": "enhancing errors finding jobs.files markets outcome packshot pictures pipeline request schema",
     "jobs.files": "errors locks",
-    "jobs.folder": "'' errors jobs jobs.files jobs.report jobs.workers outcome request steps",
+    "jobs.folder": "'' errors jobs jobs.files jobs.report jobs.workers outcome request steps storage",
     "jobs.report": "'' errors jobs.files outcome overlay",
-    "jobs.workers": "'' enhancing errors finding hosts.remote jobs jobs.files outcome request",
+    "jobs.stored": "errors jobs.files jobs.folder jobs.report storage",
+    "jobs.workers": "'' enhancing errors finding hosts.remote jobs jobs.files jobs.report outcome request storage",
     "locks": "",
     "markets": "bounds errors pictures provenance",
     "masks": "bounds corrections errors finding",
@@ -74,6 +75,7 @@ ROOMS = {
     "schema": "",
     "steps": "bounds corrections editing enhancing errors finding gates markets masks outcome packshot pictures "
     "preserve products provenance removal schema",
+    "storage": "errors",
     "training": "bounds errors",
     "training.captioning": "errors jobs.files pictures training.dataset",
     "training.comparing": "errors jobs jobs.files jobs.report overlay pictures products request schema training "

@@ -7,7 +7,6 @@ import os
 import sys
 from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
@@ -16,10 +15,11 @@ from lib_prodshot.commands.check import use_rules
 from lib_prodshot.commands.console import on_interrupt, say
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.commands.packshot import add_rules_option, say_what_is_set
-from lib_prodshot.commands.paths import input_folder, refuse_output
+from lib_prodshot.commands.places import OUT_HELP, job_folders
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.jobs.settings import folder_setting
 from lib_prodshot.request import Request
+from lib_prodshot.storage.urls import place
 
 if TYPE_CHECKING:
     from lib_prodshot.jobs.folder.job import Progress
@@ -32,8 +32,10 @@ LOCAL_CLUSTER = "local"
 def add_parser(subparsers: Any) -> None:
     """Describe the command."""
     parser = subparsers.add_parser("batch", help="a whole folder: enhance, skip, report; goes on where it was stopped")
-    parser.add_argument("folder", type=Path, metavar="IN", help="folder with pictures")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results and the report")
+    parser.add_argument(
+        "folder", type=place, metavar="IN", help="folder with pictures, or a URL such as s3://bucket/in"
+    )
+    parser.add_argument("--out", type=place, required=True, metavar="DIR", help=OUT_HELP)
     for name in ("recursive", "dry_run", "keep_times"):
         option = "--" + name.replace("_", "-")
         parser.add_argument(option, action="store_true", help=folder_setting(name).help)
@@ -69,16 +71,17 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the job; exit code 1 when any picture failed, 130 when it was interrupted."""
     from lib_prodshot.jobs.folder.job import FolderJob
-    from lib_prodshot.jobs.folder.runner import Runner
+    from lib_prodshot.jobs.folder.runner import PAGE_NAME, Runner
+    from lib_prodshot.jobs.report.report import JSONL_NAME
 
     use_rules(arguments.rules)
     request = request_from(arguments)
     _check(arguments, request)
-    refuse_output(arguments.out, [input_folder(arguments.folder)])
+    folders = job_folders(arguments.folder, arguments.out, arguments.keep_times)
     say_what_is_set(request)
     job = FolderJob(
-        arguments.folder,
-        arguments.out,
+        folders.input_folder,
+        folders.output_folder,
         request,
         recursive=arguments.recursive,
         limit=arguments.limit,
@@ -86,13 +89,13 @@ def run(arguments: argparse.Namespace) -> int:
         dry_run=arguments.dry_run,
         keep_times=arguments.keep_times,
     )
-    runner = Runner(job, _pool(arguments, request))
+    runner = Runner(job, _pool(arguments, request), folders)
     runner.start()
     with _interruptible(runner):
         _watch(runner)
     summary = runner.result()
     print(summary.to_text())
-    print(f"report: {runner.report} (and .csv); contact sheet: {runner.page}")
+    print(f"report: {folders.shown(JSONL_NAME)} (and .csv); contact sheet: {folders.shown(PAGE_NAME)}")
     if runner.progress.state == "stopped":
         say("interrupted; the same command goes on from here")
         return 130

@@ -8,13 +8,19 @@ import os
 import sys
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from lib_prodshot.commands.console import shown
-from lib_prodshot.commands.paths import PATHS_HELP, picture_files
+from lib_prodshot.commands.paths import PATHS_HELP
+from lib_prodshot.commands.places import Place, at_hand, pictures_among
 from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.storage.urls import place
+
+if TYPE_CHECKING:
+    from lib_prodshot.markets.checking import Check
+    from lib_prodshot.markets.rules import Marketplace
 
 RULES_HELP = "a JSON file that changes or extends the marketplaces' rules (also: PRODSHOT_MARKETPLACES)"
 
@@ -22,7 +28,7 @@ RULES_HELP = "a JSON file that changes or extends the marketplaces' rules (also:
 def add_parser(subparsers: Any) -> None:
     """Describe the command."""
     parser = subparsers.add_parser("check", help="say whether a marketplace will take these pictures, and why not")
-    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help=PATHS_HELP)
+    parser.add_argument("paths", nargs="*", type=place, metavar="PATH", help=PATHS_HELP)
     parser.add_argument("--marketplace", metavar="NAME[,NAME]", help="whose rules; several, separated by commas")
     parser.add_argument("--json", action="store_true", help="one JSON line for each picture and marketplace")
     parser.add_argument("--rules", type=Path, metavar="FILE", help=RULES_HELP)
@@ -33,7 +39,6 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check every picture; exit code 1 when one fails."""
-    from lib_prodshot.markets.checking import check_files
     from lib_prodshot.markets.rules import chosen
 
     markets = chosen(arguments.marketplace or "", arguments.rules)
@@ -45,15 +50,28 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.paths:
         raise RequestError([FieldProblem("path", "name the pictures to check")])
     day = _day(arguments.on)
-    paths = picture_files(arguments.paths, "prodshot check 'FOLDER/*' --marketplace NAME")
+    paths = pictures_among(arguments.paths, "prodshot check 'FOLDER/*' --marketplace NAME")
     failed = 0
     for path in tqdm(paths, unit="picture", disable=None, file=sys.stderr):
-        for check in check_files(path, markets, today=day):
+        for check in _checks(path, markets, day):
             failed += not check.passed
             text = json.dumps(check.to_json()) if arguments.json else _printable(check.to_text())
             tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
     return 1 if failed else 0
+
+
+def _checks(place: Place, markets: tuple[Marketplace, ...], day: date) -> tuple[Check, ...]:
+    """The answers to one picture, under the name that was given."""
+    from lib_prodshot.markets.checking import check_files, unread
+    from lib_prodshot.storage.store import StorageError
+
+    try:
+        with at_hand(place) as file:
+            checks = check_files(file, markets, today=day)
+    except StorageError as error:
+        return unread(str(place), markets, str(error))
+    return checks if isinstance(place, Path) else tuple(check.renamed(str(place)) for check in checks)
 
 
 def use_rules(file: Path | None) -> None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from tqdm import tqdm
 
 from lib_prodshot.commands.console import shown, without_name
 from lib_prodshot.commands.options import add_request_options, request_from
-from lib_prodshot.commands.paths import PATHS_HELP, picture_files
+from lib_prodshot.commands.paths import PATHS_HELP
+from lib_prodshot.commands.places import outcome_of, pictures_among
 from lib_prodshot.outcome import Outcome
+from lib_prodshot.storage.urls import place
 
 
 def add_parser(subparsers: Any) -> None:
     """Describe the command."""
     parser = subparsers.add_parser("detect", help="say which products are in the pictures, and where")
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=PATHS_HELP)
+    parser.add_argument("paths", nargs="+", type=place, metavar="PATH", help=PATHS_HELP)
     parser.add_argument("--json", action="store_true", help="one JSON line for each picture")
     add_request_options(parser, dry_run=True)
     parser.set_defaults(run=run)
@@ -28,14 +30,15 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Look at every picture; exit code 1 when any failed."""
     from lib_prodshot.finding.registry import load_finder
-    from lib_prodshot.jobs.processor import PictureProcessor
+    from lib_prodshot.jobs.processor import PictureProcessor, failed_outcome
 
     request = request_from(arguments)
-    paths = picture_files(arguments.paths, "prodshot batch FOLDER --dry-run --out DIR --products …")
+    paths = pictures_among(arguments.paths, "prodshot batch FOLDER --dry-run --out DIR --products …")
     processor = PictureProcessor(request, load_finder(request.finder, arguments.models_dir))
+    unread = partial(failed_outcome, request, processor.finder.name)
     failed = 0
     for path in tqdm(paths, unit="picture", disable=None, file=sys.stderr):
-        outcome = processor.detect(path)
+        outcome = outcome_of(path, processor.detect, unread)
         failed += outcome.status == "failed"
         tqdm.write(json.dumps(outcome.to_json()) if arguments.json else shown(one_line(outcome)), file=sys.stdout)
         sys.stdout.flush()

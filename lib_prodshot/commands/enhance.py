@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from lib_prodshot.commands.console import say, shown, with_name
 from lib_prodshot.commands.options import add_request_options, add_webui_option, request_from
-from lib_prodshot.commands.paths import PATHS_HELP, folders_of, picture_files, refuse_output
+from lib_prodshot.commands.paths import PATHS_HELP
+from lib_prodshot.commands.places import OUT_HELP, pictures_among, result_folders
 from lib_prodshot.jobs.report.report import JSONL_NAME
 from lib_prodshot.jobs.settings import folder_setting
+from lib_prodshot.storage.urls import place
 
 
 def add_parser(subparsers: Any) -> None:
     """Describe the command."""
     parser = subparsers.add_parser("enhance", help="enhance the products, skip pictures without them")
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=PATHS_HELP)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results and the report")
+    parser.add_argument("paths", nargs="+", type=place, metavar="PATH", help=PATHS_HELP)
+    parser.add_argument("--out", type=place, required=True, metavar="DIR", help=OUT_HELP)
     parser.add_argument("--keep-times", action="store_true", help=folder_setting("keep_times").help)
     add_webui_option(parser)
     add_request_options(parser)
@@ -30,10 +31,10 @@ def run(arguments: argparse.Namespace) -> int:
     from lib_prodshot.commands.given_pictures import processed
 
     request = request_from(arguments)
-    paths = picture_files(arguments.paths, "prodshot batch FOLDER --out DIR --products …")
-    refuse_output(arguments.out, folders_of(paths))
+    paths = pictures_among(arguments.paths, "prodshot batch FOLDER --out DIR --products …")
+    results = result_folders(arguments.out, paths, arguments.keep_times)
     statuses: Counter[str] = Counter()
-    for path, outcome in processed(arguments, request, paths):
+    for path, outcome in processed(arguments, request, paths, results):
         statuses[outcome.status] += 1
         if outcome.status == "failed":
             say(with_name(outcome.verdict.reason, str(path)))

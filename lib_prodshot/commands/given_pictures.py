@@ -5,25 +5,32 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from lib_prodshot.commands.console import say
+from lib_prodshot.commands.places import Place, keep_results, outcome_of
 from lib_prodshot.enhancing.interface import Enhancer
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.jobs.processor import PictureProcessor, upscaler_of
+from lib_prodshot.jobs.folder.folders import LocalFolders
+from lib_prodshot.jobs.processor import PictureProcessor, failed_outcome, upscaler_of
 from lib_prodshot.jobs.report.report import Report
 from lib_prodshot.jobs.scale import measured_size, reference_text
 from lib_prodshot.outcome import Outcome
 from lib_prodshot.request import Request
 
 
-def processed(arguments: argparse.Namespace, request: Request, paths: Sequence[Path]) -> Iterator[tuple[Path, Outcome]]:
+def processed(
+    arguments: argparse.Namespace, request: Request, paths: Sequence[Place], results: LocalFolders
+) -> Iterator[tuple[Place, Outcome]]:
     """Yield each picture and its outcome once its results and its line in the report are written.
 
-    Raises `RequestError`, `OutputError`, `FinderUnavailable` and `WeightsError`, and as `enhancer_for` does.
+    Raises `RequestError`, `OutputError`, `StorageError`, `FinderUnavailable` and `WeightsError`, and as `enhancer_for`
+    does.
     """
     from lib_prodshot.finding.registry import load_finder
     from lib_prodshot.jobs.files.names import name_limit, output_stems
@@ -32,27 +39,37 @@ def processed(arguments: argparse.Namespace, request: Request, paths: Sequence[P
 
     enhancer = enhancer_for(request, arguments.webui)
     upscaler = upscaler_of(request)
-    make_folder(arguments.out)
-    inputs = frozenset(map(real_path, paths))
+    out = results.output_folder
+    make_folder(out)
+    inputs = frozenset(real_path(path) for path in paths if isinstance(path, Path))
     finder = load_finder(request.finder, arguments.models_dir)
+    unread = partial(failed_outcome, request, finder.name)
     processor = PictureProcessor(request, finder, enhancer, inputs, keep_times=arguments.keep_times, upscaler=upscaler)
-    stems = output_stems(paths, name_limit(arguments.out))
-    with sole_writer(arguments.out), Report(arguments.out, redone=[str(path) for path in paths]) as report:
+    stems = output_stems([Path(path.name) for path in paths], name_limit(out))
+    with ExitStack() as held:
+        held.enter_context(sole_writer(out))
+        results.open()
+        held.callback(results.close)
+        held.callback(results.finish)
+        report = held.enter_context(Report(out, redone=[str(path) for path in paths]))
         for note in report.notes:
             say(note)
         processor = _with_one_scale(processor, paths)
         for path, stem in tqdm(list(zip(paths, stems)), unit="picture", disable=None, file=sys.stderr):
-            outcome = processor.process(path, arguments.out, stem)
+            outcome = outcome_of(path, partial(processor.process, folder=out, stem=stem), unread)
+            keep_results(results, outcome)
             report.add(outcome)
             yield path, outcome
 
 
-def _with_one_scale(processor: PictureProcessor, paths: Sequence[Path]) -> PictureProcessor:
+def _with_one_scale(processor: PictureProcessor, paths: Sequence[Place]) -> PictureProcessor:
     """The processor, told the reference of all pictures where they are to have one scale; each is found once more."""
     request = processor.request
     if not request.needs_reference:
         return processor
-    measured = (processor.detect(path) for path in tqdm(paths, desc="measure", disable=None, file=sys.stderr))
+    unread = partial(failed_outcome, request, processor.finder.name)
+    shown = tqdm(paths, desc="measure", disable=None, file=sys.stderr)
+    measured = (outcome_of(path, processor.detect, unread) for path in shown)
     reference = reference_text(measured_size(outcome) for outcome in measured)
     return replace(processor, request=request.replace(reference=reference)) if reference else processor
 

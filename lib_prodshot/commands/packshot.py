@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from lib_prodshot.commands.check import use_rules
 from lib_prodshot.commands.console import say, shown, with_name
 from lib_prodshot.commands.options import add_request_options, add_webui_option, request_from
-from lib_prodshot.commands.paths import PATHS_HELP, folders_of, picture_files, refuse_output
+from lib_prodshot.commands.paths import PATHS_HELP
+from lib_prodshot.commands.places import OUT_HELP, Place, pictures_among, result_folders
 from lib_prodshot.jobs.report.report import JSONL_NAME
 from lib_prodshot.jobs.settings import folder_setting
+from lib_prodshot.storage.urls import place
 
 if TYPE_CHECKING:
     from lib_prodshot.outcome import Outcome
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 def add_parser(subparsers: Any) -> None:
     """Describe the command."""
     parser = subparsers.add_parser("packshot", help="cut products out, put them on a new ground, frame and check them")
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=PATHS_HELP)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results and the report")
+    parser.add_argument("paths", nargs="+", type=place, metavar="PATH", help=PATHS_HELP)
+    parser.add_argument("--out", type=place, required=True, metavar="DIR", help=OUT_HELP)
     parser.add_argument("--keep-times", action="store_true", help=folder_setting("keep_times").help)
     add_webui_option(parser)
     add_rules_option(parser)
@@ -44,11 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     use_rules(arguments.rules)
     request = request_from(arguments, make="packshot")
-    paths = picture_files(arguments.paths, "prodshot batch FOLDER --make packshot --out DIR --products …")
-    refuse_output(arguments.out, folders_of(paths))
+    paths = pictures_among(arguments.paths, "prodshot batch FOLDER --make packshot --out DIR --products …")
+    results = result_folders(arguments.out, paths, arguments.keep_times)
     say_what_is_set(request)
     counts: Counter[str] = Counter()
-    for path, outcome in processed(arguments, request, paths):
+    for path, outcome in processed(arguments, request, paths, results):
         counts.update(_tell(outcome, path))
     told = ", ".join(f"{counts[status]} {status}" for status in ("found", "skipped", "failed"))
     review = f"; {counts['review']} need a look" if counts["review"] else ""
@@ -56,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if counts["failed"] or counts["refused"] else 0
 
 
-def _tell(outcome: Outcome, path: Path) -> list[str]:
+def _tell(outcome: Outcome, path: Place) -> list[str]:
     """Say what somebody should know about a picture; returns what to count it as."""
     counted: list[str] = [outcome.status]
     if outcome.status == "failed":

@@ -95,7 +95,7 @@ def _is_same(folder: Path, other: Path) -> bool:
 def _expanded(path: Path) -> list[Path]:
     if os.path.lexists(path) or not _PATTERN.search(str(path)):
         return [path]
-    matches = sorted(_matches(path), key=_natural)
+    matches = sorted(_matches(path), key=natural_order)
     files = [match for match in matches if not _is_folder(match)]
     if matches and not files:
         return matches[:1]
@@ -121,8 +121,8 @@ def _matches(path: Path) -> Iterator[Path]:
             yield match
 
 
-def _natural(path: Path) -> tuple[object, ...]:
-    """Sorts 2.jpg before 10.jpg, folder by folder."""
+def natural_order(path: Path) -> tuple[object, ...]:
+    """A key that sorts 2.jpg before 10.jpg, folder by folder."""
     return [[*map(_piece, re.split(r"(\d+)", name.casefold()))] for name in path.parts], str(path)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.hosts.active import host
+from lib_prodshot.storage.urls import is_url
 
 FLAG = "prodshot_allow_dir"
 
@@ -31,6 +32,7 @@ def check_folder(field: str, text: object) -> Path:
     It need not exist yet. Raises `RequestError`, which says the same of a folder that is not allowed and of one that
     is not there: what lies outside is nobody's business.
     """
+    _refuse_url(field, text)
     allowed = allowed_folders()
     if not allowed:
         message = "this server opens no folders to requests; its owner can with --prodshot-allow-dir"
@@ -57,12 +59,20 @@ def open_for_page(field: str, text: object) -> Path:
     """
     if not page_is_trusted():
         return check_folder(field, text)
+    _refuse_url(field, text)
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise RequestError([FieldProblem(field, "this is not a folder", "a folder of this machine")])
     try:
         return (host().data_path() / Path(text.strip()).expanduser()).resolve()
     except (OSError, RuntimeError) as error:
         raise RequestError([FieldProblem(field, "this is not a folder", "a folder of this machine")]) from error
+
+
+def _refuse_url(field: str, text: object) -> None:
+    """Raise `RequestError` for a URL: a server has credentials for stores that are not its callers'."""
+    if isinstance(text, str) and is_url(text.strip()):
+        message = "object storage is not opened for requests; use prodshot batch"
+        raise RequestError([FieldProblem(field, message, "a folder of this machine")])
 
 
 def page_is_trusted() -> bool:

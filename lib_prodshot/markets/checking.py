@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -61,6 +61,11 @@ class Check:
         """Whether no rule fails; warnings and what is not checked fail nothing."""
         return not any(rule.status == "fail" for rule in self.rules)
 
+    def renamed(self, file: str) -> Check:
+        """The same of a file that is called otherwise."""
+        rules = (replace(rule, measured=str(rule.measured).replace(self.file, file)) for rule in self.rules)
+        return Check(file, self.marketplace, tuple(rules))
+
     def of(self, *statuses: Status) -> list[Checked]:
         """The rules with one of these statuses."""
         return [rule for rule in self.rules if rule.status in statuses]
@@ -114,8 +119,7 @@ def check_files(
     try:
         measures = Measures(file, alpha)
     except PictureError as error:
-        unread = Checked("readable", str(error), "a picture that can be read", "fail", "write the picture again")
-        return tuple(Check(str(file), market.name, (unread,)) for market in markets)
+        return unread(str(file), markets, str(error))
     day = today or date.today()
     return tuple(
         Check(
@@ -125,6 +129,12 @@ def check_files(
         )
         for market in markets
     )
+
+
+def unread(file: str, markets: tuple[Marketplace, ...], reason: str) -> tuple[Check, ...]:
+    """The answers to a picture that cannot be read."""
+    answer = Checked("readable", reason, "a picture that can be read", "fail", "write the picture again")
+    return tuple(Check(file, market.name, (answer,)) for market in markets)
 
 
 SMALL_SHADOW, WHITE_LEVEL = 0.01, 250

@@ -23,8 +23,9 @@ pytest.importorskip("fastapi", reason="tested where FastAPI and gradio are: unde
 pytest.importorskip("gradio", reason="tested where FastAPI and gradio are: under the WebUIs' pins")
 
 from lib_prodshot.bootstrap import ROOT
-from lib_prodshot.errors import OutputError
+from lib_prodshot.errors import OutputError, RequestError
 from lib_prodshot.finding.finder import Backend, Finder
+from lib_prodshot.hosts.server_paths import open_for_page
 from lib_prodshot.inpainting import InpaintPass, PassInterrupted, PassResult
 from lib_prodshot.jobs.files.staging import sole_writer
 from lib_prodshot.webui.api import routes
@@ -327,6 +328,18 @@ def test_without_allowed_folders_none_is_opened(client: Any, shop: Path, host: L
     given = {"folder": str(shop / "in"), "out": str(shop / "done"), "products": "handbag"}
     reply = client.post(JOBS, json={"kind": "folder", "settings": given})
     assert reply.status_code == 422 and "--prodshot-allow-dir" in reply.text
+
+
+@pytest.mark.parametrize(("field", "url"), [("folder", "s3://bucket/in"), ("out", " memory://bucket/out")])
+def test_object_storage_is_not_opened_for_requests(client: Any, shop: Path, field: str, url: str) -> None:
+    """Neither for a caller nor, by such a name beneath an allowed folder, as a folder of that name."""
+    given = {"folder": str(shop / "in"), "out": str(shop / "done"), "products": "handbag", field: url}
+    reply = client.post(JOBS, json={"kind": "folder", "settings": given})
+    assert reply.status_code == 422 and "object storage is not opened for requests" in reply.text
+    assert f'"{field}"' in reply.text
+    with pytest.raises(RequestError, match="object storage is not opened"):
+        open_for_page(field, url)
+    assert {path.name for path in shop.iterdir()} == {"in"}
 
 
 def test_what_ends_the_job_is_told(client: Any, shop: Path) -> None:

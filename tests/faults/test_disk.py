@@ -8,6 +8,7 @@ import errno
 import json
 import multiprocessing
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -242,7 +243,7 @@ def test_a_job_stops_before_the_disk_is_full(
     give_finder(monkeypatch)
     entry = CommandLine("batch", tmp_path, capsys, count=4)
     with monkeypatch.context() as patch:
-        patch.setattr(runner.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 2**20}))
+        patch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 2**20}))
         said = entry.call()
     assert entry.code == 1 and f"the disk of {entry.out} is full: free some space" in said
     assert not list(entry.out.rglob("*.png"))

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from lib_prodshot.jobs.folder import work_list
-from lib_prodshot.jobs.folder.seeds import content_of
 from lib_prodshot.jobs.folder.work_list import list_pictures
+from lib_prodshot.jobs.seeds import content_of
 from tests.faults.entry_points import CommandLine, give_finder
 from tests.jobs.photographs import make_picture
 from tests.jobs.tools import digests, lines_of, run

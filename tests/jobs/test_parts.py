@@ -12,11 +12,11 @@ import pytest
 from lib_prodshot import pictures
 from lib_prodshot.errors import OutputError, PictureError
 from lib_prodshot.jobs.folder.resume import fingerprint
-from lib_prodshot.jobs.folder.seeds import content_of, picture_seed
 from lib_prodshot.jobs.folder.work_list import list_pictures
 from lib_prodshot.jobs.report.ledger import Ledger
 from lib_prodshot.jobs.report.thumbnail_store import ThumbnailStore
 from lib_prodshot.jobs.report.thumbnails import Encoded
+from lib_prodshot.jobs.seeds import content_of, picture_seed
 from lib_prodshot.jobs.workers.interface import TaskCancelled
 from lib_prodshot.jobs.workers.resources import PoolExhausted, ResourcePool, WeightedSemaphore
 from lib_prodshot.outcome import CSV_COLUMNS

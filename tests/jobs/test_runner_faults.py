@@ -10,7 +10,6 @@ import pytest
 
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.errors import EnhanceError, OutputError, ProdshotError, RequestError, UnknownProducts
-from lib_prodshot.jobs.folder import runner as runner_module
 from lib_prodshot.jobs.folder.runner import Runner
 from lib_prodshot.jobs.workers.engines import LocalEngine
 from tests.jobs.photographs import make_picture
@@ -78,7 +77,7 @@ def test_a_full_disk_ends_the_job_before_it_fails_everything(
 ) -> None:
     free = iter([10**12] * 5)
     real = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(runner_module.shutil, "disk_usage", lambda path: real._replace(free=next(free, 1000)))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: real._replace(free=next(free, 1000)))
     with pytest.raises(OutputError, match="disk of .* is full"):
         run(photos, tmp_path / "out")
     done = lines_of(tmp_path / "out")

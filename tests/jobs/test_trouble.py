@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from lib_prodshot import pictures
-from lib_prodshot.jobs import processor
-from lib_prodshot.jobs.folder import seeds
+from lib_prodshot.jobs import processor, seeds
 from lib_prodshot.jobs.processor import PictureProcessor
 from lib_prodshot.jobs.report import thumbnail_store
 from tests.finders import fixed_finder

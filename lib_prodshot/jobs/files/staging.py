@@ -18,6 +18,9 @@ from lib_prodshot.locks import exclusive
 STATE_FOLDER = ".prodshot"
 """In an output folder: the lock, and what a folder job keeps for itself."""
 
+MIN_FREE_BYTES = 64 * 2**20
+"""With fewer free bytes on the disk a folder job stops, instead of failing every further picture."""
+
 _NUMBERS = count()
 
 
@@ -147,6 +150,16 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"cannot write into {folder}: permission denied")
 
 
+def check_free_space(folder: Path) -> None:
+    """Raise `OutputError` for a full disk, and for an output folder that is gone."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as problem:
+        raise output_error(folder, problem) from problem
+    if free < MIN_FREE_BYTES:
+        raise OutputError(f"the disk of {folder} is full: free some space and give the same command again")
+
+
 def remove_leftovers(folders: Iterable[Path], out: Path) -> list[str]:
     """Remove the temporary files of processes that were killed. Only under the folder's lock, before any work.
 
@@ -170,11 +183,12 @@ def _leftovers(folder: Path) -> Iterator[Path]:
     for path in paths:
         prefix, _, rest = path.name.partition("-")
         process = rest.partition("-")[0]
-        if prefix == ".prodshot" and process.isdecimal() and not _is_another_running(int(process)):
+        if prefix == ".prodshot" and process.isdecimal() and not is_another_running(int(process)):
             yield path
 
 
-def _is_another_running(process: int) -> bool:
+def is_another_running(process: int) -> bool:
+    """Whether a process of this number runs that is not this one; where that cannot be told, it does."""
     if process == os.getpid() or os.name == "nt":  # Windows has no signal 0
         return process != os.getpid()
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import time_ns
 
 from lib_prodshot.jobs.files.compact import DiskMap
-from lib_prodshot.jobs.folder.seeds import content_of
+from lib_prodshot.jobs.seeds import content_of
 
 SETTLED = 2_000_000_000
 """Nanoseconds that a file must have been left alone before its hash is kept: within the resolution of a file system's
@@ -29,19 +29,13 @@ class ContentBook:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._known = DiskMap()
-        with suppress(OSError), path.open(encoding="utf-8", errors="replace") as file:
-            for line in file:
-                # a line cut short is hashed again
-                with suppress(ValueError, TypeError):
-                    source, state, content = json.loads(line)
-                    self._known.put({str(source): f"{state} {content}"})
+        self._known: DiskMap | None = None
 
     def content_of(self, source: Path) -> str:
         """Return the SHA-256 of a file's bytes, hexadecimal. Raises OSError as `seeds.content_of`."""
         state = _state_of(source)
         with self._lock:
-            known, _, content = self._known.get([str(source)]).get(str(source), "").rpartition(" ")
+            known, _, content = self._read().get([str(source)]).get(str(source), "").rpartition(" ")
         if known == state:
             return content
         content = content_of(source)
@@ -49,13 +43,20 @@ class ContentBook:
             self._keep(str(source), state, content)
         return content
 
-    def close(self) -> None:
-        """Forget what is in memory."""
-        self._known.close()
+    def _read(self) -> DiskMap:
+        if self._known is None:
+            self._known = DiskMap()
+            with suppress(OSError), self._path.open(encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    # a line cut short is hashed again
+                    with suppress(ValueError, TypeError):
+                        source, state, content = json.loads(line)
+                        self._known.put({str(source): f"{state} {content}"})
+        return self._known
 
     def _keep(self, source: str, state: str, content: str) -> None:
         with self._lock:
-            self._known.put({source: f"{state} {content}"})
+            self._read().put({source: f"{state} {content}"})
             with suppress(OSError), self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps([source, state, content]) + "\n")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -42,11 +42,11 @@ def fingerprint(request: Request, finder: str, dry_run: bool) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def is_done(line: Line, entry: Entry, content: str, settings: str, out: Path) -> bool:
+def is_done(line: Line, entry: Entry, content: str, settings: str, has: Callable[[str], bool]) -> bool:
     """Return whether the picture needs no more work.
 
     That is: the same file (SHA-256 `content`), the same settings (fingerprint), and all files that its line names still
-    exist, under the names that they would get now.
+    exist (`has`), under the names that they would get now.
     """
     if (line.get("sha256"), line.get("settings")) != (content, settings) or line.get("retry"):
         return False
@@ -56,7 +56,7 @@ def is_done(line: Line, entry: Entry, content: str, settings: str, out: Path) ->
         return False
     if "output" in named and not line.get("packshots") and PurePosixPath(named["output"]).stem != entry.stem:
         return False
-    return all(is_file(out / name) for name in files_of(line))
+    return all(has(name) for name in files_of(line))
 
 
 def set_times(line: Line, out: Path, stamp: Stamp) -> None:
@@ -117,10 +117,10 @@ class Journal:
         return is_file(self._path)
 
     def remove_partial(
-        self, redone: Mapping[str, Entry], kept: Container[str], out: Path, inputs: Container[Path]
+        self, redone: Mapping[str, Entry], kept: Container[str], remove: Callable[[Line], list[str]]
     ) -> list[str]:
-        """Remove what killed runs may have written of pictures that are done again (`redone`, by name), and the files
-        that they recorded, but for those `kept`, which have a line. Returns what cannot be removed.
+        """Have `remove` delete what killed runs may have written of pictures that are done again (`redone`, by name),
+        and the files that they recorded, but for those `kept`, which have a line. Returns what cannot be removed.
 
         Raises `OutputError` when our own file cannot be read.
         """
@@ -129,7 +129,7 @@ class Journal:
             with self._path.open(encoding="utf-8", errors="replace") as file:
                 for line in file:
                     for names in self._written(line, redone, kept):
-                        stuck.update(dict.fromkeys(remove_results(names, out, inputs)))
+                        stuck.update(dict.fromkeys(remove(names)))
         except FileNotFoundError:
             return []
         except OSError as problem:

@@ -12,56 +12,65 @@ One runner for the command line, the WebUI and the HTTP jobs:
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from collections import Counter, deque
 from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from lib_prodshot import __version__
-from lib_prodshot.errors import FieldProblem, OutputError, ProdshotError, RequestError
+from lib_prodshot.errors import OutputError, ProdshotError
 from lib_prodshot.jobs.files.compact import PathSet
 from lib_prodshot.jobs.files.names import ResultNames
 from lib_prodshot.jobs.files.reading import is_unchanged, stamp_of
 from lib_prodshot.jobs.files.staging import (
     STATE_FOLDER,
     Staging,
+    check_free_space,
     make_folder,
-    output_error,
     remove_leftovers,
     sole_writer,
 )
 from lib_prodshot.jobs.folder import resume
-from lib_prodshot.jobs.folder.contents import ContentBook
+from lib_prodshot.jobs.folder.folders import JobFolders, LocalFolders
 from lib_prodshot.jobs.folder.job import FolderJob, Progress
 from lib_prodshot.jobs.folder.scale import SizeBook
-from lib_prodshot.jobs.folder.seeds import picture_seed
-from lib_prodshot.jobs.folder.work_list import Entry, WorkList, in_a_row, list_pictures, real_paths
+from lib_prodshot.jobs.folder.work_list import Entry, WorkList, in_a_row, real_paths
 from lib_prodshot.jobs.processor import failed_outcome
 from lib_prodshot.jobs.report import contact_sheet
 from lib_prodshot.jobs.report.ledger import Ledger, Line
 from lib_prodshot.jobs.report.report import JSONL_NAME
 from lib_prodshot.jobs.report.summary import Summary
 from lib_prodshot.jobs.report.thumbnail_store import ThumbnailStore
-from lib_prodshot.jobs.workers.interface import FileResult, FileTask, TaskCancelled, Worker, WorkerLost, WorkerPool
+from lib_prodshot.jobs.report.thumbnails import EncodedThumbnails
+from lib_prodshot.jobs.seeds import picture_seed
+from lib_prodshot.jobs.workers.interface import (
+    FileResult,
+    FileTask,
+    StoredSource,
+    TaskCancelled,
+    Worker,
+    WorkerLost,
+    WorkerPool,
+)
 
 PAGE_NAME = "index.html"
 SUMMARY_NAME = "summary.json"
-
-MIN_FREE_BYTES = 64 * 2**20
-"""With fewer free bytes on the disk the job stops, instead of failing every further picture."""
 
 _AT_ONCE = 256
 """Lines of an earlier run in memory while their pictures are looked at."""
 
 PAGE_INTERVAL = 5.0
 """Seconds between two drafts of the contact sheet while the job runs; more when one takes long."""
+
+SYNC_INTERVAL = 1.0
+"""The same for bringing the report to object storage, where no page is drawn meanwhile."""
 
 
 class Runner:
@@ -70,11 +79,12 @@ class Runner:
     The threads are daemons, and no executor's: the interpreter would wait at its exit for one that hangs in a WebUI.
     """
 
-    def __init__(self, job: FolderJob, pool: WorkerPool) -> None:
+    def __init__(self, job: FolderJob, pool: WorkerPool, folders: JobFolders | None = None) -> None:
         self.job = job
         self.report = job.out / JSONL_NAME
         self.page = job.out / PAGE_NAME
         self._pool = pool
+        self._folders = folders or LocalFolders(job.inputs, job.out)
         self._lock = threading.Condition()
         self._progress = Progress()
         self._error: BaseException | None = None
@@ -93,7 +103,7 @@ class Runner:
         self._started = 0.0
         self._finder = self._fingerprint = self._reference = ""
         self._names = ResultNames()
-        self._contents = ContentBook(job.out / STATE_FOLDER / "contents.jsonl")
+        self._side = contact_sheet.SIDE
 
     @property
     def progress(self) -> Progress:
@@ -108,12 +118,16 @@ class Runner:
         another run works on the same output folder.
         """
         _ = self.job.request.classes
-        listed = list_pictures(self.job.inputs, self.job.out, self.job.recursive, self.job.may_open)
-        _refuse_unknown(self.job.only, listed)
+        listed = self._folders.listed(self.job)
+        listed.refuse_unknown(self.job.only)
         state = self.job.out / STATE_FOLDER
         make_folder(self.job.out)
         make_folder(state)
-        self._folder_lock.enter_context(sole_writer(self.job.out))
+        with ExitStack() as locked:
+            locked.enter_context(sole_writer(self.job.out))
+            self._folders.open()
+            locked.callback(self._folders.close)
+            self._folder_lock = locked.pop_all()
         self._set(state="preparing")
         threading.Thread(target=self._run, args=(listed,), name="prodshot-folder", daemon=True).start()
 
@@ -162,6 +176,7 @@ class Runner:
         self._folder_lock.close()
 
     def _run_job(self, listed: WorkList, ledger: Ledger) -> None:
+        self._side = contact_sheet.side_for(len(listed.entries))
         chosen = (entry for entry in listed.entries if not self.job.only or entry.name in self.job.only)
         entries = tuple(chosen)[: self.job.limit]
         inputs = PathSet(real_paths(listed.entries))
@@ -175,7 +190,7 @@ class Runner:
             request = self.job.request.replace(reference=self._reference) if self._reference else self.job.request
             self._fingerprint = resume.fingerprint(request, self._finder, self.job.dry_run)
             before = self._plan(entries, ledger, inputs)
-            store = ThumbnailStore(state, out, self.job.inputs, contact_sheet.side_for(len(listed.entries)))
+            store = ThumbnailStore(state, out, self.job.inputs, self._side)
             with closing(store):
                 if self._queue:
                     if not is_open:
@@ -218,7 +233,9 @@ class Runner:
                     return
                 entry = missing.popleft()
             try:
-                done = worker.process(FileTask(entry.source, self.job.out, entry.stem, is_measured=True))
+                done = worker.process(
+                    FileTask(entry.source, self.job.out, entry.stem, is_measured=True, stored=self._stored(entry, None))
+                )
             except WorkerLost as reason:
                 raise ProdshotError(f"a worker was lost while the products were measured: {reason}") from reason
             book.add(entry, done.outcome)
@@ -271,17 +288,18 @@ class Runner:
         """Remove what earlier runs wrote of the pictures that are done again; return what cannot be removed."""
         if not redone and not self._journal.exists:
             return []
-        left = []
+        left: list[str] = []
+        remove = partial(self._folders.remove, inputs=inputs)
 
         def kept() -> Iterator[str]:
             for line in ledger.lines():
                 if line["file"] not in redone:
                     yield from resume.files_of(line)
-                elif stuck := resume.remove_results(line, self.job.out, inputs):
+                elif stuck := remove(line):
                     self._stuck[line["file"]] = stuck
                     left.extend(stuck)
 
-        return [*left, *self._journal.remove_partial(redone, PathSet(kept()), self.job.out, inputs)]
+        return [*left, *self._journal.remove_partial(redone, PathSet(kept()), remove)]
 
     def _record_files(self, folder: Path, names: Sequence[str]) -> None:
         self._journal.record_files([(folder / name).relative_to(self.job.out).as_posix() for name in names])
@@ -290,14 +308,14 @@ class Runner:
         if self._stopping:
             raise TaskCancelled
         try:
-            stamp, content = stamp_of(entry.source), self._contents.content_of(entry.source)
+            stamp, content = self._folders.state_of(entry, line)
         except OSError as problem:
             # unreadable is not changed: results stay when the picture cannot be processed again
             if not line.get("output"):
                 return False
             self._unread[entry.name] = _reason(problem)
             return True
-        is_done = resume.is_done(line, entry, content, self._fingerprint, self.job.out)
+        is_done = resume.is_done(line, entry, content, self._fingerprint, self._folders.has)
         if is_done and stamp and self.job.keep_times:
             resume.set_times(line, self.job.out, stamp)
         return is_done
@@ -317,7 +335,7 @@ class Runner:
         ]
         for thread in self._threads:
             thread.start()
-        due = monotonic() + PAGE_INTERVAL
+        due = monotonic() + (PAGE_INTERVAL if self._folders.shows_drafts else SYNC_INTERVAL)
         for thread in self._threads:
             while thread.is_alive() and not self._aborting:
                 thread.join(0.2)
@@ -328,17 +346,18 @@ class Runner:
         """Draw the contact sheet of the pictures so far. Returns when the next draft is due."""
         start = monotonic()
         try:
-            self._draw_page(ledger, store)
+            if self._folders.shows_drafts:
+                self._draw_page(ledger, store)
+            self._folders.sync()
         except ProdshotError as error:
             self._fail(error)
         end = monotonic()
-        return end + max(PAGE_INTERVAL, 30 * (end - start))
+        return end + max(PAGE_INTERVAL if self._folders.shows_drafts else SYNC_INTERVAL, 30 * (end - start))
 
     def _run_worker(self, worker: Worker, ledger: Ledger, store: ThumbnailStore) -> None:
         while (entry := self._next()) is not None:
             try:
-                line = self._process(entry, worker)
-                pictures = store.draw(line)
+                line, pictures = self._done(entry, worker, store)
                 with self._lock:
                     if self._aborting:
                         raise TaskCancelled
@@ -367,43 +386,56 @@ class Runner:
             self._in_progress += 1
             return self._queue.popleft()
 
-    def _process(self, entry: Entry, worker: Worker) -> dict[str, Any]:
-        """Process one picture; returns its report line."""
-        self._check_free_space()
-        folder = self.job.out / entry.folder
+    def _done(self, entry: Entry, worker: Worker, store: ThumbnailStore) -> tuple[dict[str, Any], EncodedThumbnails]:
+        """Process one picture and take its results to where they stay; returns its report line and its thumbnails."""
+        line, pictures = self._process(entry, worker)
+        pictures = pictures or store.draw(line)
         try:
-            stamp, content = stamp_of(entry.source), self._contents.content_of(entry.source)
+            self._folders.keep(line)
+        except ProdshotError as problem:
+            return self._failed(entry, line["sha256"], str(problem)), (pictures[0], None, None)
+        return line, pictures
+
+    def _process(self, entry: Entry, worker: Worker) -> tuple[dict[str, Any], EncodedThumbnails | None]:
+        """Process one picture; returns its report line, and its thumbnails where the worker has drawn them."""
+        check_free_space(self.job.out)
+        folder = self.job.out / entry.folder
+        content, stamp = "", None
+        try:
+            if entry.stored is None:
+                stamp, content = stamp_of(entry.source), self._folders.contents.content_of(entry.source)
         except OSError as problem:
-            return self._failed(entry, "", f"{entry.name} cannot be read: {_reason(problem)}")
+            return self._failed(entry, "", f"{entry.name} cannot be read: {_reason(problem)}"), None
         if not self.job.dry_run:
             try:
                 make_folder(folder)
             except OutputError as problem:
                 # a sub-folder that cannot be made fails its own pictures; the output folder ends the job
                 make_folder(self.job.out)
-                return self._failed(entry, content, str(problem))
+                return self._failed(entry, content, str(problem)), None
             with self._lock:
                 self._journal.record(entry)
         request = self.job.request
         seeded = request.uses_webui and not self.job.dry_run
-        seed = picture_seed(getattr(request, request.seed_setting), content) if seeded else None
+        job_seed = getattr(request, request.seed_setting) if seeded else None
+        seed = None if job_seed is None or not content else picture_seed(job_seed, content)
         task = FileTask(entry.source, folder, entry.stem, seed, self.job.keep_times, self._reference, names=self._names)
+        if entry.stored is not None:
+            result = worker.process(replace(task, stored=self._stored(entry, job_seed)))
+            fetched = result.fetched
+            if not fetched.content:
+                return self._failed(entry, "", result.outcome.verdict.reason), None
+            return self._line(entry, fetched.content, result, fetched.seed), fetched.thumbnails
         result = worker.process(task)
         line = self._line(entry, content, result, seed)
         if is_unchanged(entry.source, stamp):
-            return line
+            return line, None
         resume.remove_results(line, self.job.out, frozenset())
         result.outcome.fail(f"{entry.name} changed while it was worked on")
-        return self._line(entry, content, replace(result, retry=True), seed)
+        return self._line(entry, content, replace(result, retry=True), seed), None
 
-    def _check_free_space(self) -> None:
-        """Raise `OutputError` for a full disk, and for an output folder that is gone."""
-        try:
-            free = shutil.disk_usage(self.job.out).free
-        except OSError as problem:
-            raise output_error(self.job.out, problem) from problem
-        if free < MIN_FREE_BYTES:
-            raise OutputError(f"the disk of {self.job.out} is full: free some space and give the same command again")
+    def _stored(self, entry: Entry, job_seed: int | None) -> StoredSource | None:
+        return None if entry.stored is None else StoredSource(entry.stored, job_seed, self._side)
 
     def _failed(self, entry: Entry, content: str, reason: str) -> dict[str, Any]:
         """Return the line of a picture that failed before any worker had it."""
@@ -424,6 +456,7 @@ class Runner:
         return {
             **line,
             "sha256": content,
+            **({"object_version": entry.stored.version} if entry.stored else {}),
             "settings": self._fingerprint,
             "seed": seed,
             "retry": result.retry,
@@ -475,6 +508,7 @@ class Runner:
         with Staging(self.job.out) as staging:
             staging.path(SUMMARY_NAME).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         self._draw_page(ledger, store)
+        self._folders.finish()
 
     def _draw_page(self, ledger: Ledger, store: ThumbnailStore) -> None:
         lines = (line for line in ledger.lines() if "sha256" in line)
@@ -483,12 +517,6 @@ class Runner:
     def _set(self, **changes: Any) -> None:
         with self._lock:
             self._progress = replace(self._progress, **changes)
-
-
-def _refuse_unknown(names: frozenset[str], listed: WorkList) -> None:
-    unknown = sorted(names - {entry.name for entry in listed.entries})
-    if unknown:
-        raise RequestError([FieldProblem("only", f"the folder has no picture {in_a_row(unknown)}")])
 
 
 def _reason(problem: OSError) -> str:

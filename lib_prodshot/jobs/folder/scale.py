@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from lib_prodshot.jobs.files.staging import output_error
-from lib_prodshot.jobs.folder.seeds import content_of
 from lib_prodshot.jobs.folder.work_list import Entry
 from lib_prodshot.jobs.scale import Size, measured_size, reference_text
+from lib_prodshot.jobs.seeds import content_of
 from lib_prodshot.outcome import Outcome
 
 
@@ -64,5 +64,6 @@ class SizeBook:
         if entry.name not in self._keys:
             self._keys[entry.name] = None
             with suppress(OSError):
-                self._keys[entry.name] = entry.name, content_of(entry.source)
+                content = entry.stored.version if entry.stored else content_of(entry.source)
+                self._keys[entry.name] = entry.name, content
         return self._keys[entry.name]

@@ -14,20 +14,23 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 
-from lib_prodshot.errors import OutputError, PictureError
+from lib_prodshot.errors import FieldProblem, OutputError, PictureError, RequestError
 from lib_prodshot.jobs.files.names import NOT_READABLE, READABLE, name_limit, output_stems
 from lib_prodshot.jobs.files.reading import identity, is_folder, is_link, real_path, status
 from lib_prodshot.jobs.report.summary import counted
+from lib_prodshot.storage.store import StoredObject
 
 
 @dataclass(frozen=True)
 class Entry:
     """One picture: its file, its name (relative to the input folder, with '/'), and the `stem` of its results, which
-    go to the same sub-folder of the output folder."""
+    go to the same sub-folder of the output folder. One that is `stored` in an object store stands at `source` while a
+    worker has it."""
 
     source: Path
     name: str
     stem: str
+    stored: StoredObject | None = None
 
     @property
     def folder(self) -> str:
@@ -68,6 +71,12 @@ class WorkList:
         """Sentences about everything that is not in the list."""
         others = (f"{counted(self.others, 'other file')} left alone",) if self.others else ()
         return (*others, *(f"{reason}: {in_a_row(names)}" for reason, names in self.left_out))
+
+    def refuse_unknown(self, names: frozenset[str]) -> None:
+        """Raise `RequestError` (field only) for names of pictures that are not in the list."""
+        unknown = sorted(names - {entry.name for entry in self.entries})
+        if unknown:
+            raise RequestError([FieldProblem("only", f"the folder has no picture {in_a_row(unknown)}")])
 
 
 def in_a_row(names: Sequence[str]) -> str:
@@ -112,13 +121,14 @@ def list_pictures(inputs: Path, out: Path, recursive: bool = False, may_open: Ma
     if real_path(out) == real_path(inputs):
         raise OutputError(f"the output folder {out} is the input folder itself; choose another")
     traversal = _Traversal(inputs, real_path(out), recursive, may_open)
-    names = [name for name in traversal.files() if _is_picture(name)]
-    entries = _entries(inputs, sorted(names), name_limit(out))
+    names = [name for name in traversal.files() if is_picture(name)]
+    entries = entries_of(inputs, sorted(names), name_limit(out))
     left_out = {reason: tuple(sorted(names)) for reason, names in sorted(traversal.left_out.items())}
     return WorkList(tuple(entries), traversal.others, tuple(left_out.items()))
 
 
-def _is_picture(name: str) -> bool:
+def is_picture(name: str) -> bool:
+    """Whether a file of this name is taken for a picture."""
     return PurePosixPath(name).suffix.lower() in READABLE | NOT_READABLE
 
 
@@ -179,7 +189,7 @@ class _Traversal:
                 continue
             if is_a_link and not self._may_open(real_path(path)):
                 self._leave_out(path, FORBIDDEN_LINK)
-            elif _is_picture(file):
+            elif is_picture(file):
                 yield self._name(path)
             elif is_a_link and status(path) is None:
                 self._leave_out(path, BROKEN_LINK)
@@ -229,7 +239,8 @@ class _Traversal:
         return path.relative_to(self._inputs).as_posix()
 
 
-def _entries(inputs: Path, names: list[str], limit: int) -> Iterator[Entry]:
+def entries_of(inputs: Path, names: list[str], limit: int) -> Iterator[Entry]:
+    """Yield the pictures of these names in order, each with a stem of at most `limit` bytes that no other one has."""
     by_folder = sorted(names, key=lambda name: (PurePosixPath(name).parent.parts, name))
     for _, group in groupby(by_folder, key=lambda name: PurePosixPath(name).parent):
         members = list(group)

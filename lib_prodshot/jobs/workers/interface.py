@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lib_prodshot.jobs.files.names import ResultNames
 from lib_prodshot.outcome import Outcome
+from lib_prodshot.storage.store import StoredObject
+
+if TYPE_CHECKING:
+    from lib_prodshot.jobs.report.thumbnails import EncodedThumbnails
 
 
 class WorkerLost(BaseException):
@@ -26,10 +30,21 @@ class TaskCancelled(BaseException):
 
 
 @dataclass(frozen=True)
+class StoredSource:
+    """A picture in an object store, which the worker fetches itself, from wherever it runs. `job_seed`: that of the
+    job, of which the picture gets its own (None: the request's); `side`: of its thumbnails, in pixels."""
+
+    picture: StoredObject
+    job_seed: int | None
+    side: int
+
+
+@dataclass(frozen=True)
 class FileTask:
     """One picture to process: its file, the folder and the stem of its results, its seed (None: the request's), and
     whether the results get its modification time. `reference` takes the place of the request's ('': the request's);
-    `is_measured`: only find, and write nothing. `names` are the results of the whole job."""
+    `is_measured`: only find, and write nothing. `names` are the results of the whole job. With `stored` the file is put
+    at `source` for as long as the worker has it."""
 
     source: Path
     folder: Path
@@ -39,15 +54,27 @@ class FileTask:
     reference: str = ""
     is_measured: bool = False
     names: ResultNames = field(default_factory=ResultNames)
+    stored: StoredSource | None = None
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What only the worker knows that fetched a picture: the SHA-256 of its bytes, its own seed, its thumbnails."""
+
+    content: str = ""
+    seed: int | None = None
+    thumbnails: EncodedThumbnails = (None, None, None)
 
 
 @dataclass(frozen=True)
 class FileResult:
-    """The result of a task. `worker`: who enhanced the picture; `retry`: it failed, and another run may succeed."""
+    """The result of a task. `worker`: who enhanced the picture; `retry`: it failed, and another run may succeed;
+    `fetched`: of a picture from an object store."""
 
     outcome: Outcome
     worker: str
     retry: bool = False
+    fetched: Fetched = field(default_factory=Fetched)
 
 
 class Worker(Protocol):

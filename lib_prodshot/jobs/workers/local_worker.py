@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Container, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from lib_prodshot.errors import EnhanceError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Findings, Picture
 from lib_prodshot.jobs.files.reading import open_regular
-from lib_prodshot.jobs.processor import PictureProcessor
+from lib_prodshot.jobs.processor import PictureProcessor, failed_outcome
 from lib_prodshot.jobs.workers.engines import BACKOFF, Engine, EngineUnavailable
 from lib_prodshot.jobs.workers.interface import FileResult, FileTask, WorkerLost
 from lib_prodshot.jobs.workers.resources import PoolExhausted, ResourcePool, WeightedSemaphore
@@ -65,6 +66,13 @@ class LocalWorker:
 
     def process(self, task: FileTask) -> FileResult:
         """See `Worker`."""
+        if task.stored is None:
+            return self._process(task)
+        from lib_prodshot.jobs.workers.fetching import process_fetched
+
+        return process_fetched(task, self._process, partial(failed_outcome, self._request, ""))
+
+    def _process(self, task: FileTask) -> FileResult:
         request = _request_for(task, self._request)
         with self._pixels.held(_pixels_of(task.source)):
             waited: list[float] = []

@@ -18,7 +18,7 @@ from lib_prodshot.errors import FieldProblem, ProdshotError, RequestError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.jobs.processor import upscaler_of
 from lib_prodshot.jobs.workers.engines import Engine
-from lib_prodshot.jobs.workers.interface import FileTask, TaskCancelled, WorkerLost
+from lib_prodshot.jobs.workers.interface import Fetched, FileTask, StoredSource, TaskCancelled, WorkerLost
 from lib_prodshot.jobs.workers.local_worker import LocalWorker
 from lib_prodshot.outcome import Outcome
 from lib_prodshot.request import Request
@@ -54,6 +54,7 @@ class ActorResult:
     files: Mapping[str, bytes]
     worker: str
     retry: bool
+    fetched: Fetched = field(default_factory=Fetched)
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,16 @@ class PictureActor:
         return info
 
     def process(
-        self, source: str, stem: str, seed: int | None, data: bytes, reference: str = "", is_measured: bool = False
+        self,
+        source: str,
+        stem: str,
+        seed: int | None,
+        data: bytes | StoredSource,
+        reference: str = "",
+        is_measured: bool = False,
     ) -> ActorResult | ActorError:
-        """Process the picture whose file has these bytes; `source` is its path on the sending machine, the rest as in
-        `FileTask`."""
+        """Process the picture whose file has these bytes, or which this machine is to fetch; `source` is its path on
+        the sending machine, the rest as in `FileTask`."""
         answer = self.open()  # again after a restart
         if isinstance(answer, ActorError) or self._worker is None:
             return ActorError(answer.text if isinstance(answer, ActorError) else "", lost=True)
@@ -122,9 +129,13 @@ class PictureActor:
             inputs.mkdir()
             results.mkdir()
             picture = inputs / Path(source).name
-            picture.write_bytes(data)
+            stored = data if isinstance(data, StoredSource) else None
+            if isinstance(data, bytes):
+                picture.write_bytes(data)
             try:
-                task = FileTask(picture, results, stem, seed, reference=reference, is_measured=is_measured)
+                task = FileTask(
+                    picture, results, stem, seed, reference=reference, is_measured=is_measured, stored=stored
+                )
                 done = self._worker.process(task)
             except TaskCancelled:
                 return ActorError(cancelled=True)
@@ -133,7 +144,8 @@ class PictureActor:
             except RequestError as error:
                 return _request_error(error)
             files = {path.name: path.read_bytes() for path in results.iterdir()}
-        return ActorResult(_without_arrays(done.outcome, str(picture), source), files, done.worker, done.retry)
+        outcome = _without_arrays(done.outcome, str(picture), source)
+        return ActorResult(outcome, files, done.worker, done.retry, done.fetched)
 
     def stop(self, now: bool) -> None:
         """See `Worker.stop`."""

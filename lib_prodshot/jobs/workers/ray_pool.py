@@ -21,7 +21,7 @@ from lib_prodshot.errors import OutputError, ProdshotError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.jobs.files.reading import Stamp, open_regular, stamp_of
 from lib_prodshot.jobs.processor import failed_outcome, staged_results
-from lib_prodshot.jobs.workers.interface import FileResult, FileTask, TaskCancelled, WorkerLost
+from lib_prodshot.jobs.workers.interface import FileResult, FileTask, StoredSource, TaskCancelled, WorkerLost
 from lib_prodshot.jobs.workers.local_worker import EXTRA_SLOTS
 from lib_prodshot.jobs.workers.ray_actor import ActorError, ActorInfo, ActorResult, ActorSettings, PictureActor
 from lib_prodshot.jobs.workers.resources import WeightedSemaphore
@@ -171,8 +171,7 @@ class RayWorker:
     def process(self, task: FileTask) -> FileResult:
         """See `Worker`."""
         try:
-            with open_regular(task.source) as file:
-                stamp, data = stamp_of(task.source), file.read()
+            stamp, data = _sent(task)
             answer = self._call_with_retry(task, data)
         except (OSError, _ActorDied) as error:
             failed = failed_outcome(self._request, self._finder, str(error), task.source)
@@ -187,9 +186,9 @@ class RayWorker:
                 self._write(task, answer, stamp)
         except OutputError as error:
             outcome.fail(str(error))
-            return FileResult(outcome, answer.worker, retry=True)
+            return FileResult(outcome, answer.worker, retry=True, fetched=answer.fetched)
         outcome.seconds["write"] = outcome.seconds.get("write", 0.0) + perf_counter() - start
-        return FileResult(outcome, answer.worker, answer.retry)
+        return FileResult(outcome, answer.worker, answer.retry, answer.fetched)
 
     def stop(self, now: bool) -> None:
         """See `Worker`."""
@@ -198,7 +197,7 @@ class RayWorker:
         if now:
             self._cancelled.set()
 
-    def _call_with_retry(self, task: FileTask, data: bytes) -> ActorResult | ActorError:
+    def _call_with_retry(self, task: FileTask, data: bytes | StoredSource) -> ActorResult | ActorError:
         """Return the actor's answer; when it dies over several pictures, retry each of them alone, so that only the one
         that kills it fails. Raises `_ActorDied` for that one, and what `_call` raises."""
         try:
@@ -208,7 +207,7 @@ class RayWorker:
             with self._free_slots.held(self.slots):
                 return self._call(task, data)
 
-    def _call(self, task: FileTask, data: bytes) -> ActorResult | ActorError:
+    def _call(self, task: FileTask, data: bytes | StoredSource) -> ActorResult | ActorError:
         """Return the actor's answer. Raises `_ActorDied` when it died over the picture and was restarted, `WorkerLost`
         when it was not."""
         ray = _import_ray()
@@ -259,6 +258,15 @@ class RayWorker:
 
 class _ActorDied(Exception):
     """An actor died over a picture and was restarted."""
+
+
+def _sent(task: FileTask) -> tuple[Stamp | None, bytes | StoredSource]:
+    """What is sent of a picture: its bytes, or where the actor finds it. Raises OSError."""
+    if task.stored is not None:
+        picture = task.stored.picture
+        return (None if picture.modified is None else (picture.size, picture.modified)), task.stored
+    with open_regular(task.source) as file:
+        return stamp_of(task.source), file.read()
 
 
 def _share(webuis: Sequence[str], index: int, number: int) -> tuple[str, ...]:
