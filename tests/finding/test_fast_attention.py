@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lib_prodshot.finding.fast import attention, probe  # noqa: E402 - torch may be missing
+from lib_prodshot.finding.fast import attention, layers, probe  # noqa: E402 - torch may be missing
 from lib_prodshot.finding.fast.sam import EncoderBlock, accelerate, whole_of, windows_of  # noqa: E402
 from lib_prodshot.finding.fast.swap import restore  # noqa: E402
 
@@ -80,8 +80,10 @@ class Sam:
         self.image_encoder = image_encoder
 
 
+@pytest.mark.parametrize("rows", [1, 1024])
 @pytest.mark.parametrize(("window", "grid"), [(3, 8), (4, 8), (14, 16)])
-def test_the_encoder_gives_the_packages_embedding(window: int, grid: int) -> None:
+def test_the_encoder_gives_the_packages_embedding(monkeypatch: Any, rows: int, window: int, grid: int) -> None:
+    monkeypatch.setattr(layers, "ROWS", rows)
     built = encoder(window, grid)
     picture = torch.randn(2, 3, 16 * grid, 16 * grid)
     with torch.no_grad():

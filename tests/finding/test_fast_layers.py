@@ -18,6 +18,7 @@ if backend.missing_requirement():
 
 from lib_prodshot.finding.fast import groundingdino as fast  # noqa: E402
 from lib_prodshot.finding.fast import layers  # noqa: E402
+from lib_prodshot.finding.fast.swap import swap_items  # noqa: E402
 
 pytestmark = pytest.mark.any_host
 
@@ -120,16 +121,29 @@ def test_fusion_layer_with_scores_that_would_overflow_an_exponential() -> None:
         close(found, other, 2e-3)
 
 
+@pytest.mark.parametrize("rows", [1, 250, 1024])
 @pytest.mark.parametrize(("height", "width"), [(14, 14), (20, 9)])
-def test_swin_stage_with_shifted_windows(height: int, width: int) -> None:
+def test_swin_stage_with_shifted_windows(monkeypatch: Any, rows: int, height: int, width: int) -> None:
+    monkeypatch.setattr(layers, "ROWS", rows)
+    stage, tokens = swin_stage(), torch.randn(2, height * width, 48)
+    expected = stage(tokens, height, width)[0]
+    assert swap_items(stage.blocks, fast.SwinBlock) == 2
+    close(stage(tokens, height, width)[0], expected)
+
+
+def swin_stage() -> Any:
     from groundingdino.models.GroundingDINO.backbone.swin_transformer import BasicLayer
 
-    stage = ready(BasicLayer(dim=48, depth=2, num_heads=3, window_size=7))
-    tokens = torch.randn(2, height * width, 48)
-    expected = stage(tokens, height, width)[0]
-    for block in stage.blocks:
-        block.attn, block.mlp = fast.WindowAttention(block.attn), fast.RowMlp(block.mlp)
-    close(stage(tokens, height, width)[0], expected)
+    return ready(BasicLayer(dim=48, depth=2, num_heads=3, window_size=7))
+
+
+@pytest.mark.parametrize(("height", "width", "shift"), [(14, 14, 3), (20, 9, 3), (5, 30, 0)])
+def test_the_parts_of_a_feature_map_hold_every_token_once(height: int, width: int, shift: int) -> None:
+    parts = fast.parts_of(height, width, 7, shift, 2, torch.device("cpu"))
+    assert sorted(torch.cat([part.tokens for part in parts]).tolist()) == list(range(height * width))
+    assert [part.windows.start for part in parts] == list(range(0, len(parts) * 2, 2))
+    for part in parts:
+        assert len(part.tokens) == (part.size if part.places is None else len(part.places))
 
 
 def test_attention_without_its_weights() -> None:
@@ -154,3 +168,7 @@ def test_a_missing_operation_leaves_the_packages_layers_to_do_the_work(monkeypat
     for key in ("src", "pos"):
         query.pop(key)
     assert torch.equal(fast.CrossAttention(attention)(**query), attention(**query))
+    stage, tokens = swin_stage(), torch.randn(1, 14 * 9, 48)
+    expected = stage(tokens, 14, 9)[0]
+    swap_items(stage.blocks, fast.SwinBlock)
+    assert torch.equal(stage(tokens, 14, 9)[0], expected)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BIAS_ELEMENTS = 2**21
-"""Elements of the bias made at a time on a CPU: 8 MB, which stay in the cache."""
+BIAS_ELEMENTS = 2**19
+"""Elements of the bias made at a time on a CPU: 2 MB, which stay in the cache next to keys and values."""
 
 BIAS_ELEMENTS_GPU = 2**26
 """The same on a GPU, where few large steps are quicker than many small ones: 256 MB in float32."""
@@ -30,7 +30,7 @@ def decomposed_attention(qkv: Tensor, heads: int, rel_pos_h: Tensor, rel_pos_w: 
     """
     windows, height, width, channels = qkv.shape[0], qkv.shape[1], qkv.shape[2], qkv.shape[3] // 3
     count = height * width
-    q, k, v = qkv.view(windows, count, 3, heads, channels // heads).permute(2, 0, 3, 1, 4).unbind(0)
+    q, k, v = qkv.reshape(windows, count, 3, heads, channels // heads).permute(2, 0, 3, 1, 4).unbind(0)
     along_h = relative_table(rel_pos_h.to(q.dtype), height)
     along_w = relative_table(rel_pos_w.to(q.dtype), width)
     grid = q.reshape(windows, heads, height, width, -1)

@@ -43,19 +43,26 @@ class Levels:
     bottom: Tensor
     corners: tuple[Tensor, Tensor, Tensor]
 
-    def table(self, value: Tensor) -> Tensor:
-        """Lay the values (b × positions × channels) out with their border.
+    def table(self, value: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Lay the values (b × positions × channels), with `bias` added to each, out with their border of zeros.
 
         The result is (b · table positions · heads) × head channels, one picture's table after the other.
         """
         pictures = value.shape[0]
-        table = value.new_zeros(pictures, self.positions, value.shape[-1])
-        begin = 0
+        table = value.new_empty(pictures, self.positions, value.shape[-1])
+        begin = end = 0
         for (height, width), start in zip(self.shapes, self.starts, strict=True):
+            table[:, end : start - 1] = 0
             level = value[:, begin : begin + height * width].view(pictures, height, width, -1)
-            inside = table[:, start - 1 : start - 1 + height * (width + 1)].view(pictures, height, width + 1, -1)
-            inside[:, :, 1:] = level
             begin += height * width
+            end = start - 1 + height * (width + 1)
+            rows = table[:, start - 1 : end].view(pictures, height, width + 1, -1)
+            rows[:, :, 0] = 0
+            if bias is None:
+                rows[:, :, 1:] = level
+            else:
+                torch.add(level, bias, out=rows[:, :, 1:])
+        table[:, end:] = 0
         return table.view(pictures * self.positions * self.heads, -1)
 
 
@@ -108,14 +115,15 @@ def bag_attention(table: Tensor, levels: Levels, x: Tensor, y: Tensor, weights: 
     x -= left
     y -= top
 
-    first = torch.addcmul(levels.start, top, levels.stride).add_(left, alpha=heads).to(torch.int32)
+    rows = torch.empty((queries, heads, 4, samples), dtype=torch.int32, device=x.device)
+    first = rows[:, :, 0]
+    first.copy_(torch.addcmul(levels.start, top, levels.stride).add_(left, alpha=heads))
     of_picture = levels.positions * heads
     first.clamp_(0, of_picture - 1 - int(heads * (max(width for _, width in levels.shapes) + 2)))
     pictures = table.shape[0] // of_picture
     if pictures > 1:
-        first.view(pictures, -1).add_(of_picture * torch.arange(pictures, dtype=torch.int32, device=x.device)[:, None])
-    rows = torch.empty((queries, heads, 4, samples), dtype=torch.int32, device=x.device)
-    rows[:, :, 0] = first
+        picture = torch.arange(pictures, dtype=torch.int32, device=x.device).repeat_interleave(queries // pictures)
+        first.add_(of_picture * picture[:, None, None])
     for corner, step in enumerate(levels.corners, start=1):
         torch.add(first, step, out=rows[:, :, corner])
 

@@ -53,6 +53,8 @@ class Fusion:
             )
             for group in (slice(begin, begin + step) for begin in range(0, image.shape[0], step))
         ]
+        if len(pairs) == 1:
+            return pairs[0]
         return torch.cat([fused for fused, _ in pairs]), torch.cat([fused for _, fused in pairs])
 
     def fuse(

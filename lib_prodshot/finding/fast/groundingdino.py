@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lib_prodshot.finding.fast.fusion import Fusion
-from lib_prodshot.finding.fast.layers import EncoderParts, RowMlp, Sampler
+from lib_prodshot.finding.fast.layers import EncoderParts, Sampler, rows_at_once
 from lib_prodshot.finding.fast.probe import attention_works, bag_works
 from lib_prodshot.finding.fast.swap import Wrapper, swap_items, swap_named
 
@@ -22,8 +24,7 @@ def accelerate(model: Any) -> int:
         count += swap_named(layer, "cross_attn", CrossAttention)
         count += swap_named(layer, "self_attn", QuietAttention) + swap_named(layer, "ca_text", QuietAttention)
     for stage in getattr(model.backbone[0], "layers", ()):  # a Swin backbone; a ResNet stays as it is
-        for block in stage.blocks:
-            count += swap_named(block, "attn", WindowAttention) + swap_named(block, "mlp", RowMlp)
+        count += swap_items(stage.blocks, SwinBlock)
     return count
 
 
@@ -118,20 +119,85 @@ class QuietAttention(Wrapper):
         return self.plain(query, key, value, need_weights=False, **others)
 
 
-class WindowAttention(Wrapper):
-    """Swin's window attention through `scaled_dot_product_attention`."""
+class SwinBlock(Wrapper):
+    """`SwinTransformerBlock`, some windows at a time: their tokens are gathered, go through the block and are put back.
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Any:
-        """`x`: windows × tokens × channels; `mask`: windows × tokens × tokens, 0 or a large negative number."""
-        plain = self.plain
+    That takes the place of padding, rolling, cutting and their reverse, each a copy of the whole feature map. A padding
+    token is zero, so its query, key and value are the projection's bias: nothing else is computed for it.
+    """
+
+    H: int
+    W: int
+
+    def forward(self, x: Tensor, mask_matrix: Tensor | None) -> Any:
+        """`x`: b × (H · W) × channels; `mask_matrix`: windows × tokens × tokens, 0 or a large negative number, for
+        shifted windows. `H` and `W` are set by the caller."""
+        block = self.plain
         if not attention_works(x.device, x.dtype):
-            return plain(x, mask)
-        windows, tokens, channels = x.shape
-        q, k, v = plain.qkv(x).view(windows, tokens, 3, plain.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-        bias = plain.relative_position_bias_table[plain.relative_position_index.view(-1)]
-        bias = bias.view(tokens, tokens, -1).permute(2, 0, 1)[None].to(x.dtype)
-        if mask is not None:
-            bias = (bias + mask[:, None].to(x.dtype)).repeat(windows // mask.shape[0], 1, 1, 1)
-        standard = (channels // plain.num_heads) ** -0.5
-        attended = functional.scaled_dot_product_attention(q * (plain.scale / standard), k, v, attn_mask=bias)
-        return plain.proj(attended.transpose(1, 2).reshape(windows, tokens, channels))
+            block.H, block.W = self.H, self.W
+            return block(x, mask_matrix)
+        at_once = max(1, rows_at_once(x) // (block.window_size**2 * x.shape[0]))
+        bias = position_bias(block.attn).to(x.dtype)
+        result = torch.empty_like(x)
+        for part in parts_of(self.H, self.W, block.window_size, block.shift_size, at_once, x.device):
+            of_part = bias
+            if block.shift_size and mask_matrix is not None:
+                of_part = (bias + mask_matrix[part.windows, None].to(x.dtype)).repeat(x.shape[0], 1, 1, 1)
+            tokens = x.index_select(1, part.tokens)
+            tokens += self._attend(block.norm1(tokens), part, of_part)
+            result.index_copy_(1, part.tokens, block.mlp(block.norm2(tokens)).add_(tokens))
+        return result
+
+    def _attend(self, tokens: Tensor, part: Part, bias: Tensor) -> Tensor:
+        """Attention of a part's tokens (b × n × channels) within their windows."""
+        attention, pictures, channels = self.plain.attn, tokens.shape[0], tokens.shape[2]
+        qkv = attention.qkv(tokens)
+        if part.places is not None:
+            filled = attention.qkv.bias.expand(pictures, part.size, -1).clone()
+            qkv = filled.index_copy_(1, part.places, qkv)
+        by_window = qkv.view(-1, bias.shape[-1], 3, attention.num_heads, channels // attention.num_heads)
+        q, k, v = by_window.permute(2, 0, 3, 1, 4).unbind(0)
+        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=attention.scale)
+        joined = attended.transpose(1, 2).reshape(pictures, part.size, channels)
+        projected: Tensor = attention.proj(joined if part.places is None else joined.index_select(1, part.places))
+        return projected
+
+
+def position_bias(attention: Any) -> Tensor:
+    """What Swin's attention adds to its scores within a window: 1 × heads × tokens × tokens."""
+    index = attention.relative_position_index
+    return attention.relative_position_bias_table[index.view(-1)].view(*index.shape, -1).permute(2, 0, 1)[None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some windows of a feature map: `windows` among all of them, row by row, the numbers of the map's `tokens` in
+    them, and those tokens' `places` among the windows' `size` places (None: they fill them)."""
+
+    windows: slice
+    size: int
+    tokens: Tensor
+    places: Tensor | None
+
+
+@lru_cache(maxsize=32)
+def parts_of(height: int, width: int, window: int, shift: int, at_once: int, device: torch.device) -> list[Part]:
+    """The windows of a height × width feature map, padded below and right, then rolled up and left by `shift`."""
+    down, across = -(-height // window), -(-width // window)
+    numbers = torch.full((down * window, across * window), -1)
+    numbers[:height, :width] = torch.arange(height * width).view(height, width)
+    rolled = numbers.roll((-shift, -shift), (0, 1)).view(down, window, across, window)
+    windows = rolled.transpose(1, 2).reshape(-1, window * window)
+    parts = []
+    for first in range(0, len(windows), at_once):
+        flat = windows[first : first + at_once].flatten()
+        places = (flat >= 0).nonzero().flatten()
+        parts.append(
+            Part(
+                windows=slice(first, first + at_once),
+                size=len(flat),
+                tokens=flat[places].to(device),
+                places=None if len(places) == len(flat) else places.to(device),
+            )
+        )
+    return parts

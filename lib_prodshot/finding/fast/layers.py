@@ -13,6 +13,7 @@ from weakref import ref
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lib_prodshot.finding.fast.deformable import Levels, Shapes, bag_attention, levels_for
 from lib_prodshot.finding.fast.swap import Wrapper
@@ -53,9 +54,9 @@ _SIZES = _LevelSizes()
 class Sampler:
     """The projections of one multi-scale deformable attention, and its sizes."""
 
-    offsets: nn.Module
-    weights: nn.Module
-    value: nn.Module
+    offsets: nn.Linear
+    weights: nn.Linear
+    value: nn.Linear
     out: nn.Module
     heads: int
     levels: int
@@ -76,30 +77,54 @@ class Sampler:
         `shapes` is levels × (height, width), integers.
         """
         layout = levels_for(_SIZES.of(shapes), self.heads, self.points, value.device)
-        projected = self.value(value)
+        bias: Tensor | None = self.value.bias
+        projected = functional.linear(value, self.value.weight)
         if padding is not None and (value.device.type != "cpu" or bool(padding.any())):  # asking a GPU stalls it
-            projected = projected.masked_fill(padding[..., None], 0.0)
-        return layout.table(projected), layout
+            projected.add_(self.value.bias).masked_fill_(padding[..., None], 0.0)
+            bias = None
+        return layout.table(projected, bias), layout
 
-    def attend(self, query: Tensor, reference: Tensor, table: Tensor, layout: Levels) -> Tensor:
+    def where(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of one projection that says where a query looks: x of all its samples, y, and their weights.
+
+        The packages project x and y of a sample next to each other, which no vector instruction likes.
+        """
+        weight = torch.cat((by_axis(self.offsets.weight), self.weights.weight))
+        bias = torch.cat((by_axis(self.offsets.bias), self.weights.bias))
+        return weight, bias
+
+    def attend(
+        self, query: Tensor, where: tuple[Tensor, Tensor], reference: Tensor, table: Tensor, layout: Levels
+    ) -> Tensor:
         """Attend from `query` (b × n × channels) round `reference`, shares of the picture's width and height.
 
-        `reference` is b × n × levels × 2 (x, y) or × 4 (x, y, width, height: offsets are in shares of half the box).
+        `where` is that projection. `reference` is b × n × levels × 2 (x, y) or × 4 (x, y, width, height: offsets are in
+        shares of half the box).
         """
-        flat = query.shape[0] * query.shape[1], self.heads, self.levels * self.points
-        offsets = self.offsets(query).float().view(*query.shape[:2], self.heads, self.levels, self.points, 2)
-        centre = reference[..., :2].float() * layout.sizes - 0.5
+        queries, samples = query.shape[0] * query.shape[1], self.levels * self.points
+        x, y, weights = functional.linear(query, *where).float().view(queries, 3, self.heads, samples).unbind(1)
+        centre = self._of_samples(reference[..., :2].float() * layout.sizes - 0.5)
         if reference.shape[-1] == 4:
-            spread = reference[..., 2:].float() * layout.sizes * (0.5 / self.points)
-            offsets = offsets * spread[:, :, None, :, None, :]
-        x, y = ((offsets[..., axis] + centre[:, :, None, :, None, axis]).view(flat) for axis in (0, 1))
-        weights = self.weights(query).float().view(flat).softmax(-1)
-        attended: Tensor = self.out(bag_attention(table, layout, x, y, weights).view(query.shape))
+            spread = self._of_samples(reference[..., 2:].float() * layout.sizes * (0.5 / self.points))
+            x, y = torch.addcmul(centre[0], x, spread[0]), torch.addcmul(centre[1], y, spread[1])
+        else:
+            x, y = x + centre[0], y + centre[1]
+        attended: Tensor = self.out(bag_attention(table, layout, x, y, weights.softmax(-1)).view(query.shape))
         return attended
+
+    def _of_samples(self, by_level: Tensor) -> Tensor:
+        """Two figures (x and y) of each level, for each sample: b × n × levels × 2 → 2 × (b · n) × 1 × samples."""
+        by_axis = by_level.flatten(0, 1).permute(2, 0, 1)
+        return by_axis.repeat_interleave(self.points, dim=-1)[:, :, None]
 
     def whole(self, query: Tensor, value: Tensor, reference: Tensor, shapes: Tensor, padding: Tensor | None) -> Tensor:
         """The attention for a batch: `query` b × n × channels, `value` b × positions × channels."""
-        return self.attend(query, reference, *self.table(value, shapes, padding))
+        return self.attend(query, self.where(), reference, *self.table(value, shapes, padding))
+
+
+def by_axis(offsets: Tensor) -> Tensor:
+    """Rows that are x and y in turn (weights or biases of a projection to offsets): all of x first, then all of y."""
+    return offsets.view(-1, 2, *offsets.shape[1:]).transpose(0, 1).flatten(0, 1)
 
 
 @dataclass(frozen=True)
@@ -108,9 +133,9 @@ class EncoderParts:
 
     sampler: Sampler
     norm1: nn.Module
-    linear1: nn.Module
+    linear1: nn.Linear
     activation: Callable[[Tensor], Tensor]
-    linear2: nn.Module
+    linear2: nn.Linear
     norm2: nn.Module
 
     def run(
@@ -120,19 +145,33 @@ class EncoderParts:
         result = torch.empty_like(tokens)
         step = rows_at_once(tokens)
         pictures = max(1, step // tokens.shape[1])
+        where = self.sampler.where()
         for number in range(0, tokens.shape[0], pictures):
             group = slice(number, number + pictures)
             table, layout = self.sampler.table(tokens[group], shapes, None if padding is None else padding[group])
             for begin in range(0, tokens.shape[1], step):
                 rows = (group, slice(begin, begin + step))
                 query = tokens[rows] + positions[rows]
-                attended = self.sampler.attend(query, reference[rows], table, layout)
+                attended = self.sampler.attend(query, where, reference[rows], table, layout)
                 result[rows] = self._feed_forward(self.norm1(attended.add_(tokens[rows])))
         return result
 
     def _feed_forward(self, tokens: Tensor) -> Tensor:
-        hidden = self.linear2(self.activation(self.linear1(tokens)))
-        normal: Tensor = self.norm2(hidden.add_(tokens))
+        """Feed-forward, add and norm; `tokens` (b × n × channels, contiguous) are overwritten.
+
+        A bias costs a layer one more pass over its output. With ReLU the first one's goes into ReLU's own pass, as
+        relu(h + b) = max(h, -b) + b, and that + b into the second's bias.
+        """
+        flat = tokens.view(-1, tokens.shape[-1])
+        bias: Tensor = self.linear2.bias
+        if self.activation is torch.relu_:
+            hidden = functional.linear(flat, self.linear1.weight)
+            torch.maximum(hidden, -self.linear1.bias, out=hidden)
+            bias = torch.addmv(bias, self.linear2.weight, self.linear1.bias)
+        else:
+            hidden = self.activation(self.linear1(flat))
+        flat.add_(bias).addmm_(hidden, self.linear2.weight.t())
+        normal: Tensor = self.norm2(tokens)
         return normal
 
 

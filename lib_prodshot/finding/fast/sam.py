@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lib_prodshot.finding.fast.attention import decomposed_attention
 from lib_prodshot.finding.fast.half import added, cast_linear
-from lib_prodshot.finding.fast.layers import in_rows
+from lib_prodshot.finding.fast.layers import in_rows, rows_at_once
 from lib_prodshot.finding.fast.probe import attention_works
 from lib_prodshot.finding.fast.swap import Wrapper, swap_items
 
@@ -55,6 +55,9 @@ def right_size(attention: Any, height: int, width: int) -> bool:
 class EncoderBlock(Wrapper):
     """`Block`: attention in chunks, and no work on the tokens that only pad a window.
 
+    A block with windows is worked a row of windows at a time, so that what it makes of them stays in the processor's
+    cache.
+
     A padding token is zero, so its query, key and value are the projection's bias: it is filled in after projecting.
     """
 
@@ -64,15 +67,29 @@ class EncoderBlock(Wrapper):
         attention, window = block.attn, block.window_size
         if not (self.takes(x.shape[1], x.shape[2]) and attention_works(x.device, attention.qkv.weight.dtype)):
             return block(x)
-        qkv = attention.qkv(block.norm1(x))
-        positions = attention.rel_pos_h, attention.rel_pos_w
-        if window:
-            parts = windows_of(qkv, window, attention.qkv.bias)
-            attended = whole_of(decomposed_attention(parts, attention.num_heads, *positions), x.shape[1], x.shape[2])
-        else:
-            attended = decomposed_attention(qkv, attention.num_heads, *positions)
-        x = added(attention.proj(attended), x)
-        return in_rows(lambda rows: added(block.mlp(block.norm2(rows)), rows), x)
+        if not window:
+            qkv = attention.qkv(block.norm1(x))
+            attended = decomposed_attention(qkv, attention.num_heads, attention.rel_pos_h, attention.rel_pos_w)
+            x = added(attention.proj(attended), x)
+            return in_rows(self._feed_forward, x)
+        result = torch.empty_like(x)
+        step = max(1, rows_at_once(x) // (x.shape[2] * window)) * window
+        for top in range(0, x.shape[1], step):
+            strip = x[:, top : top + step]
+            result[:, top : top + step] = self._feed_forward(added(self._attend_in_windows(strip), strip))
+        return result
+
+    def _attend_in_windows(self, strip: Tensor) -> Any:
+        """Attention within windows for whole rows of windows: `strip` is b × height × width × channels."""
+        block = self.plain
+        attention, window = block.attn, block.window_size
+        parts = windows_of(attention.qkv(block.norm1(strip)), window, attention.qkv.bias)
+        attended = decomposed_attention(parts, attention.num_heads, attention.rel_pos_h, attention.rel_pos_w)
+        return attention.proj(whole_of(attended, strip.shape[1], strip.shape[2]))
+
+    def _feed_forward(self, tokens: Tensor) -> Tensor:
+        block = self.plain
+        return added(block.mlp(block.norm2(tokens)), tokens)
 
     def takes(self, height: int, width: int) -> bool:
         """Whether the position tables fit this block's windows in an input of height × width tokens."""
