@@ -21,7 +21,7 @@ import pytest
 from lib_prodshot import pictures
 from lib_prodshot.jobs import processor
 from lib_prodshot.jobs.files import staging
-from lib_prodshot.jobs.folder import runner
+from lib_prodshot.jobs.folder import contents
 from lib_prodshot.jobs.report.append_only import AppendOnlyFile
 from lib_prodshot.outcome import CSV_COLUMNS
 from tests.faults.entry_points import CommandLine, give_finder
@@ -90,7 +90,7 @@ def test_a_file_that_changes_between_listing_and_reading(
         return real(source)
 
     with monkeypatch.context() as patch:
-        strike_once(patch, runner if entry.name == "batch" else pictures, READERS[entry.name], change_first)
+        strike_once(patch, contents if entry.name == "batch" else pictures, READERS[entry.name], change_first)
         observed = entry.run()
     assert sorted(observed.statuses) == ["failed", "found"], observed
     assert not observed.left

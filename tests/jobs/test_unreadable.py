@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lib_prodshot.errors import OutputError
-from lib_prodshot.jobs.folder import runner
+from lib_prodshot.jobs.folder import contents, runner
 from tests.faults.entry_points import CommandLine, give_finder
 from tests.jobs.photographs import make_picture
 from tests.jobs.tools import all_of, digests, job, lines_of, pool, run
@@ -146,7 +146,7 @@ def test_a_source_that_cannot_be_read_today_keeps_its_results(
     photos: Path, done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = all_of(done)
-    real = runner.content_of
+    real = contents.content_of
 
     def offline(path: Path) -> str:
         if path.name in ("0.png", "1.png"):
@@ -154,7 +154,7 @@ def test_a_source_that_cannot_be_read_today_keeps_its_results(
         return real(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "content_of", offline)
+        patch.setattr(contents, "content_of", offline)
         summary = run(photos, done)
     assert summary.before == 4 and all_of(done) == before
     assert summary.notes == (

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, READABLE
-from lib_prodshot.jobs.files.reading import Stamp, is_file, real_path
+from lib_prodshot.jobs.files.reading import Stamp, real_path
 from lib_prodshot.jobs.files.staging import output_error
 from lib_prodshot.jobs.folder.work_list import Entry
 from lib_prodshot.jobs.report.ledger import Line
@@ -114,7 +114,7 @@ class Journal:
     @property
     def exists(self) -> bool:
         """Whether an earlier run left one, for it did not complete."""
-        return is_file(self._path)
+        return os.path.lexists(self._path)
 
     def remove_partial(
         self, redone: Mapping[str, Entry], kept: Container[str], remove: Callable[[Line], list[str]]

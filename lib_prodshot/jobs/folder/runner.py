@@ -11,7 +11,6 @@ One runner for the command line, the WebUI and the HTTP jobs:
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter, deque
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -24,14 +23,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from lib_prodshot import __version__
 from lib_prodshot.errors import OutputError, ProdshotError
 from lib_prodshot.jobs.files.compact import PathSet
 from lib_prodshot.jobs.files.names import ResultNames
 from lib_prodshot.jobs.files.reading import is_unchanged, stamp_of
 from lib_prodshot.jobs.files.staging import (
     STATE_FOLDER,
-    Staging,
     check_free_space,
     make_folder,
     remove_leftovers,
@@ -40,6 +37,7 @@ from lib_prodshot.jobs.files.staging import (
 from lib_prodshot.jobs.folder import resume
 from lib_prodshot.jobs.folder.folders import JobFolders, LocalFolders
 from lib_prodshot.jobs.folder.job import FolderJob, Progress
+from lib_prodshot.jobs.folder.lines import reason_of, report_line, write_summary
 from lib_prodshot.jobs.folder.scale import SizeBook
 from lib_prodshot.jobs.folder.work_list import Entry, WorkList, in_a_row, real_paths
 from lib_prodshot.jobs.processor import failed_outcome
@@ -61,7 +59,6 @@ from lib_prodshot.jobs.workers.interface import (
 )
 
 PAGE_NAME = "index.html"
-SUMMARY_NAME = "summary.json"
 
 _AT_ONCE = 256
 """Lines of an earlier run in memory while their pictures are looked at."""
@@ -313,7 +310,7 @@ class Runner:
             # unreadable is not changed: results stay when the picture cannot be processed again
             if not line.get("output"):
                 return False
-            self._unread[entry.name] = _reason(problem)
+            self._unread[entry.name] = reason_of(problem)
             return True
         is_done = resume.is_done(line, entry, content, self._fingerprint, self._folders.has)
         if is_done and stamp and self.job.keep_times:
@@ -405,7 +402,7 @@ class Runner:
             if entry.stored is None:
                 stamp, content = stamp_of(entry.source), self._folders.contents.content_of(entry.source)
         except OSError as problem:
-            return self._failed(entry, "", f"{entry.name} cannot be read: {_reason(problem)}"), None
+            return self._failed(entry, "", f"{entry.name} cannot be read: {reason_of(problem)}"), None
         if not self.job.dry_run:
             try:
                 make_folder(folder)
@@ -443,18 +440,8 @@ class Runner:
         return self._line(entry, content, FileResult(outcome, "", retry=True))
 
     def _line(self, entry: Entry, content: str, result: FileResult, seed: int | None = None) -> dict[str, Any]:
-        """Return the report line, with names relative to the two folders, so that these can be moved."""
-        line = result.outcome.to_json()
-        line["file"] = entry.name
-        line["reason"] = line["reason"].replace(str(entry.source), entry.name)
-        line["notes"] = [note.replace(str(entry.source), entry.name) for note in line["notes"]]
-        for stuck in self._stuck.get(entry.name, ()):
-            line["notes"].append(f"an earlier run's {stuck} cannot be removed")
-        for told, key in ((line, "output"), (line, "mask"), *((made, "output") for made in line.get("packshots", ()))):
-            if told[key]:
-                told[key] = Path(told[key]).relative_to(self.job.out).as_posix()
-        return {
-            **line,
+        notes = [f"an earlier run's {stuck} cannot be removed" for stuck in self._stuck.get(entry.name, ())]
+        return report_line(entry, result, self.job.out, notes) | {
             "sha256": content,
             **({"object_version": entry.stored.version} if entry.stored else {}),
             "settings": self._fingerprint,
@@ -496,17 +483,10 @@ class Runner:
         lines = (line for line in ledger.lines() if line.get("file") in names and "sha256" in line)
         notes = (*listed.notes, *self._notes, *ledger.notes)
         self._summary = Summary(len(entries), before, notes=notes).add(lines)
-        content = {
-            "version": __version__,
-            "finder": self._finder,
-            "request": self.job.request.to_dict(only_changed=True),
-            "dry_run": self.job.dry_run,
-            **self._summary.to_json(),
-        }
+        about = {"finder": self._finder, "request": self.job.request.to_dict(only_changed=True)}
         if self._summary.is_complete:
             self._journal.delete()
-        with Staging(self.job.out) as staging:
-            staging.path(SUMMARY_NAME).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_summary(self.job.out, {**about, "dry_run": self.job.dry_run, **self._summary.to_json()})
         self._draw_page(ledger, store)
         self._folders.finish()
 
@@ -517,7 +497,3 @@ class Runner:
     def _set(self, **changes: Any) -> None:
         with self._lock:
             self._progress = replace(self._progress, **changes)
-
-
-def _reason(problem: OSError) -> str:
-    return (problem.strerror or str(problem)).lower()

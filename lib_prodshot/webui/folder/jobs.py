@@ -15,7 +15,8 @@ from lib_prodshot.hosts.ground_pictures import FIELD, REFERENCES, given_for
 from lib_prodshot.hosts.server_paths import OpenPath, check_folder
 from lib_prodshot.hosts.upscaling import upscaler_for
 from lib_prodshot.jobs.folder.job import FolderJob, Progress
-from lib_prodshot.jobs.folder.runner import PAGE_NAME, SUMMARY_NAME, Runner
+from lib_prodshot.jobs.folder.lines import SUMMARY_NAME
+from lib_prodshot.jobs.folder.runner import PAGE_NAME, Runner
 from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME
 from lib_prodshot.jobs.report.summary import Summary, counted
 from lib_prodshot.jobs.settings import SETTINGS, read_own

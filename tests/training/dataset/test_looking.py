@@ -125,9 +125,7 @@ def test_without_a_reader_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert told(look(folder)) == {"text_not_checked": [""]}
 
 
-def test_the_copies_are_cropped_around_a_small_product(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_copies_are_cropped_around_a_small_product(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = save(tmp_path / "photos", near=sides(1, 1), far=far_away(4))
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     command = ["train", "check", str(folder), "--look", "--products", "bag", "--fix", str(tmp_path / "fixed")]
@@ -163,9 +161,7 @@ def test_the_copies_are_cropped_around_a_small_product(
         ((0.1, 0.1, 0.9, 0.9), (0, 0, 1000, 1000)),
     ],
 )
-def test_the_window_of_a_crop(
-    box: tuple[float, float, float, float], expected: tuple[int, int, int, int]
-) -> None:
+def test_the_window_of_a_crop(box: tuple[float, float, float, float], expected: tuple[int, int, int, int]) -> None:
     assert crop_window((1000, 1000), box, (128, 128)) == expected
 
 
