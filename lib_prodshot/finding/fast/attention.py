@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BIAS_ELEMENTS = 2**19
-"""Elements of the bias made at a time on a CPU: 2 MB, which stay in the cache next to keys and values."""
+BIAS_ELEMENTS = 2**21
+"""Elements of the bias made at a time on a CPU: 8 MB, which stay in the cache."""
 
 BIAS_ELEMENTS_GPU = 2**26
 """The same on a GPU, where few large steps are quicker than many small ones: 256 MB in float32."""
