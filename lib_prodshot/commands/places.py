@@ -87,11 +87,16 @@ def pictures_among(given: Sequence[Place], instead: str) -> list[Place]:
 
 def _expanded(url: StorageURL, instead: str) -> list[StorageURL]:
     from lib_prodshot.jobs.folder.work_list import is_picture
-    from lib_prodshot.storage.store import Store, matching
+    from lib_prodshot.storage.store import NoBucket, Store, matching
 
     url.check("path")
-    if _PATTERN.search(url.path) and Store(url).find() is None:
-        found = sorted(matching(url), key=lambda one: natural_order(Path(one.path)))
+    try:
+        is_pattern = _PATTERN.search(url.path) and Store(url).find() is None
+        matched = matching(url) if is_pattern else []
+    except NoBucket as error:
+        raise RequestError([FieldProblem("path", str(error))]) from error
+    if is_pattern:
+        found = sorted(matched, key=lambda one: natural_order(Path(one.path)))
         if not found:
             raise RequestError([FieldProblem("path", f"no object is called like {url}")])
         return found

@@ -34,7 +34,7 @@ CONTENT_TYPES = {
 EXTRA = ("fsspec", "s3fs")
 """What the extra 'storage' of pyproject.toml brings."""
 
-_TYPE_OPTIONS = {"s3": "ContentType", "s3a": "ContentType", "gs": "content_type", "gcs": "content_type"}
+_TYPE_OPTIONS = {"s3": "ContentType", "gs": "content_type"}
 """What each package calls the content type; the others guess it from the name."""
 
 _NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError", "DefaultCredentialsError")
@@ -51,6 +51,10 @@ _UNREACHABLE = (
 
 class StorageError(ProdshotError):
     """Something that an object store refused or does not have; the message names the place and never a credential."""
+
+
+class NoBucket(StorageError):
+    """A bucket that is not there."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +215,8 @@ def _errors(url: StorageURL) -> Iterator[None]:
         yield
     except (ProdshotError, MemoryError):
         raise
+    except FileNotFoundError as error:
+        raise (NoBucket if _is_about_bucket(error) else StorageError)(_sentence(error, url)) from error
     except Exception as error:  # botocore, aiohttp and google's clients share no base class
         raise StorageError(_sentence(error, url)) from error
 
@@ -220,7 +226,7 @@ def _sentence(error: Exception, url: StorageURL) -> str:
     hold addresses that are signed with a credential."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & {*_NO_CREDENTIALS}:
-        how = " (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE)" if url.scheme in ("s3", "s3a") else ""
+        how = " (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE)" if url.scheme == "s3" else ""
         return f"there are no credentials for {url}: give them in the environment, as the store's own tools want{how}"
     if isinstance(error, FileNotFoundError):
         bucket = StorageURL(url.scheme, url.path.partition("/")[0])

@@ -6,9 +6,11 @@ import logging
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lib_prodshot.jobs.stored import claim
 from lib_prodshot.storage.store import Store, _file_system
 from lib_prodshot.storage.urls import StorageURL
 
@@ -46,6 +48,14 @@ def bucket(s3: str) -> StorageURL:
     return StorageURL("s3", name)
 
 
+def keys_of(bucket: StorageURL) -> Any:
+    """The server's own table of a bucket's objects, by key: looked into without a request."""
+    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.s3.models import s3_backends
+
+    return s3_backends[DEFAULT_ACCOUNT_ID]["aws"].get_bucket(bucket.path).keys
+
+
 @pytest.fixture
 def memory() -> StorageURL:
     """A bucket in this process."""
@@ -57,6 +67,12 @@ def memory() -> StorageURL:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is on its way stands in the test's own folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A memory store and a server beside us need no second between two writes."""
+    monkeypatch.setattr(claim, "SETTLING", 0.0)
 
 
 def upload(folder: Path, to: StorageURL) -> Store:

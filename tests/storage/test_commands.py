@@ -86,25 +86,40 @@ def test_detect_and_check(inputs: StorageURL, capsys: pytest.CaptureFixture[str]
         ("enhance {in}/dark.jpg --out {out} --keep-times", 2, "keep_times: an object store sets the times"),
         ("batch {in} --out s3://me:hunter2@bucket/out", 2, "out: s3://bucket/out must be written without user"),
         ("batch gopher://bucket/in --out {out}", 2, "folder: gopher:// is no object storage"),
-        ("batch {in} --out {in}/", 1, "the output folder {in}/ is the input folder itself"),
-        ("batch {in}/none --out {out}", 1, "the folder {in}/none does not exist"),
-        ("batch {in}/dark.jpg --out {out}", 1, "{in}/dark.jpg is an object; for single pictures use"),
+        ("enhance {in}/dark.jpg --out file://me:hunter2@host/x", 2, "out: file: must be followed by an absolute path"),
+        ("enhance file:dark.jpg --out {out}", 2, "path: file: must be followed by an absolute path"),
+        ("batch file://photos --out {out}", 2, "folder: file: must be followed by an absolute path"),
+        ("batch {in} --out {in}/", 2, "out: the output folder {in}/ is the input folder itself"),
+        ("batch {in}/none --out {out}", 2, "folder: the folder {in}/none does not exist"),
+        ("batch {in}/dark.jpg --out {out}", 2, "folder: {in}/dark.jpg is an object; for single pictures use"),
         ("batch {in} --out {out} --only nothing.png", 2, "only: the folder has no picture nothing.png"),
     ],
 )
 def test_one_line_for_what_goes_wrong(
-    inputs: StorageURL, line: str, code: int, said: str, capsys: pytest.CaptureFixture[str]
+    inputs: StorageURL,
+    line: str,
+    code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
     names = {"in": str(inputs), "out": str(inputs.parent / "out")}
     assert main([*(word.format(**names) for word in line.split()), *PRODUCTS]) == code
     told = capsys.readouterr().err
     assert told.startswith(f"prodshot: {said.format(**names)}") and told.count("\n") == 1
     assert "hunter2" not in told and names_in(Store(inputs.parent / "out")) == set()
+    assert {path for path in tmp_path.iterdir() if path.name != "cache"} == before
 
 
 def test_a_bucket_that_is_not_there(s3: str, inputs: StorageURL, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["batch", "s3://no-such-bucket/in", "--out", str(inputs.parent / "out"), *PRODUCTS]) == 1
-    assert capsys.readouterr().err == "prodshot: there is no bucket s3://no-such-bucket\n"
+    for command, given in (("batch", "in"), ("enhance", "in/*.png")):
+        options = [f"s3://no-such-bucket/{given}", "--out", str(inputs.parent / "out"), *PRODUCTS]
+        assert main([command, *options]) == 2
+        field = "folder" if command == "batch" else "path"
+        assert capsys.readouterr().err == f"prodshot: {field}: there is no bucket s3://no-such-bucket\n"
 
 
 def test_batch_tells_where_the_report_is(inputs: StorageURL, capsys: pytest.CaptureFixture[str]) -> None:

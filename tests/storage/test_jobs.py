@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from lib_prodshot.bootstrap import ROOT
-from lib_prodshot.errors import OutputError
+from lib_prodshot.errors import OutputError, RequestError
 from lib_prodshot.jobs.folder.runner import Runner
 from lib_prodshot.jobs.report.summary import Summary
 from lib_prodshot.jobs.stored import claim
@@ -28,7 +28,7 @@ from lib_prodshot.storage.store import StorageError, Store, _file_system
 from lib_prodshot.storage.urls import StorageURL
 from tests.jobs.photographs import make_folder, make_picture
 from tests.jobs.tools import REQUEST, all_of, choose_finder, job, lines_of, pool, run
-from tests.storage.conftest import download, names_in, upload
+from tests.storage.conftest import download, keys_of, names_in, upload
 
 ODD = "odd/a b#1?x=%20&ü*[2].png"
 
@@ -101,7 +101,7 @@ def test_a_bucket_gives_what_a_folder_gives(
     assert summary.notes == ("1 other file left alone",)
     pictures = [call for call in calls if "/results/" not in call]
     assert len(pictures) == 10 and {calls[call] for call in pictures} == {1}, "each picture is fetched once"
-    assert not [name for name in names_in(out) if "report" in name and "parts" in name], "one whole report"
+    assert {name for name in names_in(out) if ".prodshot" in name} == {".prodshot/thumbnails.jsonl"}, "no parts"
     types = {name: _file_system("s3").info(f"{bucket.path}/in/results/{name}")["ContentType"] for name in names_in(out)}
     assert types["odd/a b#1?x=%20&ü*[2].png"] == "image/png" and types["report.jsonl"] == "application/x-ndjson"
     assert types["index.html"] == "text/html" and types["dark.jpg"] == "image/jpeg"
@@ -112,7 +112,7 @@ def test_a_bucket_gives_what_a_folder_gives(
     puts = counted(monkeypatch, "s3", "put_file")
     assert run_stored(bucket / "in", bucket / "in/results", tmp_path).before == 10
     assert not [call for call in calls if "/results/" not in call], "nothing is fetched to see that all is done"
-    assert {name.rpartition("/")[2] for name in puts} == {"index.html", "summary.json", "report.csv", "report.jsonl"}
+    assert {name.rpartition("/")[2] for name in puts} == {"index.html", "summary.json", "report.csv"}
     assert not [path for path in (tmp_path / "spool").rglob("*") if path.is_file() and path.name != "lock"]
 
 
@@ -132,14 +132,15 @@ def test_from_a_bucket_into_a_folder_and_back(
 def test_a_killed_process_goes_on(bucket: StorageURL, few: Path, local: dict[str, Any], tmp_path: Path) -> None:
     """kill -9 once part of the report is in the bucket. Nothing is lost, and what had its line is not done again."""
     upload(few, bucket / "in")
+    keys = keys_of(bucket)
     out = Store(bucket / "out")
     command = [sys.executable, "-m", "tests.jobs.folder_process", "0.6", "batch", str(bucket / "in"), "--recursive"]
     options = ["--out", str(bucket / "out"), "--products", REQUEST.products, "--fidelity", "off"]
     process = subprocess.Popen([*command, *options], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
-    while not [name for name in names_in(out) if "/report.jsonl/" in name]:
+    while not [key for key in [*keys] if "/report.jsonl/" in key]:
         assert process.poll() is None and time.monotonic() < until, process.communicate()[1]
-        time.sleep(0.1)
+        time.sleep(0.05)
     process.kill()
     process.communicate()
     written = {name for name in names_in(out) if ".prodshot" not in name}
@@ -258,8 +259,27 @@ def test_a_second_run_is_refused_while_the_first_one_works(
     assert names_in(store) == set()
 
 
+def test_of_two_runs_that_start_together_one_works(memory: StorageURL, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both find no claim before either has written its own."""
+    first, second = claim.Claim(Store(memory)), claim.Claim(Store(memory))
+    meanwhile = [second.take]
+
+    def sleep(seconds: float) -> None:
+        if meanwhile:
+            Store(memory).remove(claim.NAME)
+            meanwhile.pop()()
+
+    monkeypatch.setattr(claim, "sleep", sleep)
+    with pytest.raises(OutputError, match="another run is working on memory://"):
+        first.take()
+    first.release()
+    assert claim.NAME in names_in(Store(memory)), "the other one's claim stays"
+    second.release()
+    assert names_in(Store(memory)) == set()
+
+
 def test_no_picture_is_written_over(memory: StorageURL, few: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="is the input folder itself"):
+    with pytest.raises(RequestError, match="is the input folder itself"):
         StoredFolders(memory / "in", StorageURL("memory", f"{memory.path}/in/"), tmp_path)
     store = Store(memory / "in")
     for name, colour in (("dark.jpg", 10), ("in/dark.jpg", 20)):

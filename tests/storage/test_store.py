@@ -14,13 +14,20 @@ from lib_prodshot.jobs.stored import mirror
 from lib_prodshot.jobs.stored.mirror import Mirror
 from lib_prodshot.storage.store import StorageError, Store, _file_system
 from lib_prodshot.storage.urls import StorageURL, place
-from tests.storage.conftest import names_in
+from tests.storage.conftest import keys_of, names_in
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("s3://me:hunter2@bucket/in", "without user and password"),
+        ("s3://me:with/hunter2/in@bucket/in", "without user and password"),
+        ("file://me:hunter2@host/x", "file: must be followed by an absolute path"),
+        ("FILE://me:with/hunter2@host/x", "file: must be followed by an absolute path"),
+        ("file://relative/a.png", "file: must be followed by an absolute path"),
+        ("file:relative", "file: must be followed by an absolute path"),
+        ("file:/a.png", "file: must be followed by an absolute path"),
+        ("local://host/x", "local: must be followed by an absolute path"),
         ("https://bucket/in", "https:// is no object storage"),
         ("ftp://me:hunter2@host/in", "ftp:// is no object storage"),
         ("s3://", "names no bucket"),
@@ -35,18 +42,28 @@ def test_a_url_that_nothing_can_be_opened_by(text: str, said: str) -> None:
     assert "hunter2" not in f"{refused.value} {url}" and refused.value.problems[0].field == "out"
 
 
-def test_every_page_of_a_listing_counts(bucket: StorageURL) -> None:
-    """Four pages of S3, put into the server directly."""
-    from moto.core import DEFAULT_ACCOUNT_ID
-    from moto.s3.models import s3_backends
+def test_what_a_url_names() -> None:
+    assert place("file:///photos/a b#1.png") == Path("/photos/a b#1.png") == place("FILE:///photos/a b#1.png")
+    assert place("./file:a.png") == Path("file:a.png")
+    access_point = "s3://arn:aws:s3:eu-west-1:1:accesspoint/shop/a@b.png"
+    for text in (access_point, "s3://bucket/a:b@c.png", "memory://bucket/@"):
+        url = place(text)
+        assert isinstance(url, StorageURL) and str(url) == text
+        url.check("out")
+    assert place("s3a://bucket/in") == place("s3://bucket/in") and place("gcs://b/in") == place("gs://b/in")
 
-    backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
-    kept, keys = backend.put_object(bucket.path, "in2/other.png", b""), backend.get_bucket(bucket.path).keys
-    for number in range(3_100):
+
+def test_every_page_of_a_listing_counts(bucket: StorageURL, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four pages of S3, put into the server directly."""
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "10")
+    keys = keys_of(bucket)
+    Store(bucket).put_bytes(b"", "in2/other.png")
+    kept = keys["in2/other.png"]
+    for number in range(31):
         another = copy.copy(kept)
         another.name = f"in/{number:05d}.png"
         keys[another.name] = another
-    assert names_in(Store(bucket / "in")) == {f"{number:05d}.png" for number in range(3_100)}
+    assert names_in(Store(bucket / "in")) == {f"{number:05d}.png" for number in range(31)}
 
 
 def test_what_is_not_there_is_told(bucket: StorageURL, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from lib_prodshot.errors import OutputError, PictureError
+from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.jobs.files.names import NAME_LIMIT, name_limit
 from lib_prodshot.jobs.files.reading import Stamp
 from lib_prodshot.jobs.files.staging import STATE_FOLDER
@@ -26,7 +26,7 @@ from lib_prodshot.jobs.report.ledger import Line
 from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME
 from lib_prodshot.jobs.stored.claim import Claim
 from lib_prodshot.jobs.stored.mirror import Mirror
-from lib_prodshot.storage.store import StorageError, Store, StoredObject
+from lib_prodshot.storage.store import NoBucket, StorageError, Store, StoredObject
 from lib_prodshot.storage.urls import StorageURL
 
 JOURNAL = f"{STATE_FOLDER}/begun.jsonl"
@@ -42,7 +42,7 @@ class StoredFolders(LocalFolders):
     them, beneath `spool` where they are URLs. `say` gets what the user should know; over none of `pictures` (URLs) a
     result is put.
 
-    Raises `StorageError` when a package is missing, `OutputError` when both are the same place.
+    Raises `StorageError` when a package is missing, `RequestError` when both are the same place.
     """
 
     shows_drafts = False
@@ -56,7 +56,8 @@ class StoredFolders(LocalFolders):
         pictures: frozenset[str] = frozenset(),
     ) -> None:
         if str(inputs).rstrip("/") == str(out).rstrip("/"):
-            raise OutputError(f"the output folder {out} is the input folder itself; choose another")
+            message = f"the output folder {out} is the input folder itself; choose another"
+            raise RequestError([FieldProblem("out", message)])
         self._inputs = Store(inputs) if isinstance(inputs, StorageURL) else None
         self._results = Store(out) if isinstance(out, StorageURL) else None
         super().__init__(
@@ -77,9 +78,12 @@ class StoredFolders(LocalFolders):
         """See `JobFolders`. Raises `StorageError` as well."""
         if self._inputs is None:
             return super().listed(job)
-        found = dict(self._inputs.list(job.recursive))
+        try:
+            found = dict(self._inputs.list(job.recursive))
+        except NoBucket as error:
+            raise RequestError([FieldProblem("folder", str(error))]) from error
         if not found:
-            self._refuse_empty(self._inputs)
+            raise RequestError([FieldProblem("folder", self._why_empty(self._inputs))])
         names, others, left_out = _sorted_out(self._outside_results(found))
         limit = name_limit(self.output_folder) if self._results is None else NAME_LIMIT
         entries = tuple(self._entry(entry, found[entry.name]) for entry in entries_of(Path(), names, limit))
@@ -167,8 +171,7 @@ class StoredFolders(LocalFolders):
         for path in sorted((*self.output_folder.iterdir(), *self.output_folder.glob("*.rows/*.js"))):
             if path.is_file() and path.name != JSONL_NAME:
                 self._results.put(path, path.relative_to(self.output_folder).as_posix())
-        self._mirror.send(JSONL_NAME, whole=True)
-        self._mirror.send_all()
+        self._mirror.send_all(whole=True)
 
     def close(self) -> None:
         """See `JobFolders`."""
@@ -195,10 +198,10 @@ class StoredFolders(LocalFolders):
         inside = out.removeprefix(own) if out.startswith(own) else None
         return (name for name in names if inside is None or not name.startswith(inside))
 
-    def _refuse_empty(self, inputs: Store) -> None:
+    def _why_empty(self, inputs: Store) -> str:
         if inputs.find() is not None:
-            raise PictureError(f"{inputs.url} is an object; for single pictures use `prodshot enhance`")
-        raise PictureError(f"the folder {inputs.url} does not exist: nothing in its bucket is called like that")
+            return f"{inputs.url} is an object; for single pictures use `prodshot enhance`"
+        return f"the folder {inputs.url} does not exist: nothing in its bucket is called like that"
 
 
 def _sorted_out(names: Iterator[str]) -> tuple[list[str], int, dict[str, list[str]]]:

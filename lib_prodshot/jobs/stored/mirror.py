@@ -65,14 +65,15 @@ class Mirror:
                 self._remember(path, sent, path.stat().st_size)
 
     def send(self, name: str, whole: bool = False) -> None:
-        """Bring what was added to a file; `whole`: the file under its own name, without parts."""
+        """Bring what was added to a file; `whole`: the file is then under its own name, without parts."""
         path, sent = self._folder / name, self._sent[name]
         with self._lock:
             if not path.exists():
                 self._remove(name, sent)
                 return
             size = path.stat().st_size
-            if whole or not self._has_only_grown(path, sent, size):
+            is_whole = sent.has_whole and not sent.parts and size == sent.size
+            if (whole and not is_whole) or not self._has_only_grown(path, sent, size):
                 self._store.put(path, name)
                 sent.has_whole = True
                 self._remove_parts(sent)
@@ -84,10 +85,10 @@ class Mirror:
                     self._merge(path, sent, size)
             self._remember(path, sent, size)
 
-    def send_all(self) -> None:
-        """Bring what was added to any of the files."""
+    def send_all(self, whole: bool = False) -> None:
+        """Bring what was added to any of the files; `whole` as for `send`."""
         for name in self._sent:
-            self.send(name)
+            self.send(name, whole)
 
     def _has_only_grown(self, path: Path, sent: _Sent, size: int) -> bool:
         if not sent.size:
