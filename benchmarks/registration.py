@@ -44,12 +44,14 @@ def drifts() -> dict[str, Put]:
         "gain 0.85, tint": Put(gain=0.85, tint=(1.06, 1.0, 0.94)),
         "shift 8, -8, zoom 0.98, gain 1.1, tint, grain 4": Put((8, -8), 0.98, 1.1, (0.96, 1.0, 1.04), 4),
         "the same, grain 8": Put((8, -8), 0.98, 1.1, (0.96, 1.0, 1.04), 8),
+        "gain 0.05, nearly black": Put(gain=0.05),
+        "contrast 0.1, nearly grey": Put(gain=0.1, lift=110),
         "shift 60": Put((60, 0)),
         "zoom 1.15": Put(zoom=1.15),
     }
 
 
-REFUSED = ("shift 60", "zoom 1.15")
+REFUSED = ("gain 0.05, nearly black", "contrast 0.1, nearly grey", "shift 60", "zoom 1.15")
 """What no edit may have done."""
 
 

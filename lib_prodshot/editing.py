@@ -34,7 +34,7 @@ _PRESETS = {"Kontext": "flux", "Qwen-Image-Edit": "qwen", "Flux.2 Klein": "klein
 """Kinds of edit models, and the WebUI's preset of sampling for each: its options are called after it."""
 
 UNSUPPORTED = (
-    "this WebUI runs no edit models (Flux.2 Klein, Qwen-Image-Edit, Kontext); Forge Neo does. Here choose the engine "
+    "this WebUI runs no edit models (Flux.2 Klein, Qwen-Image-Edit, Kontext); neo does. Here choose the engine "
     "inpaint or retouch"
 )
 

@@ -112,10 +112,14 @@ def _positive(text: str) -> int:
 def _check(arguments: argparse.Namespace, request: Request) -> None:
     """Check options that belong together. Raises `RequestError`."""
     from lib_prodshot.commands.given_pictures import check_webui
+    from lib_prodshot.jobs.processor import read_named
 
     check_webui(request, bool(arguments.webui), arguments.dry_run)
     if arguments.workers and arguments.ray is None:
         raise RequestError([FieldProblem("workers", "workers are those of a Ray cluster: add --ray")])
+    if arguments.ray is None:
+        # a cluster's machines read them where they stand
+        read_named(request)
 
 
 def _pool(arguments: argparse.Namespace, request: Request) -> WorkerPool:

@@ -17,7 +17,7 @@ from lib_prodshot.commands.places import Place, keep_results, outcome_of
 from lib_prodshot.enhancing.interface import Enhancer
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.jobs.folder.folders import LocalFolders
-from lib_prodshot.jobs.processor import PictureProcessor, failed_outcome, upscaler_of
+from lib_prodshot.jobs.processor import PictureProcessor, failed_outcome, read_named, upscaler_of
 from lib_prodshot.jobs.report.report import Report
 from lib_prodshot.jobs.scale import measured_size, reference_text
 from lib_prodshot.outcome import Outcome
@@ -37,6 +37,7 @@ def processed(
     from lib_prodshot.jobs.files.reading import real_path
     from lib_prodshot.jobs.files.staging import make_folder, sole_writer
 
+    read_named(request)
     enhancer = enhancer_for(request, arguments.webui)
     upscaler = upscaler_of(request)
     out = results.output_folder

@@ -23,7 +23,7 @@ from lib_prodshot.enhancing.grain import match_grain, spread
 from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.enhancing.painted import painted_with
 from lib_prodshot.enhancing.prompts import fill_template, leave_out_missing
-from lib_prodshot.enhancing.registration import Drift, register
+from lib_prodshot.enhancing.registration import Drift, NotRegistered, register
 
 if TYPE_CHECKING:
     from lib_prodshot.request import Request
@@ -38,6 +38,10 @@ _SEEN = 0.5
 
 _LIT = 1.0
 """ΔE2000 from which on a change of light is told."""
+
+LIGHT_LEFT = 3.0
+"""Mean ΔE2000 that may be left after the colour match where nothing was to change: twice what drifts with light, tint
+and grain leave (docs/edit.md), and less than a grey or black picture leaves."""
 
 _PIXELS = 0.15
 """A pass may have so much more or less pixels than were asked for, to come nearer to the picture's ratio."""
@@ -94,12 +98,13 @@ class EditEnhancer:
 @dataclass(frozen=True)
 class PutRight:
     """A pass's picture (H×W×3) after registration, colour match and grain, and what these have measured; grain as
-    spreads of input and result."""
+    spreads of input and result; `is_light_kept`: no other light than the input's was asked for."""
 
     rgb: Array
     drift: Drift
     match: Match
     grain: tuple[float, float]
+    is_light_kept: bool = True
 
     def notes(self) -> Iterator[str]:
         """What the user is told."""
@@ -114,6 +119,11 @@ class PutRight:
             yield (
                 f"the edit had changed the light by ΔE2000 {self.match.before:.1f} where nothing was to change; "
                 f"{self.match.after:.1f} after the colour match"
+            )
+        if self.match.after > LIGHT_LEFT and not self.is_light_kept:
+            yield (
+                f"even all of the colour match would leave ΔE2000 {self.match.after:.1f} where nothing was to change: "
+                "look whether the model has kept the picture"
             )
 
     def measures(self, crop: Crop) -> dict[str, float]:
@@ -132,17 +142,27 @@ class PutRight:
 
 def put_right(truth: Array, made: Array, known: Array, request: Request, seed: int) -> PutRight:
     """What an edit model made of `truth` (both H×W×3), lying on it, in its light and with its grain, as far as the
-    request wants that; `known` (H×W) is above 0 where nothing was to change. Raises `NotRegistered`."""
+    request wants that; `known` (H×W) is above 0 where nothing was to change. Raises `NotRegistered`, also for colours
+    that no colour match brings back, where the request wants all of it."""
     options = request.edit
     moved, drift = register(truth, made, known, options.drift_limit)
+    if drift.shown is not None and (known & drift.shown).any():
+        known = known & drift.shown
     matched, match = match_colours(truth, moved, known)
-    if options.colour_match < 1:
+    is_light_kept = options.colour_match >= 1
+    if is_light_kept and match.after > LIGHT_LEFT:
+        raise NotRegistered(
+            f"the edited picture has other colours where nothing was to change, by ΔE2000 {match.after:.1f} after the "
+            f"colour match, and up to {LIGHT_LEFT:g} is taken: the model has lost them; ask for less, try another "
+            "seed, or lower the colour match where the light is to change"
+        )
+    if not is_light_kept:
         matched = np.asarray(cv2.addWeighted(moved, 1 - options.colour_match, matched, options.colour_match, 0.0))
     had = spread(matched, known)
     wanted = spread(truth, known)
     if options.grain == "match":
         matched = match_grain(matched.astype(np.uint8), known, wanted, seed)
-    return PutRight(matched.astype(np.uint8), drift, match, (wanted, had))
+    return PutRight(matched.astype(np.uint8), drift, match, (wanted, had), is_light_kept)
 
 
 def crop_for(task: Task) -> Crop:

@@ -53,6 +53,12 @@ _APART = 16.0
 _PEAK = 0.08
 """Response of phase correlation from which a tile's shift counts as seen."""
 
+_BLANK = 16
+"""Levels within which a strip is of one colour: so much grain or compression may be in it."""
+
+_MARGIN = 4
+"""Pixels of a copy beside what shows nothing, or lies outside, which interpolation and smoothing mix with it."""
+
 _STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 80, 1e-5)
 
 
@@ -68,7 +74,8 @@ class _Plain(NotRegistered):
 class Drift:
     """How a result lay: the shift of its middle in pixels, its zoom (1.02: 2 % larger), how far its farthest corner had
     moved, and how far nine tenths of the tiles are off at most after registration; `by_outline`: by the outline of what
-    was to change, across which alone that is measured then; `matrix` (2×3) takes the input's pixels to the result's."""
+    was to change, across which alone that is measured then; `matrix` (2×3) takes the input's pixels to the result's;
+    `shown` (H×W) is above 0 where the result shows something of the input's place (None: everywhere)."""
 
     shift: tuple[float, float]
     zoom: float
@@ -76,17 +83,20 @@ class Drift:
     left: float
     by_outline: bool = False
     matrix: Floats = field(default_factory=lambda: np.eye(2, 3, dtype=np.float32), repr=False, compare=False)
+    shown: Alpha | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class _Seen:
     """By what two pictures are compared: above 0 in `mask` (H×W), `reach` (a share of the longer side) away from the
-    rest; `across`: across edges alone, of what stands out against the plain `ground` (above 0 in H×W)."""
+    rest; `across`: across edges alone, of what stands out against the plain `ground` (above 0 in H×W); `shown`: where
+    (above 0 in H×W) the result shows anything, None: everywhere."""
 
     mask: Alpha
     reach: float = LARGEST / 2
     across: bool = False
     ground: Alpha | None = None
+    shown: Alpha | None = None
 
     @property
     def tile(self) -> int:
@@ -98,7 +108,11 @@ class _Seen:
         height, width = self.mask.shape
         size = max(1, round(width * scale)), max(1, round(height * scale))
         small = cv2.resize(self.mask, size, interpolation=cv2.INTER_NEAREST)
-        return _eroded(np.where(small > 0, np.uint8(255), np.uint8(0)), round(self.reach * max(size)))
+        seen = _eroded(np.where(small > 0, np.uint8(255), np.uint8(0)), round(self.reach * max(size)))
+        if self.shown is None or self.shown.all():
+            return seen
+        shown = cv2.resize(self.shown, size, interpolation=cv2.INTER_NEAREST)
+        return np.asarray(cv2.bitwise_and(seen, _eroded(np.asarray(shown, np.uint8), _MARGIN)), np.uint8)
 
     @classmethod
     def outline(cls, known: Alpha) -> _Seen:
@@ -144,25 +158,17 @@ def register(truth: Rgb, made: Rgb, known: Alpha, largest: float = LARGEST) -> t
 def _register(truth: Rgb, made: Rgb, seen: _Seen, largest: float) -> tuple[Rgb, Drift]:
     height, width = truth.shape[:2]
     _refuse_plain(truth, seen)
-    found = _fitted(truth, made, seen)
+    content = _content(truth, made)
+    found = _fitted(truth, made, replace(seen, shown=content))
     corner = _farthest(found, (width, height))
     if corner > largest * max(height, width):
-        raise NotRegistered(
-            f"the edited picture lies {corner:.0f} pixels off at a corner, and up to "
-            f"{largest * max(height, width):.0f} are put right: the model composed it anew; ask for less, try another "
-            "seed, or raise the drift limit"
-        )
-    moved = np.asarray(
-        cv2.warpAffine(
-            made,
-            found,
-            (width, height),
-            flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REFLECT_101,
-        ),
-        dtype=np.uint8,
-    )
-    left = _left(truth, moved, seen)
+        unmoved = _off(truth, made, replace(seen, shown=content))
+        if unmoved is not None and unmoved <= HELD:
+            return made, Drift((0.0, 0.0), 1.0, 0.0, unmoved, shown=content)
+        raise NotRegistered(_too_far(truth, made, content, found, seen, largest))
+    moved = _moved(made, found)
+    shown = _moved_mask(content, found)
+    left = _left(truth, moved, replace(seen, shown=shown))
     if left > HELD:
         raise NotRegistered(
             f"the edited picture is still {left:.1f} pixels off after it was put right: the model bent it; "
@@ -170,7 +176,63 @@ def _register(truth: Rgb, made: Rgb, seen: _Seen, largest: float) -> tuple[Rgb, 
         )
     middle = found @ np.array([width / 2, height / 2, 1.0], np.float32) - (width / 2, height / 2)
     zoom = float(np.sqrt(abs(np.linalg.det(found[:, :2]))))
-    return moved, Drift((float(middle[0]), float(middle[1])), zoom, corner, left, matrix=found)
+    return moved, Drift((float(middle[0]), float(middle[1])), zoom, corner, left, matrix=found, shown=shown)
+
+
+def _moved(made: Rgb, found: Floats) -> Rgb:
+    return np.asarray(
+        cv2.warpAffine(
+            made,
+            found,
+            made.shape[1::-1],
+            flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REFLECT_101,
+        ),
+        dtype=np.uint8,
+    )
+
+
+def _moved_mask(content: Alpha, found: Floats) -> Alpha:
+    """Where a moved result shows content: what comes from outside of it is none."""
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(content, found, content.shape[::-1], flags=flags), dtype=np.uint8)
+
+
+def _content(truth: Rgb, made: Rgb) -> Alpha:
+    """255 (H×W) where `made` (H×W×3) shows something: a model that shifts or shrinks a picture may leave strips of one
+    colour at its border."""
+    shown = np.full(made.shape[:2], 255, np.uint8)
+    for turns in range(4):
+        depth = _blank_rows(np.rot90(truth, turns), np.rot90(made, turns))
+        np.rot90(shown, turns)[:depth] = 0
+    return shown
+
+
+def _blank_rows(truth: Rgb, made: Rgb) -> int:
+    """How many rows at the top are one colour that the input has not there."""
+    plain, depth = _plain_rows(truth), _plain_rows(made)
+    # of about the same depth on both it is a plain ground, in whatever light
+    return 0 if plain / 2 <= depth <= 2 * plain else depth
+
+
+def _plain_rows(rgb: Rgb) -> int:
+    """How many rows at the top are of one colour, all of them the same."""
+    least = np.minimum.accumulate(rgb.min(axis=1))
+    most = np.maximum.accumulate(rgb.max(axis=1))
+    return int(((most - least).max(axis=1) <= _BLANK).sum())
+
+
+def _too_far(truth: Rgb, made: Rgb, content: Alpha, found: Floats, seen: _Seen, largest: float) -> str:
+    """Why a result is not put right; how far it lies off is told where that can be relied on."""
+    longer = max(truth.shape[:2])
+    corner, limit = _farthest(found, truth.shape[1::-1]), largest * longer
+    left = _off(truth, _moved(made, found), replace(seen, shown=_moved_mask(content, found)))
+    far = f"{corner:.1f} pixels off at a corner" if left is not None and left <= HELD else "further off than that"
+    most = f"up to {limit:.1f} pixels are put right" if largest else "a drift limit of 0 has nothing put right"
+    if not largest and far.startswith("further"):
+        far = "off"
+    why = ": the model composed it anew" if corner > LARGEST * longer else ""
+    return f"{most}, and the edited picture lies {far}{why}; ask for less, try another seed, or raise the drift limit"
 
 
 def _fitted(truth: Rgb, made: Rgb, by: _Seen) -> Floats:
@@ -246,6 +308,14 @@ def _refuse_plain(truth: Rgb, by: _Seen) -> None:
             "too little of the picture stays as it was to put the edited one right by: its ground is plain, or the "
             "mask leaves too little of it"
         )
+
+
+def _off(truth: Rgb, moved: Rgb, by: _Seen) -> float | None:
+    """As `_left`; None for too few tiles."""
+    try:
+        return _left(truth, moved, by)
+    except NotRegistered:
+        return None
 
 
 def _left(truth: Rgb, moved: Rgb, by: _Seen) -> float:

@@ -20,6 +20,7 @@ from lib_prodshot.jobs.files.reading import READ_TIMEOUT, Stamp, is_unchanged, r
 from lib_prodshot.jobs.files.staging import Staging
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.request import Request
+from lib_prodshot.storage.urls import is_url
 
 if TYPE_CHECKING:
     import numpy as np
@@ -203,7 +204,15 @@ def references_of(request: Request) -> tuple[npt.NDArray[np.uint8], ...]:
     return tuple(_named("edit_references", name) for name in request.reference_files)
 
 
+def read_named(request: Request) -> None:
+    """Read the pictures that a request names, before anything is made. Raises `RequestError` (the setting's field)."""
+    ground_of(request)
+    references_of(request)
+
+
 def _named(field: str, name: str) -> npt.NDArray[np.uint8]:
+    if is_url(name.strip()):
+        raise RequestError([FieldProblem(field, "this is an address; download the picture and name its file")])
     path = Path(name.strip()).expanduser()
     return _read_named(field, path, stamp_of(path))
 

@@ -10,6 +10,7 @@ from lib_prodshot.errors import FieldProblem
 from lib_prodshot.schema import setting
 from lib_prodshot.steps.enhance import EnhanceStep
 from lib_prodshot.steps.interface import StepSettings
+from lib_prodshot.storage.urls import is_url
 
 
 class EditSettings(StepSettings):
@@ -130,8 +131,11 @@ class EditSettings(StepSettings):
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
-        """More references than a model tells apart; an edit without an instruction."""
-        count = len(named_references(values.get("edit_references", "")))
+        """More references than a model tells apart, or addresses among them; an edit without an instruction."""
+        names = named_references(values.get("edit_references", ""))
+        count = len(names)
+        if any(is_url(name) for name in names):
+            yield FieldProblem("edit_references", "references are files, not addresses", "files, one on a line")
         if count > REFERENCES:
             yield FieldProblem("edit_references", f"{count} pictures are too many", f"up to {REFERENCES}, a line each")
         if values.get("engine") == "edit" and not values.get("edit_instruction", "-").strip():

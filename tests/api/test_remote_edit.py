@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 httpx = pytest.importorskip("httpx")
 
@@ -37,6 +39,7 @@ class Remote:
     installed); what it was sent."""
 
     def __init__(self, options: dict[str, Any], *told: dict[str, Any] | None, scripts: tuple[str, ...] = ()) -> None:
+        self.answer: Any = httpx.Response(200, json={"images": [as_code(as_file(noise(2, (128, 192))))], "info": "{}"})
         self.options, self.told, self.scripts = options, list(told), scripts
         self.sent: list[dict[str, Any]] = []
         transport = httpx.MockTransport(self._answer)
@@ -54,7 +57,7 @@ class Remote:
             return httpx.Response(200, json=[{"name": name, **flags} for name in self.scripts])
         if path.endswith("/img2img"):
             self.sent.append(json.loads(request.content))
-            return httpx.Response(200, json={"images": [as_code(as_file(noise(2, (128, 192))))], "info": "{}"})
+            return self.answer
         names = ("Euler", "DPM++ 2M") if path.endswith("/samplers") else ("Beta", "Karras")
         return httpx.Response(200, json=[{"name": name, "label": name} for name in names])
 
@@ -94,7 +97,7 @@ def test_further_references(told: dict[str, Any] | None, scripts: tuple[str, ...
 
 def test_a_webui_without_edit_models_is_sent_nothing() -> None:
     remote = Remote({"sd_model_checkpoint": "klein.safetensors"}, KLEIN)
-    with pytest.raises(EnhanceError, match="runs no edit models"):
+    with pytest.raises(EnhanceError, match="runs no edit models .*; neo does"):
         remote.backend.edit(PLAN)
     assert not remote.sent
 
@@ -111,3 +114,39 @@ def test_another_checkpoint_is_refused(before: str | None) -> None:
 def test_without_prodshot_there_it_is_said_that_nobody_knows() -> None:
     (note,) = Remote(NEO, None).backend.edit(PLAN).notes
     assert "does not tell whether its checkpoint is an edit model" in note
+
+
+ERROR = {
+    "error": "OutOfMemoryError",
+    "detail": "",
+    "body": "",
+    "errors": "CUDA out of memory.\nTried to allocate 3 GiB",
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "told"),
+    [
+        (500, ERROR, r"OutOfMemoryError: CUDA out of memory\. Tried to allocate 3 GiB; lower the resolution"),
+        (500, {"error": "ValueError", "errors": "no such layer"}, "ValueError: no such layer$"),
+        (200, {"images": [], "info": "{}"}, "sent no picture.*interrupted"),
+        (200, {"info": "{}"}, "sent no picture.*interrupted"),
+    ],
+    ids=["memory", "error", "no images", "no key"],
+)
+def test_what_went_wrong_there_is_told(status: int, answer: dict[str, Any], told: str) -> None:
+    remote = Remote(NEO, KLEIN)
+    remote.answer = httpx.Response(status, json=answer)
+    with pytest.raises(EnhanceError, match=told):
+        remote.backend.edit(PLAN)
+
+
+@pytest.mark.parametrize(
+    ("form", "name"), [("GIF", "GIF"), ("JPEG", "JPEG"), ("WEBP", "WebP"), ("PNG", ""), ("BMP", "")]
+)
+def test_a_lossy_answer_is_called_by_its_format(form: str, name: str) -> None:
+    remote, file = Remote(NEO, KLEIN), BytesIO()
+    Image.fromarray(noise(2, (128, 192))).save(file, form)
+    remote.answer = httpx.Response(200, json={"images": [as_code(file.getvalue())], "info": "{}"})
+    notes = remote.backend.edit(PLAN).notes
+    assert [note.split(":")[0] for note in notes] == ([f"the WebUI sends its pictures as {name}"] if name else [])

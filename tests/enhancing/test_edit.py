@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from lib_prodshot.cli import main
 from lib_prodshot.editing import EditPass, EditResult, Sampling
 from lib_prodshot.enhancing.edit import EditEnhancer, pass_size
 from lib_prodshot.enhancing.grain import match_grain, spread
@@ -21,7 +23,7 @@ from lib_prodshot.masks import feather
 from lib_prodshot.outcome import Detection
 from lib_prodshot.preserve import composite
 from lib_prodshot.request import Request
-from tests.enhancing.test_registration import Put, edited, masked, photograph
+from tests.enhancing.test_registration import SKIMAGE, Put, edited, masked, photograph
 
 
 @dataclass
@@ -143,6 +145,49 @@ def test_grain_is_brought_to_what_it_was(has: float, wanted: float) -> None:
     assert abs(had - has) < 0.15 * has + 0.5
     made = match_grain(grainy, everywhere, wanted, seed=3)
     assert abs(spread(made, everywhere) - wanted) < 0.2 * wanted + 0.4
+
+
+USELESS = {"nearly black": Put(gain=0.05), "nearly grey": Put(gain=0.1, lift=110), "black": Put(gain=0.02)}
+
+
+@pytest.mark.parametrize("name", ["coffee.png", "chelsea.png"])
+@pytest.mark.parametrize("put", USELESS)
+def test_colours_that_are_lost_are_refused(put: str, name: str) -> None:
+    with pytest.raises(NotRegistered, match="the model has lost them|in common|recognised"):
+        EditEnhancer(Model(USELESS[put])).enhance(task(photograph(name)))
+
+
+def test_another_light_that_was_asked_for_is_told_only() -> None:
+    model = Model(USELESS["nearly grey"])
+    with pytest.raises(NotRegistered, match="lower the colour match where the light is to change"):
+        EditEnhancer(model).enhance(task(photograph("coffee.png")))
+    answer = EditEnhancer(model).enhance(task(photograph("coffee.png"), edit_colour_match=0.5))
+    assert any("whether the model has kept the picture" in note for note in answer.notes)
+    kept = EditEnhancer(Model(Put(gain=0.8))).enhance(task(photograph("coffee.png"), edit_colour_match=0.5))
+    assert not any("whether the model" in note for note in kept.notes)
+
+
+@pytest.mark.parametrize("command", ["enhance", "batch"])
+@pytest.mark.parametrize("is_there", [False, True], ids=["missing", "no picture"])
+def test_references_are_read_before_anything_is_made(
+    command: str, is_there: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures, out, wrong = tmp_path / "in", tmp_path / "out", tmp_path / "marble.png"
+    pictures.mkdir()
+    (pictures / "a.png").write_bytes((SKIMAGE / "coffee.png").read_bytes())
+    if is_there:
+        wrong.write_bytes(b"no picture")
+    given = pictures / "a.png" if command == "enhance" else pictures
+    options = ["--products", "cup", "--engine", "edit", "--edit-references", str(wrong), "--webui", "127.0.0.1:9"]
+    assert main([command, str(given), "--out", str(out), *options]) == 2
+    said = capsys.readouterr().err
+    assert "marble.png" in said and said.count("\n") == 1 and not out.exists()
+
+
+@pytest.mark.parametrize("name", ["http://127.0.0.1/marble.jpg", "s3://bucket/marble.jpg"])
+def test_an_address_is_no_reference(name: str) -> None:
+    with pytest.raises(RequestError, match="files, not addresses"):
+        Request(products="cup", engine="edit", edit_references=f"logo.png\n{name}")
 
 
 def test_a_drift_beyond_the_limit_is_refused() -> None:

@@ -5,6 +5,7 @@ How far it is off afterwards is told by the drift that was put in, not by what t
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from lib_prodshot.enhancing.colour_match import match_colours
-from lib_prodshot.enhancing.registration import HELD, NotRegistered, register
+from lib_prodshot.enhancing.registration import HELD, NotRegistered, _content, register
 from lib_prodshot.preserve import composite
 
 SKIMAGE = Path(pytest.importorskip("skimage").__file__).parent / "data"
@@ -23,13 +24,16 @@ PHOTOGRAPHS = ("coffee.png", "chelsea.png")
 
 @dataclass(frozen=True)
 class Put:
-    """A drift: shift in pixels, zoom about the middle, brightness, tint and the spread of the grain (levels)."""
+    """A drift: shift in pixels, zoom about the middle, brightness, tint and the spread of the grain (levels); levels
+    added, and what OpenCV puts where the picture has moved away."""
 
     shift: tuple[float, float] = (0, 0)
     zoom: float = 1.0
     gain: float = 1.0
     tint: tuple[float, float, float] = (1, 1, 1)
     grain: float = 0.0
+    lift: float = 0.0
+    border: int = cv2.BORDER_REFLECT
 
     def matrix(self, size: tuple[int, int]) -> np.ndarray:
         width, height = size
@@ -38,9 +42,9 @@ class Put:
 
     def of(self, picture: np.ndarray) -> np.ndarray:
         size = picture.shape[1], picture.shape[0]
-        moved = cv2.warpAffine(picture, self.matrix(size), size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+        moved = cv2.warpAffine(picture, self.matrix(size), size, flags=cv2.INTER_CUBIC, borderMode=self.border)
         noise = np.random.default_rng(0).normal(0, self.grain, moved.shape) if self.grain else 0
-        return np.clip(moved * self.gain * np.array(self.tint) + noise, 0, 255).astype(np.uint8)
+        return np.clip(moved * self.gain * np.array(self.tint) + self.lift + noise, 0, 255).astype(np.uint8)
 
 
 DRIFTS = {
@@ -94,6 +98,57 @@ def test_a_drift_is_put_right(name: str, drift: str) -> None:
         assert np.abs(matched[inside].astype(int) - wanted[inside]).mean() < before
     kept = composite(picture, matched, mask)
     assert np.array_equal(kept[mask == 0], picture[mask == 0])
+
+
+@pytest.mark.parametrize("border", [cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE], ids=["black", "replicated"])
+@pytest.mark.parametrize(
+    ("shift", "zoom"),
+    [((3.3, -2.1), 1.0), ((7.3, -5), 1.0), ((12, 0), 1.0), ((8, -8), 0.98)],
+    ids=["3", "7", "12", "zoom"],
+)
+def test_borders_that_show_nothing_do_not_count(shift: tuple[float, float], zoom: float, border: int) -> None:
+    picture = cv2.resize(photograph("coffee.png"), (1344, 896), interpolation=cv2.INTER_CUBIC)
+    mask, put = masked(picture), Put(shift, zoom, 1.05, border=border)
+    _, told = register(picture, put.of(edited(picture, mask)), 255 - mask)
+    middle = put.matrix((1344, 896)) @ (672, 448, 1) - (672, 448)
+    assert np.hypot(*(np.array(told.shift) - middle)) < 0.2 and told.left < 0.25 and abs(told.zoom - zoom) < 0.0005
+
+
+def test_a_plain_ground_is_no_border_that_shows_nothing() -> None:
+    """A shop's white ground in another light is one colour on both; what is black on it now is not."""
+    picture = np.full((300, 400, 3), 245, np.uint8)
+    picture[60:240, 90:310] = cv2.resize(photograph("chelsea.png"), (220, 180))
+    assert _content(picture, (picture * 0.5).astype(np.uint8)).all()
+    moved = Put((0, 9), border=cv2.BORDER_CONSTANT).of(picture)
+    shown = _content(picture, moved)
+    assert not shown[:9].any() and shown[9:].all()
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.05])
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_what_needs_no_moving_is_taken_with_any_limit(name: str, limit: float) -> None:
+    picture = photograph(name)
+    mask = masked(picture)
+    _, told = register(picture, Put(gain=1.05, grain=3).of(edited(picture, mask)), 255 - mask, limit)
+    assert told.corner < 2 * HELD and told.left < HELD
+
+
+def test_with_a_limit_of_0_nothing_is_moved() -> None:
+    picture = photograph("coffee.png")
+    with pytest.raises(NotRegistered, match=r"limit of 0 has nothing put right, .* lies 5\.0 pixels off"):
+        register(picture, Put((5, 0)).of(picture), 255 - masked(picture), 0.0)
+
+
+@pytest.mark.parametrize("border", [cv2.BORDER_CONSTANT, cv2.BORDER_REFLECT])
+def test_how_far_off_is_told_where_it_is_known(border: int) -> None:
+    picture = cv2.resize(photograph("coffee.png"), (1344, 896), interpolation=cv2.INTER_CUBIC)
+    known = 255 - masked(picture)
+    with pytest.raises(NotRegistered, match=r"67\.2 pixels are put right, .* lies 80\.\d pixels off at a corner"):
+        register(picture, Put((80, 0), border=border).of(picture), known)
+    with pytest.raises(NotRegistered) as refused:
+        register(picture, Put((268, 0), border=border).of(picture), known)
+    told = [float(number) for number in re.findall(r"lies ([\d.]+) pixels", str(refused.value))]
+    assert all(abs(number - 268) < 2 for number in told), refused.value
 
 
 @pytest.mark.parametrize(

@@ -254,8 +254,14 @@ class RemoteWebUI:
             return RemoteError(f"{self.address} has no Prodshot API: {advice}", status)
         if status == 404 and path.startswith("/sdapi/"):
             return RemoteError(f"{self.address} has no API: start the WebUI with --api", status)
-        reason = told.get("error") or told.get("detail") or told.get("errors") or response.reason_phrase
-        return RemoteError(f"{self.address} answered {status}: {str(reason)[:300]}", status)
+        return RemoteError(f"{self.address} answered {status}: {_reason(told, response)[:300]}", status)
+
+
+def _reason(told: Mapping[str, Any], response: httpx.Response) -> str:
+    """Why, on one line: a WebUI tells the error's name as `error`, and its text as `detail` or `errors`."""
+    text = told.get("detail") or told.get("errors") or ""
+    parts = [" ".join(str(part).split()) for part in (told.get("error") or "", text)]
+    return ": ".join(dict.fromkeys(part for part in parts if part)) or response.reason_phrase
 
 
 def _parse(address: str) -> httpx.URL:

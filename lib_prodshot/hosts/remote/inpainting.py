@@ -54,6 +54,11 @@ _UNTOLD = (
 
 _NO_PICTURE = "the WebUI answered something that is not a picture"
 
+_NOTHING = "the WebUI sent no picture: the pass was interrupted there, or its console says why"
+
+_LOSSLESS = ("PNG", "BMP", "TIFF")
+"""Formats of an answer, as Pillow calls them, in which nothing is lost."""
+
 _GRID = 64
 """A fork may round a pass's size to its own grid of so many pixels."""
 
@@ -180,13 +185,13 @@ class RemoteInpaintingBackend:
                 body = body_of()
             reply = self._with_progress(lambda: self.webui.post("/sdapi/v1/img2img", body))
         except RemoteError as error:
-            raise EnhanceError(str(error)) from error
+            raise EnhanceError(_with_advice(str(error))) from error
         with self._parsing():
             images = reply.get("images") or []
             if not isinstance(images, list):
                 raise EnhanceError(_NO_PICTURE)
         if not images:
-            raise PassInterrupted("interrupted")
+            raise PassInterrupted(_NOTHING)
         return reply, images
 
     def _edit_support(self) -> EditSupport:
@@ -373,7 +378,14 @@ def _check_size(size: tuple[int, int], wanted: tuple[int, int]) -> None:
 
 
 def _lossy_note(code: str) -> tuple[str, ...]:
-    head = base64.b64decode(code.rpartition(",")[2][:16])
-    if head.startswith(b"\x89PNG"):
+    with Image.open(BytesIO(base64.b64decode(code.rpartition(",")[2]))) as answered:
+        form = answered.format or ""
+    if form in _LOSSLESS:
         return ()
-    return ("the WebUI sends its pictures as JPEG or WebP: set its file format for images to png for the full quality",)
+    name = {"WEBP": "WebP", "MPO": "JPEG"}.get(form, form)
+    return (f"the WebUI sends its pictures as {name}: set its file format for images to png for the full quality",)
+
+
+def _with_advice(reason: str) -> str:
+    is_memory = "OutOfMemoryError" in reason or "out of memory" in reason.lower()
+    return f"{reason}; lower the resolution" if is_memory else reason
