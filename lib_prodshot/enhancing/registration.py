@@ -225,7 +225,7 @@ def _plain_rows(rgb: Rgb) -> int:
 def _too_far(truth: Rgb, made: Rgb, content: Alpha, found: Floats, seen: _Seen, largest: float) -> str:
     """Why a result is not put right; how far it lies off is told where that can be relied on."""
     longer = max(truth.shape[:2])
-    corner, limit = _farthest(found, truth.shape[1::-1]), largest * longer
+    corner, limit = _farthest(found, (truth.shape[1], truth.shape[0])), largest * longer
     left = _off(truth, _moved(made, found), replace(seen, shown=_moved_mask(content, found)))
     far = f"{corner:.1f} pixels off at a corner" if left is not None and left <= HELD else "further off than that"
     most = f"up to {limit:.1f} pixels are put right" if largest else "a drift limit of 0 has nothing put right"
