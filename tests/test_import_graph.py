@@ -51,7 +51,7 @@ ROOMS = {
     "infotext": "errors outcome request",
     "inpainting": "errors",
     "interpreter": "",
-    "jobs": "enhancing errors finding jobs.files markets outcome packshot pictures pipeline request schema",
+    "jobs": "enhancing errors finding jobs.files markets outcome packshot pictures pipeline request schema storage",
     "jobs.files": "errors locks",
     "jobs.folder": "'' errors jobs jobs.files jobs.report jobs.workers outcome request steps storage",
     "jobs.report": "'' errors jobs.files outcome overlay",
@@ -74,7 +74,7 @@ ROOMS = {
     "request": "errors products schema steps",
     "schema": "",
     "steps": "bounds corrections editing enhancing errors finding gates markets masks outcome packshot pictures "
-    "preserve products provenance removal schema",
+    "preserve products provenance removal schema storage",
     "storage": "errors",
     "training": "bounds errors",
     "training.captioning": "errors jobs.files pictures training.dataset",

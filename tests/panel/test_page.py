@@ -350,7 +350,8 @@ def test_a_stroke_is_the_mask_that_is_generated(card: Card, picture: Path) -> No
     assert any("corrected by hand (2 edits)" in note for note in card.generated()[1])
     sent = []
     card.page.on("request", lambda request: sent.append(len(request.post_data or "")))
-    card.find()
+    with card.page.expect_request(lambda request: bool(request.post_data)):
+        card.find()
     assert max(sent) < 20_000 and any(sent), "a picture that was seen is not sent again"
     # found again, the edits are still there; a second download would need the user's leave on a slow machine
     card.assert_mask(expected)
