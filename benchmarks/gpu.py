@@ -34,6 +34,7 @@ import numpy as np
 from benchmarks.device_timing import HEAD, START, TF32, Bench, Results, captured, say, tf32
 from benchmarks.equality import Seen, distance, observe
 from benchmarks.langsam import BEST, FOUR, boxes, picture
+from benchmarks.measure import Unseen
 from benchmarks.random_models import SWIN_T, VIT_B, write_detector, write_segmenter
 from lib_prodshot.finding.langsam import groundingdino, segment_anything
 from lib_prodshot.finding.models.architecture import DetectorShape, SegmenterShape
@@ -346,11 +347,13 @@ def returning(model: Any) -> Callable[[], Any]:
 
 
 def detecting(detector: GroundedDetector, shot: Any) -> Callable[[], Any]:
-    return lambda: detector.detect(shot, FOUR, 0.25)
+    another = Unseen(shot)
+    return lambda: detector.detect(another(), FOUR, 0.25)
 
 
 def segmenting(segmenter: BoxSegmenter, shot: Any) -> Callable[[], Any]:
-    return lambda: segmenter.segment(shot, boxes(4))
+    another = Unseen(shot)
+    return lambda: segmenter.segment(another(), boxes(4))
 
 
 def bench_moves(bench: Bench, part: str, models: dict[str, Any], square: Any) -> None:

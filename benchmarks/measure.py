@@ -13,6 +13,9 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 Work = Callable[[], Any]
 Clock = Callable[[], float]
 
@@ -70,6 +73,21 @@ def _spent(work: Work, times: int, clock: Clock) -> float:
     for _ in range(times):
         work()
     return max(clock() - start, 1e-9)
+
+
+class Unseen:
+    """A picture (H×W×3 uint8) that differs in a corner each time it is asked for: a model keeps what it computed of the
+    last picture, and would be measured doing nothing."""
+
+    def __init__(self, picture: npt.NDArray[np.uint8]) -> None:
+        self._picture = picture
+        self._times = 0
+
+    def __call__(self) -> npt.NDArray[np.uint8]:
+        self._times += 1
+        other = self._picture.copy()
+        other[0, 0] = (*divmod(self._times, 256), 0)
+        return other
 
 
 def wall(work: Work) -> float:
