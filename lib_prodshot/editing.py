@@ -27,11 +27,18 @@ REFERENCES = 3
 SUPPORT = ("klein_do_reference", "klein_no_reference", "qwen21_do_reference", "qwen_vae_resize")
 """Options of which every WebUI that runs edit models has at least one, whatever its version."""
 
-_SWITCHES: Mapping[str, bool] = {"klein_do_reference": True, "klein_no_reference": False, "qwen21_do_reference": True}
-"""Options, by version of the WebUI, and the value with which its model takes the input as reference."""
+QWEN21 = "Qwen-Image 2.1"
+
+_SWITCHES: Mapping[str, Mapping[str, bool]] = {
+    "Flux.2 Klein": {"klein_do_reference": True, "klein_no_reference": False},
+    QWEN21: {"qwen21_do_reference": True},
+}
+"""Kinds of edit models that take the input as reference only with an option, whose name goes by the WebUI's version,
+and the value with which they do."""
 
 _PRESETS = {"Kontext": "flux", "Qwen-Image-Edit": "qwen", "Flux.2 Klein": "klein"}
-"""Kinds of edit models, and the WebUI's preset of sampling for each: its options are called after it."""
+"""Kinds of edit models, and the WebUI's preset of sampling for each: its options are called after it. Qwen-Image 2.1
+has none."""
 
 UNSUPPORTED = (
     "this WebUI runs no edit models (Flux.2 Klein, Qwen-Image-Edit, Kontext); neo does. Here choose the engine "
@@ -47,6 +54,8 @@ class Sampling:
     cfg_scale: float = 0.0
     sampler: str = ""
     scheduler: str = ""
+    distilled_cfg_scale: float = 0.0
+    """The guidance that Kontext is told as a number of its own; the other kinds have none."""
 
     def filled(self, other: Sampling) -> Sampling:
         """This one, with the other's values where it has none."""
@@ -68,10 +77,17 @@ class Sampling:
             float(told.get("cfg_scale") or 0.0),
             str(told.get("sampler") or ""),
             str(told.get("scheduler") or ""),
+            float(told.get("distilled_cfg_scale") or 0.0),
         )
 
 
-_PRESET_FIELDS = {"steps": "step", "cfg_scale": "cfg", "sampler": "sampler", "scheduler": "scheduler"}
+_PRESET_FIELDS = {
+    "steps": "step",
+    "cfg_scale": "cfg",
+    "sampler": "sampler",
+    "scheduler": "scheduler",
+    "distilled_cfg_scale": "dcfg",
+}
 
 
 @dataclass(frozen=True)
@@ -141,13 +157,20 @@ def kind_by_name(checkpoint: str) -> str:
 
 def switched_on(known: Collection[str]) -> dict[str, bool]:
     """Of the options that a WebUI knows, those that a pass sets so that its model takes the input as reference."""
-    return {name: value for name, value in _SWITCHES.items() if name in known}
+    return {name: value for names in _SWITCHES.values() for name, value in names.items() if name in known}
 
 
-def is_switched_off(options: Mapping[str, Any]) -> bool:
-    """Whether a WebUI's options keep Klein from taking the input as reference."""
-    names = ("klein_do_reference", "klein_no_reference")
-    return any(options.get(name) is (not _SWITCHES[name]) for name in names)
+def is_switched_off(kind: str, options: Mapping[str, Any]) -> bool:
+    """Whether a WebUI's options keep this kind of edit model from taking the input as reference."""
+    return any(options.get(name) is (not value) for name, value in _SWITCHES.get(kind, {}).items())
+
+
+def switched_off_and_frozen(kind: str) -> str:
+    """Why a pass was not made, where the options keep the model from taking references and cannot be changed."""
+    return (
+        f"the WebUI's settings keep {kind} from taking the picture as reference ({', '.join(_SWITCHES[kind])}), and "
+        "they are frozen; change them there"
+    )
 
 
 def no_edit_model(checkpoint: str) -> str:

@@ -214,6 +214,8 @@ def describe(plan: EditPass, result: EditResult) -> str:
         f"CFG {sampling.cfg_scale:g}",
         f"seed {plan.seed}",
     ]
+    if sampling.distilled_cfg_scale:
+        told.append(f"distilled CFG {sampling.distilled_cfg_scale:g}")
     if plan.references:
         told.append(f"{len(plan.references)} references")
     told.append(f'prompt "{plan.prompt}"')

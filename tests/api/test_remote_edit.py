@@ -76,6 +76,13 @@ def test_a_pass_has_no_mask_and_the_models_own_sampling() -> None:
     assert result.notes == () and np.array_equal(result.picture, noise(2, (128, 192)))
 
 
+def test_kontext_is_sent_the_presets_distilled_cfg() -> None:
+    flux = {"flux_i2i_step": 20, "flux_i2i_cfg": 1.0, "flux_i2i_sampler": "Euler"}
+    remote = Remote(NEO | flux | {"flux_i2i_scheduler": "Beta", "flux_i2i_dcfg": 3.0}, KLEIN | {"model": "Kontext"})
+    assert remote.backend.edit(PLAN).sampling == Sampling(20, 1.0, "Euler", "Beta", 3.0)
+    assert remote.sent[0]["distilled_cfg_scale"] == 3.0
+
+
 @pytest.mark.parametrize(
     ("told", "scripts", "name"),
     [

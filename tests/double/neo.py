@@ -1,5 +1,6 @@
 """What neo has beside A1111 for edit models, as its tree of August 2026 has it: `backend.args.dynamic_args`, its
-options and presets, references kept beside the model and in `dynamic_args`, and the always-on image stitch.
+options and presets, references kept beside the model and in `dynamic_args`, and the always-on image stitch. Qwen-Image
+2.1 is as newer ones have it: no flag, but a class that runs it, an option, and the places of the references.
 
 The model itself is arithmetic: it gives back its first reference, moved and brightened, with something new in the
 middle, as edit models do.
@@ -26,6 +27,11 @@ PRESETS: dict[str, Any] = {
     "klein_i2i_cfg": 1.0,
     "klein_i2i_sampler": "Euler",
     "klein_i2i_scheduler": "Karras",
+    "flux_i2i_step": 5,
+    "flux_i2i_cfg": 1.0,
+    "flux_i2i_sampler": "Euler",
+    "flux_i2i_scheduler": "Karras",
+    "flux_i2i_dcfg": 3.0,
 }
 
 OPTIONS: dict[str, Any] = {"qwen_vae_resize": False, "klein_no_reference": False, **PRESETS}
@@ -66,11 +72,14 @@ class Neo:
         return np.clip(moved * self.gain + noise, 0, 255).astype(np.uint8)
 
 
+QWEN21 = "qwen21"
+"""The kind that has no flag."""
+
+
 def install(webui: Any, monkeypatch: pytest.MonkeyPatch, kind: str = "klein", stitch: bool = True) -> Neo:
     """Give the double neo's support of edit models, with one of this kind loaded ('' for none)."""
-    args = type(
-        "dynamic_args", (), {**dict.fromkeys(FLAGS, False), "ref_latents": [], **({kind: True} if kind else {})}
-    )
+    flags = {kind: True} if kind and kind != QWEN21 else {}
+    args = type("dynamic_args", (), {**dict.fromkeys(FLAGS, False), "ref_latents": [], **flags})
     module = ModuleType("backend.args")
     module.dynamic_args = args  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "backend", ModuleType("backend"))
@@ -80,10 +89,23 @@ def install(webui: Any, monkeypatch: pytest.MonkeyPatch, kind: str = "klein", st
     for name, default in OPTIONS.items():
         webui.shared.opts.add_option(name, OptionInfo(default))
     neo = Neo(args, model, [])
+    if kind == QWEN21:
+        _run_by_its_own_class(webui, neo, monkeypatch)
     _teach(webui.processing, neo, monkeypatch)
     if stitch:
         neo.stitches = [webui.runner(is_img2img).add(_stitch(webui, neo), 3) for is_img2img in (False, True)]
     return neo
+
+
+def _run_by_its_own_class(webui: Any, neo: Neo, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("backend.diffusion_engine.qwen21")
+    module.QwenImage21 = type("QwenImage21", (type(neo.model),), {})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "backend.diffusion_engine", ModuleType("backend.diffusion_engine"))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    neo.model = module.QwenImage21(**vars(neo.model))
+    monkeypatch.setattr(webui.shared, "sd_model", neo.model)
+    webui.shared.opts.add_option("qwen21_do_reference", OptionInfo(True))
+    neo.args.image_slots = None
 
 
 def _teach(processing: Any, neo: Neo, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,11 +121,15 @@ def _teach(processing: Any, neo: Neo, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def sampled(self: Any, seed: int) -> Any:
         # neo conditions once for each prompt: what is cached keeps the references of its time
-        is_edit = any(getattr(neo.args, name) for name in ("kontext", "edit", "klein"))
-        if not is_edit or processing.opts.klein_no_reference:
+        is_qwen21 = type(neo.model).__name__ == "QwenImage21"
+        is_edit = is_qwen21 or any(getattr(neo.args, name) for name in ("kontext", "edit", "klein"))
+        is_on = processing.opts.qwen21_do_reference if is_qwen21 else not processing.opts.klein_no_reference
+        if not is_edit or not is_on:
             return sample(self, seed)
         if self.cached_c[0] != self.prompt:
             neo.args.ref_latents = [neo.model.ini_latent, *neo.model.ref_latents]
+            if is_qwen21:
+                neo.args.image_slots = list(range(len(neo.args.ref_latents)))
             self.cached_c = [self.prompt, None]
         neo.passes.append(self)
         return neo.painted(self)

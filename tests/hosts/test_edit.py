@@ -106,12 +106,25 @@ def test_a_switched_off_reference_is_switched_on_for_the_pass(
     assert webui.shared.opts.data[option] is value
 
 
+def test_qwen_image_21_is_told_by_the_class_that_runs_it(webui: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = neo.install(webui, monkeypatch, neo.QWEN21)
+    webui.shared.opts.data["qwen21_do_reference"] = False
+    assert host().edit_support().model == "Qwen-Image 2.1"
+    assert edited(webui)[0]["status"] == "found" and len(model.seen) == 1
+    # the places of its references go with the references
+    assert model.args.image_slots is None and webui.shared.opts.data["qwen21_do_reference"] is False
+    # its first version took none, and had no such option
+    del webui.shared.opts.data["qwen21_do_reference"]
+    assert host().edit_support().model == ""
+
+
 def test_frozen_settings_that_switch_it_off_are_told(webui: Double, monkeypatch: pytest.MonkeyPatch) -> None:
     neo.install(webui, monkeypatch)
     webui.shared.opts.data["klein_no_reference"] = True
     webui.shared.cmd_opts.freeze_settings = True
     outcome, _ = edited(webui)
-    assert outcome["status"] == "failed" and "frozen" in outcome["reason"]
+    assert outcome["status"] == "failed" and "(klein_do_reference, klein_no_reference)" in outcome["reason"]
+    assert "frozen" in outcome["reason"]
 
 
 def test_sampling_is_the_generations_the_settings_or_the_presets(
@@ -125,6 +138,14 @@ def test_sampling_is_the_generations_the_settings_or_the_presets(
     # the generation's own are the double's; with a checkpoint of its own the host's preset for the model counts
     assert told[0][:3] == (4, 7.0, "Euler") and told[1][:2] == (6, 2.5)
     assert told[2] == (4, 1.0, "Euler", "Karras")
+
+
+def test_kontext_has_the_presets_distilled_cfg(webui: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = neo.install(webui, monkeypatch, "kontext")
+    _, looked = edited(webui, edit_checkpoint="other.safetensors")
+    (sampled,) = model.passes
+    assert (sampled.steps, sampled.cfg_scale, sampled.distilled_cfg_scale) == (5, 1.0, 3.0)
+    assert "distilled CFG 3" in parameters(webui, looked)["Prodshot ran"]
 
 
 @pytest.mark.parametrize("kind", ["", "krea2"])

@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from lib_prodshot.editing import EditSupport, is_switched_off
+from lib_prodshot.editing import QWEN21, EditSupport, is_switched_off
 from lib_prodshot.hosts.compatibility.controlnet import script_stem
 
-_EDITS = {"kontext": "Kontext", "edit": "Qwen-Image-Edit", "klein": "Flux.2 Klein", "qwen21": "Qwen-Image 2.1"}
-"""What neo's `backend.args.dynamic_args` says of a loaded model; newer ones say more than older."""
+_EDITS = {"kontext": "Kontext", "edit": "Qwen-Image-Edit", "klein": "Flux.2 Klein"}
+"""What neo's `backend.args.dynamic_args` says of a loaded model."""
+
+_QWEN21_ENGINE = "backend.diffusion_engine.qwen21"
+"""Newer neo's module of Qwen-Image 2.1, of which `dynamic_args` says nothing."""
 
 _STITCH = "image_stitch"
 """The file of neo's script that takes further references; its title is in the page's language."""
@@ -48,15 +51,28 @@ def warning() -> str:
 def loaded() -> str:
     """The kind of edit model that is loaded, as it will behave with the WebUI's options; empty for none."""
     kind = kind_of_loaded()
-    if kind == _EDITS["klein"] and is_switched_off(import_module("modules.shared").opts.data):
-        return ""
-    return kind
+    return "" if is_switched_off(kind, import_module("modules.shared").opts.data) else kind
 
 
 def kind_of_loaded() -> str:
     """The kind of edit model that is loaded, whether or not an option keeps it from taking references."""
+    if _is_qwen21():
+        return QWEN21
     known = _told()
     return next((words for name, words in _EDITS.items() if getattr(known, name, False) is True), "")
+
+
+def _is_qwen21() -> bool:
+    """Whether Qwen-Image 2.1 is loaded, by the class that runs it. Its first version in neo took no references; those
+    that do have the option."""
+    shared = import_module("modules.shared")
+    if "qwen21_do_reference" not in shared.opts.data:
+        return False
+    try:
+        engine = import_module(_QWEN21_ENGINE).QwenImage21
+    except (ImportError, AttributeError):
+        return False
+    return isinstance(shared.sd_model, engine)
 
 
 def _told() -> Any:
@@ -96,8 +112,10 @@ def references_apart() -> Iterator[None]:
 
 
 def _places(known: Any, model: Any) -> Iterator[tuple[Any, str]]:
-    """Where neo keeps references: beside its model those of its image stitch, in `dynamic_args` those of the last
-    prompt."""
+    """Where neo keeps references: beside its model those of its image stitch; in `dynamic_args` those of the last
+    prompt, and where in it Qwen-Image 2.1 has them (None: nowhere)."""
     for owner in (known, model):
         if isinstance(getattr(owner, "ref_latents", None), list):
             yield owner, "ref_latents"
+    if hasattr(known, "image_slots"):
+        yield known, "image_slots"

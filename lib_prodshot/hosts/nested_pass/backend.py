@@ -178,6 +178,8 @@ class NestedPassBackend:
             sampling = self._sampling(plan, kind)
             inner.steps, inner.cfg_scale = sampling.steps, sampling.cfg_scale
             inner.sampler_name, inner.scheduler = sampling.sampler, sampling.scheduler or None
+            if sampling.distilled_cfg_scale:
+                inner.distilled_cfg_scale = sampling.distilled_cfg_scale
             sampled.append(sampling)
             return begin(*arguments, **named)
 
@@ -185,11 +187,8 @@ class NestedPassBackend:
         return sampled
 
     def _no_edit_model(self, plan: EditPass) -> str:
-        if edit_models.kind_of_loaded():
-            return (
-                "the WebUI's settings keep Flux.2 Klein from taking the picture as reference (klein_no_reference, "
-                "klein_do_reference), and they are frozen; change them there"
-            )
+        if kind := edit_models.kind_of_loaded():
+            return editing.switched_off_and_frozen(kind)
         name = plan.checkpoint or str(getattr(installed.in_use(), "name_for_extra", None) or "")
         return no_edit_model(name)
 

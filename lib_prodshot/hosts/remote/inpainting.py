@@ -216,6 +216,8 @@ class RemoteInpaintingBackend:
         body = self._common_body(plan, sampling.sampler, sampling.scheduler)
         body["override_settings"].update(switched_on(options))
         body |= {"denoising_strength": 1.0, "steps": sampling.steps, "cfg_scale": sampling.cfg_scale}
+        if sampling.distilled_cfg_scale:
+            body["distilled_cfg_scale"] = sampling.distilled_cfg_scale
         if stitch:
             # switched on, the pictures, the longer side in pixels (0: as it is)
             arguments = [True, [_encode_png(picture) for picture in plan.references], 0]
