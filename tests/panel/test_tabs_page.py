@@ -32,9 +32,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def open_page(browser: Any, address: str) -> Callable[[], Any]:
-    def opened() -> Any:
-        made = browser.new_page()
+def open_page(address: str) -> Callable[[Any], Any]:
+    def opened(made: Any) -> Any:
         made.goto(address, wait_until="domcontentloaded")
         made.locator("#tabs button", has_text="Prodshot folder").first.click(timeout=60_000)
         made.wait_for_selector(f"{F}state .prodshot-dot", timeout=60_000)
