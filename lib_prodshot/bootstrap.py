@@ -137,11 +137,12 @@ def find_python(versions: Sequence[str]) -> str | None:
 def _candidates(version: str) -> Iterator[str]:
     yield sys.executable
     on_path = shutil.which(f"python{version}")
-    if on_path:
+    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+    # a shim starts shells to find out which of those below is meant: half a second where a Python answers in a tenth
+    if on_path and Path(on_path).parent != pyenv / "shims":
         yield on_path
-    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
     relative = "python.exe" if os.name == "nt" else "bin/python"
-    for folder in sorted(pyenv.glob(f"{version}.*")):
+    for folder in sorted((pyenv / "versions").glob(f"{version}.*")):
         yield str(folder / relative)
 
 

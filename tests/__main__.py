@@ -1,7 +1,8 @@
 """`python3 -m tests [pytest arguments]`: the whole suite in its own environment, on a machine with only Python.
 
 Makes or reuses `.venvs/tests`, the environments with the WebUIs' pins and those of the other Pythons, fetches the lite
-weights, then runs ruff, mypy and pytest. With arguments only pytest runs, with them. Ends in pytest's own closing line.
+weights, then runs ruff and pytest, and mypy beside them. With arguments only pytest runs, with them. Ends in pytest's
+own closing line.
 """
 
 import os
@@ -19,8 +20,9 @@ refuse_wrong_python()
 from lib_prodshot.bootstrap import ROOT, BootstrapError, prepare, run_in  # noqa: E402 - an old Python cannot read it
 from tests import environments  # noqa: E402
 
-WORKERS = ["-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadscope", "--no-loadscope-reorder"]
-"""For the whole suite: much of it waits for servers, browsers and pauses, so one more than there are cores pays."""
+WORKERS = ["-n", str(min(4, (os.cpu_count() or 1) + 2)), "--dist", "loadscope", "--no-loadscope-reorder"]
+"""For the whole suite: the two workers that start the panel's tests under the pins wait for browsers most of the time,
+so two more than there are cores pay."""
 
 
 def main() -> int:
@@ -50,17 +52,24 @@ def _keep_bytecode() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    with _prepared_meanwhile():
-        steps = [["-m", "lib_prodshot", "weights", "fetch", "lite"]]
-        if not arguments:
+    weights = ["-m", "lib_prodshot", "weights", "fetch", "lite"]
+    if arguments:
+        with _prepared_meanwhile():
+            code = _step(weights)
+        return code or _step(["-m", "pytest", *arguments])
+    # mypy has a core for itself, and a minute to go, where there is neither its cache nor the environments
+    with ThreadPoolExecutor(1) as beside:
+        with _prepared_meanwhile():
+            types = beside.submit(_step, ["-m", "mypy"])
             # collected once alone: the workers, which all begin at the same file, would each compile all modules
-            collect = ["-m", "pytest", "--collect-only", "-qq", "-rN"]
-            steps += [["-m", "ruff", "check", "."], ["-m", "mypy"], collect]
-        for step in steps:
-            code = _step(step)
-            if code:
-                return code
-    return _step(["-m", "pytest", *(arguments or WORKERS)])
+            for step in (weights, ["-m", "ruff", "check", "."], ["-m", "pytest", "--collect-only", "-qq", "-rN"]):
+                code = _step(step)
+                if code:
+                    return code
+        code = _step(["-m", "pytest", *WORKERS])
+        if types.result():
+            print("tests: mypy has found something; it is said above", file=sys.stderr)
+        return code or types.result()
 
 
 def _step(argv: list[str]) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("transformers", reason="tested where LangSAM is: under the WebUIs' pins, on the same torch")
 torch = pytest.importorskip("torch")
 
 from lib_prodshot.finding.fast import probe  # noqa: E402 - torch may be missing

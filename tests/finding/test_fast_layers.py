@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
 pytest.importorskip("groundingdino")
 pytest.importorskip("transformers")
+torch = pytest.importorskip("torch")
 
 from benchmarks.random_models import redraw  # noqa: E402 - the packages may be missing
 from lib_prodshot.finding.langsam import groundingdino as backend  # noqa: E402

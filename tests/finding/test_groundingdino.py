@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("groundingdino", reason="tested where LangSAM is: under the WebUIs' pins, on the same torch")
 torch = pytest.importorskip("torch")
 
 from benchmarks.equality import distance, observe  # noqa: E402 - torch may be missing

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("transformers", reason="tested where LangSAM is: under the WebUIs' pins")
 torch = pytest.importorskip("torch")
 
 from lib_prodshot.errors import WeightsError  # noqa: E402 - torch may be missing

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
 pytest.importorskip("segment_anything")
+torch = pytest.importorskip("torch")
 
 from lib_prodshot.errors import FinderError  # noqa: E402 - the packages may be missing
 from lib_prodshot.finding.finder import Finder  # noqa: E402
@@ -22,6 +22,8 @@ from lib_prodshot.finding.models.box_segmenter import BoxSegmenter  # noqa: E402
 from lib_prodshot.finding.models.precision import half_dtype  # noqa: E402
 from lib_prodshot.finding.models.runtime import ModelHandle  # noqa: E402
 from tests.finding import tiny  # noqa: E402
+
+pytestmark = pytest.mark.any_host
 
 BOXES = [Box(0, 0.9, (20.0, 30.0, 200.0, 250.0)), Box(1, 0.8, (150.0, 10.0, 390.0, 290.0))]
 HALF_SEGMENTER = r"image_encoder\.blocks\.\d\.plain\.(attn\.(qkv|proj)|mlp\.lin[12])\."

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
 pytest.importorskip("segment_anything")
+torch = pytest.importorskip("torch")
 
 from benchmarks.random_models import VIT_B  # noqa: E402 - the packages may be missing
 from lib_prodshot import pipeline  # noqa: E402
@@ -31,6 +31,12 @@ from tests.finding import tiny  # noqa: E402
 pytestmark = pytest.mark.any_host
 
 BOXES = [Box(0, 0.9, (20.0, 30.0, 200.0, 250.0)), Box(1, 0.8, (150.0, 10.0, 390.0, 290.0))]
+
+
+def test_torchvisions_operators_fit_this_torch() -> None:
+    from torchvision.ops import nms
+
+    assert nms(torch.tensor([[0.0, 0.0, 9.0, 9.0], [0.0, 0.0, 9.0, 8.0]]), torch.ones(2), 0.5).tolist() == [0]
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,15 @@ from lib_prodshot.jobs.workers.ray_actor import ActorError, ActorResult, ActorSe
 from lib_prodshot.jobs.workers.ray_pool import RayPool, RayWorker, _share
 from tests.jobs.tools import REQUEST, SlowDetector, all_of, choose_finder, finder, job, lines_of
 
-ray = pytest.importorskip("ray", reason="the folder job on a cluster needs Ray (extra 'cluster')")
+if find_spec("ray") is None:
+    pytest.skip("the folder job on a cluster needs Ray (extra 'cluster')", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[object]:
     """One cluster for all tests: starting it takes seconds."""
+    import ray  # here, for each worker of the suite collects this file and one runs it
+
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     ray.init(num_cpus=4, _node_ip_address="127.0.0.1", **quiet)

@@ -26,17 +26,22 @@ def saved(path: Path, samples: np.ndarray) -> Path:
     return path
 
 
+NEW = ".prodshot-preview:not(.the-last)"
+"""The preview that came after the last `find` began."""
+
+
 def find(page: Any, products: str = "handbag") -> None:
+    page.evaluate("all => document.querySelectorAll(all).forEach(one => one.classList.add('the-last'))", f"{S}result *")
     page.fill(f"{S}products textarea", products)
     page.click(f"{S}find")
-    page.wait_for_selector(f"{S}result :is(.prodshot-preview, .prodshot-said-error)", timeout=60_000)
+    page.wait_for_selector(f"{S}result :is({NEW}, .prodshot-said-error)", timeout=60_000)
 
 
 def find_card(page: Any) -> None:
     """Press Find until the card is there: on a slow machine a picture is seen before the server has it."""
     for _ in range(5):
         find(page)
-        if page.locator(f"{S}result .prodshot-preview").count():
+        if page.locator(f"{S}result {NEW}").count():
             return
         page.wait_for_timeout(1000)
     pytest.fail(page.inner_text(f"{S}result"))
@@ -90,18 +95,29 @@ def masked(*boxes: tuple[int, int, int, int], strokes: tuple[Stroke, ...] = ()) 
     return mask
 
 
-class Card:
-    """Find's card of one picture, and what a generation then makes of it."""
+def take_away(page: Any) -> None:
+    """Take img2img's picture away."""
+    page.locator("#img2img_image button[aria-label='Clear'], #img2img_image button[aria-label='Remove Image']").click()
 
-    def __init__(self, page: Any, picture: Path) -> None:
+
+def give(page: Any, picture: Path) -> None:
+    """Give img2img a picture, in place of the one that it may have."""
+    if page.locator("#img2img_image img").count():
+        take_away(page)
+    page.set_input_files("#img2img_image input[type=file]", str(picture))
+    page.wait_for_selector("#img2img_image img")
+
+
+class Card:
+    """Find's card of img2img's picture, and what a generation then makes of it."""
+
+    def __init__(self, page: Any) -> None:
         self.page = page
-        page.set_input_files("#img2img_image input[type=file]", str(picture))
-        page.wait_for_selector("#img2img_image img")
         self.find()
 
     def find(self) -> None:
         find_card(self.page)
-        self.page.wait_for_selector(f"{S}result .prodshot-preview[data-ready]", timeout=10_000)
+        self.page.wait_for_selector(f"{S}result {NEW}[data-ready]", timeout=10_000)
         self.part = self.page.locator(f"{S}result .prodshot-preview")
 
     def take(self, number: int) -> None:

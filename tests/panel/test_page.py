@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,11 @@ from tests.panel.on_page import (
     cut_off,
     find,
     find_card,
+    give,
     least_gap,
     masked,
     saved,
+    take_away,
     unfold,
 )
 from tests.panel.served import served
@@ -53,29 +56,44 @@ def open_page(address: str) -> Callable[[Any], Any]:
     return opened
 
 
+SEEDS = count(100)
+
+
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    return saved(tmp_path / "bag.png", noise(1, (80, 120)))
+    """One that no page has seen."""
+    return saved(tmp_path / "bag.png", noise(next(SEEDS), (80, 120)))
 
 
-def test_the_state_line_asks_by_itself(page: Any) -> None:
+@pytest.fixture(scope="module")
+def finding(browser: Any, open_page: Callable[[Any], Any]) -> Iterator[Any]:
+    """One page for all tests that begin with another picture: with it what the last one had is forgotten."""
+    made = open_page(browser.new_page())
+    made.set_viewport_size({"width": 900, "height": 1600})
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def given(finding: Any, picture: Path) -> Any:
+    """That page, with a picture that it has not seen in img2img."""
+    give(finding, picture)
+    return finding
+
+
+def test_a_new_page_shows_what_every_picture_needs_and_asks_for_its_state_by_itself(page: Any) -> None:
     assert "The lite finder is ready." in page.inner_text(f"{S}state")
     assert page.is_visible(f"{S}get_langsam") and page.inner_text(f"{S}get_langsam").startswith("Get LangSAM (")
     assert page.is_hidden(f"{S}get_lite") and page.is_hidden(f"{S}refresh")
-
-
-def test_in_front_stands_what_every_picture_needs(page: Any) -> None:
     for front in ("products", "find", "engine", "denoising_strength", "save_masks"):
         assert page.is_visible(f"{S}{front}"), front
     for folded in ("picture", "box_threshold", "prompt", "preset"):
         assert page.is_hidden(f"{S}{folded}"), folded
 
 
-def test_find_takes_img2imgs_picture(page: Any, picture: Path) -> None:
-    page.set_input_files("#img2img_image input[type=file]", str(picture))
-    page.wait_for_selector("#img2img_image img")
-    find(page)
-    assert "handbag 0.80" in page.inner_text(f"{S}result") and "120×80" in page.inner_text(f"{S}result")
+def test_find_takes_img2imgs_picture(given: Any) -> None:
+    find(given)
+    assert "handbag 0.80" in given.inner_text(f"{S}result") and "120×80" in given.inner_text(f"{S}result")
 
 
 def test_an_uploaded_picture_goes_first(page: Any, picture: Path, tmp_path: Path) -> None:
@@ -96,40 +114,36 @@ def test_without_a_picture_it_says_so_until_there_is_one(page: Any, picture: Pat
     page.wait_for_selector(f"{S}result [data-cause=picture]", state="hidden", timeout=10_000)
 
 
-def test_what_is_wrong_with_a_field_goes_when_the_field_changes(page: Any, picture: Path) -> None:
-    page.set_input_files("#img2img_image input[type=file]", str(picture))
-    page.wait_for_selector("#img2img_image img")
-    find(page, "")
-    page.wait_for_selector(f"{S}result [data-cause=settings]")
-    page.fill(f"{S}products textarea", "bag")
-    page.wait_for_selector(f"{S}result [data-cause=settings]", state="hidden", timeout=10_000)
-    find(page, "")
-    page.wait_for_selector(f"{S}result [data-cause=settings]", timeout=10_000)
+def test_what_is_wrong_with_a_field_goes_when_the_field_changes(given: Any) -> None:
+    find(given, "")
+    given.wait_for_selector(f"{S}result [data-cause=settings]")
+    given.fill(f"{S}products textarea", "bag")
+    given.wait_for_selector(f"{S}result [data-cause=settings]", state="hidden", timeout=10_000)
+    find(given, "")
+    given.wait_for_selector(f"{S}result [data-cause=settings]", timeout=10_000)
 
 
-def test_layers_by_click_and_key(page: Any, picture: Path) -> None:
-    page.set_input_files("#img2img_image input[type=file]", str(picture))
-    page.wait_for_selector("#img2img_image img")
-    find(page)
-    boxes, mask = page.locator(f"{S}result .prodshot-boxes"), page.locator(f"{S}result .prodshot-mask")
-    page.locator(f"{S}result .prodshot-verdict").click()
+def test_layers_by_click_and_key(given: Any) -> None:
+    find(given)
+    boxes, mask = given.locator(f"{S}result .prodshot-boxes"), given.locator(f"{S}result .prodshot-mask")
+    given.locator(f"{S}result .prodshot-verdict").click()
     assert boxes.is_visible() and mask.is_visible()
-    page.keyboard.press("b")
+    given.keyboard.press("b")
     assert boxes.is_hidden() and mask.is_visible()
-    page.keyboard.press("m")
+    given.keyboard.press("m")
     assert mask.is_hidden()
-    page.locator(f"{S}result label", has_text="Boxes").click()
+    given.locator(f"{S}result label", has_text="Boxes").click()
     assert boxes.is_visible()
-    page.focus(f"{S}products textarea")
-    page.keyboard.type("bmbm")
-    assert boxes.is_visible() and page.input_value(f"{S}products textarea").endswith("bmbm")
-    page.locator(f"{S}result .prodshot-verdict").click()
-    page.keyboard.press("Escape")
-    assert page.locator(f"{S}result .prodshot-preview").is_hidden()
-    find(page)
-    page.wait_for_timeout(300)
-    page.locator(f"{S}result .prodshot-close").click()
-    assert page.locator(f"{S}result .prodshot-preview").is_hidden()
+    given.focus(f"{S}products textarea")
+    given.keyboard.type("bmbm")
+    assert boxes.is_visible() and given.input_value(f"{S}products textarea").endswith("bmbm")
+    given.locator(f"{S}result .prodshot-verdict").click()
+    given.keyboard.press("Escape")
+    assert given.locator(f"{S}result .prodshot-preview").is_hidden()
+    find(given)
+    given.wait_for_timeout(300)
+    given.locator(f"{S}result .prodshot-close").click()
+    assert given.locator(f"{S}result .prodshot-preview").is_hidden()
 
 
 def test_help_is_a_tooltip(used: Any) -> None:
@@ -249,12 +263,10 @@ def test_a_preset_comes_back(page: Any) -> None:
     assert "Deleted" not in page.inner_text(f"{S}preset_message")
 
 
-def test_enter_in_products_finds(page: Any, picture: Path) -> None:
-    page.set_input_files("#img2img_image input[type=file]", str(picture))
-    page.wait_for_selector("#img2img_image img")
-    page.fill(f"{S}products textarea", "shoe")
-    page.press(f"{S}products textarea", "Enter")
-    page.wait_for_selector(f"{S}result :text('shoe 0.80')", timeout=60_000)
+def test_enter_in_products_finds(given: Any) -> None:
+    given.fill(f"{S}products textarea", "shoe")
+    given.press(f"{S}products textarea", "Enter")
+    given.wait_for_selector(f"{S}result :text('shoe 0.80')", timeout=60_000)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -282,16 +294,23 @@ def test_nothing_of_the_panel_is_out_of_reach(page: Any, picture: Path, theme: s
     for tab in ("Mask", "Enhance", "Presets"):
         page.locator(f"{S}tabs button", has_text=tab).first.click()
         page.wait_for_timeout(300)
-        assert grave(page, f"{S}panel") == [], tab
+        assert grave(page, f"{S}tabs") == [], tab
 
 
 # --- Find as picker and editor ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def card(page: Any, picture: Path) -> Card:
+def card(given: Any) -> Card:
+    return Card(given)
+
+
+@pytest.fixture
+def card_alone(page: Any, picture: Path) -> Card:
+    """On a page of its own, for settings that outlive the picture."""
     page.set_viewport_size({"width": 900, "height": 1600})
-    return Card(page, picture)
+    give(page, picture)
+    return Card(page)
 
 
 def test_rows_and_boxes_are_taken_and_left(card: Card) -> None:
@@ -321,7 +340,8 @@ def test_nothing_taken_is_skipped_and_all_taken_is_no_choice(card: Card) -> None
     assert card.setting("boxes") == ""
 
 
-def test_the_threshold_moves_without_finding_again(card: Card) -> None:
+def test_the_threshold_moves_without_finding_again(card_alone: Card) -> None:
+    card = card_alone
     slider = card.part.locator(".prodshot-threshold")
     slider.fill("0.7")
     slider.dispatch_event("change")
@@ -334,7 +354,7 @@ def test_the_threshold_moves_without_finding_again(card: Card) -> None:
     card.assert_mask(masked(LEFT, RIGHT, FAINT))
 
 
-def test_a_stroke_is_the_mask_that_is_generated(card: Card, picture: Path) -> None:
+def test_a_stroke_is_the_mask_that_is_generated(card: Card) -> None:
     card.part.locator(".prodshot-brush").fill("5")
     card.tool("add")
     card.draw((40, 70), (70, 74))
@@ -372,13 +392,15 @@ def test_a_finger_draws_as_a_mouse_does(card: Card) -> None:
     for kind, point in (("touchStart", (40, 70)), ("touchMove", (55, 72)), ("touchMove", (70, 74)), ("touchEnd", None)):
         x, y = card.at(*point) if point else (0, 0)
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}] if point else []})
+    touch.detach()
     (stroke,) = parse_edits(card.setting("mask_edits")).strokes
     assert stroke.adds and stroke.radius == 5 and stroke.points[0] == (40, 70) and stroke.points[-1] == (70, 74)
     assert card.page.evaluate("scrollY") == scrolled, "the page does not scroll below the brush"
     card.assert_mask(masked(LEFT, RIGHT, strokes=(stroke,)))
 
 
-def test_a_box_drawn_around_what_does_not_belong_is_removed(card: Card) -> None:
+def test_a_box_drawn_around_what_does_not_belong_is_removed(card_alone: Card) -> None:
+    card = card_alone
     card.tool("remove")
     card.draw((40, 60), (10, 70))
     assert card.setting("remove") == "10 60 41 71"
@@ -404,9 +426,7 @@ def test_edits_are_forgotten_with_their_picture(card: Card, tmp_path: Path) -> N
     card.tool("add")
     card.draw((10, 10), (20, 10))
     assert card.setting("boxes") and card.setting("mask_edits")
-    card.page.locator(
-        "#img2img_image button[aria-label='Clear'], #img2img_image button[aria-label='Remove Image']"
-    ).click()
+    take_away(card.page)
     other = saved(tmp_path / "other.png", noise(9, (80, 120)))
     card.page.set_input_files("#img2img_image input[type=file]", str(other))
     card.page.wait_for_selector(f"{S}result .prodshot-stale", timeout=10_000)
