@@ -20,9 +20,8 @@ refuse_wrong_python()
 from lib_prodshot.bootstrap import ROOT, BootstrapError, prepare, run_in  # noqa: E402 - an old Python cannot read it
 from tests import environments  # noqa: E402
 
-WORKERS = ["-n", str(min(4, (os.cpu_count() or 1) + 2)), "--dist", "loadscope", "--no-loadscope-reorder"]
-"""For the whole suite: the two workers that start the panel's tests under the pins wait for browsers most of the time,
-so two more than there are cores pay."""
+WORKERS = ["-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadscope", "--no-loadscope-reorder"]
+"""For the whole suite: much of it waits for servers, browsers and pauses, so one more than there are cores pays."""
 
 
 def main() -> int:
