@@ -56,7 +56,7 @@ def _run(arguments: list[str]) -> int:
         with _prepared_meanwhile():
             code = _step(weights)
         return code or _step(["-m", "pytest", *arguments])
-    # mypy has a core for itself, and a minute to go, where there is neither its cache nor the environments
+    # without its cache mypy takes most of a minute of one core, and nothing waits for it
     with ThreadPoolExecutor(1) as beside:
         with _prepared_meanwhile():
             types = beside.submit(_step, ["-m", "mypy"])
