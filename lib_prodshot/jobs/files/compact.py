@@ -8,7 +8,12 @@ import threading
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import overload
+
+_AT_ONCE = 400
+"""Keys of one query: older SQLites take 999 at most."""
 
 
 def key_of(name: str) -> int:
@@ -30,6 +35,50 @@ class PathSet:
         return place < len(self._keys) and self._keys[place] == key
 
 
+class Texts(Sequence[str]):
+    """An immutable sequence of texts, in 8 bytes and their own ones each."""
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self._bytes = bytearray()
+        self._ends = array("Q")
+        for text in texts:
+            self._bytes += _blob(text)
+            self._ends.append(len(self._bytes))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[str, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> str | tuple[str, ...]:
+        if isinstance(place, slice):
+            return tuple(self[one] for one in range(*place.indices(len(self))))
+        end = self._ends[place]
+        start = self._ends[place - 1] if place % len(self) else 0
+        return _text(self._bytes[start:end])
+
+
+class Places:
+    """Where each of many names stands in their sequence, in 16 bytes each. See `key_of`."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        import numpy as np
+
+        keys = np.fromiter(map(key_of, names), np.uint64)
+        order = np.argsort(keys, kind="stable")
+        self._keys, self._places = array("Q", keys[order].tobytes()), array("Q", order.astype(np.uint64).tobytes())
+
+    def get(self, name: str) -> int | None:
+        """Return the place of a name; None for one that is not among them."""
+        key = key_of(name)
+        found = bisect_left(self._keys, key)
+        return self._places[found] if found < len(self._keys) and self._keys[found] == key else None
+
+
 class DiskMap:
     """A mapping of texts to texts that takes no memory, however much it holds: a temporary database of SQLite's, on
     disk where it grows, gone when it is closed. Thread-safe."""
@@ -40,16 +89,23 @@ class DiskMap:
 
     def get(self, keys: Sequence[str]) -> dict[str, str]:
         """Return what stands under these keys, by key."""
-        marks = ", ".join("?" * len(keys))
-        with self._lock:
-            found = self._opened().execute(f"SELECT key, value FROM map WHERE key IN ({marks})", list(map(_blob, keys)))
-            return {_text(key): _text(value) for key, value in found}
+        found: dict[str, str] = {}
+        rest = iter(keys)
+        while some := list(map(_blob, islice(rest, _AT_ONCE))):
+            query = f"SELECT key, value FROM map WHERE key IN ({', '.join('?' * len(some))})"
+            with self._lock:
+                found.update((_text(key), _text(value)) for key, value in self._opened().execute(query, some))
+        return found
 
-    def put(self, values: Mapping[str, str]) -> None:
+    def put(self, values: Mapping[str, str] | Iterable[tuple[str, str]]) -> None:
         """Put values under their keys, in place of former ones."""
-        blobs = [(_blob(key), _blob(value)) for key, value in values.items()]
+        pairs = values.items() if isinstance(values, Mapping) else values
+        blobs = ((_blob(key), _blob(value)) for key, value in pairs)
         with self._lock:
-            self._opened().executemany("INSERT OR REPLACE INTO map VALUES (?, ?)", blobs)
+            database = self._opened()
+            database.execute("BEGIN")
+            database.executemany("INSERT OR REPLACE INTO map VALUES (?, ?)", blobs)
+            database.execute("COMMIT")
 
     def close(self) -> None:
         """Drop it all."""
@@ -72,5 +128,5 @@ def _blob(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _text(blob: bytes) -> str:
+def _text(blob: bytes | bytearray) -> str:
     return blob.decode("utf-8", "surrogatepass")

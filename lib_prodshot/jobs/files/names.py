@@ -6,9 +6,9 @@ import hashlib
 import os
 import threading
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 from lib_prodshot.errors import OutputError
@@ -38,7 +38,14 @@ _LONGEST_SUFFIX = 16
 
 def short_suffix(path: Path) -> str:
     """Return the suffix with its dot; '' for one too long to be a suffix."""
-    return path.suffix if len(os.fsencode(path.suffix)) <= _LONGEST_SUFFIX else ""
+    return suffix_of(path.name)
+
+
+def suffix_of(name: str) -> str:
+    """As `short_suffix`, of a file's name without its folder."""
+    start = name.rfind(".")
+    suffix = name[start:] if 0 < start < len(name) - 1 else ""
+    return suffix if len(os.fsencode(suffix)) <= _LONGEST_SUFFIX else ""
 
 
 def name_limit(folder: Path) -> int:
@@ -62,21 +69,32 @@ def output_stems(sources: Sequence[Path], limit: int = NAME_LIMIT) -> list[str]:
     A stem that leaves no room for the results' suffixes within `limit` bytes is cut, and ends in '~' and a hash of
     what it would have been: the same in every run, whatever else is in the folder.
     """
+    return list(stems_of((source.name for source in sources), limit))
+
+
+def stems_of(names: Iterable[str], limit: int = NAME_LIMIT) -> Iterator[str]:
+    """Yield the stems of `output_stems`, for files of these names in one folder."""
     taken: set[str] = set()
-    stems: list[str] = []
-    for source in sources:
-        stem = next(fitting for fitting in _candidates(source, limit) if not taken & _claims(fitting))
-        taken |= _claims(stem)
-        stems.append(stem)
-    return stems
+    for name in names:
+        stem, folded = next(
+            (fitting, folded)
+            for fitting in _candidates(name, limit)
+            if not _is_taken(folded := _folded(fitting), taken)
+        )
+        taken.add(folded)
+        yield stem
 
 
-def _candidates(source: Path, limit: int) -> Iterator[str]:
-    suffix = short_suffix(source)
-    room = limit - max(len(os.fsencode(ending)) for ending in (MASK_SUFFIX, ALPHA_SUFFIX, suffix))
-    yield _fitted(source.name.removesuffix(suffix), room)
-    yield _fitted(source.name, room)
-    yield from (_fitted(f"{source.name}-{number}", room) for number in count(2))
+def plain_stem(name: str) -> str:
+    """Return the stem that a file of this name gets as long as nothing is in the way."""
+    return name.removesuffix(suffix_of(name))
+
+
+def _candidates(name: str, limit: int) -> Iterator[str]:
+    room = limit - max(len(os.fsencode(ending)) for ending in (MASK_SUFFIX, ALPHA_SUFFIX, suffix_of(name)))
+    yield _fitted(plain_stem(name), room)
+    yield _fitted(name, room)
+    yield from (_fitted(f"{name}-{number}", room) for number in count(2))
 
 
 def _fitted(stem: str, room: int) -> str:
@@ -95,9 +113,18 @@ def is_shortened(source: Path, stem: str) -> bool:
     return stem != source.name.removesuffix(short_suffix(source)) and not stem.startswith(source.name)
 
 
-def _claims(stem: str) -> set[str]:
-    # folded, for file systems that take A.png and a.png, or é in one letter and in two, for one file
-    return {unicodedata.normalize("NFC", stem + kind).casefold() for kind in ("", ".mask", ".alpha")}
+def _folded(stem: str) -> str:
+    # for file systems that take A.png and a.png, or é in one letter and in two, for one file
+    return unicodedata.normalize("NFC", stem).casefold()
+
+
+_KINDS = (".mask", ".alpha")
+
+
+def _is_taken(stem: str, taken: Container[str]) -> bool:
+    """Whether one of the names 'stem', 'stem.mask', 'stem.alpha' is one of those of a stem that is taken."""
+    own = (stem, *(stem + kind for kind in _KINDS))
+    return any(name in taken for name in (*own, *(stem.removesuffix(kind) for kind in _KINDS)))
 
 
 class ResultNames:
@@ -113,8 +140,7 @@ class ResultNames:
 
     def claim(self, picture: str, folder: Path, names: Sequence[str]) -> None:
         """Take the names in `folder` for a picture. Raises `OutputError` where another one has one of them."""
-        prefix = f"{folder}{os.sep}"
-        keys = [unicodedata.normalize("NFC", prefix + name).casefold() for name in names]
+        keys = _keys(folder, names)
         with self._lock:
             owners = self._owners.get(keys)
             for key, name in zip(keys, names):
@@ -123,3 +149,23 @@ class ResultNames:
             if len(owners) < len(keys):
                 self._owners.put(dict.fromkeys(keys, picture))
             self.before_writing(folder, names)
+
+    def keep(self, folder: Path, results: Iterable[tuple[str, Sequence[str]]]) -> None:
+        """Take for pictures what an earlier run made of them; a name stays with the picture that has it."""
+        waiting = iter(results)
+        while some := [(picture, _keys(folder, names)) for picture, names in islice(waiting, _AT_ONCE)]:
+            with self._lock:
+                owners = self._owners.get([key for _, keys in some for key in keys])
+                for picture, keys in some:
+                    if all(owners.get(key, picture) == picture for key in keys):
+                        owners.update(dict.fromkeys(keys, picture))
+                self._owners.put(owners)
+
+
+_AT_ONCE = 100
+"""Pictures whose results are looked up together."""
+
+
+def _keys(folder: Path, names: Sequence[str]) -> list[str]:
+    prefix = f"{folder}{os.sep}"
+    return [_folded(prefix + name) for name in names]

@@ -177,14 +177,14 @@ def remove_leftovers(folders: Iterable[Path], out: Path) -> list[str]:
 
 def _leftovers(folder: Path) -> Iterator[Path]:
     try:
-        paths = list(folder.iterdir())
+        with os.scandir(folder) as inside:  # no list of all: it may be long
+            names = [each.name for each in inside if each.name.startswith(".prodshot-")]
     except OSError:
         return  # nothing is made there before the picture's turn, and what is wrong is said then
-    for path in paths:
-        prefix, _, rest = path.name.partition("-")
-        process = rest.partition("-")[0]
-        if prefix == ".prodshot" and process.isdecimal() and not is_another_running(int(process)):
-            yield path
+    for name in names:
+        process = name.split("-")[1]
+        if process.isdecimal() and not is_another_running(int(process)):
+            yield folder / name
 
 
 def is_another_running(process: int) -> bool:

@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import time_ns
 
 from lib_prodshot.jobs.files.compact import DiskMap
+from lib_prodshot.jobs.files.reading import Stamp
 from lib_prodshot.jobs.seeds import content_of
 
 SETTLED = 2_000_000_000
@@ -33,26 +35,34 @@ class ContentBook:
 
     def content_of(self, source: Path) -> str:
         """Return the SHA-256 of a file's bytes, hexadecimal. Raises OSError as `seeds.content_of`."""
-        state = _state_of(source)
-        with self._lock:
-            known, _, content = self._read().get([str(source)]).get(str(source), "").rpartition(" ")
-        if known == state:
-            return content
+        (known,) = self.known([source])
+        if known is not None:
+            return known[1]
+        state = _state_of(source.stat())
         content = content_of(source)
-        if _is_settled(source) and _state_of(source) == state:
+        if _is_settled(source) and _state_of(source.stat()) == state:
             self._keep(str(source), state, content)
         return content
+
+    def known(self, sources: Sequence[Path]) -> list[tuple[Stamp, str] | None]:
+        """Return what is known of each of these files without reading any: its stamp and its SHA-256, hexadecimal."""
+        with self._lock:
+            kept = self._read().get(list(map(str, sources)))
+        return [_unless_changed(source, kept.get(str(source))) for source in sources]
 
     def _read(self) -> DiskMap:
         if self._known is None:
             self._known = DiskMap()
-            with suppress(OSError), self._path.open(encoding="utf-8", errors="replace") as file:
-                for line in file:
-                    # a line cut short is hashed again
-                    with suppress(ValueError, TypeError):
-                        source, state, content = json.loads(line)
-                        self._known.put({str(source): f"{state} {content}"})
+            self._known.put(self._lines())
         return self._known
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        with suppress(OSError), self._path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                # a line cut short is hashed again
+                with suppress(ValueError, TypeError):
+                    source, state, content = json.loads(line)
+                    yield str(source), f"{state} {content}"
 
     def _keep(self, source: str, state: str, content: str) -> None:
         with self._lock:
@@ -61,8 +71,18 @@ class ContentBook:
                 file.write(json.dumps([source, state, content]) + "\n")
 
 
-def _state_of(source: Path) -> str:
-    status = source.stat()
+def _unless_changed(source: Path, kept: str | None) -> tuple[Stamp, str] | None:
+    if kept is None:
+        return None
+    state, _, content = kept.rpartition(" ")
+    try:
+        status = source.stat()
+    except OSError:
+        return None
+    return ((status.st_size, status.st_mtime_ns), content) if _state_of(status) == state else None
+
+
+def _state_of(status: os.stat_result) -> str:
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+import os
+import stat
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from lib_prodshot.jobs.files.reading import Stamp, is_file, stamp_of
+from lib_prodshot.jobs.files.reading import Stamp, stamp_of
 from lib_prodshot.jobs.files.staging import STATE_FOLDER
 from lib_prodshot.jobs.folder import resume
 from lib_prodshot.jobs.folder.contents import ContentBook
@@ -31,6 +33,9 @@ class JobFolders(Protocol):
 
     def open(self) -> None:
         """Begin, with the output folder locked on this machine. Raises `OutputError` when another run is there."""
+
+    def known(self, entries: Sequence[Entry]) -> list[tuple[Stamp, str] | None]:
+        """Return of each picture what `state_of` would, None where that must be asked, for it may take long."""
 
     def state_of(self, entry: Entry, line: Line) -> tuple[Stamp | None, str]:
         """Return a picture's stamp, and the SHA-256 of its bytes ('': other ones than its line's). Raises OSError."""
@@ -76,13 +81,21 @@ class LocalFolders:
     def open(self) -> None:
         """See `JobFolders`."""
 
+    def known(self, entries: Sequence[Entry]) -> list[tuple[Stamp, str] | None]:
+        """See `JobFolders`."""
+        return self.contents.known([entry.source for entry in entries])
+
     def state_of(self, entry: Entry, line: Line) -> tuple[Stamp | None, str]:
         """See `JobFolders`."""
         return stamp_of(entry.source), self.contents.content_of(entry.source)
 
     def has(self, name: str) -> bool:
         """See `JobFolders`."""
-        return is_file(self.output_folder / name)
+        # without a `Path`, for a large job asks hundreds of thousands of times
+        try:
+            return stat.S_ISREG(os.stat(f"{self.output_folder}{os.sep}{name}").st_mode)  # noqa: PTH116
+        except (OSError, ValueError):
+            return False
 
     def remove(self, line: Line, inputs: Container[Path]) -> list[str]:
         """See `JobFolders`."""

@@ -12,13 +12,12 @@ One runner for the command line, the WebUI and the HTTP jobs:
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import replace
-from functools import partial
-from itertools import chain, islice
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -27,22 +26,19 @@ from lib_prodshot.errors import OutputError, ProdshotError
 from lib_prodshot.jobs.files.compact import PathSet
 from lib_prodshot.jobs.files.names import ResultNames
 from lib_prodshot.jobs.files.reading import is_unchanged, stamp_of
-from lib_prodshot.jobs.files.staging import (
-    STATE_FOLDER,
-    check_free_space,
-    make_folder,
-    remove_leftovers,
-    sole_writer,
-)
+from lib_prodshot.jobs.files.staging import STATE_FOLDER, check_free_space, make_folder, sole_writer
 from lib_prodshot.jobs.folder import resume
 from lib_prodshot.jobs.folder.folders import JobFolders, LocalFolders
 from lib_prodshot.jobs.folder.job import FolderJob, Progress
 from lib_prodshot.jobs.folder.lines import reason_of, report_line, write_summary
+from lib_prodshot.jobs.folder.plan import Planner
+from lib_prodshot.jobs.folder.queue import Queue
 from lib_prodshot.jobs.folder.scale import SizeBook
-from lib_prodshot.jobs.folder.work_list import Entry, WorkList, in_a_row, real_paths
+from lib_prodshot.jobs.folder.work_list import Chosen, Entry, WorkList, real_paths
 from lib_prodshot.jobs.processor import failed_outcome
 from lib_prodshot.jobs.report import contact_sheet
 from lib_prodshot.jobs.report.ledger import Ledger, Line
+from lib_prodshot.jobs.report.page_state import PageState
 from lib_prodshot.jobs.report.report import JSONL_NAME
 from lib_prodshot.jobs.report.summary import Summary
 from lib_prodshot.jobs.report.thumbnail_store import ThumbnailStore
@@ -59,9 +55,6 @@ from lib_prodshot.jobs.workers.interface import (
 )
 
 PAGE_NAME = "index.html"
-
-_AT_ONCE = 256
-"""Lines of an earlier run in memory while their pictures are looked at."""
 
 PAGE_INTERVAL = 5.0
 """Seconds between two drafts of the contact sheet while the job runs; more when one takes long."""
@@ -90,11 +83,13 @@ class Runner:
         self._over = threading.Event()
         self._folder_lock = ExitStack()
         self._threads: list[threading.Thread] = []
+        self._page_state = PageState(job.out / STATE_FOLDER / "page.json", self.page)
         self._journal = resume.Journal(job.out / STATE_FOLDER / "begun.jsonl")
         self._notes: list[str] = []
         self._stuck: dict[str, list[str]] = {}
         self._unread: dict[str, str] = {}
-        self._queue: deque[Entry] = deque()
+        self._queue = Queue(())
+        self._totals = Summary(0)
         self._in_progress = 0
         self._working: set[int] = set()
         self._started = 0.0
@@ -174,29 +169,35 @@ class Runner:
 
     def _run_job(self, listed: WorkList, ledger: Ledger) -> None:
         self._side = contact_sheet.side_for(len(listed.entries))
-        chosen = (entry for entry in listed.entries if not self.job.only or entry.name in self.job.only)
-        entries = tuple(chosen)[: self.job.limit]
-        inputs = PathSet(real_paths(listed.entries))
+        entries = self._chosen(listed)
+        # asked for once there is something to do
+        inputs = lru_cache(maxsize=1)(lambda: PathSet(real_paths(listed.entries)))
         out, state = self.job.out, self.job.out / STATE_FOLDER
         try:
             self._finder = self._pool.finder_name()
             is_open = self._measures()
             if is_open:
-                self._pool.open(inputs)
+                self._pool.open(inputs())
                 self._measure(listed.entries)
             request = self.job.request.replace(reference=self._reference) if self._reference else self.job.request
             self._fingerprint = resume.fingerprint(request, self._finder, self.job.dry_run)
-            before = self._plan(entries, ledger, inputs)
+            self._plan(entries, ledger, inputs)
             store = ThumbnailStore(state, out, self.job.inputs, self._side)
             with closing(store):
                 if self._queue:
                     if not is_open:
-                        self._pool.open(inputs)
+                        self._pool.open(inputs())
                     self._run_workers(ledger, store)
                 if not self._aborting:
-                    self._finish(listed, entries, before, ledger, store)
+                    self._finish(listed, ledger, store)
         finally:
             self._pool.close()
+
+    def _chosen(self, listed: WorkList) -> Sequence[Entry]:
+        places: Iterable[int] = range(len(listed.entries))
+        if self.job.only:
+            places = (place for place in places if listed.entries[place].name in self.job.only)
+        return Chosen(listed.entries, islice(places, self.job.limit))
 
     def _measures(self) -> bool:
         """Whether all products must be measured before the first is framed."""
@@ -210,7 +211,7 @@ class Runner:
         """
         found = resume.fingerprint(self.job.request, self._finder, dry_run=True)
         book = SizeBook(self.job.out / STATE_FOLDER / "sizes.jsonl", f"{found} {self.job.request.several_products}")
-        missing = deque(entry for entry in entries if not book.knows(entry))
+        missing = Queue(Chosen(entries, (at for at, entry in enumerate(entries) if not book.knows(entry))))
         self._set(total=len(entries), done=len(entries) - len(missing), before=len(entries) - len(missing))
         workers = list(self._pool.workers)
         with ThreadPoolExecutor(sum(worker.slots for worker in workers)) as pool:
@@ -221,14 +222,14 @@ class Runner:
         self._reference = book.reference(entries)
         self._set(total=0, done=0, before=0)
 
-    def _measure_some(self, worker: Worker, missing: deque[Entry], book: SizeBook) -> None:
+    def _measure_some(self, worker: Worker, missing: Queue, book: SizeBook) -> None:
         while True:
             with self._lock:
                 if self._stopping:
                     raise TaskCancelled
                 if not missing:
                     return
-                entry = missing.popleft()
+                entry = missing.pop()
             try:
                 done = worker.process(
                     FileTask(entry.source, self.job.out, entry.stem, is_measured=True, stored=self._stored(entry, None))
@@ -239,83 +240,19 @@ class Runner:
             with self._lock:
                 self._progress = replace(self._progress, done=self._progress.done + 1)
 
-    def _plan(self, entries: Sequence[Entry], ledger: Ledger, inputs: Container[Path]) -> int:
-        """Find the pictures that are done, remove files of the others, fill the queue; return how many are done."""
-        out = self.job.out
-        statuses, done, gives_up = Counter[str](), bytearray(len(entries)), False
-        for place, line, is_done in self._checked(entries, ledger):
-            done[place] = is_done
-            gives_up = gives_up or bool(not is_done and line.get("output"))
-            if is_done:
-                statuses[line["status"]] += 1
-                with suppress(OutputError):
-                    self._names.claim(str(entries[place].source), out, tuple(resume.files_of(line)))
-        if self.job.dry_run and gives_up:
-            raise OutputError(f"{out} holds finished pictures, which a dry run would give up; choose another folder")
-        redone = {entry.name: entry for entry, is_done in zip(entries, done) if not is_done}
-        left = self._remove_former(redone, ledger, inputs)
+    def _plan(self, entries: Sequence[Entry], ledger: Ledger, inputs: Callable[[], PathSet]) -> None:
+        """Find out what is to do, and queue it."""
+        about = self.job, self._folders, self._journal, self._fingerprint, self._names
+        plan = Planner(*about, inputs, lambda: self._stopping).plan(entries, ledger)
         self._names.before_writing = self._record_files
-        if redone:
-            ledger.open(redone)
-        left += remove_leftovers({out, out / STATE_FOLDER, *(out / entry.folder for entry in entries)}, out)
-        if left:
-            self._notes.append(f"left by an earlier run, and cannot be removed: {in_a_row(sorted(set(left)))}")
-        if self._unread:
-            unread = [f"{name} ({reason})" for name, reason in sorted(self._unread.items())]
-            self._notes.append(f"cannot be read now, an earlier run's results stay: {in_a_row(unread)}")
-        self._queue.extend(redone.values())
+        self._totals, self._stuck, self._notes = plan.done, plan.stuck, plan.notes
+        self._queue = Queue(plan.to_do)
         self._started = monotonic()
-        before = len(entries) - len(redone)
-        self._set(total=len(entries), done=before, before=before)
-        self._set(**{status: statuses[status] for status in ("found", "skipped", "failed")})
-        return before
-
-    def _checked(self, entries: Sequence[Entry], ledger: Ledger) -> Iterator[tuple[int, Line, bool]]:
-        """Yield the pictures that have a line: their places among the entries, their lines, whether they are done."""
-        places = {entry.name: place for place, entry in enumerate(entries)}
-        known = ((places[line["file"]], line) for line in ledger.lines() if line["file"] in places)
-        with ThreadPoolExecutor(4) as pool:
-            while some := list(islice(known, _AT_ONCE)):
-                parts = [some[start : start + _AT_ONCE // 4] for start in range(0, len(some), _AT_ONCE // 4)]
-                answers = pool.map(lambda part: [self._is_done(entries[place], line) for place, line in part], parts)
-                for (place, line), is_done in zip(some, chain.from_iterable(answers)):
-                    yield place, line, is_done
-
-    def _remove_former(self, redone: Mapping[str, Entry], ledger: Ledger, inputs: Container[Path]) -> list[str]:
-        """Remove what earlier runs wrote of the pictures that are done again; return what cannot be removed."""
-        if not redone and not self._journal.exists:
-            return []
-        left: list[str] = []
-        remove = partial(self._folders.remove, inputs=inputs)
-
-        def kept() -> Iterator[str]:
-            for line in ledger.lines():
-                if line["file"] not in redone:
-                    yield from resume.files_of(line)
-                elif stuck := remove(line):
-                    self._stuck[line["file"]] = stuck
-                    left.extend(stuck)
-
-        return [*left, *self._journal.remove_partial(redone, PathSet(kept()), remove)]
+        self._set(total=len(entries), done=plan.done.before, before=plan.done.before)
+        self._set(**{status: plan.done.statuses[status] for status in ("found", "skipped", "failed")})
 
     def _record_files(self, folder: Path, names: Sequence[str]) -> None:
         self._journal.record_files([(folder / name).relative_to(self.job.out).as_posix() for name in names])
-
-    def _is_done(self, entry: Entry, line: Line) -> bool:
-        if self._stopping:
-            raise TaskCancelled
-        try:
-            stamp, content = self._folders.state_of(entry, line)
-        except OSError as problem:
-            # unreadable is not changed: results stay when the picture cannot be processed again
-            if not line.get("output"):
-                return False
-            self._unread[entry.name] = reason_of(problem)
-            return True
-        is_done = resume.is_done(line, entry, content, self._fingerprint, self._folders.has)
-        if is_done and stamp and self.job.keep_times:
-            resume.set_times(line, self.job.out, stamp)
-        return is_done
 
     def _run_workers(self, ledger: Ledger, store: ThumbnailStore) -> None:
         """Run every worker from as many threads as it has slots, until the queue is empty or the job ends."""
@@ -359,6 +296,7 @@ class Runner:
                     if self._aborting:
                         raise TaskCancelled
                     ledger.add(line)
+                    self._totals.add([line])
                     self._count(line)
                 store.add(line, pictures)
             except WorkerLost as reason:
@@ -381,7 +319,7 @@ class Runner:
             if self._stopping or not self._queue:
                 return None
             self._in_progress += 1
-            return self._queue.popleft()
+            return self._queue.pop()
 
     def _done(self, entry: Entry, worker: Worker, store: ThumbnailStore) -> tuple[dict[str, Any], EncodedThumbnails]:
         """Process one picture and take its results to where they stay; returns its report line and its thumbnails."""
@@ -461,7 +399,7 @@ class Runner:
     def _requeue(self, worker: Worker, entry: Entry, reason: str) -> None:
         """Put the picture of a lost worker back to the front of the queue; end the job when no worker is left."""
         with self._lock:
-            self._queue.appendleft(entry)
+            self._queue.put_back(entry)
             self._working.discard(id(worker))
             self._lock.notify_all()
             is_last = not self._working
@@ -474,25 +412,27 @@ class Runner:
                 self._error = self._error or error
         self.stop()
 
-    def _finish(
-        self, listed: WorkList, entries: Sequence[Entry], before: int, ledger: Ledger, store: ThumbnailStore
-    ) -> None:
+    def _finish(self, listed: WorkList, ledger: Ledger, store: ThumbnailStore) -> None:
         """Sort the report and write summary and contact sheet."""
-        ledger.settle([entry.name for entry in listed.entries])
-        names = {entry.name for entry in entries}
-        lines = (line for line in ledger.lines() if line.get("file") in names and "sha256" in line)
-        notes = (*listed.notes, *self._notes, *ledger.notes)
-        self._summary = Summary(len(entries), before, notes=notes).add(lines)
+        ledger.settle(entry.name for entry in listed.entries)
+        self._summary = replace(self._totals, notes=(*listed.notes, *self._notes, *ledger.notes))
         about = {"finder": self._finder, "request": self.job.request.to_dict(only_changed=True)}
         if self._summary.is_complete:
             self._journal.delete()
         write_summary(self.job.out, {**about, "dry_run": self.job.dry_run, **self._summary.to_json()})
-        self._draw_page(ledger, store)
+        drawn_from = ledger.digest, self._title, self._side
+        if not self._page_state.stands(*drawn_from):
+            self._draw_page(ledger, store)
+            self._page_state.note(*drawn_from)
         self._folders.finish()
+
+    @property
+    def _title(self) -> str:
+        return f"Prodshot: {self.job.request.products}"
 
     def _draw_page(self, ledger: Ledger, store: ThumbnailStore) -> None:
         lines = (line for line in ledger.lines() if "sha256" in line)
-        contact_sheet.write_job_page(self.page, lines, store.get, f"Prodshot: {self.job.request.products}")
+        contact_sheet.write_job_page(self.page, lines, store.get, self._title)
 
     def _set(self, **changes: Any) -> None:
         with self._lock:

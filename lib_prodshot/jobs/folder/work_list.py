@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import errno
 import os
+from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path, PurePosixPath
+from typing import overload
 
 from lib_prodshot.errors import FieldProblem, OutputError, PictureError, RequestError
-from lib_prodshot.jobs.files.names import NOT_READABLE, READABLE, name_limit, output_stems
+from lib_prodshot.jobs.files.compact import Places, Texts
+from lib_prodshot.jobs.files.names import NOT_READABLE, READABLE, name_limit, plain_stem, stems_of, suffix_of
 from lib_prodshot.jobs.files.reading import identity, is_folder, is_link, real_path, status
 from lib_prodshot.jobs.report.summary import counted
 from lib_prodshot.storage.store import StoredObject
@@ -35,8 +37,96 @@ class Entry:
     @property
     def folder(self) -> str:
         """The sub-folder, '' at the top."""
-        parent = PurePosixPath(self.name).parent
-        return "" if parent == PurePosixPath(".") else str(parent)
+        return self.name.rpartition("/")[0]
+
+
+class Entries(Sequence[Entry]):
+    """Pictures in folders beneath `inputs`, in the order of their names: by sub-folder ('' at the top), then by name.
+    An entry is made when it is asked for: in memory are the bytes of its name, and 8 more.
+
+    Each has a stem of at most `limit` bytes that no other picture of its sub-folder has.
+    """
+
+    def __init__(self, inputs: Path, by_folder: Mapping[str, Iterable[str]], limit: int) -> None:
+        self._inputs = inputs
+        self._stems: dict[int, str] = {}
+        self._names = Texts(self._in_order(by_folder, limit))
+
+    def _in_order(self, by_folder: Mapping[str, Iterable[str]], limit: int) -> Iterator[str]:
+        place = 0
+        for folder in sorted(by_folder, key=lambda folder: PurePosixPath(folder).parts):
+            names = sorted(by_folder[folder])
+            for name, stem in zip(names, stems_of(names, limit)):
+                if stem != plain_stem(name):
+                    self._stems[place] = stem
+                yield f"{folder}/{name}" if folder else name
+                place += 1
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, place: int) -> Entry: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Entry, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Entry | tuple[Entry, ...]:
+        if isinstance(place, slice):
+            return tuple(self[one] for one in range(*place.indices(len(self))))
+        name = self._names[place]
+        stem = self._stems.get(place % len(self)) or plain_stem(name.rpartition("/")[2])
+        return Entry(self._inputs / name, name, stem)
+
+
+class Chosen(Sequence[Entry]):
+    """Some entries by their places, in 8 bytes each."""
+
+    def __init__(self, entries: Sequence[Entry], places: Iterable[int]) -> None:
+        self.entries = entries
+        self._places = array("Q", places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> Entry: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Entry, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Entry | tuple[Entry, ...]:
+        if isinstance(place, slice):
+            return tuple(self.entries[one] for one in self._places[place])
+        return self.entries[self._places[place]]
+
+
+class ByName(Mapping[str, Entry]):
+    """Entries by their names, in 16 bytes each; `place` tells where one stands among `entries`."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = entries
+        self._places = Places(entry.name for entry in entries)
+
+    def place(self, name: object) -> int | None:
+        """Return the place of the entry of this name, None where there is none."""
+        found = self._places.get(name) if isinstance(name, str) else None
+        return None if found is None or self.entries[found].name != name else found
+
+    def __getitem__(self, name: str) -> Entry:
+        place = self.place(name)
+        if place is None:
+            raise KeyError(name)
+        return self.entries[place]
+
+    def __contains__(self, name: object) -> bool:
+        return self.place(name) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return (entry.name for entry in self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
 
 
 NOT_ALLOWED = "not allowed to look into"
@@ -62,7 +152,7 @@ class WorkList:
     """Every picture of the folder in the order of their names; `others` are files that are no pictures, `left_out`
     the names of links and sub-folders that were not looked into, by reason."""
 
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
     others: int = 0
     left_out: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
@@ -74,7 +164,8 @@ class WorkList:
 
     def refuse_unknown(self, names: frozenset[str]) -> None:
         """Raise `RequestError` (field only) for names of pictures that are not in the list."""
-        unknown = sorted(names - {entry.name for entry in self.entries})
+        known = ByName(self.entries) if names else ()
+        unknown = sorted(name for name in names if name not in known)
         if unknown:
             raise RequestError([FieldProblem("only", f"the folder has no picture {in_a_row(unknown)}")])
 
@@ -121,19 +212,21 @@ def list_pictures(inputs: Path, out: Path, recursive: bool = False, may_open: Ma
     if real_path(out) == real_path(inputs):
         raise OutputError(f"the output folder {out} is the input folder itself; choose another")
     traversal = _Traversal(inputs, real_path(out), recursive, may_open)
-    names = [name for name in traversal.files() if is_picture(name)]
-    entries = entries_of(inputs, sorted(names), name_limit(out))
+    entries = Entries(inputs, dict(traversal.folders()), name_limit(out))
     left_out = {reason: tuple(sorted(names)) for reason, names in sorted(traversal.left_out.items())}
-    return WorkList(tuple(entries), traversal.others, tuple(left_out.items()))
+    return WorkList(entries, traversal.others, tuple(left_out.items()))
+
+
+_SUFFIXES = READABLE | NOT_READABLE
 
 
 def is_picture(name: str) -> bool:
     """Whether a file of this name is taken for a picture."""
-    return PurePosixPath(name).suffix.lower() in READABLE | NOT_READABLE
+    return suffix_of(name.rpartition("/")[2]).lower() in _SUFFIXES
 
 
 class _Traversal:
-    """One traversal of a folder. `others` and `left_out` are complete when `files` has ended."""
+    """One traversal of a folder. `others` and `left_out` are complete when `folders` has ended."""
 
     def __init__(self, inputs: Path, out: Path, recursive: bool, may_open: MayOpen) -> None:
         self.others = 0
@@ -145,8 +238,9 @@ class _Traversal:
         self._seen: set[tuple[int, int] | str] = set()
         self._links: deque[Path] = deque()
 
-    def files(self) -> Iterator[str]:
-        """Yield the names of all pictures: real folders first, then those that links lead to."""
+    def folders(self) -> Iterator[tuple[str, Texts]]:
+        """Yield each sub-folder ('' at the top) with the names of its pictures: real folders first, then those that
+        links lead to."""
         yield from self._pictures_in(self._inputs)
         while self._links:
             link = self._links.popleft()
@@ -156,12 +250,13 @@ class _Traversal:
             else:
                 yield from self._pictures_in(link)
 
-    def _pictures_in(self, top: Path) -> Iterator[str]:
+    def _pictures_in(self, top: Path) -> Iterator[tuple[str, Texts]]:
         for place, folders, files in os.walk(top, onerror=self._on_error):
             here = Path(place)
             self._seen.add(identity(here))
             folders[:] = self._subfolders(here, sorted(folders)) if self._recursive else []
-            yield from self._pictures_among(here, sorted(name for name in files if name[0] != "."))
+            files[:] = sorted(name for name in files if name[0] != ".")
+            yield self._name(here).removeprefix("."), Texts(self._pictures_among(here, files))
 
     def _subfolders(self, here: Path, folders: Iterable[str]) -> Iterator[str]:
         """Yield the real sub-folders; links are visited later."""
@@ -190,7 +285,7 @@ class _Traversal:
             if is_a_link and not self._may_open(real_path(path)):
                 self._leave_out(path, FORBIDDEN_LINK)
             elif is_picture(file):
-                yield self._name(path)
+                yield file
             elif is_a_link and status(path) is None:
                 self._leave_out(path, BROKEN_LINK)
             else:
@@ -239,10 +334,10 @@ class _Traversal:
         return path.relative_to(self._inputs).as_posix()
 
 
-def entries_of(inputs: Path, names: list[str], limit: int) -> Iterator[Entry]:
-    """Yield the pictures of these names in order, each with a stem of at most `limit` bytes that no other one has."""
-    by_folder = sorted(names, key=lambda name: (PurePosixPath(name).parent.parts, name))
-    for _, group in groupby(by_folder, key=lambda name: PurePosixPath(name).parent):
-        members = list(group)
-        for name, stem in zip(members, output_stems([Path(member) for member in members], limit)):
-            yield Entry(inputs / name, name, stem)
+def entries_of(inputs: Path, names: Iterable[str], limit: int) -> Entries:
+    """Return the pictures of these names, relative to `inputs`, with stems of at most `limit` bytes."""
+    by_folder: dict[str, list[str]] = {}
+    for name in names:
+        folder, _, own = name.rpartition("/")
+        by_folder.setdefault(folder, []).append(own)
+    return Entries(inputs, by_folder, limit)

@@ -10,8 +10,11 @@ output folder, and
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+from lib_prodshot.jobs.files.staging import STATE_FOLDER
+from lib_prodshot.jobs.report.index import ReportIndex
 from lib_prodshot.jobs.report.report import JSONL_NAME, Line, ReportFiles, lines_at
 
 __all__ = ["Ledger", "Line"]
@@ -23,11 +26,19 @@ class Ledger(ReportFiles):
     Raises `OutputError` when the folder cannot be written or the report cannot be read.
     """
 
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, ReportIndex(folder / STATE_FOLDER / "report.index"))
+
+    @property
+    def digest(self) -> str:
+        """A hash of the whole report, once it is settled; '' where none is known."""
+        return self._indexed.jsonl.digest if self._indexed and self._is_whole(self._indexed) else ""
+
     def lines(self) -> Iterator[Line]:
         """Read the last whole line of each picture, in the order in which the pictures first came."""
         return lines_at(self.folder / JSONL_NAME, self.rows.latest())
 
-    def open(self, redone: Collection[str] = ()) -> None:
+    def open(self, redone: Iterable[str] = ()) -> None:
         """Repair both files, without the lines of these pictures, and open them for appending."""
         self._open(lambda rows: rows.latest().without(redone))
 
@@ -35,7 +46,7 @@ class Ledger(ReportFiles):
         """Write one line to disk (fsync); when this returns, the picture is done."""
         self._append(line, sync=True)
 
-    def settle(self, names: Sequence[str]) -> None:
+    def settle(self, names: Iterable[str]) -> None:
         """Close, with the lines in the order of `names` (input files); lines of other pictures follow."""
         self.close()
         self._rewrite(lambda rows: rows.latest().in_order(names))

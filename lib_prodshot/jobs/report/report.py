@@ -22,6 +22,7 @@ from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.files.reading import open_regular
 from lib_prodshot.jobs.files.staging import Staging, output_error
 from lib_prodshot.jobs.report.append_only import AppendOnlyFile
+from lib_prodshot.jobs.report.index import Indexed, ReportIndex
 from lib_prodshot.jobs.report.rows import Row, Rows
 from lib_prodshot.outcome import CSV_COLUMNS, Outcome, csv_cells
 
@@ -45,10 +46,12 @@ class ReportFiles:
     `notes`: sentences about what was moved aside.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, index: ReportIndex | None = None) -> None:
         self.folder = folder
         self.notes: tuple[str, ...] = ()
         self._files: tuple[AppendOnlyFile, AppendOnlyFile] | None = None
+        self._index = index
+        self._indexed: Indexed | None = None
         self._held: Rows | None = None
 
     def __enter__(self) -> Self:
@@ -69,7 +72,9 @@ class ReportFiles:
     def rows(self) -> Rows:
         """The rows of the report, read once: nobody else writes it meanwhile. Raises `OutputError`."""
         if self._held is None:
-            self._held = rows_of(self.folder / JSONL_NAME)
+            jsonl, table = self.folder / JSONL_NAME, self.folder / CSV_NAME
+            self._indexed = self._index.read(jsonl, table) if self._index else None
+            self._held = rows_of(jsonl, self._indexed)
         return self._held
 
     def _open(self, choose: Choose) -> None:
@@ -80,8 +85,19 @@ class ReportFiles:
 
     def _rewrite(self, choose: Choose) -> None:
         with _output_errors(self.folder):
-            notes, self._held = rewrite(self.folder, choose(self.rows))
+            chosen = choose(self.rows)
+            if self._indexed and chosen is self._held and self._is_whole(self._indexed):
+                return
+            notes, self._held = rewrite(self.folder, chosen, self._indexed)
             self.notes += notes
+            if self._index:
+                table = self.folder / CSV_NAME
+                self._indexed = self._index.write(self.folder / JSONL_NAME, table, self._held.copied())
+
+    def _is_whole(self, indexed: Indexed) -> bool:
+        """Whether both files hold what was indexed, and nothing was added since."""
+        files = ((JSONL_NAME, indexed.jsonl), (CSV_NAME, indexed.table))
+        return all((self.folder / name).stat().st_size == known.size for name, known in files)
 
     def _append(self, line: Line, sync: bool = False) -> None:
         """Append one line to both files or to none; `sync`: it is on disk when this returns. Raises `OutputError`."""
@@ -127,13 +143,14 @@ def _output_errors(folder: Path) -> Iterator[None]:
         raise output_error(folder, problem) from problem
 
 
-def rewrite(folder: Path, chosen: Rows) -> tuple[tuple[str, ...], Rows]:
-    """Rewrite both files with these rows of the report. A file that already holds them is not touched.
+def rewrite(folder: Path, chosen: Rows, indexed: Indexed | None = None) -> tuple[tuple[str, ...], Rows]:
+    """Rewrite both files with these rows of the report. A file that already holds them is not touched. What is
+    `indexed` is not looked at again.
 
     Returns sentences about what was moved aside, and where the rows are now. Raises `OutputError` and OSError.
     """
     jsonl, table = folder / JSONL_NAME, folder / CSV_NAME
-    is_same_table = _holds(table, _table(jsonl, chosen))
+    is_same_table = _is_table(table, jsonl, chosen, indexed)
     notes = () if is_same_table else _move_foreign_table_aside(table, jsonl)
     placed = chosen.placed(map(len, _lines(jsonl, chosen)))
     with Staging(folder) as staging:
@@ -143,6 +160,14 @@ def rewrite(folder: Path, chosen: Rows) -> tuple[tuple[str, ...], Rows]:
         if not _holds(jsonl, _lines(jsonl, chosen)):
             _write(staging.path(JSONL_NAME), _lines(jsonl, chosen))
     return notes, placed
+
+
+def _is_table(table: Path, jsonl: Path, rows: Rows, indexed: Indexed | None) -> bool:
+    """Whether the table holds these rows and nothing more."""
+    if indexed is None or not indexed.table.size or not rows.begin_with(indexed.rows):
+        return _holds(table, _table(jsonl, rows))
+    added = lines_at(jsonl, rows.behind(len(indexed.rows)))
+    return _holds(table, (_encoded_row(csv_cells(line)) for line in added), indexed.table.size)
 
 
 def _table(jsonl: Path, rows: Rows) -> Iterator[bytes]:
@@ -160,10 +185,13 @@ def _write(path: Path, parts: Iterable[bytes]) -> None:
         file.writelines(parts)
 
 
-def _holds(path: Path, parts: Iterable[bytes]) -> bool:
-    """Return whether the file holds these bytes and nothing more."""
+def _holds(path: Path, parts: Iterable[bytes], start: int = 0) -> bool:
+    """Return whether the file holds these bytes from `start` on, and nothing more."""
     with _reading(path) as file:
-        return file is not None and all(file.read(len(data)) == data for data in parts) and not file.read(1)
+        if file is None:
+            return False
+        file.seek(start)
+        return all(file.read(len(data)) == data for data in parts) and not file.read(1)
 
 
 def lines_at(path: Path, rows: Rows) -> Iterator[dict[str, Any]]:
@@ -181,9 +209,12 @@ def _lines(path: Path, rows: Rows) -> Iterator[bytes]:
             yield file.readline().rstrip(b"\n") + b"\n"
 
 
-def rows_of(path: Path) -> Rows:
-    """Read which rows a report has. Raises `OutputError`."""
-    return Rows.of(Row(line["file"], offset) for offset, line in numbered_lines(path))
+def rows_of(path: Path, indexed: Indexed | None = None) -> Rows:
+    """Read which rows a report has; of what is `indexed` that is known. Raises `OutputError`."""
+    rows = indexed.rows.copied() if indexed else Rows()
+    for offset, line in numbered_lines(path, indexed.jsonl.size if indexed else 0, len(rows)):
+        rows.add(Row(line["file"], offset))
+    return rows
 
 
 def read_report(folder: Path) -> list[dict[str, Any]]:
@@ -198,15 +229,16 @@ def read_report(folder: Path) -> list[dict[str, Any]]:
     return [line for _, line in numbered_lines(path)]
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def numbered_lines(path: Path, offset: int = 0, passed: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read the lines of a report, each with its offset in bytes; none where there is no file, and without a last one
-    that was cut short.
+    that was cut short. From `offset` on, before which `passed` lines stand.
 
     Raises `OutputError` for any other line that is none of a report: what cannot be read is not absent.
     """
-    offset = 0
     with _reading(path) as file:
-        for number, data in enumerate(file or (), 1):
+        if file is not None:
+            file.seek(offset)
+        for number, data in enumerate(file or (), passed + 1):
             line = _parsed(data)
             if line is not None:
                 yield offset, line

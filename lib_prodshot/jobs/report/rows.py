@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lib_prodshot.jobs.files.compact import key_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 class Row(NamedTuple):
@@ -47,27 +51,65 @@ class Rows:
 
     def latest(self) -> Rows:
         """The last row of each file, in the order in which the files first came."""
-        last = dict(zip(self.keys, range(len(self))))
-        return self if len(last) == len(self) else self._chosen(last.values())
+        import numpy as np
 
-    def without(self, files: Collection[str]) -> Rows:
+        size = len(self)
+        keys = _copied(self.keys)[:size]
+        files, first = np.unique(keys, return_index=True)
+        if len(files) == size:
+            return self
+        last = size - 1 - np.unique(keys[::-1], return_index=True)[1]
+        return self._chosen(last[np.argsort(first)])
+
+    def without(self, files: Iterable[str]) -> Rows:
         """The rows of all other files."""
-        dropped = {key_of(file) for file in files}
-        return self._chosen(place for place, key in enumerate(self.keys) if key not in dropped) if dropped else self
+        import numpy as np
 
-    def in_order(self, files: Sequence[str]) -> Rows:
+        stays = np.isin(_copied(self.keys), _keys(files), invert=True)
+        return self if stays.all() else self._chosen(np.flatnonzero(stays))
+
+    def in_order(self, files: Iterable[str]) -> Rows:
         """The rows in the order of these files; those of others follow."""
-        places = {key_of(file): place for place, file in enumerate(files)}
-        last = len(files)
-        return self._chosen(sorted(range(len(self)), key=lambda place: places.get(self.keys[place], last)))
+        import numpy as np
+
+        keys, own = _keys(files), _copied(self.keys)
+        if not len(keys):
+            return self
+        order = np.argsort(keys, kind="stable")
+        found = np.minimum(np.searchsorted(keys, own, sorter=order), len(keys) - 1)
+        places = np.where(keys[order[found]] == own, order[found], len(keys))
+        return self if (places[:-1] <= places[1:]).all() else self._chosen(np.argsort(places, kind="stable"))
+
+    def begin_with(self, others: Rows) -> bool:
+        """Whether the others come first, where they are."""
+        size = len(others)
+        return self.keys[:size] == others.keys and self.offsets[:size] == others.offsets
+
+    def behind(self, number: int) -> Rows:
+        """The rows behind the first so many."""
+        return Rows(self.keys[number:], self.offsets[number:])
+
+    def copied(self) -> Rows:
+        """The same rows, to which others are added."""
+        return self.behind(0)
 
     def placed(self, lengths: Iterable[int]) -> Rows:
         """The same rows where lines of these lengths in bytes follow each other."""
         return Rows(self.keys[:], array("Q", accumulate(chain((0,), lengths)))[: len(self)])
 
-    def _chosen(self, places: Iterable[int]) -> Rows:
-        chosen = Rows()
-        for place in places:
-            chosen.keys.append(self.keys[place])
-            chosen.offsets.append(self.offsets[place])
-        return chosen
+    def _chosen(self, places: npt.NDArray[np.intp]) -> Rows:
+        keys, offsets = (array("Q", _copied(words)[places].tobytes()) for words in (self.keys, self.offsets))
+        return Rows(keys, offsets)
+
+
+def _copied(words: array[int]) -> npt.NDArray[np.uint64]:
+    """A copy, for an array that something looks into cannot grow, and a report grows while its page is drawn."""
+    import numpy as np
+
+    return np.frombuffer(words.tobytes(), np.uint64)
+
+
+def _keys(files: Iterable[str]) -> npt.NDArray[np.uint64]:
+    import numpy as np
+
+    return np.fromiter(map(key_of, files), np.uint64)

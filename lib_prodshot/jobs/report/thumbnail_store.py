@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,11 +38,7 @@ class ThumbnailStore:
         self._places = DiskMap()
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
-        try:
-            self._index()
-            self._file = self._path.open("ab")
-        except (OSError, OutputError):
-            self._places.close()
+        self._is_open = False
 
     def draw(self, line: Line) -> EncodedThumbnails:
         """Draw the thumbnails of a finished picture from its files; none of a file that could not be read."""
@@ -57,6 +54,7 @@ class ThumbnailStore:
         name, state = str(line.get("file")), _state_of(line, self._side)
         kept = {"file": name, "of": state, "pictures": [one and _plain(one) for one in pictures]}
         with self._lock:
+            self._open()
             if self._file is None:
                 return
             try:
@@ -70,6 +68,7 @@ class ThumbnailStore:
     def get(self, line: Line) -> EncodedThumbnails:
         """Return the stored thumbnails, else draw and store them."""
         with self._lock:
+            self._open()
             name = str(line.get("file"))
             offset, _, state = self._places.get([name]).get(name, "").partition(" ")
         if state == _state_of(line, self._side):
@@ -89,22 +88,38 @@ class ThumbnailStore:
             self._file.close()
         self._places.close()
 
+    def _open(self) -> None:
+        """Open the file where that was not done yet: a job with nothing to do needs no thumbnail."""
+        if self._is_open:
+            return
+        self._is_open = True
+        try:
+            self._index()
+            self._file = self._path.open("ab")
+        except (OSError, OutputError):
+            self._places.close()
+
     def _index(self) -> None:
         """Index each picture's last line by its offset; rewrite a file that is mostly out of date."""
-        whole, offset = Rows(), 0
+        whole = Rows()
         if self._path.exists():
-            with self._path.open("rb") as file:
-                for data in file:
-                    head = _head(data)
-                    if head is not None:
-                        whole.add(Row(head[0], offset))
-                        self._places.put({head[0]: f"{offset} {head[1]}"})
-                    offset += len(data)
+            self._places.put(self._heads(whole))
         last = whole.latest()
         if len(whole) <= 2 * len(last) and _ends_well(self._path):
             return
         with Staging(self._path.parent) as staging, staging.path(FILE_NAME).open("wb") as fresh:
             self._copy_kept(last, fresh)
+
+    def _heads(self, whole: Rows) -> Iterator[tuple[str, str]]:
+        """Yield the name of each whole line with its place and state; the lines are also added to `whole`."""
+        offset = 0
+        with self._path.open("rb") as file:
+            for data in file:
+                head = _head(data)
+                if head is not None:
+                    whole.add(Row(head[0], offset))
+                    yield head[0], f"{offset} {head[1]}"
+                offset += len(data)
 
     def _copy_kept(self, rows: Rows, fresh: BinaryIO) -> None:
         if not len(rows):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Collection, Container, Iterator
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -107,6 +107,10 @@ class StoredFolders(LocalFolders):
         except BaseException:
             self._claim.release()
             raise
+
+    def known(self, entries: Sequence[Entry]) -> list[tuple[Stamp, str] | None]:
+        """See `JobFolders`."""
+        return super().known(entries) if self._inputs is None else [None] * len(entries)
 
     def state_of(self, entry: Entry, line: Line) -> tuple[Stamp | None, str]:
         """See `JobFolders`. The store says whether an object is another one: none is fetched to tell."""

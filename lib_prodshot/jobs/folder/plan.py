@@ -1,0 +1,166 @@
+"""What a folder job has still to do: which pictures are done, and what earlier runs left of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+
+from lib_prodshot.errors import OutputError
+from lib_prodshot.jobs.files.compact import PathSet
+from lib_prodshot.jobs.files.names import ResultNames
+from lib_prodshot.jobs.files.reading import Stamp
+from lib_prodshot.jobs.files.staging import STATE_FOLDER, remove_leftovers
+from lib_prodshot.jobs.folder import resume
+from lib_prodshot.jobs.folder.folders import JobFolders
+from lib_prodshot.jobs.folder.job import FolderJob
+from lib_prodshot.jobs.folder.lines import reason_of
+from lib_prodshot.jobs.folder.work_list import ByName, Chosen, Entry, in_a_row
+from lib_prodshot.jobs.report.ledger import Ledger, Line
+from lib_prodshot.jobs.report.summary import Summary
+from lib_prodshot.jobs.workers.interface import TaskCancelled
+
+_AT_ONCE = 256
+"""Lines of an earlier run in memory while their pictures are looked at."""
+
+_READERS = 4
+"""Threads that read pictures whose hash is not known."""
+
+
+@dataclass
+class Plan:
+    """The pictures `to_do`, totals of those that are done, what of an earlier run cannot be removed by picture
+    (`stuck`), and sentences about it."""
+
+    to_do: Sequence[Entry]
+    done: Summary
+    stuck: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+class Planner:
+    """Plans a job from the report of earlier runs. `settings` is the fingerprint of the job's; `names` learns which
+    picture has which result; `inputs` gives the resolved paths of all pictures, none of which is ever removed;
+    `is_stopped` tells whether the job is to end."""
+
+    def __init__(
+        self,
+        job: FolderJob,
+        folders: JobFolders,
+        journal: resume.Journal,
+        settings: str,
+        names: ResultNames,
+        inputs: Callable[[], Container[Path]],
+        is_stopped: Callable[[], bool],
+    ) -> None:
+        self._job = job
+        self._folders = folders
+        self._journal = journal
+        self._settings = settings
+        self._names = names
+        self._inputs = inputs
+        self._is_stopped = is_stopped
+        self._unread: dict[str, str] = {}
+
+    def plan(self, entries: Sequence[Entry], ledger: Ledger) -> Plan:
+        """Find the pictures that are done, and remove results and lines of the others.
+
+        Raises `OutputError`, and `TaskCancelled` when the job is stopped meanwhile.
+        """
+        out = self._job.out
+        done, summary, gives_up = bytearray(len(entries)), Summary(len(entries)), False
+        for place, line, is_done in self._checked(entries, ledger):
+            done[place] = is_done
+            gives_up = gives_up or bool(not is_done and line.get("output"))
+            if is_done:
+                summary.add([line])
+        summary.before = sum(done)
+        if self._job.dry_run and gives_up:
+            raise OutputError(f"{out} holds finished pictures, which a dry run would give up; choose another folder")
+        plan = Plan(Chosen(entries, (place for place, is_done in enumerate(done) if not is_done)), summary)
+        left: list[str] = []
+        if plan.to_do or self._journal.exists:
+            left += self._remove_former(entries, plan, ledger)
+        if plan.to_do:
+            ledger.open(entry.name for entry in plan.to_do)
+        left += remove_leftovers({out, out / STATE_FOLDER, *(out / folder for folder in _folders_of(entries))}, out)
+        if left:
+            plan.notes.append(f"left by an earlier run, and cannot be removed: {in_a_row(sorted(set(left)))}")
+        if self._unread:
+            unread = [f"{name} ({reason})" for name, reason in sorted(self._unread.items())]
+            plan.notes.append(f"cannot be read now, an earlier run's results stay: {in_a_row(unread)}")
+        return plan
+
+    def _checked(self, entries: Sequence[Entry], ledger: Ledger) -> Iterator[tuple[int, Line, bool]]:
+        """Yield the pictures that have a line: their places among the entries, their lines, whether they are done."""
+        by_name = ByName(entries)
+        known = ((by_name.place(line["file"]), line) for line in ledger.lines())
+        waiting = ((place, line) for place, line in known if place is not None)
+        with ThreadPoolExecutor(_READERS) as pool:
+            while some := list(islice(waiting, _AT_ONCE)):
+                if self._is_stopped():
+                    raise TaskCancelled
+                pictures = [entries[place] for place, _ in some]
+                states = self._folders.known(pictures)
+                unknown = [(entry, line) for entry, (_, line), state in zip(pictures, some, states) if state is None]
+                read = pool.map(self._read, unknown)
+                for entry, (place, line), state in zip(pictures, some, states):
+                    now = next(read) if state is None else state
+                    yield place, line, self._is_done(entry, line, now)
+
+    def _read(self, picture: tuple[Entry, Line]) -> tuple[Stamp | None, str] | OSError:
+        if self._is_stopped():
+            raise TaskCancelled
+        try:
+            return self._folders.state_of(*picture)
+        except OSError as problem:
+            return problem
+
+    def _is_done(self, entry: Entry, line: Line, state: tuple[Stamp | None, str] | OSError) -> bool:
+        if isinstance(state, OSError):
+            # unreadable is not changed: results stay when the picture cannot be processed again
+            if not line.get("output"):
+                return False
+            self._unread[entry.name] = reason_of(state)
+            return True
+        stamp, content = state
+        is_done = resume.is_done(line, entry, content, self._settings, self._folders.has)
+        if is_done and stamp and self._job.keep_times:
+            resume.set_times(line, self._job.out, stamp)
+        return is_done
+
+    def _remove_former(self, entries: Sequence[Entry], plan: Plan, ledger: Ledger) -> list[str]:
+        """Remove what earlier runs wrote of the pictures that are done again; return what cannot be removed."""
+        redone = ByName(plan.to_do)
+        left: list[str] = []
+        remove = partial(self._folders.remove, inputs=self._inputs())
+
+        def kept() -> Iterator[tuple[str, tuple[str, ...]]]:
+            for line in ledger.lines():
+                if line["file"] not in redone:
+                    yield line["file"], tuple(resume.files_of(line))
+                elif stuck := remove(line):
+                    plan.stuck[line["file"]] = stuck
+                    left.extend(stuck)
+
+        files = PathSet(chain.from_iterable(self._taken(kept(), ByName(entries))))
+        return [*left, *self._journal.remove_partial(redone, files, remove)]
+
+    def _taken(self, kept: Iterator[tuple[str, tuple[str, ...]]], by_name: ByName) -> Iterator[tuple[str, ...]]:
+        """Yield the results of pictures that are done, which nobody else may have now."""
+        while some := list(islice(kept, _AT_ONCE)):
+            own = [(str(by_name[name].source), files) for name, files in some if name in by_name]
+            self._names.keep(self._job.out, own)
+            yield from (files for _, files in some)
+
+
+def _folders_of(entries: Iterable[Entry]) -> Iterator[str]:
+    """Yield the sub-folder of each run of entries that share one."""
+    last = None
+    for entry in entries:
+        if entry.folder != last:
+            last = entry.folder
+            yield last
