@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from lib_prodshot.jobs.files.compact import DiskMap, PathSet
 from lib_prodshot.jobs.files.names import ResultNames
 from lib_prodshot.jobs.folder import contents
 from lib_prodshot.jobs.folder.contents import ContentBook
-from lib_prodshot.jobs.report import contact_sheet
+from lib_prodshot.jobs.folder.work_list import ByName, Chosen, entries_of, names_of
+from lib_prodshot.jobs.report import contact_sheet, report
 from lib_prodshot.jobs.report.contact_sheet import parts_folder, write_job_page
+from lib_prodshot.jobs.report.ledger import Ledger
+from lib_prodshot.jobs.report.page_state import PageState
 from lib_prodshot.jobs.report.report import Report, rewrite, rows_of
 from lib_prodshot.jobs.report.rows import Row, Rows
 from lib_prodshot.jobs.report.thumbnails import EncodedThumbnails
@@ -73,8 +77,8 @@ def test_a_rewritten_report_knows_where_its_rows_are(tmp_path: Path) -> None:
     before = (tmp_path / "report.csv").stat().st_mtime_ns
     rewrite(tmp_path, placed)
     assert (tmp_path / "report.csv").stat().st_mtime_ns == before
-    with Report(tmp_path) as report:
-        assert list(report.rows.offsets) == list(placed.offsets)
+    with Report(tmp_path) as files:
+        assert list(files.rows.offsets) == list(placed.offsets)
 
 
 def draw(page: Path, count: int, drawn: list[str], **changes: Any) -> None:
@@ -142,3 +146,90 @@ def test_a_picture_that_was_written_just_now_is_read_again(tmp_path: Path) -> No
     (tmp_path / "a.png").write_bytes(b"one")
     ContentBook(tmp_path / "contents.jsonl").content_of(tmp_path / "a.png")
     assert not (tmp_path / "contents.jsonl").exists()
+
+
+def indexed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many lines a ledger parses that takes the report up."""
+    parsed: list[bytes] = []
+    real = report._parsed
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "_parsed", lambda data: (parsed.append(data), real(data))[1])
+        with Ledger(folder) as ledger:
+            rows = ledger.rows
+            ledger.open()
+    assert rows == rows_of(folder / "report.jsonl")
+    return len(parsed)
+
+
+def damaged(index: Path) -> None:
+    index.write_bytes(index.read_bytes()[:-3])
+
+
+def of_another_version(index: Path) -> None:
+    index.write_bytes(index.read_bytes().replace(b'"version": 1', b'"version": 0'))
+
+
+def none_at_all(index: Path) -> None:
+    index.write_bytes(b"\xff\n")
+
+
+@pytest.mark.parametrize("change", [Path.unlink, damaged, of_another_version, none_at_all])
+def test_an_index_says_where_rows_are_or_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    (tmp_path / ".prodshot").mkdir()
+    write_report(tmp_path, range(9))
+    assert indexed(tmp_path, monkeypatch) == 9 and indexed(tmp_path, monkeypatch) == 0
+    change(tmp_path / ".prodshot" / "report.index")
+    assert indexed(tmp_path, monkeypatch) == 9 and indexed(tmp_path, monkeypatch) == 0
+
+
+def test_an_index_counts_for_what_stands_as_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".prodshot").mkdir()
+    write_report(tmp_path, range(9))
+    indexed(tmp_path, monkeypatch)
+    jsonl, table = tmp_path / "report.jsonl", tmp_path / "report.csv"
+    with Ledger(tmp_path) as ledger:
+        ledger.open()
+        ledger.add(line(9))
+        ledger.add(line(10))
+    assert indexed(tmp_path, monkeypatch) == 2, "those that were added"
+    jsonl.write_bytes(jsonl.read_bytes()[:-4])
+    assert indexed(tmp_path, monkeypatch) >= 10, "the last one is torn"
+    assert len(table.read_bytes().splitlines()) == 11
+    times = jsonl.stat()
+    jsonl.write_bytes(jsonl.read_bytes().replace(b'"found"', b'"other"', 1))
+    os.utime(jsonl, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert indexed(tmp_path, monkeypatch) >= 10, "of the same length and time, and another one"
+    assert b",other," in table.read_bytes()
+    table.write_bytes(table.read_bytes().replace(b"other", b"mine!", 1))
+    assert indexed(tmp_path, monkeypatch) >= 10
+    assert b"mine!" in (tmp_path / "report.kept-1.csv").read_bytes() and b",other," in table.read_bytes()
+
+
+def test_names_of_a_large_folder_are_bytes() -> None:
+    entries = entries_of(Path("in"), ["b/x.png", "a.png", "a.jpg", "b/x.mask.png", "<\udcff.png"], 255)
+    assert list(names_of(entries)) == ["<\udcff.png", "a.jpg", "a.png", "b/x.mask.png", "b/x.png"]
+    assert [entry.name for entry in entries] == list(names_of(entries))
+    assert [entry.stem for entry in entries] == ["<\udcff", "a", "a.png", "x.mask", "x.png"]
+    assert entries[-1] == entries[len(entries) - 1] and entries[-len(entries)] == entries[0]
+    by_name = ByName(Chosen(entries, [0, 2]))
+    assert entries[0].name in by_name and entries[1].name not in by_name and by_name[entries[2].name] == entries[2]
+
+
+def test_a_page_stands_until_something_of_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contact_sheet, "LARGE_ROWS", 20)
+    page = tmp_path / "index.html"
+    draw(page, 60, [])
+    state = PageState(tmp_path / "page.json", page)
+    assert not state.stands("x", "Shoes", 160)
+    state.note("x", "Shoes", 160)
+    assert state.stands("x", "Shoes", 160)
+    assert not any((state.stands("", "Shoes", 160), state.stands("y", "Shoes", 160), state.stands("x", "Hats", 160)))
+    part = parts_folder(page) / "000001.js"
+    whole = part.read_bytes()
+    part.write_bytes(whole[:-1])
+    assert not state.stands("x", "Shoes", 160)
+    part.write_bytes(whole)
+    page.write_text(page.read_text() + " ")
+    assert not state.stands("x", "Shoes", 160)

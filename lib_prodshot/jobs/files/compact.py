@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import overload
@@ -58,8 +58,14 @@ class Texts(Sequence[str]):
         if isinstance(place, slice):
             return tuple(self[one] for one in range(*place.indices(len(self))))
         end = self._ends[place]
-        start = self._ends[place - 1] if place % len(self) else 0
+        start = self._ends[place - 1] if place and place != -len(self) else 0
         return _text(self._bytes[start:end])
+
+    def __iter__(self) -> Iterator[str]:
+        start = 0
+        for end in self._ends:
+            yield _text(self._bytes[start:end])
+            start = end
 
 
 class Places:

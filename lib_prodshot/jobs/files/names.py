@@ -44,8 +44,10 @@ def short_suffix(path: Path) -> str:
 def suffix_of(name: str) -> str:
     """As `short_suffix`, of a file's name without its folder."""
     start = name.rfind(".")
-    suffix = name[start:] if 0 < start < len(name) - 1 else ""
-    return suffix if len(os.fsencode(suffix)) <= _LONGEST_SUFFIX else ""
+    if not 0 < start < len(name) - 1:
+        return ""
+    suffix = name[start:]
+    return suffix if (len(suffix) if suffix.isascii() else len(os.fsencode(suffix))) <= _LONGEST_SUFFIX else ""
 
 
 def name_limit(folder: Path) -> int:
@@ -123,8 +125,9 @@ _KINDS = (".mask", ".alpha")
 
 def _is_taken(stem: str, taken: Container[str]) -> bool:
     """Whether one of the names 'stem', 'stem.mask', 'stem.alpha' is one of those of a stem that is taken."""
-    own = (stem, *(stem + kind for kind in _KINDS))
-    return any(name in taken for name in (*own, *(stem.removesuffix(kind) for kind in _KINDS)))
+    if stem in taken:
+        return True
+    return any(stem + kind in taken or stem.removesuffix(kind) in taken for kind in _KINDS)
 
 
 class ResultNames:

@@ -18,7 +18,7 @@ from lib_prodshot.jobs.folder import resume
 from lib_prodshot.jobs.folder.folders import JobFolders
 from lib_prodshot.jobs.folder.job import FolderJob
 from lib_prodshot.jobs.folder.lines import reason_of
-from lib_prodshot.jobs.folder.work_list import ByName, Chosen, Entry, in_a_row
+from lib_prodshot.jobs.folder.work_list import ByName, Chosen, Entry, in_a_row, names_of
 from lib_prodshot.jobs.report.ledger import Ledger, Line
 from lib_prodshot.jobs.report.summary import Summary
 from lib_prodshot.jobs.workers.interface import TaskCancelled
@@ -85,8 +85,10 @@ class Planner:
         if plan.to_do or self._journal.exists:
             left += self._remove_former(entries, plan, ledger)
         if plan.to_do:
-            ledger.open(entry.name for entry in plan.to_do)
-        left += remove_leftovers({out, out / STATE_FOLDER, *(out / folder for folder in _folders_of(entries))}, out)
+            ledger.open(names_of(plan.to_do))
+        left += remove_leftovers(
+            {out, out / STATE_FOLDER, *(out / folder for folder in _folders_of(names_of(entries)))}, out
+        )
         if left:
             plan.notes.append(f"left by an earlier run, and cannot be removed: {in_a_row(sorted(set(left)))}")
         if self._unread:
@@ -157,10 +159,11 @@ class Planner:
             yield from (files for _, files in some)
 
 
-def _folders_of(entries: Iterable[Entry]) -> Iterator[str]:
-    """Yield the sub-folder of each run of entries that share one."""
+def _folders_of(names: Iterable[str]) -> Iterator[str]:
+    """Yield the sub-folder of each row of names that share one."""
     last = None
-    for entry in entries:
-        if entry.folder != last:
-            last = entry.folder
-            yield last
+    for name in names:
+        folder = name.rpartition("/")[0]
+        if folder != last:
+            last = folder
+            yield folder

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, READABLE
+from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, READABLE, suffix_of
 from lib_prodshot.jobs.files.reading import Stamp, real_path
 from lib_prodshot.jobs.files.staging import output_error
 from lib_prodshot.jobs.folder.work_list import Entry
@@ -54,8 +54,10 @@ def is_done(line: Line, entry: Entry, content: str, settings: str, has: Callable
     named = {key: str(line[key]) for key in ("output", "mask") if line.get(key)}
     if named.get("mask", mask) != mask:
         return False
-    if "output" in named and not line.get("packshots") and PurePosixPath(named["output"]).stem != entry.stem:
-        return False
+    if "output" in named and not line.get("packshots"):
+        name = named["output"].rpartition("/")[2]
+        if name.removesuffix(suffix_of(name)) != entry.stem:
+            return False
     return all(has(name) for name in files_of(line))
 
 

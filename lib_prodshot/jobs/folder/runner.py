@@ -34,7 +34,7 @@ from lib_prodshot.jobs.folder.lines import reason_of, report_line, write_summary
 from lib_prodshot.jobs.folder.plan import Planner
 from lib_prodshot.jobs.folder.queue import Queue
 from lib_prodshot.jobs.folder.scale import SizeBook
-from lib_prodshot.jobs.folder.work_list import Chosen, Entry, WorkList, real_paths
+from lib_prodshot.jobs.folder.work_list import Chosen, Entry, WorkList, names_of, real_paths
 from lib_prodshot.jobs.processor import failed_outcome
 from lib_prodshot.jobs.report import contact_sheet
 from lib_prodshot.jobs.report.ledger import Ledger, Line
@@ -196,7 +196,8 @@ class Runner:
     def _chosen(self, listed: WorkList) -> Sequence[Entry]:
         places: Iterable[int] = range(len(listed.entries))
         if self.job.only:
-            places = (place for place in places if listed.entries[place].name in self.job.only)
+            names = names_of(listed.entries)
+            places = (place for place in places if names[place] in self.job.only)
         return Chosen(listed.entries, islice(places, self.job.limit))
 
     def _measures(self) -> bool:
@@ -414,7 +415,7 @@ class Runner:
 
     def _finish(self, listed: WorkList, ledger: Ledger, store: ThumbnailStore) -> None:
         """Sort the report and write summary and contact sheet."""
-        ledger.settle(entry.name for entry in listed.entries)
+        ledger.settle(names_of(listed.entries))
         self._summary = replace(self._totals, notes=(*listed.notes, *self._notes, *ledger.notes))
         about = {"finder": self._finder, "request": self.job.request.to_dict(only_changed=True)}
         if self._summary.is_complete:

@@ -65,6 +65,10 @@ class Entries(Sequence[Entry]):
     def __len__(self) -> int:
         return len(self._names)
 
+    def names(self) -> Sequence[str]:
+        """Return the names in order; no entry is made."""
+        return self._names
+
     @overload
     def __getitem__(self, place: int) -> Entry: ...
 
@@ -84,10 +88,10 @@ class Chosen(Sequence[Entry]):
 
     def __init__(self, entries: Sequence[Entry], places: Iterable[int]) -> None:
         self.entries = entries
-        self._places = array("Q", places)
+        self.places = array("Q", places)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
     @overload
     def __getitem__(self, place: int) -> Entry: ...
@@ -97,21 +101,31 @@ class Chosen(Sequence[Entry]):
 
     def __getitem__(self, place: int | slice) -> Entry | tuple[Entry, ...]:
         if isinstance(place, slice):
-            return tuple(self.entries[one] for one in self._places[place])
-        return self.entries[self._places[place]]
+            return tuple(self.entries[one] for one in self.places[place])
+        return self.entries[self.places[place]]
+
+
+def names_of(entries: Sequence[Entry]) -> Sequence[str]:
+    """Return the names of entries in order, without making entries that are not there yet."""
+    if isinstance(entries, Entries):
+        return entries.names()
+    if isinstance(entries, Chosen):
+        return Texts(map(names_of(entries.entries).__getitem__, entries.places))
+    return tuple(entry.name for entry in entries)
 
 
 class ByName(Mapping[str, Entry]):
-    """Entries by their names, in 16 bytes each; `place` tells where one stands among `entries`."""
+    """Entries by their names, in 16 bytes and a name each; `place` tells where one stands among `entries`."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = entries
-        self._places = Places(entry.name for entry in entries)
+        self._names = names_of(entries)
+        self._places = Places(self._names)
 
     def place(self, name: object) -> int | None:
         """Return the place of the entry of this name, None where there is none."""
         found = self._places.get(name) if isinstance(name, str) else None
-        return None if found is None or self.entries[found].name != name else found
+        return None if found is None or self._names[found] != name else found
 
     def __getitem__(self, name: str) -> Entry:
         place = self.place(name)
@@ -123,7 +137,7 @@ class ByName(Mapping[str, Entry]):
         return self.place(name) is not None
 
     def __iter__(self) -> Iterator[str]:
-        return (entry.name for entry in self.entries)
+        return iter(self._names)
 
     def __len__(self) -> int:
         return len(self.entries)

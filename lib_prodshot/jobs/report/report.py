@@ -203,10 +203,13 @@ def _lines(path: Path, rows: Rows) -> Iterator[bytes]:
     if not len(rows):
         return
     with path.open("rb") as file:
+        at = 0
         for offset in rows.offsets:
-            if offset != file.tell():
+            if offset != at:
                 file.seek(offset)
-            yield file.readline().rstrip(b"\n") + b"\n"
+            data = file.readline()
+            at = offset + len(data)
+            yield data if data.endswith(b"\n") else data + b"\n"
 
 
 def rows_of(path: Path, indexed: Indexed | None = None) -> Rows:
