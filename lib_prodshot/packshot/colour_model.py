@@ -81,7 +81,7 @@ class Colours:
         least, most = cells.min(axis=1).min(axis=2), cells.max(axis=1).max(axis=2)
         moments = self._unweighted * least[..., None]
         rows, columns = np.nonzero(least != most)
-        counted = cells[rows, :, columns].reshape(len(rows), -1)
+        counted = cells[rows, :, columns].reshape(len(rows), self._cell**2)
         colours = self._whole.reshape(height, self._cell, width, self._cell, 3)[rows, :, columns]
         red, green, blue = (shades(np.ascontiguousarray(colours[..., k])).reshape(counted.shape) for k in range(3))
         planes = [red, green, blue, red * red, red * green, red * blue, green * green, green * blue, blue * blue]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from lib_prodshot.packshot import cutout, foreground, matting
-from lib_prodshot.packshot.colour_model import Colours, Gaussians, likelihood
+from lib_prodshot.packshot.colour_model import CELL, Colours, Gaussians, likelihood
 
 SIDE = 160
 Floats = npt.NDArray[np.float32]
@@ -171,6 +171,16 @@ def test_colours_are_carried_on_along_their_slope() -> None:
     told = Colours(np.rint(colours * 255).astype(np.uint8), places).around(weight)
     assert np.abs(told.mean.T - colours.reshape(-1, 3)[places]).max() < 0.02
     assert told.spread[[0, 3, 5]].max() < 1e-2
+
+
+def test_a_product_whose_edges_fall_on_those_of_cells_has_colours() -> None:
+    side, first, end = 16 * CELL, 4 * CELL, 12 * CELL
+    rgb = np.full((side, side, 3), 40, np.uint8)
+    rgb[first:end, first:end] = (200, 100, 50)
+    weight = np.zeros((side, side), np.float32)
+    weight[first:end, first:end] = 1
+    told = Colours(rgb, np.array([first * side + first])).around(weight)
+    assert np.allclose(told.mean[:, 0] * 255, (200, 100, 50), atol=1)
 
 
 def test_alike_colours_tell_nothing_and_others_do() -> None:
