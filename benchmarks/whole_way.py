@@ -3,9 +3,10 @@
     python -m benchmarks.whole_way [--rounds 3] [--against CHECKOUT] [--only enhance …]
 
 Against the floor of the same round in processor time: the models' own calls, decoding the file, encoding the results,
-with the same library. Each kind and size runs in a process of its own (`one_picture.py`); its peak memory is told above
-what it held before. `--against`: the same by the code of another checkout, in turn with this one's; whether the results
-are the same, byte for byte, is told beside.
+with the same library; of `enhance` also with the retouch's own call in the floor, where a WebUI's diffusion would stand.
+Each kind and size runs in a process of its own (`one_picture.py`); its peak memory is told above what it held before.
+`--against`: the same by the code of another checkout, in turn with this one's; whether the results are the same, byte
+for byte, is told beside.
 
 The photographs are scikit-image's; the largest are scaled up to 6000 × 4000 with a sensor's noise, as JPEG.
 """
@@ -105,14 +106,22 @@ class Way:
         against = "the detector's models, decoding" if self.kind == "skip" else "bare models, decoding, encoding"
         return Ratio(name, against, values, LIMITS.get((self.kind, self.size)))
 
+    @property
+    def beside_engine(self) -> Ratio | None:
+        """The same with the engine's own call in the floor, where there is one."""
+        values = tuple(one["total"] / (one["models"] + one["files"] + one["engine"]) for one in self.rounds)
+        if not any(one["engine"] for one in self.rounds):
+            return None
+        name = f"{WORDS[self.kind]}, {NAMES[self.size]}"
+        return Ratio(name, "bare models, the retouch, decoding, encoding", values)
+
     def shares(self) -> dict[str, float]:
-        """Each stage as a share of the floor; `find` without its models."""
+        """Each stage as a share of the floor; `find` without its models, gates with theirs."""
         shares: dict[str, list[float]] = {}
         for one in self.rounds:
             floor = one["models"] + one["files"]
             for stage, seconds in {"models": one["models"], "files": one["files"], **one["stages"]}.items():
-                own = seconds - one["models"] if stage == "find" else seconds
-                shares.setdefault(stage, []).append(own / floor)
+                shares.setdefault(stage, []).append(seconds / floor)
         return {stage: statistics.median(values) for stage, values in shares.items()}
 
 
@@ -144,13 +153,14 @@ def measured(rounds: int, checkouts: Sequence[Path], kinds: Sequence[str]) -> li
 def show(ways: Sequence[Sequence[Way]]) -> None:
     """Print both tables."""
     has_before = len(ways[0]) > 1
-    print("| what | before | now | limit | peak memory before, MiB | now | results |\n|---|---|---|---|---|---|---|")
+    print("| what | against | before | now | limit | peak memory before, MiB | now | results |")
+    print("|---|---|---|---|---|---|---|---|")
     for same in ways:
         now, before = same[0], same[1] if has_before else None
-        limit = "" if now.ratio.limit is None else f"{now.ratio.limit:.2f}"
         equal = "" if before is None else "the same" if now.results == before.results else "differ"
-        cells = [_told(before), _told(now), limit, _most(before), _most(now), equal]
-        print(f"| {now.ratio.name} | {' | '.join(cells)} |")
+        _show_row(now.ratio, before.ratio if before else None, (_most(before), _most(now), equal))
+        if now.beside_engine is not None:
+            _show_row(now.beside_engine, before.beside_engine if before else None, ("", "", ""))
     stages = list(dict.fromkeys(stage for same in ways for way in same for stage in way.shares()))
     print(f"\n| share of the floor | {' | '.join(stages)} |\n|---|{'---|' * len(stages)}")
     for same in ways:
@@ -161,10 +171,14 @@ def show(ways: Sequence[Sequence[Way]]) -> None:
     print(f"\nprocessor time; the median of the rounds. {machine()}")
 
 
-def _told(way: Way | None) -> str:
-    if way is None:
+def _show_row(now: Ratio, before: Ratio | None, rest: Sequence[str]) -> None:
+    limit = "" if now.limit is None else f"{now.limit:.2f}"
+    print(f"| {' | '.join([now.name, now.against, _told(before), _told(now), limit, *rest])} |")
+
+
+def _told(ratio: Ratio | None) -> str:
+    if ratio is None:
         return ""
-    ratio = way.ratio
     return f"{ratio.median:.2f} ({min(ratio.values):.2f}–{max(ratio.values):.2f})"
 
 

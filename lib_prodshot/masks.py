@@ -369,5 +369,5 @@ def feather(mask: Mask, blur: float) -> Alpha:
     region = _region_around(mask, 2 * reach)
     size = 2 * reach + 1
     alpha = np.zeros_like(mask)
-    alpha[region] = cv2.GaussianBlur(np.ascontiguousarray(mask[region]), (size, size), blur)
+    cv2.GaussianBlur(mask[region], (size, size), blur, dst=alpha[region])
     return alpha

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -22,31 +24,34 @@ SAMPLE = 16384
 _ROWS = 128
 
 
-def composite(original: Rgb, new: Rgb, alpha: Alpha) -> Rgb:
+def composite(original: Rgb, new: Rgb, alpha: Alpha, in_place: bool = False) -> Rgb:
     """Blend two H×W×3 pictures by an H×W mask: exactly `original` where alpha is 0, exactly `new` where it is 255,
-    in between (original · (255 − alpha) + new · alpha) / 255, rounded to the nearest level.
+    in between (original · (255 − alpha) + new · alpha) / 255, rounded to the nearest level. `in_place`: in the array
+    `new` itself, which then must be `original` outside the rectangle around the mask.
 
     >>> before, after = np.full((1, 3, 3), 10, np.uint8), np.full((1, 3, 3), 210, np.uint8)
     >>> composite(before, after, np.array([[0, 128, 255]], np.uint8))[0, :, 0].tolist()
     [10, 110, 210]
     """
-    result = original.copy()
+    result = new if in_place else original.copy()
     x, y, width, height = bounding_box(alpha)
     for top in range(y, y + height, _ROWS):
         part = (slice(top, min(top + _ROWS, y + height)), slice(x, x + width))
-        result[part] = _blend(*(np.ascontiguousarray(layer[part]) for layer in (original, new, alpha)))
+        _blend(original[part], new[part], alpha[part], None if in_place else result[part])
     return result
 
 
-def _blend(original: Rgb, new: Rgb, alpha: Alpha) -> Rgb:
-    blended = original.copy()
-    cv2.copyTo(new, np.equal(alpha, 255).view(np.uint8), blended)
+def _blend(original: Rgb, new: Rgb, alpha: Alpha, copied: Rgb | None) -> None:
+    """Write the blend into an array that is `original` `copied`, or without one into `new`."""
     # places and not a mask, by which each of the four arrays would be searched
-    edge = np.flatnonzero(cv2.inRange(alpha, 1, 254))
-    if len(edge):
-        old, fresh = (colours.reshape(-1, 3)[edge] for colours in (original, new))
-        blended.reshape(-1, 3)[edge] = blend_colours(old, fresh, alpha.ravel()[edge])
-    return blended
+    edge = np.divmod(np.flatnonzero(cv2.inRange(alpha, 1, 254) > 0), alpha.shape[1])
+    mixed = blend_colours(original[edge], new[edge], alpha[edge]) if len(edge[0]) else None
+    if copied is None:
+        cv2.copyTo(original, cv2.inRange(alpha, 0, 0), new)
+    else:
+        cv2.copyTo(new, cv2.inRange(alpha, 255, 255), copied)
+    if mixed is not None:
+        (new if copied is None else copied)[edge] = mixed
 
 
 def blend_colours(original: Rgb, new: Rgb, alpha: Alpha) -> Rgb:
@@ -89,13 +94,14 @@ def _changes_outside(before: Native, after: Native, alpha: Alpha) -> tuple[int, 
     changed, largest = 0, 0
     for top in range(0, len(alpha), _ROWS):
         rows = slice(top, top + _ROWS)
-        if np.array_equal(before[rows], after[rows]):
-            continue
-        outside = np.where(alpha[rows] == 0, np.uint8(255), np.uint8(0))
         difference = cv2.absdiff(_countable(before[rows]), _countable(after[rows]))
+        if not difference.any():
+            continue
+        outside = cv2.inRange(alpha[rows], 0, 0)
         difference = cv2.bitwise_and(difference, difference, mask=outside)
-        largest = max(largest, int(difference.max()))
-        if difference.any():
+        most = int(difference.max())
+        if most:
+            largest = max(largest, most)
             changed += int(np.count_nonzero(difference.reshape(*outside.shape, -1).any(axis=2)))
     return changed, largest
 
@@ -133,13 +139,27 @@ def sample_inside(alpha: Alpha) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.in
     columns: list[npt.NDArray[np.intp]] = [np.empty(0, np.intp)]
     seen = 0
     for top in range(y, y + height, _ROWS):
-        inside = np.flatnonzero(alpha[top : min(top + _ROWS, y + height), x : x + width])
-        first, last = np.searchsorted(wanted, (seen, seen + len(inside)))
-        picked = inside[wanted[first:last] - seen]
-        seen += len(inside)
+        part = alpha[top : min(top + _ROWS, y + height), x : x + width]
+        starts, before = _runs(part)
+        first, last = np.searchsorted(wanted, (seen, seen + int(before[-1])))
+        numbers = wanted[first:last] - seen
+        run = np.searchsorted(before, numbers, side="right") - 1
+        picked = starts[run] + numbers - before[run]
+        seen += int(before[-1])
         rows.append(picked // width + top)
         columns.append(picked % width + x)
     return np.concatenate(rows), np.concatenate(columns)
+
+
+def _runs(part: Alpha) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Where, in reading order, each run of pixels above 0 starts, and how many such pixels come before it; the last
+    number is that of all of them. There are far fewer runs than pixels."""
+    height, width = part.shape
+    above = np.zeros(height * width + 2, np.bool_)
+    np.greater(part, 0, out=above[1:-1].reshape(height, width))
+    ends = np.flatnonzero(above[1:] != above[:-1])
+    lengths = ends[1::2] - ends[::2]
+    return ends[::2], np.concatenate([np.zeros(1, np.intp), np.cumsum(lengths, dtype=np.intp)])
 
 
 def _places(count: int) -> npt.NDArray[np.int64]:
@@ -151,11 +171,18 @@ def _places(count: int) -> npt.NDArray[np.int64]:
 
 def delta_e_of(before: Rgb, after: Rgb) -> npt.NDArray[np.float64]:
     """ΔE2000 (Sharma, Wu, Dalal 2005, by scikit-image) between N×3 colours and N×3 colours, sRGB with D65 white."""
+    return _delta_e_of(before.tobytes(), after.tobytes()).copy()
+
+
+@lru_cache(maxsize=2)
+def _delta_e_of(before: bytes, after: bytes) -> npt.NDArray[np.float64]:
+    """Kept, for an engine that measures its colours and the audit that measures them again ask for the same."""
     from skimage.color import deltaE_ciede2000, rgb2lab
 
-    shift = np.zeros(len(before))
-    moved = (before != after).any(axis=1)
+    one, other = (np.frombuffer(colours, np.uint8).reshape(-1, 3) for colours in (before, after))
+    shift = np.zeros(len(one))
+    moved = (one != other).any(axis=1)
     if moved.any():
-        old, new = rgb2lab(before[None, moved]), rgb2lab(after[None, moved])  # type: ignore[no-untyped-call]
+        old, new = rgb2lab(one[None, moved]), rgb2lab(other[None, moved])  # type: ignore[no-untyped-call]
         shift[moved] = deltaE_ciede2000(old, new)[0]  # type: ignore[no-untyped-call]
     return shift

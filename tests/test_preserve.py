@@ -57,6 +57,29 @@ def test_composite_of_the_same_picture_changes_nothing() -> None:
     assert preserve.composite(picture, picture, alpha) is not picture
 
 
+def test_composite_in_place_is_the_copy() -> None:
+    """Over several bands, in a rectangle that begins and ends inside the picture."""
+    generator = np.random.default_rng(5)
+    original = generator.integers(0, 256, (300, 61, 3), dtype=np.uint8)
+    alpha, new = np.zeros((300, 61), np.uint8), original.copy()
+    box = (slice(7, 291), slice(3, 50))
+    alpha[box] = generator.choice(np.array([0, 3, 200, 255], np.uint8), alpha[box].shape)
+    alpha[7, 3] = alpha[290, 49] = 255
+    new[box] = generator.integers(0, 256, new[box].shape, dtype=np.uint8)
+    copied = preserve.composite(original, new, alpha)
+    assert preserve.composite(original, new, alpha, in_place=True) is new
+    np.testing.assert_array_equal(new, copied)
+
+
+def test_plain_rgb_that_is_composed_is_the_result() -> None:
+    picture = LoadedPicture.from_rgb(photograph())
+    alpha = np.random.default_rng(0).integers(0, 256, picture.size, dtype=np.uint8) * np.uint8(2)
+    composed = preserve.composite(picture.rgb, 255 - picture.rgb, alpha)
+    copied = pictures.restore(picture, composed, alpha)
+    assert pictures.restore(picture, composed, alpha, is_composed=True).native is composed
+    np.testing.assert_array_equal(copied.native, composed)
+
+
 def test_composite_crosses_its_strips() -> None:
     generator = np.random.default_rng(1)
     original, new = generator.integers(0, 256, (2, 1300, 9, 3), dtype=np.uint8)
@@ -177,3 +200,20 @@ def test_samples_lie_inside_rise_and_never_vary(seed: int, height: int, width: i
     assert len(rows) == count if count <= preserve.SAMPLE else len(rows) >= preserve.SAMPLE // 2
     again = preserve.sample_inside(alpha)
     np.testing.assert_array_equal(np.stack(again), np.stack((rows, columns)))
+
+
+@pytest.mark.parametrize("kind", ["scattered", "runs", "whole"])
+def test_the_sample_is_of_every_kth_pixel_in_reading_order(kind: str) -> None:
+    """Picked by runs; here from a list of all pixels."""
+    chance = np.random.default_rng(2)
+    alpha = np.full((301, 400), 7, np.uint8)
+    if kind == "scattered":
+        alpha[chance.random(alpha.shape) < 0.5] = 0
+    elif kind == "runs":
+        alpha[:, 20:190] = alpha[:130] = alpha[-3:] = 0
+    everything = np.flatnonzero(alpha)
+    step = -(-len(everything) // preserve.SAMPLE)
+    places = np.ravel_multi_index(preserve.sample_inside(alpha), alpha.shape)
+    numbers = np.searchsorted(everything, places)
+    np.testing.assert_array_equal(everything[numbers], places)
+    np.testing.assert_array_equal(numbers // step, np.arange(len(everything) // step))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lib_prodshot import enhancing, masks, preserve
-from lib_prodshot.enhancing import Enhanced, Task, load_enhancer, tone
+from lib_prodshot.enhancing import Enhanced, Task, load_enhancer, retouch, tone
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.request import Request
 
@@ -123,6 +123,24 @@ def test_the_same_task_gives_the_same_bytes_and_leaves_its_input() -> None:
     first, second = (load_enhancer("retouch").enhance(one).rgb for _ in range(2))
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(one.picture, before)
+
+
+@pytest.mark.parametrize("name", ["retina.jpg", "motorcycle_left.png", "rocket.jpg"])
+def test_leaving_out_what_stays_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the columns with something to change are worked on: the same bytes as from whole rows."""
+    narrow, _ = run(photograph_task(name))
+    with monkeypatch.context() as patched:
+        patched.setattr(retouch, "_columns", lambda alpha: slice(0, alpha.shape[1]))
+        wide, _ = run(photograph_task(name))
+    np.testing.assert_array_equal(narrow, wide)
+
+
+def test_the_composite_may_be_made_in_the_retouchs_array() -> None:
+    one = photograph_task("coffee.png")
+    delivered, _ = run(one)
+    enhanced = load_enhancer("retouch").enhance(one)
+    assert enhanced.is_spare
+    np.testing.assert_array_equal(preserve.composite(one.picture, enhanced.rgb, one.alpha, in_place=True), delivered)
 
 
 def test_the_background_has_no_say() -> None:

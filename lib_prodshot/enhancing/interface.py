@@ -50,13 +50,15 @@ class Task:
 class Enhanced:
     """New colours: `rgb` is H×W×3 uint8 of the task's size, `notes` are for the user, `measures` for reports; `painted`
     where a trained model made them, for what the file says of itself; `ran` says in one line for each pass what really
-    ran."""
+    ran. `is_spare`: nobody else needs `rgb`, and outside the rectangle around the feathered mask it is the task's
+    picture, so that the composite may be made in it; of a large photograph that saves a whole copy."""
 
     rgb: npt.NDArray[np.uint8]
     notes: tuple[str, ...] = ()
     measures: dict[str, float] = field(default_factory=dict)
     painted: Painted | None = None
     ran: tuple[str, ...] = ()
+    is_spare: bool = False
 
 
 class Enhancer(Protocol):

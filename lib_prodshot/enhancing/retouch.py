@@ -29,6 +29,9 @@ _ROWS = 128
 _PIXELS = 32768
 """About as many pixels are worked on at once: their float copies stay in the processor's cache."""
 
+_BLOCK = 64
+"""Columns; no processor computes more floats at once."""
+
 LOCAL_CONTRAST = 0.6
 CLARITY = 1.5
 VIBRANCE = 0.3
@@ -72,7 +75,7 @@ class Retouch:
             notes = (*notes, "local contrast could not be raised")
         task.progress(1.0)
         measures = {"local_contrast_before": before, "local_contrast_after": after, "reduced_to": kept}
-        return Enhanced(result, notes, measures)
+        return Enhanced(result, notes, measures, is_spare=True)
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,7 @@ class _Crop:
         if not width or not task.mask.any():
             return None
         region = (slice(y, y + height), slice(x, x + width))
-        rgb = task.picture[region]
-        mask = np.ascontiguousarray(task.mask[region])
+        rgb, mask = task.picture[region], task.mask[region]
         lightness, window = tone.lightness(rgb), tone.Window.on(mask)
         return cls(region, rgb, mask, task.alpha[region], lightness, window, window.shrink(lightness))
 
@@ -119,17 +121,30 @@ def _retouch(crop: _Crop, task: Task, expose: bool, into: Bytes) -> None:
         for start in range(0, band.stop - top, strip):
             inner = slice(start, min(start + strip, band.stop - top))
             rows = slice(top + inner.start, top + inner.stop)
-            level = crop.lightness[rows]
-            shapes = shapes_of.of(level, inner)
+            columns = _columns(crop.alpha[rows])
+            if columns is None:
+                continue
+            part = (rows, columns)
+            level = crop.lightness[part]
+            shapes = shapes_of.of(level, (inner, columns))
             # the curve moves the large shapes only, so that it takes no texture with it
             exposure = cv2.LUT(cv2.convertScaleAbs(shapes), curve)
             detail = cv2.subtract(level, shapes, dtype=cv2.CV_32F)
-            local = CLARITY * detail + LOCAL_CONTRAST * cv2.subtract(equalised[rows], level, dtype=cv2.CV_32F)
+            local = CLARITY * detail + LOCAL_CONTRAST * cv2.subtract(equalised[part], level, dtype=cv2.CV_32F)
             lift = exposure + tone.soft_limit(local, LOCAL_LIMIT) * tone.headroom(level)
             scaled = lift * (strength * np.float32(100 / 255))
-            shifted = _shift(crop.rgb[rows], linear, scaled, VIBRANCE * float(strength))
-            into[rows] = _without_new_clipping(crop.rgb[rows], shifted)
+            shifted = _shift(crop.rgb[part], linear, scaled, VIBRANCE * float(strength))
+            into[part] = _without_new_clipping(crop.rgb[part], shifted)
         task.progress(0.9 * band.stop / len(crop.rgb))
+
+
+def _columns(alpha: Bytes) -> slice | None:
+    """The columns of some rows in which anything is to change, widened to whole blocks: OpenCV's floats of a pixel hang
+    on whether it lies in a block that is computed at once, or in the rest of a row. None where nothing is."""
+    columns = np.flatnonzero(alpha.max(axis=0))
+    if not len(columns):
+        return None
+    return slice(int(columns[0]) // _BLOCK * _BLOCK, (int(columns[-1]) // _BLOCK + 1) * _BLOCK)
 
 
 def _shift(rgb: Bytes, linear: Floats, lift: Floats, vibrance: float) -> Bytes:

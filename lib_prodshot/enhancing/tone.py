@@ -31,7 +31,8 @@ _SMALL = 256
 
 def lightness(rgb: Bytes) -> Bytes:
     """h×w lightness of h×w×3 sRGB: L* of the luma (BT.601); exact for greys, near enough for statistics of colours."""
-    return np.asarray(cv2.LUT(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), _LIGHTNESS), dtype=np.uint8)
+    luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.LUT(luma, _LIGHTNESS, dst=luma), dtype=np.uint8)
 
 
 def histogram(level: Bytes, mask: Bytes) -> npt.NDArray[np.float64]:
@@ -123,10 +124,12 @@ def equalise_locally(level: Bytes, mask: Bytes, cumulative: npt.NDArray[np.float
     quantiles = np.searchsorted(cumulative, (np.arange(256) + 0.5) / 256).astype(np.uint8)
     # in bytes, which wrap around: sums of whole numbers of a large picture take up more than all the rest
     down, across = ((np.arange(size) * step).astype(np.uint8) for size, step in ((height, 97), (width, 57)))
-    spread = np.add.outer(down, across)
-    filled = cv2.copyTo(level, mask, cv2.LUT(spread, quantiles))
+    # one array for all of it: fresh memory costs as much as the work
+    filled = np.add.outer(down, across)
+    cv2.LUT(filled, quantiles, dst=filled)
+    cv2.copyTo(level, mask, dst=filled)
     tiles = (min(8, max(1, width // 32)), min(8, max(1, height // 32)))
-    return np.asarray(cv2.createCLAHE(2.0, tiles).apply(filled), dtype=np.uint8)
+    return np.asarray(cv2.createCLAHE(2.0, tiles).apply(filled, filled), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -216,10 +219,10 @@ class LinearBase:
     gain: Floats
     offset: Floats
 
-    def of(self, level: Bytes, rows: slice) -> Floats:
-        """The base (h×w float32) of some of these rows, `level` being their lightness."""
-        scaled = cv2.multiply(self.gain[rows], level, dtype=cv2.CV_32F)
-        return np.asarray(cv2.add(scaled, self.offset[rows]), dtype=np.float32)
+    def of(self, level: Bytes, part: tuple[slice, slice]) -> Floats:
+        """The base (h×w float32) of a part of these rows, `level` being its lightness."""
+        scaled = cv2.multiply(self.gain[part], level, dtype=cv2.CV_32F)
+        return np.asarray(cv2.add(scaled, self.offset[part]), dtype=np.float32)
 
 
 def soft_limit(values: Floats, limit: float) -> Floats:

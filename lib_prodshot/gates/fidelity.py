@@ -95,13 +95,17 @@ def measure(before: Rgb, after: Rgb, mask: Mask) -> Fidelity | None:
 
 
 def _reduced(plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The plane with `SIDE` at its longer side at most: halved by the means of whole squares as long as it is twice as
+    large, then interpolated. Means over cut pixels say nothing more and take six times as long."""
+    while max(plane.shape[:2]) >= 2 * SIDE and min(plane.shape[:2]) > 1:
+        height, width = plane.shape[0] // 2, plane.shape[1] // 2
+        whole = plane[: 2 * height, : 2 * width]
+        plane = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     factor = SIDE / max(plane.shape[:2])
     if factor >= 1:
         return np.ascontiguousarray(plane)
     size = (max(1, round(plane.shape[1] * factor)), max(1, round(plane.shape[0] * factor)))
-    # down to a half the mean of the covered area says nothing more, and costs five times as much
-    how = cv2.INTER_LINEAR if factor > 0.5 else cv2.INTER_AREA
-    return np.asarray(cv2.resize(plane, size, interpolation=how), np.uint8)
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _core(inside: Mask) -> npt.NDArray[np.bool_]:

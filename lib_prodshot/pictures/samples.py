@@ -74,20 +74,24 @@ def to_rgb(native: Native, mode: str, palette: npt.NDArray[np.uint8] | None = No
     return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
 
 
-def restore(loaded: LoadedPicture, new_rgb: Rgb, alpha_mask: Grey) -> RestoredPicture:
+def restore(loaded: LoadedPicture, new_rgb: Rgb, alpha_mask: Grey, is_composed: bool = False) -> RestoredPicture:
     """Put `new_rgb` (H×W×3, display orientation) into the picture's own mode where `alpha_mask` (H×W) is above 0.
 
     Every sample where the mask is 0 is exactly the input's, and so is every sample whose colour did not change.
     Opacity never changes. Within the mask: 16-bit samples get the difference of the 8-bit colours added, so that
     their fine gradation stays; palette pixels the nearest colour of the palette (CIE Lab) with the same opacity;
     CMYK keeps its black where it can; grey is the new colour's luma; bilevel its nearer side of the middle.
+    `is_composed`: where the mask is 0 `new_rgb` is the input already, so that of plain RGB it is the result itself.
     """
+    is_plain = loaded.mode == "RGB" and loaded.key is None
+    if is_plain and is_composed:
+        return RestoredPicture(loaded, new_rgb, new_rgb)
     native = loaded.native.copy()
     wanted = False
     x, y, width, height = bounding_box(alpha_mask)
     for top in range(y, y + height, _ROWS):
         part = (slice(top, min(top + _ROWS, y + height)), slice(x, x + width))
-        if loaded.mode == "RGB" and loaded.key is None:
+        if is_plain:
             native[part] = cv2.copyTo(new_rgb[part], alpha_mask[part], native[part].copy())
             continue
         change = _Change(native[part], loaded.rgb[part], new_rgb[part])

@@ -60,8 +60,8 @@ class PreserveStep(Step[PreserveSettings]):
 
         assert state.built is not None and state.enhanced is not None
         loaded, alpha, outcome = state.loaded, state.built.alpha, state.outcome
-        composed = preserve.composite(loaded.rgb, state.enhanced.rgb, alpha)
-        outcome.result = pictures.restore(loaded, composed, alpha)
+        composed = preserve.composite(loaded.rgb, state.enhanced.rgb, alpha, in_place=state.enhanced.is_spare)
+        outcome.result = pictures.restore(loaded, composed, alpha, is_composed=True)
         outcome.notes = (*outcome.notes, *outcome.result.notes)
         # what a palette or a grey mode made of the colours, for that is what will be seen and measured
         outcome.picture = outcome.result.rgb

@@ -32,6 +32,9 @@ _MAX_COMPONENTS = 3
 _MAX_PROPOSALS = 4
 _MIN_COMPONENT_AREA = 0.01  # of the picture
 _MIN_PROPOSAL_AREA = 0.004
+_STRIP = 16
+"""Rows that are blended at once: their float copies stay in the processor's cache."""
+
 _REGION_IOU = 0.7
 """Regions that overlap more are one."""
 
@@ -160,11 +163,13 @@ def _main_crops(work: Picture, saliency: Floats, main: Corners) -> list[Picture]
 def _composited_on_white(work: Picture, saliency: Floats, window: tuple[int, int, int, int]) -> Picture:
     """The picture, inside the window (all that is cropped later) blended with white by its saliency."""
     left, top, right, bottom = window
-    share = saliency[top:bottom, left:right, None]
-    blended = work[top:bottom, left:right] * share
-    blended += 255 * (1 - share)
     composited = work.copy()
-    composited[top:bottom, left:right] = blended
+    for start in range(top, bottom, _STRIP):
+        part = (slice(start, min(start + _STRIP, bottom)), slice(left, right))
+        share = np.asarray(cv2.merge([saliency[part]] * 3), np.float32)
+        blended = work[part] * share
+        blended += 255 * (1 - share)
+        composited[part] = blended
     return composited
 
 

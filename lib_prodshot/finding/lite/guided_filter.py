@@ -20,28 +20,33 @@ _STRIP = 32
 """Rows of a band that are worked on at once: their float copies stay in the processor's cache."""
 
 
-def guided_upsample(soft: Floats, picture: Picture) -> SoftMask:
-    """Upsample a soft mask of any size (0..1) to a picture (H×W×3 uint8 RGB): H×W uint8, 0..255."""
+def guided_upsample(soft: Floats, picture: Picture, into: SoftMask | None = None) -> SoftMask:
+    """Upsample a soft mask of any size (0..1) to a picture (H×W×3 uint8 RGB): H×W uint8, 0..255, written `into` an
+    array or a part of one where there is one."""
     height, width = picture.shape[:2]
     factor = min(1.0, _SIDE / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     small = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
     resized = np.asarray(cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR), np.float32)
     slope, offset = _coefficients(_grey(small), resized)
-    result = np.empty((height, width), np.uint8)
+    result = np.empty((height, width), np.uint8) if into is None else into
     for top in range(0, height, _ROWS):
         bottom = min(height, top + _ROWS)
         slopes, offsets = (_rows(values, top, bottom, height, width) for values in (slope, offset))
         for start in range(0, bottom - top, _STRIP):
             strip = slice(start, min(start + _STRIP, bottom - top))
-            value = slopes[strip] * _grey(picture[top:bottom][strip])
+            value = slopes[strip]
+            value *= _grey(picture[top:bottom][strip])
             value += offsets[strip]
-            result[top:bottom][strip] = np.rint(value.clip(0, 1) * 255)
+            value *= np.float32(255)
+            np.clip(value, 0, 255, out=value)
+            # rounds halves to even, as NumPy does
+            cv2.convertScaleAbs(value, dst=result[top:bottom][strip])
     return result
 
 
 def _grey(picture: Picture) -> Floats:
-    return np.asarray(cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY) / np.float32(255), np.float32)
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) / np.float32(255), np.float32)
 
 
 def _coefficients(guide: Floats, soft: Floats) -> tuple[Floats, Floats]:

@@ -73,7 +73,8 @@ class LiteSegmenter:
             soft = _normalised(soft, inside)
         mask = np.zeros(picture.shape[:2], np.uint8)
         left, top, right, bottom = window
-        mask[top:bottom, left:right] = guided_upsample(_centred_on_threshold(soft), picture[top:bottom, left:right])
+        inner = (slice(top, bottom), slice(left, right))
+        guided_upsample(_centred_on_threshold(soft), picture[inner], into=mask[inner])
         _exclude_other_detections(mask, frame, others)
         x0, y0, x1, y1 = map(int, box)
         if _share(mask[y0:y1, x0:x1] > 127) < _MIN_COVERAGE:
