@@ -3,7 +3,7 @@
     python -m benchmarks.whole_way [--rounds 3] [--against CHECKOUT] [--only enhance …]
 
 Against the floor of the same round in processor time: the models' own calls, decoding the file, encoding the results,
-with the same library; of `enhance` also with the retouch's own call in the floor, where a WebUI's diffusion would stand.
+with the same library; of `enhance` also with the retouch's own call in the floor, where a WebUI's diffusion stands.
 Each kind and size runs in a process of its own (`one_picture.py`); its peak memory is told above what it held before.
 `--against`: the same by the code of another checkout, in turn with this one's; whether the results are the same, byte
 for byte, is told beside.
