@@ -281,12 +281,18 @@ def start(installation: Installation, data: Path, *flags: str, wait: float = 300
         )
     server = Server(installation, data, process, port, log)
     end = time.monotonic() + wait
-    while READY not in server.text():
+    # without its page classic says so before it listens
+    while READY not in server.text() or not _listens(port):
         if process.poll() is not None or time.monotonic() > end:
             server.stop()
             raise NotStarted(f"{installation.host} did not start:\n{server.tail()}")
         time.sleep(0.3)
     return server
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _free_port() -> int:
