@@ -18,6 +18,7 @@ from pathlib import Path
 
 from lib_prodshot import __version__
 from lib_prodshot.commands.console import shown
+from lib_prodshot.commands.parser import Parser
 from lib_prodshot.errors import ProdshotError, RequestError
 
 EXTRAS = {
@@ -40,7 +41,7 @@ COMMANDS = ("detect", "enhance", "packshot", "batch", "check", "train", "demo", 
 
 def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The parser with the commands that `argv` needs; each command module adds its own options and sets `run`."""
-    parser = argparse.ArgumentParser(prog="prodshot", description="Find a product, enhance it, leave the rest alone.")
+    parser = Parser(prog="prodshot", description="Find a product, enhance it, leave the rest alone.")
     parser.add_argument("--version", action="version", version=f"prodshot {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in _needed(argv):

@@ -242,3 +242,32 @@ def test_the_demos_environment_has_what_the_readme_says() -> None:
     named = {"blip": "--captioner blip", "cluster": "batch --ray"}
     assert {extra for extra in EXTRAS.values() if extra not in DEMO.extras} == set(named)
     assert all(words in sentence for words in (*named.values(), "LangSAM"))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("enhance in/1.png --products mug --out out --box-treshold 0.3", "the nearest is --box-threshold"),
+        ("enhance in/1.png --products mug", "the following arguments are required: --out"),
+        ("enhance in/1.png --products mug --out out --grow 1.5", "grow: '1.5' is not a whole number"),
+        ("batch in --products mug --out out --limit 0", "argument --limit: '0' is not a whole number of 1 or more"),
+        ("batch in --products mug --out out extra", "unrecognized arguments: extra"),
+        ("train check in --tagg x", "--tagg; the nearest is --tag"),
+        ("enhanc in/1.png", "invalid choice: 'enhanc'"),
+        ("enhance in/1.png --products mug --out clean.png", "out: results go into a folder, and clean.png is"),
+    ],
+)
+def test_a_mistake_is_one_line(here: Path, capsys: pytest.CaptureFixture[str], words: str, told: str) -> None:
+    try:
+        code = main(words.split())
+    except SystemExit as end:
+        code = int(str(end.code))
+    written = capsys.readouterr()
+    assert code == 2 and not written.out and not (here / "out").exists() and not (here / "clean.png").exists()
+    assert written.err.startswith("prodshot: ") and written.err.count("\n") == 1 and told in written.err
+
+
+def test_a_folder_that_is_there_may_be_called_like_a_picture(here: Path) -> None:
+    (here / "old.png").mkdir()
+    assert main(["enhance", "in/1.png", "--products", "mug", "--out", "old.png"]) == 0
+    assert (here / "old.png" / "report.jsonl").is_file()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.jobs.files.names import READABLE
 
 PATHS_HELP = "picture files, or patterns such as 'in/*.jpg'"
 
@@ -57,11 +58,13 @@ def folders_of(files: Iterable[Path]) -> list[Path]:
 
 
 def refuse_output(out: Path, inputs: Iterable[Path], field: str = "out") -> None:
-    """Before anything is written: `out` must be no folder of `inputs` (folders), and no file may stand in its way.
-    Raises `RequestError`."""
+    """Before anything is written: `out` must be no folder of `inputs` (folders), no file may stand in its way, and a
+    new folder is not called like a picture: who writes `--out clean.png` means a file. Raises `RequestError`."""
     standing = next(place for place in (out, *out.absolute().parents) if os.path.lexists(place))
     if not _is_folder(standing):
         raise _problem(f"the output folder {out} cannot be made: {standing} is a file", field)
+    if standing != out and out.suffix.lower() in READABLE:
+        raise _problem(f"results go into a folder, and {out.name} is the name of a picture; name a folder", field)
     own = next((folder for folder in inputs if _is_same(folder, out)), None)
     if own is not None:
         raise _problem(f"the output folder {out} is the input folder itself; choose another", field)

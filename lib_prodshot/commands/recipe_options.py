@@ -44,7 +44,8 @@ def recipe_from(arguments: argparse.Namespace, complete: bool = True, **override
         try:
             options_given[known.name] = _typed(known, text)
         except ValueError:
-            problems.append(FieldProblem(known.name, f"{text!r} is not a number", known.allowed))
+            wanted = "a whole number" if known.kind == "integer" else "a number"
+            problems.append(FieldProblem(known.name, f"{text!r} is not {wanted}", known.allowed))
     extra = dict(_read_extra(text) for text in arguments.extra)
     if problems:
         raise RequestError(problems)

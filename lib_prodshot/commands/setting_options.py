@@ -44,7 +44,8 @@ def given_settings(arguments: argparse.Namespace, table: Sequence[Setting]) -> d
         try:
             values[known.name] = _typed(known, text)
         except ValueError:
-            problems.append(FieldProblem(known.name, f"{text!r} is not a number", known.allowed))
+            wanted = "a whole number" if known.kind == "integer" else "a number"
+            problems.append(FieldProblem(known.name, f"{text!r} is not {wanted}", known.allowed))
     if problems:
         raise RequestError(problems)
     return values

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from lib_prodshot.errors import OutputError
+from lib_prodshot.jobs.files.names import NAME_LIMIT, fitted
 from lib_prodshot.markets.checking import check_file
 from lib_prodshot.markets.rules import chosen
 from lib_prodshot.outcome import Outcome, Packshot
@@ -12,15 +16,23 @@ from lib_prodshot.packshot import shop
 from lib_prodshot.packshot.naming import file_stem
 from lib_prodshot.packshot.review import ENLARGED
 
+_SHORTEST_STEM = 32
+"""Of a picture's own name so many bytes stay at least; what a pattern makes longer than that is cut as a whole."""
 
-def names_of(outcome: Outcome, stem: str, pattern: str) -> tuple[str, ...]:
-    """A file name for each packshot of a picture whose results are called `stem`.
+
+def names_of(outcome: Outcome, stem: str, pattern: str, limit: int = NAME_LIMIT) -> tuple[str, ...]:
+    """A file name of at most `limit` bytes for each packshot of a picture whose results are called `stem`. Where
+    there is no room for all of it the picture's own part is cut, so that marketplace and number can still be read.
 
     Raises `OutputError` where the pattern gives two of them one name.
     """
     first = outcome.detections[0].label if outcome.detections else ""
     names = tuple(
-        file_stem(pattern, stem, made.product or first, made.marketplace, made.number or place, made.number > 0)
+        _within(
+            limit - len(shop.SUFFIXES[made.format]),
+            stem,
+            partial(_named, made, pattern, made.product or first, made.number or place),
+        )
         + shop.SUFFIXES[made.format]
         for place, made in enumerate(outcome.packshots, 1)
     )
@@ -29,6 +41,19 @@ def names_of(outcome: Outcome, stem: str, pattern: str) -> tuple[str, ...]:
             f"the file names {', '.join(names)} are not all different; add {{marketplace}} to the pattern"
         )
     return names
+
+
+def _named(made: Packshot, pattern: str, product: str, number: int, stem: str) -> str:
+    return file_stem(pattern, stem, product, made.marketplace, number, made.number > 0)
+
+
+def _within(room: int, stem: str, named: Callable[[str], str]) -> str:
+    """What `named` makes of the stem, in at most `room` bytes."""
+    name = named(stem)
+    left = len(os.fsencode(stem)) - (len(os.fsencode(name)) - room)
+    if _SHORTEST_STEM <= left < len(os.fsencode(stem)):
+        name = named(fitted(stem, left))
+    return fitted(name, room)
 
 
 def write_and_check(made: Packshot, to: Path, final: Path) -> None:

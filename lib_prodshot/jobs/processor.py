@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from lib_prodshot import pictures, pipeline
 from lib_prodshot.enhancing.interface import Enhancer
 from lib_prodshot.errors import FieldProblem, OutputError, PictureError, ProdshotError, RequestError
 from lib_prodshot.finding.finder import Finder
-from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, ResultNames, is_shortened, short_suffix
+from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, ResultNames, is_shortened, name_limit, short_suffix
 from lib_prodshot.jobs.files.reading import READ_TIMEOUT, Stamp, is_unchanged, real_path, stamp_of, with_timeout
 from lib_prodshot.jobs.files.staging import Staging
 from lib_prodshot.outcome import Outcome, Verdict
@@ -137,7 +138,10 @@ class PictureProcessor:
         from lib_prodshot.jobs import packshots
 
         assert outcome.mask is not None and outcome.alpha is not None
-        names = packshots.names_of(outcome, stem, self.request.shop.file_names)
+        pattern = self.request.shop.file_names
+        names = packshots.names_of(outcome, stem, pattern, name_limit(folder))
+        if names != packshots.names_of(outcome, stem, pattern, sys.maxsize):
+            outcome.notes = (*outcome.notes, f"the name is too long for the packshots, which are called {names[0]}")
         mask, alpha = stem + MASK_SUFFIX, stem + ALPHA_SUFFIX
         with staged_results(outcome, folder, (*names, mask, alpha), self.inputs, stamp, self.names) as to:
             for made, name in zip(outcome.packshots, names, strict=True):

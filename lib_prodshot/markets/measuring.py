@@ -401,7 +401,8 @@ class Measures:
         is_ground = np.rot90(self.support.mask, turns)[0].max() == 0 and self.support.is_known
         if outer.min() >= 240 or is_ground:
             return False
-        for depth in range(1, max(2, round(len(turned) * BORDER_DEPTH))):
+        # of a picture of one row nothing lies behind its edge
+        for depth in range(1, min(len(turned), max(2, round(len(turned) * BORDER_DEPTH)))):
             line = turned[depth, depth : turned.shape[1] - depth]
             if len(line) and np.mean(np.abs(line - outer).max(axis=1) > 2 * GROUND_LEVELS) >= 0.98:
                 return True

@@ -95,3 +95,21 @@ def test_enhance_does_them_all(photos: Path, tmp_path: Path, monkeypatch: pytest
     assert [line["file"] for line in lines] == names
     assert len({line["output"] for line in lines}) == len(names)
     assert all(Path(line["output"]).is_file() and "too long" in line["notes"][-1] for line in lines)
+
+
+def test_packshots_of_a_marketplace_have_room_too(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A marketplace's name, a number or the user's pattern makes a name longer than the picture's own results'."""
+    give_finder(monkeypatch)
+    names = sorted(map(str, photos.iterdir()))
+    for pattern in ("", "{marketplace}-{n} {stem}{stem}"):
+        out = tmp_path / f"out{len(pattern)}"
+        given = ["--marketplace", "amazon,zalando", "--size", "64x64", "--file-names", pattern, "--out", str(out)]
+        main(["packshot", *names, "--products", "mug", *given])
+        found = [line for line in lines_of(out) if line["status"] != "skipped"]
+        files = [made["output"] for line in found for made in line["packshots"]]
+        assert len(found) >= 2 and len(set(files)) == 2 * len(found), [line["reason"] for line in found]
+        for file in files:
+            assert Path(file).is_file() and ("amazon" in Path(file).name) != ("zalando" in Path(file).name)
+        assert any("too long for the packshots" in note for line in found for note in line["notes"])

@@ -351,3 +351,11 @@ def test_a_users_rules_and_the_list(tmp_path: Path, capsys: pytest.CaptureFixtur
     told = capsys.readouterr().out
     assert "fail: size: width at least 65 [mine.json; no day; user]" in told
     assert "zalando: Zalando, packshot" in told
+
+
+@pytest.mark.parametrize("size", [(1, 1), (300, 1), (1, 300), (2, 2), (3, 1)])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_a_picture_of_a_few_pixels_is_measured(tmp_path: Path, size: tuple[int, int], mode: str) -> None:
+    path = written(tmp_path, Image.new(mode, size, 90 if mode == "L" else (90, 40, 40, 128)[: len(mode)]))
+    for market in marketplaces():
+        assert len(check(path, market).rules) > 1

@@ -94,13 +94,14 @@ def plain_stem(name: str) -> str:
 
 def _candidates(name: str, limit: int) -> Iterator[str]:
     room = limit - max(len(os.fsencode(ending)) for ending in (MASK_SUFFIX, ALPHA_SUFFIX, suffix_of(name)))
-    yield _fitted(plain_stem(name), room)
-    yield _fitted(name, room)
-    yield from (_fitted(f"{name}-{number}", room) for number in count(2))
+    yield fitted(plain_stem(name), room)
+    yield fitted(name, room)
+    yield from (fitted(f"{name}-{number}", room) for number in count(2))
 
 
-def _fitted(stem: str, room: int) -> str:
-    """The stem in at most `room` bytes, never cut within a letter."""
+def fitted(stem: str, room: int) -> str:
+    """Return the stem in at most `room` bytes, 11 or more, never cut within a letter: one that is longer ends in '~'
+    and a hash of itself."""
     if len(os.fsencode(stem)) <= room:
         return stem
     end = "~" + hashlib.sha256(os.fsencode(stem)).hexdigest()[:_HASH_LETTERS]

@@ -153,6 +153,8 @@ class FileCaptioner:
             return _from_csv(text) if self.source.suffix.lower() == ".csv" else _from_json(text)
         except OSError as error:
             raise _captions_error(f"{self.source} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise _captions_error(f"{self.source} is not text in UTF-8; save it so") from error
         except (ValueError, RecursionError, csv.Error) as error:
             raise _captions_error(f"{self.source} holds no captions: {error}") from error
 

@@ -324,7 +324,7 @@ def test_no_recommendation_is_exit_code_1(
     assert main(["train", "compare", str(run), "--products", "bag"]) == 1
     assert "no epoch can be recommended: no picture shows the product" in capsys.readouterr().out
     assert main(["train", "compare", str(run), "--products", "bag", "--seed", "x"]) == 2
-    assert "seed: 'x' is not a number" in capsys.readouterr().err
+    assert "seed: 'x' is not a whole number" in capsys.readouterr().err
 
 
 class Page(HTMLParser):
