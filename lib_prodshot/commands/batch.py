@@ -73,6 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lib_prodshot.jobs.folder.job import FolderJob
     from lib_prodshot.jobs.folder.runner import PAGE_NAME, Runner
     from lib_prodshot.jobs.report.report import JSONL_NAME
+    from lib_prodshot.jobs.workers.interface import TaskCancelled
 
     use_rules(arguments.rules)
     request = request_from(arguments)
@@ -93,7 +94,11 @@ def run(arguments: argparse.Namespace) -> int:
     runner.start()
     with _interruptible(runner):
         _watch(runner)
-    summary = runner.result()
+    try:
+        summary = runner.result()
+    except TaskCancelled:
+        say("interrupted before the first picture; the same command goes on from here")
+        return 130
     print(summary.to_text())
     print(f"report: {folders.shown(JSONL_NAME)} (and .csv); contact sheet: {folders.shown(PAGE_NAME)}")
     if runner.progress.state == "stopped":

@@ -274,6 +274,8 @@ def _rule_problems(rule: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield field, f"{measure} is compared by {' or '.join(comparisons)}", ""
         elif not fits(rule[field]):
             yield field, f"{rule[field]!r} is not {kind}", ""
+    if all(_is_number(rule.get(field)) for field in ("min", "max")) and rule["min"] > rule["max"]:
+        yield "min", f"{rule['min']!r} is above max, {rule['max']!r}: nothing passes", ""
     if not {"min", "max", "equals", "one_of"} & set(rule):
         yield "measure", f"the rule says no figure for {measure}", ", ".join(comparisons)
     if "from" in rule and not _is_day(rule["from"]):

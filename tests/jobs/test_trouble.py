@@ -216,7 +216,7 @@ def test_leftovers_of_a_killed_run_that_stay(photos: Path, tmp_path: Path, stuck
     (out / "sub").mkdir()
     (out / "sub" / "c.mask.png").write_bytes(b"half")
     (out / "sub" / "c.png").write_bytes(b"half")
-    (out / ".prodshot" / "begun.jsonl").write_text('"sub/c.png"\n')
+    (out / ".prodshot" / "begun.jsonl").write_text('["sub/c.png", "sub/c.mask.png"]\n')
     stuck |= {leftover, "c.mask.png", "begun.jsonl"}
     summary = run(photos, out)
     assert summary.statuses == {"found": 3} and summary.notes == (

@@ -103,6 +103,7 @@ BROKEN = [
     ('{"new": {"rules": {"a": {"measure": "format", "one_of": "JPEG"}}}}', r"a.one_of: 'JPEG' is not a list"),
     ('{"new": {"rules": {"a": {"measure": "width", "min": 1, "level": "no"}}}}', r"a.level: 'no' is no level"),
     ('{"new": {"rules": {"a": {"measure": "width", "min": 1, "from": "soon"}}}}', r"a.from: 'soon' is not a day"),
+    ('{"new": {"rules": {"a": {"measure": "width", "min": 9, "max": 1}}}}', r"a.min: 9 is above max, 1"),
     ('{"new": {"like": "amazn"}}', r"field new.like: no marketplace is called 'amazn'"),
     ('{"new": {"make": {"size": {"source": "x"}}}}', r"new.make.size.value: a setting's value is missing"),
     ('{"new": {"make": {"size": "5x5"}}}', r"new.make.size: '5x5' is not an object"),

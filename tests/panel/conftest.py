@@ -31,21 +31,38 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield context
 
 
-@pytest.fixture(scope="module")
-def tab(browser: Any) -> Iterator[Any]:
+class Tab:
     """A browser's tab in which one page after the other is loaded: it has compiled their scripts already."""
-    made = browser.new_page()
+
+    def __init__(self, browser: Any) -> None:
+        self._browser = browser
+        self.page = browser.new_page()
+        self._size = self.page.viewport_size
+
+    def leave(self) -> None:
+        """Leave the page that is loaded; a tab that is too busy to do so is replaced."""
+        from playwright.sync_api import Error
+
+        try:
+            self.page.set_viewport_size(self._size)
+            self.page.goto("about:blank", wait_until="commit", timeout=10_000)
+        except Error:
+            self.page.close()
+            self.page = self._browser.new_page()
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Any) -> Iterator[Tab]:
+    made = Tab(browser)
     yield made
-    made.close()
+    made.page.close()
 
 
 @pytest.fixture
-def page(tab: Any, open_page: Callable[[Any], Any]) -> Iterator[Any]:
+def page(tab: Tab, open_page: Callable[[Any], Any]) -> Iterator[Any]:
     """A page that nobody has touched; a module's `open_page` says which."""
-    size = tab.viewport_size
-    yield open_page(tab)
-    tab.set_viewport_size(size)
-    tab.goto("about:blank")
+    yield open_page(tab.page)
+    tab.leave()
 
 
 @pytest.fixture(scope="module")

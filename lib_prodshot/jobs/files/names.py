@@ -78,12 +78,10 @@ def stems_of(names: Iterable[str], limit: int = NAME_LIMIT) -> Iterator[str]:
     """Yield the stems of `output_stems`, for files of these names in one folder."""
     taken: set[str] = set()
     for name in names:
-        stem, folded = next(
-            (fitting, folded)
-            for fitting in _candidates(name, limit)
-            if not _is_taken(folded := _folded(fitting), taken)
+        stem, key = next(
+            (fitting, key) for fitting in _candidates(name, limit) if not _is_taken(key := folded(fitting), taken)
         )
-        taken.add(folded)
+        taken.add(key)
         yield stem
 
 
@@ -116,8 +114,9 @@ def is_shortened(source: Path, stem: str) -> bool:
     return stem != source.name.removesuffix(short_suffix(source)) and not stem.startswith(source.name)
 
 
-def _folded(stem: str) -> str:
-    # for file systems that take A.png and a.png, or é in one letter and in two, for one file
+def folded(stem: str) -> str:
+    """Return a name in one way of writing: some file systems take A.png and a.png, or é in one letter and in two, for
+    one file."""
     return unicodedata.normalize("NFC", stem).casefold()
 
 
@@ -172,4 +171,4 @@ _AT_ONCE = 100
 
 def _keys(folder: Path, names: Sequence[str]) -> list[str]:
     prefix = f"{folder}{os.sep}"
-    return [_folded(prefix + name) for name in names]
+    return [folded(prefix + name) for name in names]

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import time_ns
 
 from lib_prodshot.jobs.files.compact import DiskMap
-from lib_prodshot.jobs.files.reading import Stamp
+from lib_prodshot.jobs.files.reading import Stamp, is_file
 from lib_prodshot.jobs.seeds import content_of
 
 SETTLED = 2_000_000_000
@@ -57,10 +57,12 @@ class ContentBook:
         return self._known
 
     def _lines(self) -> Iterator[tuple[str, str]]:
+        if not is_file(self._path):
+            return
         with suppress(OSError), self._path.open(encoding="utf-8", errors="replace") as file:
             for line in file:
                 # a line cut short is hashed again
-                with suppress(ValueError, TypeError):
+                with suppress(ValueError, TypeError, RecursionError):
                     source, state, content = json.loads(line)
                     yield str(source), f"{state} {content}"
 

@@ -82,10 +82,16 @@ class Planner:
             raise OutputError(f"{out} holds finished pictures, which a dry run would give up; choose another folder")
         plan = Plan(Chosen(entries, (place for place, is_done in enumerate(done) if not is_done)), summary)
         left: list[str] = []
+        given_up: list[str] = []
         if plan.to_do or self._journal.exists:
-            left += self._remove_former(entries, plan, ledger)
+            left += self._remove_former(entries, plan, ledger, given_up)
         if plan.to_do:
-            ledger.open(names_of(plan.to_do))
+            ledger.open(chain(names_of(plan.to_do), given_up))
+        if given_up:
+            plan.notes.append(
+                f"results of pictures that are here no longer give way to others' of the same name: "
+                f"{in_a_row(sorted(given_up))}"
+            )
         left += remove_leftovers(
             {out, out / STATE_FOLDER, *(out / folder for folder in _folders_of(names_of(entries)))}, out
         )
@@ -134,22 +140,32 @@ class Planner:
             resume.set_times(line, self._job.out, stamp)
         return is_done
 
-    def _remove_former(self, entries: Sequence[Entry], plan: Plan, ledger: Ledger) -> list[str]:
-        """Remove what earlier runs wrote of the pictures that are done again; return what cannot be removed."""
+    def _remove_former(self, entries: Sequence[Entry], plan: Plan, ledger: Ledger, given_up: list[str]) -> list[str]:
+        """Remove what earlier runs wrote of the pictures that are done again; return what cannot be removed. Pictures
+        whose results will be overwritten by another one's (they are gone, or called otherwise now) are `given_up`."""
         redone = ByName(plan.to_do)
+        stems = PathSet(map(resume.stem_in, plan.to_do))
         left: list[str] = []
         remove = partial(self._folders.remove, inputs=self._inputs())
 
         def kept() -> Iterator[tuple[str, tuple[str, ...]]]:
             for line in ledger.lines():
-                if line["file"] not in redone:
-                    yield line["file"], tuple(resume.files_of(line))
-                elif stuck := remove(line):
-                    plan.stuck[line["file"]] = stuck
-                    left.extend(stuck)
+                files = tuple(resume.files_of(line))
+                if line["file"] in redone:
+                    continue
+                if any(resume.stem_of(name) in stems for name in files):
+                    given_up.append(line["file"])
+                else:
+                    yield line["file"], files
 
         files = PathSet(chain.from_iterable(self._taken(kept(), ByName(entries))))
-        return [*left, *self._journal.remove_partial(redone, files, remove)]
+        for line in ledger.lines():
+            if line["file"] in redone:
+                former = [name for name in resume.files_of(line) if name not in files]
+                if stuck := [each for name in former for each in remove({"output": name})]:
+                    plan.stuck[line["file"]] = stuck
+                    left.extend(stuck)
+        return [*left, *self._journal.remove_partial(files, remove)]
 
     def _taken(self, kept: Iterator[tuple[str, tuple[str, ...]]], by_name: ByName) -> Iterator[tuple[str, ...]]:
         """Yield the results of pictures that are done, which nobody else may have now."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, READABLE, suffix_of
+from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, folded, suffix_of
 from lib_prodshot.jobs.files.reading import Stamp, real_path
 from lib_prodshot.jobs.files.staging import output_error
 from lib_prodshot.jobs.folder.work_list import Entry
@@ -97,19 +97,12 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def record(self, entry: Entry) -> None:
-        """Record that results of this picture may be on disk from now on. Raises `OutputError`."""
-        self._append(entry.name)
-
-    def record_files(self, names: Sequence[str]) -> None:
-        """Record files, relative to the output folder, that are about to be written: another run, for other
-        marketplaces, would not know what they are called. Raises `OutputError`."""
-        self._append(list(names))
-
-    def _append(self, line: str | list[str]) -> None:
+    def record(self, names: Sequence[str]) -> None:
+        """Record files, relative to the output folder, that are about to be written: another run, with other settings,
+        would not know what they are called. Raises `OutputError`."""
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(json.dumps(list(names)) + "\n")
         except OSError as problem:
             raise output_error(self._path.parent, problem) from problem
 
@@ -118,11 +111,9 @@ class Journal:
         """Whether an earlier run left one, for it did not complete."""
         return os.path.lexists(self._path)
 
-    def remove_partial(
-        self, redone: Mapping[str, Entry], kept: Container[str], remove: Callable[[Line], list[str]]
-    ) -> list[str]:
-        """Have `remove` delete what killed runs may have written of pictures that are done again (`redone`, by name),
-        and the files that they recorded, but for those `kept`, which have a line. Returns what cannot be removed.
+    def remove_partial(self, kept: Container[str], remove: Callable[[Line], list[str]]) -> list[str]:
+        """Have `remove` delete the files that killed runs recorded, but for those `kept`, which have a line. Returns
+        what cannot be removed.
 
         Raises `OutputError` when our own file cannot be read.
         """
@@ -130,7 +121,7 @@ class Journal:
         try:
             with self._path.open(encoding="utf-8", errors="replace") as file:
                 for line in file:
-                    for names in self._written(line, redone, kept):
+                    for names in _recorded(line, kept):
                         stuck.update(dict.fromkeys(remove(names)))
         except FileNotFoundError:
             return []
@@ -139,24 +130,20 @@ class Journal:
         self.delete()
         return sorted(stuck)
 
-    def _written(self, line: str, redone: Mapping[str, Entry], kept: Container[str]) -> Iterator[dict[str, str]]:
-        """The files of a line of the journal that are to go, none of one that was cut short by a power failure."""
-        try:
-            recorded = json.loads(line)
-        except ValueError:
-            return
-        if isinstance(recorded, str) and recorded in redone:
-            entry = redone[recorded]
-            for suffix in READABLE | {PurePosixPath(entry.name).suffix}:
-                output, mask = (_beside(entry, entry.stem + end) for end in (suffix, MASK_SUFFIX))
-                yield {"output": output, "mask": mask}
-        if isinstance(recorded, list):
-            yield from ({"output": name} for name in recorded if isinstance(name, str) and name not in kept)
-
     def delete(self) -> None:
         """Delete the journal, for every picture has its line; if that fails, the next run checks once more."""
         with suppress(OSError):
             self._path.unlink()
+
+
+def _recorded(line: str, kept: Container[str]) -> Iterator[dict[str, str]]:
+    """The files of a line of the journal that are to go, none of one that was cut short by a power failure."""
+    try:
+        recorded = json.loads(line)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(recorded, list):
+        yield from ({"output": name} for name in recorded if isinstance(name, str) and name not in kept)
 
 
 def _beside(entry: Entry, name: str) -> str:
@@ -172,3 +159,17 @@ def files_of(line: Line) -> Iterator[str]:
     mask = str(line.get("mask") or "")
     if mask.endswith(MASK_SUFFIX):
         yield mask.removesuffix(MASK_SUFFIX) + ALPHA_SUFFIX
+
+
+def stem_of(name: str) -> str:
+    """Return what a result, relative to the output folder, is called without its ending: its picture's stem, after its
+    sub-folder and '/', in one way of writing (`folded`)."""
+    for ending in (MASK_SUFFIX, ALPHA_SUFFIX):
+        if name.endswith(ending):
+            return folded(name.removesuffix(ending))
+    return folded(name.removesuffix(suffix_of(name.rpartition("/")[2])))
+
+
+def stem_in(entry: Entry) -> str:
+    """Return the same of a picture whose results are not there yet."""
+    return folded(_beside(entry, entry.stem))

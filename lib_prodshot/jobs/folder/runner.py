@@ -253,7 +253,7 @@ class Runner:
         self._set(**{status: plan.done.statuses[status] for status in ("found", "skipped", "failed")})
 
     def _record_files(self, folder: Path, names: Sequence[str]) -> None:
-        self._journal.record_files([(folder / name).relative_to(self.job.out).as_posix() for name in names])
+        self._journal.record([(folder / name).relative_to(self.job.out).as_posix() for name in names])
 
     def _run_workers(self, ledger: Ledger, store: ThumbnailStore) -> None:
         """Run every worker from as many threads as it has slots, until the queue is empty or the job ends."""
@@ -349,8 +349,6 @@ class Runner:
                 # a sub-folder that cannot be made fails its own pictures; the output folder ends the job
                 make_folder(self.job.out)
                 return self._failed(entry, content, str(problem)), None
-            with self._lock:
-                self._journal.record(entry)
         request = self.job.request
         seeded = request.uses_webui and not self.job.dry_run
         job_seed = getattr(request, request.seed_setting) if seeded else None

@@ -11,9 +11,10 @@ import hashlib
 import html
 import json
 import os
-import shutil
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import chain, islice
@@ -25,6 +26,7 @@ from PIL import Image, ImageDraw
 
 from lib_prodshot import __version__
 from lib_prodshot.errors import OutputError
+from lib_prodshot.jobs.files.reading import is_file
 from lib_prodshot.jobs.files.staging import Staging, make_folder
 from lib_prodshot.jobs.report.lettering import Font, font, writable, write
 from lib_prodshot.jobs.report.report import read_report
@@ -59,6 +61,8 @@ PART_ROWS = 50
 """Rows in one of these files, half a megabyte."""
 
 _PART_END = ");\n"
+_PART_HEAD = re.compile(rb"/\* [0-9a-f]{16} \*/\n")
+_PART_NAME = re.compile(r"\d{6,}\.js")
 
 _STATUS_COLOURS = {"found": (0, 121, 52), "skipped": (90, 90, 90), "failed": (190, 20, 20)}
 
@@ -110,7 +114,7 @@ def write_job_page(
     rows = (_article(index, line, pictures_of(line), _JobNames(line)) for index, line in enumerate(first))
     with Staging(path.parent) as staging:
         _write_page(staging.path(path.name), _page(rows, _Counts.of(first), title))
-    shutil.rmtree(parts_folder(path), ignore_errors=True)
+    _remove_parts(parts_folder(path), 0)
 
 
 def parts_folder(page: Path) -> Path:
@@ -149,9 +153,17 @@ def _write_large(
         listed = (f"{',' * bool(number)}{some}" for number, some in enumerate(names))
         index = chain((f'<script>window.sheet = {_json(facts)[:-1]},"rows":[',), listed, ("]};</script>\n",))
         _write_page(staging.path(path.name), _page((), counts, title, index))
+    _remove_parts(folder, len(parts))
+
+
+def _remove_parts(folder: Path, kept: int) -> None:
+    """Remove the parts of a larger page from number `kept` on, and the folder when nothing is left in it: what else
+    stands there, the results of a sub-folder of that name among it, is not the page's."""
     for part in folder.glob("*.js"):
-        if not part.stem.isdecimal() or int(part.stem) >= len(parts):
+        if _PART_NAME.fullmatch(part.name) and int(part.stem) >= kept and _is_own(part):
             part.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _json(value: Any) -> str:
@@ -171,6 +183,14 @@ def _digest(lines: Iterable[Mapping[str, Any]]) -> str:
     for line in lines:
         digest.update(json.dumps(line).encode())
     return digest.hexdigest()
+
+
+def _is_own(part: Path) -> bool:
+    """Whether this is a file that a page wrote."""
+    if not is_file(part):
+        return False
+    with part.open("rb") as file:
+        return _PART_HEAD.match(file.read(64)) is not None
 
 
 def _is_part(path: Path, digest: str) -> bool:

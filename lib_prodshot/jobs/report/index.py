@@ -17,7 +17,7 @@ from typing import Any
 
 from lib_prodshot import __version__
 from lib_prodshot.errors import OutputError
-from lib_prodshot.jobs.files.reading import open_regular
+from lib_prodshot.jobs.files.reading import is_file, open_regular
 from lib_prodshot.jobs.files.staging import Staging
 from lib_prodshot.jobs.report.rows import Rows
 from lib_prodshot.outcome import CSV_COLUMNS
@@ -72,6 +72,8 @@ class ReportIndex:
 
     def read(self, jsonl: Path, table: Path) -> Indexed | None:
         """Return what is known of the beginnings of these files; None where that does not fit them."""
+        if not is_file(self._path):
+            return None
         try:
             head, _, body = self._path.read_bytes().partition(b"\n")
             told = json.loads(head)
@@ -80,7 +82,7 @@ class ReportIndex:
             words = array("Q", body)
             half = len(words) // 2
             known = Indexed(Prefix(*told["jsonl"]), Prefix(*told["table"]), Rows(words[:half], words[half:]))
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
         return known if known.jsonl.begins(jsonl) and known.table.begins(table) else None
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from lib_prodshot import __version__
 from lib_prodshot.errors import OutputError
+from lib_prodshot.jobs.files.reading import is_file
 from lib_prodshot.jobs.files.staging import Staging
 from lib_prodshot.jobs.report.contact_sheet import parts_folder
 
@@ -27,8 +28,12 @@ class PageState:
 
     def stands(self, report: str, title: str, side: int) -> bool:
         """Whether the page and its parts are there as drawn, of a report with this hash ('': not known)."""
-        with suppress(OSError, ValueError):
-            return bool(report) and json.loads(self._path.read_bytes()) == self._now(report, title, side)
+        with suppress(OSError, ValueError, RecursionError):
+            return (
+                bool(report)
+                and is_file(self._path)
+                and json.loads(self._path.read_bytes()) == self._now(report, title, side)
+            )
         return False
 
     def note(self, report: str, title: str, side: int) -> None:
@@ -38,7 +43,7 @@ class PageState:
 
     def _now(self, report: str, title: str, side: int) -> dict[str, Any]:
         template = files("lib_prodshot.jobs.report").joinpath("contact_sheet.html").read_bytes()
-        parts = hashlib.sha256("\n".join(sorted(_sizes(parts_folder(self._page)))).encode())
+        parts = hashlib.sha256("\n".join(sorted(_states(parts_folder(self._page)))).encode())
         return {
             "program": __version__,
             "template": hashlib.sha256(template).hexdigest(),
@@ -48,7 +53,9 @@ class PageState:
         }
 
 
-def _sizes(folder: Path) -> Iterator[str]:
-    """Names and sizes of the files of a folder; none where there is no folder."""
+def _states(folder: Path) -> Iterator[str]:
+    """Names, sizes and times of the files of a folder; none where there is no folder."""
     with suppress(FileNotFoundError), os.scandir(folder) as inside:
-        yield from (f"{each.stat().st_size} {each.name}" for each in inside)
+        for each in inside:
+            state = each.stat()
+            yield f"{state.st_size} {state.st_mtime_ns} {each.name}"

@@ -291,15 +291,24 @@ def _tag_problems(path: Path, text: str, recipe: Recipe) -> Iterator[Problem]:
 
 
 def _duplicate_problems(decoded: Sequence[Photograph]) -> Iterator[Problem]:
-    same: set[frozenset[Path]] = set()
+    again: set[Path] = set()
     for group in photographs.identical_files(decoded):
-        same |= {frozenset((one.path, other.path)) for one in group for other in group}
+        again.update(one.path for one in group[1:])
         names = ", ".join(_beside(one.path, group[0].path) for one in group[1:])
         yield _warning("duplicate", group[0].path, f"the same file again as {names}: it weighs double")
-    for one, other, bits in photographs.near_duplicates(decoded):
-        if frozenset((one.path, other.path)) not in same:
-            message = f"nearly the same picture as {_beside(other.path, one.path)} ({bits} of 256 bits differ)"
-            yield _warning("near_duplicate", one.path, message)
+    # a series of nearly the same pictures is one warning, at its first
+    first_of: dict[Path, Path] = {}
+    alike: dict[Path, dict[Path, int]] = {}
+    for one, other, bits in photographs.near_duplicates([one for one in decoded if one.path not in again]):
+        first = first_of.setdefault(one.path, one.path)
+        if first_of.setdefault(other.path, first) == first:
+            group_bits = alike.setdefault(first, {})
+            group_bits[other.path] = max(bits, group_bits.get(other.path, 0))
+    for first, others in alike.items():
+        names = ", ".join(_beside(path, first) for path in others)
+        most = max(others.values())
+        few = f"{most} of 256 bits differ" if len(others) == 1 else f"at most {most} of 256 bits differ"
+        yield _warning("near_duplicate", first, f"nearly the same picture as {names} ({few})")
 
 
 def _beside(path: Path, other: Path) -> str:

@@ -313,6 +313,14 @@ def test_the_reduced_decode_sees_the_damage_that_a_full_one_sees(
     assert bool(read_photograph(path).problem) == fails
 
 
+def test_a_series_of_nearly_the_same_pictures_is_one_warning(tmp_path: Path) -> None:
+    for number in range(8):
+        picture(9).save(tmp_path / f"{number}.jpg", quality=90 - 3 * number)
+        (tmp_path / f"{number}.txt").write_text("tag, a bag")
+    told = [problem for problem in report_on(tmp_path).problems if problem.kind == "near_duplicate"]
+    assert len(told) == 1 and all(f"{number}.jpg" in told[0].message for number in range(1, 8))
+
+
 def test_different_photographs_are_far_apart_and_altered_ones_near(tmp_path: Path) -> None:
     for path in find_photographs():
         image = Image.open(path).convert("RGB")

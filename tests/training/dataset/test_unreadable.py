@@ -188,6 +188,12 @@ def test_a_file_of_captions_that_cannot_be_read_is_refused_by_name(tmp_path: Pat
         list(FileCaptioner(tmp_path / name).caption([tmp_path / "1.jpg"]))
 
 
+def test_a_table_of_captions_in_another_encoding_is_told_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("file,caption\n1,a café".encode("cp1252"))
+    with pytest.raises(RequestError, match="is not text in UTF-8; save it so"):
+        FileCaptioner(tmp_path / "a.csv")
+
+
 def test_one_bad_file_in_a_folder_of_captions_is_named(tmp_path: Path) -> None:
     (tmp_path / "1.txt").write_text("a bag")
     (tmp_path / "2.txt").write_bytes("a cup".encode("utf-16"))
