@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from lib_prodshot.commands import batch
+from lib_prodshot.finding import registry
 from lib_prodshot.jobs.folder import contents
 from lib_prodshot.jobs.folder.runner import Runner
 from lib_prodshot.jobs.report import contact_sheet
@@ -55,6 +56,14 @@ def test_a_picture_that_comes_back_takes_nothing_from_the_one_in_its_place(tmp_p
     run(folder, out)
     run(folder, tmp_path / "fresh")
     assert all_of(out) == all_of(tmp_path / "fresh")
+
+
+def test_an_emptied_result_is_made_anew(inputs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(inputs, out)
+    whole = all_of(out)
+    (out / "2.png").write_bytes(b"")
+    assert run(inputs, out).before == 5 and all_of(out) == whole
 
 
 def test_two_folders_into_one(tmp_path: Path) -> None:
@@ -131,6 +140,8 @@ def test_nested_json_in_the_state_folder_ends_no_run(
 
 def test_stopped_while_earlier_results_are_looked_at(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                      capfd: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    # the command's stand-in finder is for this test alone
+    monkeypatch.setattr(registry, "choose", registry.choose)
     told = ["batch", str(inputs), "--out", str(tmp_path / "out"), "--products", "mug"]
     assert command(0, told) == 0
     real = contents.content_of

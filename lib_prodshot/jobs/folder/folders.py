@@ -41,7 +41,7 @@ class JobFolders(Protocol):
         """Return a picture's stamp, and the SHA-256 of its bytes ('': other ones than its line's). Raises OSError."""
 
     def has(self, name: str) -> bool:
-        """Whether there is a result of this name."""
+        """Whether there is a result of this name, with something in it."""
 
     def remove(self, line: Line, inputs: Container[Path]) -> list[str]:
         """Remove the results that a line names, as `resume.remove_results` does."""
@@ -93,9 +93,10 @@ class LocalFolders:
         """See `JobFolders`."""
         # without a `Path`, for a large job asks hundreds of thousands of times
         try:
-            return stat.S_ISREG(os.stat(f"{self.output_folder}{os.sep}{name}").st_mode)  # noqa: PTH116
+            found = os.stat(f"{self.output_folder}{os.sep}{name}")  # noqa: PTH116
         except (OSError, ValueError):
             return False
+        return stat.S_ISREG(found.st_mode) and found.st_size > 0
 
     def remove(self, line: Line, inputs: Container[Path]) -> list[str]:
         """See `JobFolders`."""
