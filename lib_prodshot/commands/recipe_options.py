@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from lib_prodshot.commands.setting_options import METAVARS, not_a_number
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.training.recipe import files as recipe_files
 from lib_prodshot.training.recipe.presets import NAMES
@@ -13,7 +14,6 @@ from lib_prodshot.training.recipe.recipe import SECTIONS, SETTINGS, Recipe
 from lib_prodshot.training.recipe.settings import RecipeSetting
 
 _SHORT = {"activation_tag": ("--tag",), "pretrained_model_name_or_path": ("--model",)}
-_METAVARS = {"number": "NUMBER", "integer": "N", "choice": "NAME", "text": "TEXT"}
 
 
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +44,7 @@ def recipe_from(arguments: argparse.Namespace, complete: bool = True, **override
         try:
             options_given[known.name] = _typed(known, text)
         except ValueError:
-            wanted = "a whole number" if known.kind == "integer" else "a number"
-            problems.append(FieldProblem(known.name, f"{text!r} is not {wanted}", known.allowed))
+            problems.append(not_a_number(known, text))
     extra = dict(_read_extra(text) for text in arguments.extra)
     if problems:
         raise RequestError(problems)
@@ -64,7 +63,7 @@ def _add_option(group: argparse._ArgumentGroup, known: RecipeSetting) -> None:
         )
         return
     action = "append" if known.many else "store"
-    metavar = "PATH" if known.path else _METAVARS[known.kind]
+    metavar = "PATH" if known.path else METAVARS[known.kind]
     group.add_argument(*options, dest=known.name, action=action, default=None, metavar=metavar, help=help_text)
 
 

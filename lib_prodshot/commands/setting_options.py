@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.schema import Setting
+
+if TYPE_CHECKING:
+    from lib_prodshot.training.recipe.settings import RecipeSetting
 
 METAVARS = {"number": "NUMBER", "integer": "N", "choice": "NAME", "text": "TEXT"}
 """What the help shows for a value, by the setting's kind."""
@@ -44,11 +47,16 @@ def given_settings(arguments: argparse.Namespace, table: Sequence[Setting]) -> d
         try:
             values[known.name] = _typed(known, text)
         except ValueError:
-            wanted = "a whole number" if known.kind == "integer" else "a number"
-            problems.append(FieldProblem(known.name, f"{text!r} is not {wanted}", known.allowed))
+            problems.append(not_a_number(known, text))
     if problems:
         raise RequestError(problems)
     return values
+
+
+def not_a_number(known: Setting | RecipeSetting, text: Any) -> FieldProblem:
+    """What is wrong with a text that was given for a number."""
+    wanted = "a whole number" if known.kind == "integer" else "a number"
+    return FieldProblem(known.name, f"{text!r} is not {wanted}", known.allowed)
 
 
 def _typed(known: Setting, text: Any) -> Any:

@@ -33,11 +33,13 @@ _READERS = 4
 @dataclass
 class Plan:
     """The pictures `to_do`, totals of those that are done, what of an earlier run cannot be removed by picture
-    (`stuck`), and sentences about it."""
+    (`stuck`), pictures whose results others will overwrite (`given_up`: they are gone, or called otherwise now), and
+    sentences about it."""
 
     to_do: Sequence[Entry]
     done: Summary
     stuck: dict[str, list[str]] = field(default_factory=dict)
+    given_up: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -82,15 +84,14 @@ class Planner:
             raise OutputError(f"{out} holds finished pictures, which a dry run would give up; choose another folder")
         plan = Plan(Chosen(entries, (place for place, is_done in enumerate(done) if not is_done)), summary)
         left: list[str] = []
-        given_up: list[str] = []
         if plan.to_do or self._journal.exists:
-            left += self._remove_former(entries, plan, ledger, given_up)
+            left += self._remove_former(entries, plan, ledger)
         if plan.to_do:
-            ledger.open(chain(names_of(plan.to_do), given_up))
-        if given_up:
+            ledger.open(chain(names_of(plan.to_do), plan.given_up))
+        if plan.given_up:
             plan.notes.append(
                 f"results of pictures that are here no longer give way to others' of the same name: "
-                f"{in_a_row(sorted(given_up))}"
+                f"{in_a_row(sorted(plan.given_up))}"
             )
         left += remove_leftovers(
             {out, out / STATE_FOLDER, *(out / folder for folder in _folders_of(names_of(entries)))}, out
@@ -140,9 +141,9 @@ class Planner:
             resume.set_times(line, self._job.out, stamp)
         return is_done
 
-    def _remove_former(self, entries: Sequence[Entry], plan: Plan, ledger: Ledger, given_up: list[str]) -> list[str]:
-        """Remove what earlier runs wrote of the pictures that are done again; return what cannot be removed. Pictures
-        whose results will be overwritten by another one's (they are gone, or called otherwise now) are `given_up`."""
+    def _remove_former(self, entries: Sequence[Entry], plan: Plan, ledger: Ledger) -> list[str]:
+        """Remove what earlier runs wrote of the pictures that are done again, and find those given up; return what
+        cannot be removed."""
         redone = ByName(plan.to_do)
         stems = PathSet(map(resume.stem_in, plan.to_do))
         left: list[str] = []
@@ -154,7 +155,7 @@ class Planner:
                 if line["file"] in redone:
                     continue
                 if any(resume.stem_of(name) in stems for name in files):
-                    given_up.append(line["file"])
+                    plan.given_up.append(line["file"])
                 else:
                     yield line["file"], files
 
