@@ -60,7 +60,7 @@ def _by_pymatting(scene: Scene, band: npt.NDArray[np.uint8]) -> CutOut:
     picture = scene.rgb / 255
     alpha = estimate_alpha_cf(picture, trimap)
     colours = np.clip(np.rint(estimate_foreground_ml(picture, alpha) * 255), 0, 255).astype(np.uint8)
-    return CutOut(scene.rgb, alpha.astype(np.float32), colours, band)
+    return CutOut.of(scene.rgb, alpha.astype(np.float32), colours, band)
 
 
 def _true_band(scene: Scene) -> npt.NDArray[np.uint8]:

@@ -6,6 +6,7 @@ more it counts: Bayesian matting (Chuang et al. 2001), here only a term beside c
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,10 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lib_prodshot.packshot.arrays import Alpha, Floats, Rgb, shades
+from lib_prodshot.packshot.sparse import SparseAlpha
 
 Doubles = npt.NDArray[np.float64]
-Places = npt.NDArray[np.intp]
+Places = npt.NDArray[np.signedinteger[Any]]
 Plane = TypeVar("Plane", Rgb, Alpha)
+
+Field = npt.NDArray[np.float32]
+"""Means and covariances of colours at each cell (h×w×9)."""
 
 CELL = 6
 """Colours are gathered in cells of this many pixels a side, if not told otherwise."""
@@ -52,68 +57,93 @@ class Likelihood:
     misfit: Floats
 
 
-class Colours:
-    """A picture's colours (H×W×3 uint8) in cells, made once for all that is asked about its pixels at flat `places`;
-    `seen` are those pixels' own (3×n, 0..1)."""
+class Cells:
+    """A picture's colours (H×W×3 uint8) in cells of so many pixels a side, made once for all that is asked of them."""
 
-    def __init__(self, rgb: Rgb, places: Places, cell: int = CELL) -> None:
+    def __init__(self, rgb: Rgb, cell: int = CELL) -> None:
         self._cell = cell
-        self._missing = -rgb.shape[0] % cell, -rgb.shape[1] % cell
-        self._whole = _extended(rgb, self._missing)
-        self._unweighted = _moments(self._whole, cell)
-        self.seen = np.ascontiguousarray(shades(rgb.reshape(-1, 3)[places]).T)
-        rows, columns = np.divmod(places, rgb.shape[1])
+        self._rgb = rgb
+        self._unweighted = self._moments()
+
+    def fitted(self, weight: Alpha | SparseAlpha) -> Field:
+        """The colours around each cell, of the pixels that `weight` (H×W) counts."""
+        return _fitted(_gathered(self._weighted(weight)))
+
+    def at(self, places: Places) -> Colours:
+        """For the pixels at flat `places`."""
+        rows, columns = np.divmod(places, np.asarray(self._rgb.shape[1], places.dtype))
         height, width = self._unweighted.shape[:2]
-        self._between = _between(height, width, (rows + 0.5) / cell - 0.5, (columns + 0.5) / cell - 0.5)
+        between = _between(height, width, (rows + 0.5) / self._cell - 0.5, (columns + 0.5) / self._cell - 0.5)
+        return Colours(np.ascontiguousarray(shades(self._rgb[rows, columns]).T), between)
 
-    def around(self, weight: Alpha) -> Gaussians:
-        """The colours around each of the places, of the pixels that `weight` (H×W) counts."""
-        fitted = _fitted(_gathered(self._weighted(_extended(weight, self._missing))))
-        # planes of their own, side by side: all that follows goes plane by plane
-        sampled = np.ascontiguousarray((self._between @ fitted.reshape(-1, fitted.shape[2])).T)
-        return Gaussians(sampled[:3], sampled[3:])
+    def _strips(self) -> Iterator[tuple[slice, int, int]]:
+        """The cells' rows, and the picture's from … to …, of a strip."""
+        step = max(1, _STRIP_ROWS // self._cell)
+        height = len(self._rgb)
+        for top in range(0, -(-height // self._cell), step):
+            yield slice(top, top + step), top * self._cell, min(height, (top + step) * self._cell)
 
-    def _weighted(self, weight: Alpha) -> Floats:
+    def _moments(self) -> Floats:
+        """The mean of each cell's colours and of their products, and 1 (h×w×10)."""
+        cell, (height, width) = self._cell, self._rgb.shape[:2]
+        moments = np.ones((-(-height // cell), -(-width // cell), 10), np.float32)
+        for rows, first, last in self._strips():
+            strip = _extended(self._rgb[first:last], cell)
+            size = (moments.shape[1], len(strip) // cell)
+            red, green, blue = (shades(plane) for plane in np.ascontiguousarray(strip.transpose(2, 0, 1)))
+            planes = [red, green, blue, red * red, red * green, red * blue, green * green, green * blue, blue * blue]
+            for number, plane in enumerate(planes, 1):
+                moments[rows, :, number] = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+        return moments
+
+    def _weighted(self, weight: Alpha | SparseAlpha) -> Floats:
         """Zeroth, first and second moments of the colours in each cell (h×w×10). Most cells count as a whole: only the
         others are gone through by pixels."""
-        height, width = self._unweighted.shape[:2]
-        cells = weight.reshape(height, self._cell, width, self._cell)
-        least, most = cells.min(axis=1).min(axis=2), cells.max(axis=1).max(axis=2)
-        moments = self._unweighted * least[..., None]
-        rows, columns = np.nonzero(least != most)
-        counted = cells[rows, :, columns].reshape(len(rows), self._cell**2)
-        colours = self._whole.reshape(height, self._cell, width, self._cell, 3)[rows, :, columns]
-        red, green, blue = (shades(np.ascontiguousarray(colours[..., k])).reshape(counted.shape) for k in range(3))
-        planes = [red, green, blue, red * red, red * green, red * blue, green * green, green * blue, blue * blue]
-        sums = [counted.sum(axis=1), *(np.einsum("mp,mp->m", counted, plane) for plane in planes)]
-        moments[rows, columns] = np.stack(sums, axis=1) / self._cell**2
+        cell = self._cell
+        moments = self._unweighted.copy()
+        for rows, first, last in self._strips():
+            told = weight.rows(first, last) if isinstance(weight, SparseAlpha) else weight[first:last]
+            strip = _extended(told, cell)
+            cells = strip.reshape(len(strip) // cell, cell, -1, cell)
+            least, most = cells.min(axis=1).min(axis=2), cells.max(axis=1).max(axis=2)
+            moments[rows] *= least[..., None]
+            down, across = np.nonzero(least != most)
+            if not len(down):
+                continue
+            counted = cells[down, :, across].reshape(len(down), cell**2)
+            colours = _extended(self._rgb[first:last], cell).reshape(*cells.shape, 3)[down, :, across]
+            red, green, blue = (shades(np.ascontiguousarray(colours[..., k])).reshape(counted.shape) for k in range(3))
+            planes = [red, green, blue, red * red, red * green, red * blue, green * green, green * blue, blue * blue]
+            sums = [counted.sum(axis=1), *(np.einsum("mp,mp->m", counted, plane) for plane in planes)]
+            moments[rows][down, across] = np.stack(sums, axis=1) / cell**2
         return moments
 
 
-def _extended(plane: Plane, missing: tuple[int, int]) -> Plane:
+@dataclass(frozen=True)
+class Colours:
+    """Pixels of a picture: their own colours (3×n, 0..1), and which cells lie around them."""
+
+    seen: Floats
+    between: Any
+
+    def around(self, field: Field) -> Gaussians:
+        """The colours around each of the pixels."""
+        # planes of their own, side by side: all that follows goes plane by plane
+        sampled = np.ascontiguousarray((self.between @ field.reshape(-1, field.shape[2])).T)
+        return Gaussians(sampled[:3], sampled[3:])
+
+
+def _extended(plane: Plane, cell: int) -> Plane:
     """A plane in whole cells, nothing beyond the picture."""
+    missing = -plane.shape[0] % cell, -plane.shape[1] % cell
     if not any(missing):
         return plane
     padding = ((0, missing[0]), (0, missing[1]), (0, 0))
     return np.pad(plane, padding[: plane.ndim])
 
 
-_STRIP = 8
-"""So many rows of cells at once: planes of floats that a processor's cache holds."""
-
-
-def _moments(rgb: Rgb, cell: int) -> Floats:
-    """The mean of each cell's colours and of their products, and 1 (h×w×10)."""
-    height, width = rgb.shape[0] // cell, rgb.shape[1] // cell
-    moments = np.ones((height, width, 10), np.float32)
-    for top in range(0, height, _STRIP):
-        strip = shades(rgb[top * cell : (top + _STRIP) * cell])
-        size = (width, len(strip) // cell)
-        red, green, blue = (np.ascontiguousarray(strip[..., channel]) for channel in range(3))
-        planes = [red, green, blue, red * red, red * green, red * blue, green * green, green * blue, blue * blue]
-        for number, plane in enumerate(planes, 1):
-            moments[top : top + _STRIP, :, number] = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
-    return moments
+_STRIP_ROWS = 48
+"""So many rows of pixels at once: planes of floats that a processor's cache holds."""
 
 
 def _gathered(cells: Floats) -> Doubles:

@@ -9,22 +9,27 @@ import numpy as np
 import numpy.typing as npt
 
 from lib_prodshot.outcome import PackshotAudit
-from lib_prodshot.packshot.arrays import Alpha, Rgb
-from lib_prodshot.packshot.cutout import CutOut, levels
+from lib_prodshot.packshot.arrays import Alpha, Grey, Rgb
+from lib_prodshot.packshot.cutout import CutOut
 from lib_prodshot.packshot.placement import Placement
+from lib_prodshot.packshot.shadows import Cover
+from lib_prodshot.packshot.sparse import levels_of
 from lib_prodshot.pictures.loaded import LoadedPicture, Metadata, RestoredPicture
 
 _ROWS = 128
+
+Colour = tuple[int, int, int]
+"""Levels of red, green and blue."""
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Shadow:
-    """How much of the ground a shadow covers (H×W float32 in 0..1, in the frame), and its colour."""
+    """How much of the frame's ground a shadow covers, and its colour."""
 
-    cover: Alpha
-    colour: tuple[int, int, int] = (0, 0, 0)
+    cover: Cover
+    colour: Colour = (0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -43,17 +48,19 @@ def compose(cutout: CutOut, ground: Rgb | None, shadow: Shadow | None = None) ->
     if ground is None:
         return _on_nothing(cutout, shadow)
     result = ground.copy()
+    whole = np.equal(cutout.shares.opacity, 255).view(np.uint8)
     for top in range(0, len(result), _ROWS):
         rows = slice(top, top + _ROWS)
-        if shadow is not None and shadow.cover[rows].any():
-            result[rows] = _mixed(result[rows], np.asarray(shadow.colour, np.float32), shadow.cover[rows])
-        alpha, new = np.ascontiguousarray(cutout.alpha[rows]), np.ascontiguousarray(cutout.foreground[rows])
-        whole = alpha == 1
-        cv2.copyTo(new, whole.view(np.uint8), result[rows])
-        edge = np.flatnonzero((alpha > 0) & ~whole)
+        if shadow is not None:
+            cover = shadow.cover.rows(top, min(top + _ROWS, len(result)))
+            if cover.any():
+                result[rows] = _mixed(result[rows], np.asarray(shadow.colour, np.float32), cover)
+        cv2.copyTo(np.ascontiguousarray(cutout.picture[rows]), whole[rows], result[rows])
+        part = cutout.shares.within(top, top + _ROWS)
+        edge = cutout.shares.places[part] - top * result.shape[1]
         if len(edge):
-            under, over = result[rows].reshape(-1, 3), new.reshape(-1, 3)[edge].astype(np.float32)
-            under[edge] = _mixed(under[edge], over, alpha.ravel()[edge])
+            under, over = result[rows].reshape(-1, 3), cutout.colours[part].astype(np.float32)
+            under[edge] = _mixed(under[edge], over, cutout.shares.shares[part])
     return Composed(result)
 
 
@@ -64,19 +71,30 @@ def _mixed(under: Rgb, over: Floats, cover: Floats) -> Rgb:
 
 def _on_nothing(cutout: CutOut, shadow: Shadow | None) -> Composed:
     """The product and its shadow alone; white where nothing is, so that old ground is nowhere in the file."""
-    alpha, rgb = cutout.alpha, cutout.foreground.copy()
+    rgb, opacity = cutout.foreground, cutout.shares.opacity
     if shadow is not None:
-        # over-operator (Porter and Duff 1984): the product covers its own shadow
-        under = shadow.cover * (1 - alpha)
-        total = alpha + under
-        edge = under > 0
-        weight = (alpha[edge] / np.maximum(total[edge], 1e-6))[:, None]
-        colours = rgb[edge] * weight + np.asarray(shadow.colour, np.float32) * (1 - weight)
-        rgb[edge] = np.clip(np.rint(colours), 0, 255)
-        alpha = total
-    opacity = levels(alpha)
-    rgb[opacity == 0] = 255
+        opacity = opacity.copy()
+        for top in range(0, len(rgb), _ROWS):
+            rows = slice(top, min(top + _ROWS, len(rgb)))
+            cover = shadow.cover.rows(rows.start, rows.stop)
+            if cover.any():
+                _lay_under(rgb[rows], opacity[rows], cutout.shares.rows(rows.start, rows.stop), cover, shadow.colour)
+    for top in range(0, len(rgb), _ROWS):
+        rows = slice(top, top + _ROWS)
+        rgb[rows][opacity[rows] == 0] = 255
     return Composed(rgb, opacity)
+
+
+def _lay_under(rgb: Rgb, opacity: Grey, alpha: Alpha, cover: Alpha, colour: Colour) -> None:
+    """Put a shadow under these rows of a product, in place."""
+    # over-operator (Porter and Duff 1984): the product covers its own shadow
+    under = cover * (1 - alpha)
+    edge = under > 0
+    total = alpha[edge] + under[edge]
+    weight = (alpha[edge] / np.maximum(total, 1e-6))[:, None]
+    colours = rgb[edge] * weight + np.asarray(colour, np.float32) * (1 - weight)
+    rgb[edge] = np.clip(np.rint(colours), 0, 255)
+    opacity[edge] = levels_of(total)
 
 
 def as_picture(composed: Composed, icc: bytes | None) -> RestoredPicture:
@@ -94,7 +112,7 @@ def audit(composed: Composed, placement: Placement, cutout: CutOut, placed: CutO
     """Count the pixels that are not those of the picture (scaled as the frame asks for, nothing else) where the product
     alone is seen. `cutout` is in the picture's own geometry and says where that is; `placed` is the same in the frame,
     and its `picture` is the picture scaled, which costs too much to be done twice."""
-    inner = placement.pasted(placement.scaled_whole(cutout.alpha))
+    inner = placement.pasted(placement.scaled_whole(cutout.shares))
     changed = 0
     for top in range(0, len(inner), _ROWS):
         rows = slice(top, top + _ROWS)

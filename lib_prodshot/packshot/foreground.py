@@ -7,33 +7,39 @@ than multi-level estimation (Germer et al. 2020), most of all on plain grounds, 
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
-from lib_prodshot.packshot.arrays import Alpha, Rgb
-from lib_prodshot.packshot.colour_model import CELL, NOISE, Colours, own_colours
+from lib_prodshot.packshot.arrays import Rgb
+from lib_prodshot.packshot.colour_model import CELL, NOISE, Cells, own_colours
+from lib_prodshot.packshot.sparse import SparseAlpha
 
 _BESIDE = 0.1
 """What a pixel that is nearly all product tells of its colour beside one that is all product; the ground's likewise."""
+
+_AT_ONCE = 16384
+"""Pixels whose floats are in memory at once."""
 
 _USUAL = 1024
 _NEARLY = 8
 """A mixed pixel counts by this power of its share."""
 
 
-def estimate(rgb: Rgb, alpha: Alpha) -> Rgb:
-    """Foreground colours of an H×W×3 picture: its own where alpha (H×W, 0..1) is 1 or 0, estimated in between."""
-    partial = (alpha > 0) & (alpha < 1)
-    result = rgb.copy()
-    if not partial.any():
-        return result
-    places = np.flatnonzero(partial)
+def estimate(rgb: Rgb, alpha: SparseAlpha) -> Rgb:
+    """The product's colours (n×3) in an H×W×3 picture where alpha is neither 0 nor 1."""
+    places, share = alpha.places, alpha.shares
+    if not len(places):
+        return np.empty((0, 3), np.uint8)
     # in a larger picture colours run over more pixels, and cells may be larger
-    colours = Colours(rgb, places, CELL * max(1, round(max(alpha.shape) / _USUAL)))
-    share = alpha.ravel()[places]
-    product, ground = alpha.copy(), 1 - alpha
-    product.ravel()[places] = _BESIDE * share**_NEARLY
-    ground.ravel()[places] = _BESIDE * (1 - share) ** _NEARLY
-    told = colours.around(product), colours.around(ground)
-    own = own_colours(colours.seen, share, *told, NOISE)
-    result.reshape(-1, 3)[places] = np.rint(np.clip(own.T, 0, 1) * 255)
+    cells = Cells(rgb, CELL * max(1, round(max(alpha.shape) / _USUAL)))
+    product = SparseAlpha(alpha.opacity, places, _BESIDE * share**_NEARLY)
+    ground = SparseAlpha(np.asarray(cv2.bitwise_not(alpha.opacity)), places, _BESIDE * (1 - share) ** _NEARLY)
+    fields = cells.fitted(product), cells.fitted(ground)
+    result = np.empty((len(places), 3), np.uint8)
+    for first in range(0, len(places), _AT_ONCE):
+        part = slice(first, first + _AT_ONCE)
+        colours = cells.at(places[part])
+        of_product, of_ground = (colours.around(field) for field in fields)
+        own = own_colours(colours.seen, share[part], of_product, of_ground, NOISE)
+        result[part] = np.rint(np.clip(own.T, 0, 1) * 255)
     return result

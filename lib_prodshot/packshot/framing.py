@@ -15,12 +15,12 @@ from typing import Literal
 import numpy as np
 
 from lib_prodshot.bounds import bounding_box
-from lib_prodshot.packshot.arrays import Alpha
+from lib_prodshot.packshot.arrays import Grey
 from lib_prodshot.packshot.cutout import CutOut
 from lib_prodshot.packshot.placement import Placement
 
-BOX_ALPHA = 0.1
-"""From this alpha on a pixel counts for the product's box."""
+BOX_LEVEL = 26
+"""From this level on a pixel counts for the product's box: an alpha of 0.1."""
 
 MAX_SIDE = 20_000
 """Pixels of a frame's side at most."""
@@ -110,9 +110,9 @@ def parse_reference(text: str) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
-def product_box(alpha: Alpha) -> Box:
-    """The box of a product (H×W alpha in 0..1)."""
-    return bounding_box(np.greater_equal(alpha, BOX_ALPHA).view(np.uint8))
+def product_box(opacity: Grey) -> Box:
+    """The box of a product (H×W, 0..255)."""
+    return bounding_box(np.greater_equal(opacity, BOX_LEVEL).view(np.uint8))
 
 
 def fill_of(box: Box, width: int, height: int) -> float:
@@ -123,15 +123,15 @@ def fill_of(box: Box, width: int, height: int) -> float:
 def frame(cutout: CutOut, wanted: Frame) -> Framed:
     """Place a product in its frame as asked. Raises ValueError where the cut-out is empty, and where the frame that
     follows from its box would be too large."""
-    box = product_box(cutout.alpha)
+    box = product_box(cutout.shares.opacity)
     if not box[2]:
         raise ValueError("nothing of the product is left to frame")
-    width, height, scale, notes = _geometry(box, cutout.alpha.shape, wanted)
+    width, height, scale, notes = _geometry(box, cutout.shares.shape, wanted)
     if _is_too_large(width, height):
         raise ValueError(f"the frame would be {width}×{height} pixels; set a larger fill, or a size in pixels")
     placement = _placed(box, width, height, scale, wanted)
     cropped, placement = _cropped(cutout, placement)
-    shown = product_box(placement.placed(cropped.alpha))
+    shown = product_box(placement.placed_alpha(cropped.shares).opacity)
     if placement.is_resampled and not wanted.scale and wanted.reference is None:
         # what resampling makes of the soft edge moves the box by up to a pixel: measured, and set right
         for spare in range(_TRIES):
@@ -141,9 +141,9 @@ def frame(cutout: CutOut, wanted: Frame) -> Framed:
             scale *= change
             placement = _placed(box, width, height, scale, wanted)
             cropped, placement = _cropped(cutout, placement)
-            shown = product_box(placement.placed(cropped.alpha))
+            shown = product_box(placement.placed_alpha(cropped.shares).opacity)
     placement = _set_right(placement, shown, wanted)
-    shown = product_box(placement.placed(cropped.alpha))
+    shown = product_box(placement.placed_alpha(cropped.shares).opacity)
     share = shown[2] * shown[3] / (width * height)
     if max(box[2] * scale / width, box[3] * scale / height) > 1:
         notes += ("the product is larger than its frame at this scale, and is cut off",)
@@ -219,7 +219,7 @@ def _set_right(placement: Placement, shown: Box, wanted: Frame) -> Placement:
 
 def _cropped(cutout: CutOut, placement: Placement) -> tuple[CutOut, Placement]:
     """The part of the picture that the frame shows, with some pixels to spare, so that no more than that is scaled."""
-    height, width = cutout.alpha.shape
+    height, width = cutout.shares.shape
     scale = placement.scale
     spare = _SPARE + math.ceil(_SPARE / scale)
     x0 = max(0, math.floor(-placement.left / scale) - spare)
@@ -228,7 +228,6 @@ def _cropped(cutout: CutOut, placement: Placement) -> tuple[CutOut, Placement]:
     y1 = min(height, math.ceil((placement.height - placement.top) / scale) + spare)
     if (x0, y0, x1, y1) == (0, 0, width, height):
         return cutout, placement
-    part = (slice(y0, y1), slice(x0, x1))
-    cropped = CutOut(cutout.picture[part], cutout.alpha[part], cutout.foreground[part], cutout.band[part])
+    cropped = cutout.cropped((slice(y0, y1), slice(x0, x1)))
     left, top = placement.left + round(x0 * scale), placement.top + round(y0 * scale)
     return cropped, replace(placement, left=left, top=top, origin=(x0, y0))

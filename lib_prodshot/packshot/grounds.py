@@ -5,9 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from lib_prodshot.packshot.arrays import Rgb
+from lib_prodshot.packshot.arrays import Floats, Rgb
 from lib_prodshot.packshot.cutout import CutOut
 from lib_prodshot.packshot.placement import Placement
+from lib_prodshot.packshot.shrinking import enlarged_strips, shrunk_strips
 
 
 def plain(height: int, width: int, colour: tuple[int, int, int]) -> Rgb:
@@ -49,11 +50,18 @@ _BLUR = 0.03
 
 def blurred(cutout: CutOut, placement: Placement) -> Rgb:
     """The picture's own ground out of focus, with the product's place filled from around it (H×W×3 in the frame)."""
-    far = ((cutout.alpha == 0) & (cutout.band == 0)).astype(np.float32)
-    factor = min(1.0, 256 / max(far.shape))
-    size = (max(1, round(far.shape[1] * factor)), max(1, round(far.shape[0] * factor)))
-    weight = cv2.resize(far, size, interpolation=cv2.INTER_AREA)
-    weighted = cv2.resize(cutout.picture * far[..., None], size, interpolation=cv2.INTER_AREA)
+    height, width = cutout.shares.shape
+    factor = min(1.0, 256 / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+
+    def far(top: int, bottom: int) -> Floats:
+        """The ground's colours, and 1 for it."""
+        is_far = (cutout.shares.opacity[top:bottom] == 0) & (cutout.band[top:bottom] == 0)
+        ground = is_far.view(np.uint8)[..., None]
+        return np.concatenate([cutout.picture[top:bottom] * ground, ground], axis=2, dtype=np.float32)
+
+    shrunk = np.concatenate([strip for _, strip in shrunk_strips(far, height, size)])
+    weighted, weight = np.ascontiguousarray(shrunk[..., :3]), np.ascontiguousarray(shrunk[..., 3])
     result, filled = np.zeros_like(weighted), np.zeros_like(weight)
     # from the narrowest blur that reaches the place to the widest, so that the fill comes from near
     for sigma in (_BLUR * 256, 4 * _BLUR * 256, 16 * _BLUR * 256):
@@ -63,14 +71,17 @@ def blurred(cutout: CutOut, placement: Placement) -> Rgb:
         result += mean * added[..., None]
         filled += added
     result /= np.maximum(filled, 1e-6)[..., None]
-    height, width = round(far.shape[0] * placement.scale), round(far.shape[1] * placement.scale)
-    large = cv2.resize(result, (max(1, width), max(1, height)), interpolation=cv2.INTER_CUBIC)
-    shown = np.clip(np.rint(large), 0, 255).astype(np.uint8)
+    size = (max(1, round(height * placement.scale)), max(1, round(width * placement.scale)))
+    shown = np.concatenate(
+        [np.clip(np.rint(strip), 0, 255).astype(np.uint8) for strip in enlarged_strips(result, size)]
+    )
     return _extended(shown, placement)
 
 
 def _extended(shown: Rgb, placement: Placement) -> Rgb:
     """The scaled ground in the frame, its border repeated where the frame is larger."""
+    if placement.left == placement.top == 0 and shown.shape[:2] == (placement.height, placement.width):
+        return shown
     rows = np.clip(np.arange(placement.height) - placement.top, 0, len(shown) - 1)
     columns = np.clip(np.arange(placement.width) - placement.left, 0, shown.shape[1] - 1)
     return np.ascontiguousarray(shown[rows[:, None], columns])

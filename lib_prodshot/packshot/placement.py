@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.packshot.arrays import Alpha, Grey
+from lib_prodshot.packshot.arrays import Floats
 from lib_prodshot.packshot.cutout import CutOut
+from lib_prodshot.packshot.shrinking import Rows, shrunk_strips
+from lib_prodshot.packshot.sparse import SparseAlpha
 
 Layer = npt.NDArray[Any]
 """H×W or H×W×channels, uint8 or float32."""
@@ -52,10 +55,8 @@ class Placement:
         """The layer at this scale: the mean of the covered area where it shrinks, cubic where it grows."""
         if not self.is_resampled:
             return layer
-        height, width = layer.shape[:2]
-        size = (max(1, round(width * self.scale)), max(1, round(height * self.scale)))
         how = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_CUBIC
-        return np.asarray(cv2.resize(layer, size, interpolation=how))
+        return np.asarray(cv2.resize(layer, self._size(*layer.shape[:2]), interpolation=how))
 
     def pasted(self, layer: Layer, fill: float = 0) -> Layer:
         """A layer that is scaled already in the frame, with `fill` around it."""
@@ -82,45 +83,77 @@ class Placement:
 
     def placed_cutout(self, cutout: CutOut) -> CutOut:
         """The product in the frame. Colours are scaled weighted by alpha, so that transparent pixels add none."""
+        scaled = self._scaled_cutout(cutout) if self.is_resampled else cutout
+        if self.left == self.top == 0 and scaled.shares.shape == (self.height, self.width):
+            return scaled
+        shares, inside = self._pasted_alpha(scaled.shares)
+        return CutOut(self.pasted(scaled.picture), shares, scaled.colours[inside], self.pasted(scaled.band))
+
+    def placed_alpha(self, alpha: SparseAlpha) -> SparseAlpha:
+        """The product's alpha in the frame, as of its placed cut-out."""
+        return self._pasted_alpha(self._scaled_alpha(alpha))[0]
+
+    def _pasted_alpha(self, alpha: SparseAlpha) -> tuple[SparseAlpha, npt.NDArray[np.intp]]:
+        places, inside = alpha.moved_places((self.height, self.width), self.top, self.left)
+        return SparseAlpha(self.pasted(alpha.opacity), places, alpha.shares[inside]), inside
+
+    def _scaled_alpha(self, alpha: SparseAlpha) -> SparseAlpha:
         if not self.is_resampled:
-            return CutOut(*(self.pasted(layer) for layer in _layers(cutout)))
-        alpha = np.clip(self.scaled(cutout.alpha), 0, np.float32(254.5 / 255))
-        # a pixel of weight 1 alone is exactly the picture resampled, which the audit counts
-        alpha[self.scaled_whole(cutout.alpha)] = 1
+            return alpha
+        whole = self.scaled_whole(alpha)
+        opacity = np.empty(whole.shape, np.uint8)
+        places, shares = [], []
+        for top, strip in self._strips(alpha.rows, alpha.shape):
+            strip = np.clip(strip, 0, np.float32(254.5 / 255))
+            # a pixel of weight 1 alone is exactly the picture resampled, which the audit counts
+            strip[whole[top : top + len(strip)]] = 1
+            part = SparseAlpha.of(strip)
+            opacity[top : top + len(strip)] = part.opacity
+            places.append(part.places + np.int32(top * whole.shape[1]))
+            shares.append(part.shares)
+        return SparseAlpha(opacity, np.concatenate(places), np.concatenate(shares))
+
+    def _scaled_cutout(self, cutout: CutOut) -> CutOut:
+        alpha = self._scaled_alpha(cutout.shares)
         picture = self.scaled(cutout.picture)
-        foreground = picture.copy()
-        edge = np.flatnonzero((alpha > 0) & (alpha < 1))
-        if len(edge):
-            colours = self._weighted(cutout).reshape(-1, 3)[edge] / np.maximum(alpha.ravel()[edge], 1 / 1024)[:, None]
-            foreground.reshape(-1, 3)[edge] = np.clip(np.rint(colours), 0, 255)
-        band = self.scaled(cutout.band)
-        return CutOut(*(self.pasted(layer) for layer in (picture, alpha, foreground, band)))
+        colours = picture.reshape(-1, 3)[alpha.places]
 
-    def _weighted(self, cutout: CutOut) -> npt.NDArray[np.float32]:
-        """The product's colours times its alpha, scaled (float32)."""
-        if self.scale > 1:
-            weight = cv2.merge([cutout.alpha] * 3)
-            return self.scaled(cv2.multiply(np.ascontiguousarray(cutout.foreground), weight, dtype=cv2.CV_32F))
-        # one by one: as floats, all three channels of a photograph take up more than everything else together
-        planes = (np.ascontiguousarray(cutout.foreground[..., channel]) for channel in range(3))
-        scaled = [self.scaled(cv2.multiply(plane, cutout.alpha, dtype=cv2.CV_32F)) for plane in planes]
-        return np.asarray(cv2.merge(scaled), np.float32)
+        def weighted(top: int, bottom: int) -> Floats:
+            share = cv2.merge([cutout.shares.rows(top, bottom)] * 3)
+            return np.asarray(cv2.multiply(cutout.foreground_rows(top, bottom), share, dtype=cv2.CV_32F), np.float32)
 
-    def scaled_whole(self, alpha: Alpha) -> npt.NDArray[np.bool_]:
+        for top, strip in self._strips(weighted, cutout.shares.shape) if len(alpha.places) else ():
+            part = alpha.within(top, top + len(strip))
+            own = strip.reshape(-1, 3)[alpha.places[part] - top * alpha.shape[1]]
+            own /= np.maximum(alpha.shares[part], 1 / 1024)[:, None]
+            colours[part] = np.clip(np.rint(own), 0, 255)
+        return CutOut(picture, alpha, colours, self.scaled(cutout.band))
+
+    def _strips(self, rows: Rows, shape: tuple[int, int]) -> Iterable[tuple[int, Floats]]:
+        """A plane of floats of that shape, of which `rows` gives the rows, scaled: in strips where it shrinks."""
+        if self.scale < 1:
+            return shrunk_strips(rows, shape[0], self._size(*shape))
+        return [(0, self.scaled(rows(0, shape[0])))]
+
+    def _size(self, height: int, width: int) -> tuple[int, int]:
+        return max(1, round(width * self.scale)), max(1, round(height * self.scale))
+
+    def scaled_whole(self, alpha: SparseAlpha) -> npt.NDArray[np.bool_]:
         """H×W of the scaled picture: where every pixel that its value is made of has alpha exactly 1."""
-        whole = np.asarray(alpha == 1, np.uint8)
+        whole = np.equal(alpha.opacity, 255).view(np.uint8)
         if not self.is_resampled:
             return whole.view(np.bool_)
         # cubic interpolation reaches two pixels far; the area mean one beyond the pixels it wholly covers
         reach = 5 if self.scale > 1 else 3
         eroded = cv2.erode(whole, np.ones((reach, reach), np.uint8), borderType=cv2.BORDER_REPLICATE)
-        return np.asarray(self.scaled(eroded.astype(np.float32)) > 1 - 1e-4)
+        width, height = self._size(*whole.shape)
+        result = np.empty((height, width), np.bool_)
+        for top, strip in self._strips(lambda first, last: eroded[first:last].astype(np.float32), alpha.shape):
+            np.greater(strip, 1 - 1e-4, out=result[top : top + len(strip)])
+        return result
 
 
 def identity(height: int, width: int) -> Placement:
     """The frame is the picture."""
     return Placement(width, height)
 
-
-def _layers(cutout: CutOut) -> tuple[Layer, Alpha, Layer, Grey]:
-    return cutout.picture, cutout.alpha, cutout.foreground, cutout.band

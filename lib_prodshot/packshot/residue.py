@@ -5,12 +5,9 @@ Neither is part of a product, and on white both are pixels that are not white wh
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 
-from lib_prodshot.packshot.arrays import Alpha
 from lib_prodshot.packshot.cutout import CutOut
 
 FAINT = 0.1
@@ -29,31 +26,32 @@ OPAQUE = 0.5
 def cleared(cut: CutOut, reach: int = REACH) -> CutOut:
     """The cut-out without veil and specks; nothing that is `FAINT` or more and hangs together with the product
     changes, and neither does what is fainter within `reach` pixels of it."""
-    alpha = _without_specks(_without_veil(cut.alpha, reach), OPAQUE)
-    return cut if alpha is cut.alpha else replace(cut, alpha=alpha)
+    return _without_specks(_without_veil(cut, reach), OPAQUE)
 
 
 def unveiled(cut: CutOut, reach: int) -> CutOut:
     """The cut-out without its veil, and without what enlarging tore off its soft edge; every piece that counts for the
     product's box stays, for it has been framed."""
-    alpha = _without_specks(_without_veil(cut.alpha, reach), FAINT)
-    return cut if alpha is cut.alpha else replace(cut, alpha=alpha)
+    return _without_specks(_without_veil(cut, reach), FAINT)
 
 
-def _without_veil(alpha: Alpha, reach: int) -> Alpha:
-    seen = np.greater_equal(alpha, FAINT).view(np.uint8)
+def _without_veil(cut: CutOut, reach: int) -> CutOut:
+    shares, places = cut.shares.shares, cut.shares.places
+    seen = np.equal(cut.shares.opacity, 255).view(np.uint8)
+    seen.ravel()[places] = shares >= FAINT
     edge = cv2.dilate(seen, np.ones((2 * reach + 1,) * 2, np.uint8))
     # what 8 bits cannot tell from nothing is nothing; resampling leaves such ripples
-    veil = (alpha > 0) & ((edge == 0) | (alpha < 0.5 / 255))
-    return np.where(veil, np.float32(0), alpha) if veil.any() else alpha
+    veil = (edge.ravel()[places] == 0) | (shares < 0.5 / 255)
+    return cut.with_shares(np.where(veil, np.float32(0), shares)) if veil.any() else cut
 
 
-def _without_specks(alpha: Alpha, least: float) -> Alpha:
+def _without_specks(cut: CutOut, least: float) -> CutOut:
     """Without pieces that are nowhere as opaque as `least`."""
-    count, pieces = cv2.connectedComponents(np.greater(alpha, 0).view(np.uint8), connectivity=8)
-    if count == 2 and alpha.max() >= least:
-        return alpha
-    kept = np.zeros(count, np.bool_)
-    kept[pieces[alpha >= least]] = True
+    opacity, places, shares = cut.shares.opacity, cut.shares.places, cut.shares.shares
+    count, pieces, figures, _ = cv2.connectedComponentsWithStats(opacity, connectivity=8)
+    pieces_there = pieces.ravel()[places]
+    # a piece that has more pixels than partial ones has a whole one
+    kept = figures[:, cv2.CC_STAT_AREA] > np.bincount(pieces_there, minlength=count)
+    kept[pieces_there[shares >= least]] = True
     kept[0] = True
-    return alpha if kept.all() else np.where(kept[pieces], alpha, np.float32(0))
+    return cut if kept.all() else cut.with_shares(np.where(kept[pieces_there], shares, np.float32(0)))

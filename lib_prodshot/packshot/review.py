@@ -35,13 +35,13 @@ def reasons(state: State) -> Iterator[str]:
     boxes = [state.findings.finds[index].box for index in state.built.chosen]
     if any(box.score - classes[box.class_index].threshold < SCORE_MARGIN for box in boxes):
         yield "the score is close to its threshold"
-    alpha = state.cutout.alpha
-    product = np.count_nonzero(alpha > 0)
+    opacity = state.cutout.shares.opacity
+    product = cv2.countNonZero(opacity)
     if product and cv2.countNonZero(state.cutout.band) > UNKNOWN_SHARE * product:
         yield "much of the product is estimated edge"
     if min((_agreement(state.findings.finds[index].soft_mask) for index in state.built.chosen), default=1) < AGREEMENT:
         yield "the mask's edge is unsure"
-    if max(alpha[0].max(), alpha[-1].max(), alpha[:, 0].max(), alpha[:, -1].max()) > 0.5:
+    if max(opacity[0].max(), opacity[-1].max(), opacity[:, 0].max(), opacity[:, -1].max()) > 127:
         yield "the product is cut off by the picture's edge"
     pieces = _pieces(state.built.mask)
     if pieces > len(boxes):

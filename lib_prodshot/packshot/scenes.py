@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from lib_prodshot.packshot import composite, grounds
-from lib_prodshot.packshot.arrays import Alpha, Grey, Rgb
+from lib_prodshot.packshot.arrays import Grey, Rgb
 from lib_prodshot.packshot.cutout import CutOut
 from lib_prodshot.packshot.placement import Placement
+from lib_prodshot.packshot.sparse import SparseAlpha
 
 Floats = npt.NDArray[np.float32]
 
@@ -21,7 +22,7 @@ _RING = 0.04
 _LEAST_RING = 64
 """Pixels of old and of new ground that a measurement needs."""
 
-_DARK, _BRIGHT = 8.0, 250.0
+_DARK, _BRIGHT = 8, 250
 """Levels between which a ground says something of the light; a page burnt out to white says nothing."""
 
 _ROWS = 128
@@ -34,7 +35,13 @@ of the frame. A dark table stays one under a product that was photographed on wh
 
 def whole(rgb: Rgb) -> CutOut:
     """The whole picture (H×W×3) as what is kept: nothing of it is ground."""
-    return CutOut(rgb, np.ones(rgb.shape[:2], np.float32), rgb, np.zeros(rgb.shape[:2], np.uint8))
+    return CutOut(rgb, _of_one(rgb, 255), np.empty((0, 3), np.uint8), np.zeros(rgb.shape[:2], np.uint8))
+
+
+def _of_one(rgb: Rgb, level: int) -> SparseAlpha:
+    """One level, 0 or 255, for a whole picture (H×W×3)."""
+    nowhere, nothing = np.empty(0, np.int32), np.empty(0, np.float32)
+    return SparseAlpha(np.full(rgb.shape[:2], level, np.uint8), nowhere, nothing)
 
 
 def start(cutout: CutOut, placement: Placement) -> tuple[Rgb, Grey]:
@@ -42,10 +49,10 @@ def start(cutout: CutOut, placement: Placement) -> tuple[Rgb, Grey]:
     own ground, blurred (a picture that is kept whole: over itself, blurred and extended); and H×W, 255 where it is to
     be painted, which is all that the product does not wholly cover."""
     placed = placement.placed_cutout(cutout)
-    alpha = cutout.alpha if cutout.alpha.min() < 1 else np.zeros_like(cutout.alpha)
-    ground = grounds.blurred(replace(cutout, alpha=alpha), placement)
+    is_whole = int(cutout.shares.opacity.min()) == 255
+    ground = grounds.blurred(replace(cutout, shares=_of_one(cutout.picture, 0)) if is_whole else cutout, placement)
     picture = composite.compose(placed, ground).rgb
-    mask = np.where(placed.alpha < 1, 255, 0).astype(np.uint8)
+    mask = np.not_equal(placed.shares.opacity, 255).view(np.uint8) * np.uint8(255)
     return picture, mask
 
 
@@ -57,58 +64,88 @@ def lit(painted: Rgb, cutout: CutOut, placement: Placement, strength: float) -> 
     by a plane through the logarithms of both. `strength` 0..1 is the share of the difference that is made up for.
     Product pixels are not touched: they are laid over the ground afterwards.
     """
-    field = _light_difference(painted, cutout, placement)
-    if field is None or strength <= 0:
+    difference = _light_difference(painted, cutout, placement)
+    if difference is None or strength <= 0:
         return painted, 1.0
-    gain = np.exp(np.float32(strength) * field)
     changed = np.empty_like(painted)
+    largest = 0.0
     for top in range(0, len(painted), _ROWS):
         rows = slice(top, top + _ROWS)
-        changed[rows] = np.clip(np.rint(painted[rows] * gain[rows, :, None]), 0, 255)
-    return changed, float(np.exp(strength * np.abs(field).max()))
+        field = difference.rows(top, min(top + _ROWS, len(painted)))
+        largest = max(largest, float(np.abs(field).max()))
+        changed[rows] = np.clip(np.rint(painted[rows] * np.exp(np.float32(strength) * field)[..., None]), 0, 255)
+    return changed, float(np.exp(strength * largest))
 
 
-def _light_difference(painted: Rgb, cutout: CutOut, placement: Placement) -> Floats | None:
-    """H×W: the logarithm of what the new ground's light is short of the old one's; None where either says nothing."""
+@dataclass(frozen=True)
+class _Difference:
+    """The logarithm of what the new ground's light is short of the old one's: `level`, and by how much from the middle
+    of a frame of that size to its right edge and to its lower one."""
+
+    height: int
+    width: int
+    level: float
+    across: float
+    down: float
+
+    def rows(self, top: int, bottom: int) -> Floats:
+        """In these rows (H×W)."""
+        x = np.linspace(-1, 1, self.width, dtype=np.float32)[None] * self.across
+        y = np.linspace(-1, 1, self.height, dtype=np.float32)[top:bottom, None] * self.down
+        return np.asarray(self.level + np.clip(x + y, -_SLOPE, _SLOPE), np.float32)
+
+
+def _light_difference(painted: Rgb, cutout: CutOut, placement: Placement) -> _Difference | None:
+    """None where either ground says nothing of the light."""
     height, width = painted.shape[:2]
     old = placement.placed(cutout.picture)
-    inside = placement.placed(np.ones(cutout.alpha.shape, np.uint8)) > 0
-    ring = _ring(np.clip(placement.placed(cutout.alpha), 0, 1))
-    planes = []
-    for picture, where in ((old, ring & inside), (painted, ring)):
-        light = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY).astype(np.float32)
-        known = where & (light > _DARK) & (light < _BRIGHT)
-        if np.count_nonzero(known) < _LEAST_RING:
-            return None
-        planes.append(_plane(np.log(light[known]), *_coordinates(known)))
-    mean, across, down = planes[0] - planes[1]
-    x = np.linspace(-1, 1, width, dtype=np.float32)[None] * across
-    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] * down
-    level = np.clip(mean, -_MEAN, _MEAN)
-    return np.asarray(level + np.clip(x + y, -_SLOPE, _SLOPE), np.float32)
+    inside = placement.placed(np.ones(cutout.shares.shape, np.uint8)) > 0
+    ring = _ring(placement.placed_alpha(cutout.shares).opacity)
+    planes = [_plane(picture, where) for picture, where in ((old, ring & inside), (painted, ring))]
+    if planes[0] is None or planes[1] is None:
+        return None
+    mean, across, down = (float(each) for each in planes[0] - planes[1])
+    return _Difference(height, width, min(max(mean, -_MEAN), _MEAN), across, down)
 
 
-def _ring(alpha: Alpha) -> npt.NDArray[np.bool_]:
+def _ring(opacity: Grey) -> npt.NDArray[np.bool_]:
     """The pixels around a product, free of its edge."""
-    reach = max(3, round(_RING * max(alpha.shape)))
-    product = np.asarray(alpha > 0, np.uint8)
-    near = cv2.dilate(product, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
-    edge = cv2.dilate(product, np.ones((3, 3), np.uint8))
-    return np.asarray((near > 0) & (edge == 0))
+    reach = max(3, round(_RING * max(opacity.shape)))
+    product = np.not_equal(opacity, 0)
+    return np.asarray(_widened(product, reach) & ~_widened(product, 1))
 
 
-def _coordinates(where: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """x and y of the pixels, from -1 to 1 over the frame."""
-    rows, columns = np.nonzero(where)
+def _widened(where: npt.NDArray[np.bool_], reach: int) -> npt.NDArray[np.bool_]:
+    """All that lies within so many pixels, across and down: by tripling, for OpenCV's dilation takes a step for every
+    pixel of its kernel's side."""
+    result = where.copy()
+    for plane in (result, result.T):
+        reached = 0
+        while reached < reach:
+            step = min(2 * reached + 1, reach - reached)
+            before = plane.copy(order="K")
+            plane[step:] |= before[:-step]
+            plane[:-step] |= before[step:]
+            reached += step
+    return result
+
+
+def _plane(picture: Rgb, where: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64] | None:
+    """Mean, slope in x and slope in y, from -1 to 1 over the frame, of the plane through the logarithms of a ground's
+    lightness, by least squares. None where too few of its pixels say something."""
     height, width = where.shape
-    return (
-        (2 * columns / max(1, width - 1) - 1).astype(np.float32),
-        (2 * rows / max(1, height - 1) - 1).astype(np.float32),
-    )
+    normal, right, count = np.zeros((3, 3)), np.zeros(3), 0
+    for top in range(0, height, _ROWS):
+        light = cv2.cvtColor(np.ascontiguousarray(picture[top : top + _ROWS]), cv2.COLOR_RGB2GRAY)
+        rows, columns = np.nonzero(where[top : top + _ROWS] & (light > _DARK) & (light < _BRIGHT))
+        x, y = 2 * columns / max(1, width - 1) - 1, 2 * (rows + top) / max(1, height - 1) - 1
+        system = np.stack((np.ones_like(x), x, y))
+        normal += system @ system.T
+        right += system @ _LOGARITHMS[light[rows, columns]]
+        count += len(x)
+    if count < _LEAST_RING:
+        return None
+    return np.asarray(np.linalg.lstsq(normal, right, rcond=None)[0], np.float64)
 
 
-def _plane(values: Floats, x: Floats, y: Floats) -> npt.NDArray[np.float64]:
-    """Mean, slope in x and slope in y of the plane through values, by least squares."""
-    system = np.column_stack((np.ones_like(x), x, y))
-    solved, *_ = np.linalg.lstsq(system, values, rcond=None)
-    return np.asarray(solved, np.float64)
+_LOGARITHMS = np.log(np.maximum(np.arange(256), 1)).astype(np.float32)

@@ -18,7 +18,6 @@ import numpy as np
 
 from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
 from lib_prodshot.packshot.arrays import Rgb
-from lib_prodshot.packshot.cutout import CutOut
 from lib_prodshot.packshot.framing import Framed
 from lib_prodshot.packshot.placement import Placement
 
@@ -47,14 +46,13 @@ def enlarged(framed: Framed, upscaler: Upscaler) -> Framed:
     """The same frame, its product enlarged by the model and then resampled to the frame's scale."""
     cut, placement = framed.cutout, framed.placement
     factor = min(MAX_FACTOR, math.ceil(placement.scale))
-    height, width = cut.alpha.shape
+    height, width = cut.shares.shape
     # alpha and the edge's colours have nothing that a model could know better
     plain = Placement(width * factor, height * factor, float(factor)).placed_cutout(cut)
     picture = upscaler.enlarge(np.ascontiguousarray(cut.picture), factor)
     if picture.shape != plain.picture.shape:
         raise EnhanceError(f"the upscaler {upscaler.name} gave {picture.shape} for {plain.picture.shape}")
-    colours = np.where((plain.alpha == 1)[..., None], picture, plain.foreground)
-    larger = CutOut(picture, plain.alpha, colours, plain.band)
+    larger = replace(plain, picture=picture)
     scaled = replace(placement, scale=placement.scale / factor, factor=factor, enlarged_by=upscaler.name)
     return replace(framed, cutout=larger, placement=scaled)
 

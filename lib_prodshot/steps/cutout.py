@@ -10,7 +10,7 @@ from lib_prodshot.schema import setting
 from lib_prodshot.steps.interface import State, Step, StepSettings
 
 if TYPE_CHECKING:
-    from lib_prodshot.packshot.arrays import Alpha, Grey
+    from lib_prodshot.packshot.arrays import Grey
     from lib_prodshot.packshot.cutout import CutOut, Source
 
 
@@ -68,9 +68,9 @@ class CutOutStep(Step[CutOutSettings]):
         source = cutout.source_of(state.loaded)
         cut, cut_by, notes = self._cut(state, source)
         outcome = state.outcome
-        edge_notes = () if cut_by == WHOLE else cutout.edge_notes(cut.alpha)
+        own = cut.shares.opacity
+        edge_notes = () if cut_by == WHOLE else cutout.edge_notes(own)
         outcome.notes += (*source.notes, *notes, *edge_notes)
-        own = cutout.levels(cut.alpha)
         outcome.alpha = own if state.number <= 1 or outcome.alpha is None else np.maximum(outcome.alpha, own)
         band, pixels = cv2.countNonZero(cut.band), cv2.countNonZero(own)
         if not pixels:
@@ -81,7 +81,7 @@ class CutOutStep(Step[CutOutSettings]):
             "cut_by": cut_by,
             "pieces": cv2.connectedComponents(state.built.mask, connectivity=8)[0] - 1,
         }
-        frame = placement.identity(*cut.alpha.shape)
+        frame = placement.identity(*cut.shares.shape)
         return replace(state, source=source, cutout=cut, placement=frame, figures=figures)
 
     def _cut(self, state: State, source: Source) -> tuple[CutOut, str, tuple[str, ...]]:
@@ -94,7 +94,7 @@ class CutOutStep(Step[CutOutSettings]):
         own = state.loaded.alpha
         if own is not None and int(own.min()) < 255:
             cut = cutout.by_own_alpha(source.rgb, own, mask)
-            if _covered(mask, cut.alpha) >= _OWN_SHARE:
+            if _covered(mask, cut.shares.opacity) >= _OWN_SHARE:
                 return cut, "own alpha", ("the picture's own transparency was taken as the cut-out",)
         if options.edges != "matte":
             sigma = options.edge_feather if options.edges == "feather" else 0.0
@@ -117,9 +117,9 @@ _OWN_SHARE = 0.5
 not a photograph with rounded corners, say."""
 
 
-def _covered(mask: Grey, alpha: Alpha) -> float:
-    """How much of what `alpha` (H×W) shows lies in the mask (H×W, 255)."""
-    shown = alpha > 0
+def _covered(mask: Grey, opacity: Grey) -> float:
+    """How much of what is not wholly transparent (H×W) lies in the mask (H×W, 255)."""
+    shown = opacity > 0
     return float((shown & (mask > 0)).sum() / max(1, shown.sum()))
 
 

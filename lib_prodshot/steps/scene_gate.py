@@ -74,7 +74,7 @@ def _silhouette_before(state: State) -> Mask:
     seen = silhouette.in_frame(silhouette.of_input(state), state.placement)
     if state.request.keeps_picture:
         return seen
-    return np.where(state.placement.placed(state.cutout.alpha) > 0, np.uint8(255), seen)
+    return np.where(state.placement.placed_alpha(state.cutout.shares).opacity > 0, np.uint8(255), seen)
 
 
 def _is_cut_off(state: State) -> bool:

@@ -12,7 +12,7 @@ from lib_prodshot.steps.ground import colour_problems
 from lib_prodshot.steps.interface import State, Step, StepSettings
 
 if TYPE_CHECKING:
-    from lib_prodshot.packshot.arrays import Alpha
+    from lib_prodshot.packshot.shadows import Cover
 
 _DRAWN = {"shadow": ["contact", "soft"]}
 _ANY = {"shadow": ["contact", "soft", "kept"]}
@@ -85,29 +85,28 @@ class ShadowStep(Step[ShadowSettings]):
 
     def run(self, state: State) -> State:
         """Figures: `darkest`, the largest cover of the ground by the shadow."""
+        from lib_prodshot.packshot import shadows
         from lib_prodshot.packshot.colours import parse_colour
         from lib_prodshot.packshot.composite import Shadow
 
+        assert state.placement is not None
         options = self.options(state.request)
         cover = self._cover(state)
         if cover is None:
             state.outcome.notes += ("the ground is not plain enough to take its shadow along; there is none",)
             return replace(state, figures={"darkest": 0.0})
         shadow = Shadow(cover, parse_colour(options.shadow_colour))
-        return replace(state, shadow=shadow, figures={"darkest": round(float(cover.max()), 4)})
+        darkest = round(shadows.largest(cover, state.placement.height), 4)
+        return replace(state, shadow=shadow, figures={"darkest": darkest})
 
-    def _cover(self, state: State) -> Alpha | None:
-        import numpy as np
-
+    def _cover(self, state: State) -> Cover | None:
         from lib_prodshot.packshot import shadows
 
         assert state.cutout is not None and state.placement is not None
         options, cutout, placement = self.options(state.request), state.cutout, state.placement
         if options.shadow == "kept":
-            real = shadows.kept(cutout.picture, cutout.alpha, cutout.band)
-            if real is None:
-                return None
-            return np.asarray(np.clip(placement.placed(real) * 2 * options.shadow_strength, 0, 1), np.float32)
+            real = shadows.kept(cutout, placement)
+            return None if real is None else shadows.Strengthened(real, 2 * options.shadow_strength)
         draw = shadows.contact if options.shadow == "contact" else shadows.soft
-        alpha = np.clip(placement.placed(cutout.alpha), 0, 1)
-        return draw(alpha, options.shadow_softness, options.shadow_length) * np.float32(options.shadow_strength)
+        drawn = draw(placement.placed_alpha(cutout.shares), options.shadow_softness, options.shadow_length)
+        return shadows.Strengthened(drawn, options.shadow_strength)

@@ -95,7 +95,6 @@ class ShopStep(Step[ShopSettings]):
         """Figures: `marketplace` and what it set."""
         from lib_prodshot.outcome import Packshot
         from lib_prodshot.packshot import shop
-        from lib_prodshot.packshot.cutout import levels
         from lib_prodshot.packshot.framing import fill_of, product_box
 
         outcome, target = state.outcome, state.target
@@ -104,13 +103,13 @@ class ShopStep(Step[ShopSettings]):
         options = self.options(state.request)
         outcome.result = shop.in_srgb(outcome.result)
         outcome.picture = outcome.result.rgb
-        alpha = state.placed.alpha
-        box, (height, width) = product_box(alpha), alpha.shape
+        opacity = state.placed.shares.opacity
+        box, (height, width) = product_box(opacity), opacity.shape
         outcome.packshots.append(
             Packshot(
                 target.marketplace,
                 outcome.result,
-                levels(alpha),
+                opacity,
                 shop.format_for(options.format, outcome.result),
                 options.quality,
                 options.max_bytes or target.limit,

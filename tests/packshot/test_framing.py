@@ -37,7 +37,7 @@ def photograph() -> tuple[Rgb, Rgb]:
 
 def framed(rgb: Rgb, mask: Rgb, wanted: Frame) -> tuple[Framed, Rgb]:
     result = frame(cutout.by_blur(rgb, mask, 1.5), wanted)
-    return result, cutout.levels(result.placement.placed(result.cutout.alpha))
+    return result, result.placement.placed_alpha(result.cutout.shares).opacity
 
 
 def seen_box(alpha: Rgb) -> tuple[int, int, int, int]:
@@ -77,7 +77,7 @@ def test_a_ratio_keeps_scale_and_every_inner_pixel(photograph: tuple[Rgb, Rgb], 
     assert result.fill == pytest.approx(0.8, abs=0.003)
     shown = result.placement.placed(result.cutout.picture)
     x, y, width, height = seen_box(alpha)
-    bx, by, _, _ = product_box(cutout.feather_alpha(mask, 1.5))
+    bx, by, _, _ = product_box(cutout.feather_levels(mask, 1.5))
     assert np.array_equal(shown[y : y + height, x : x + width], rgb[by : by + height, bx : bx + width])
     assert result.placement.width / result.placement.height == pytest.approx(
         {"4:5": 0.8, "1:1": 1.0, "": 1.5}[wanted], rel=0.002
@@ -122,7 +122,7 @@ def test_a_small_product_of_a_large_picture_is_cropped_before_it_is_enlarged() -
     mask = np.zeros((3000, 4000), np.uint8)
     mask[100:150, 3900:3960] = 255
     result, alpha = framed(rgb, mask, Frame(parse_size("1000x1000"), 0.9))
-    assert max(result.cutout.alpha.shape) < 120
+    assert max(result.cutout.shares.shape) < 120
     assert fill_of(seen_box(alpha), 1000, 1000) == pytest.approx(0.9, rel=0.01)
 
 

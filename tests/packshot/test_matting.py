@@ -8,7 +8,9 @@ import numpy.typing as npt
 import pytest
 
 from lib_prodshot.packshot import cutout, foreground, matting
-from lib_prodshot.packshot.colour_model import CELL, Colours, Gaussians, likelihood
+from lib_prodshot.packshot.colour_model import CELL, Cells, Gaussians, likelihood
+from lib_prodshot.packshot.cutout import CutOut
+from lib_prodshot.packshot.sparse import SparseAlpha
 
 SIDE = 160
 Floats = npt.NDArray[np.float32]
@@ -71,7 +73,7 @@ def test_where_colours_are_alike_the_masks_edge_stands() -> None:
     cut, _ = cutout.by_matte(photographed(true, product, shaded), mask, None)
     low = np.zeros((SIDE, SIDE), np.bool_)
     low[SIDE // 2 + 30 :] = True
-    feathered = cutout.feather_alpha(mask, 1.5)
+    feathered = matting.as_alpha(cutout.feather_levels(mask, 1.5))
     assert rmse(cut.alpha[low], feathered[low]) < 0.05
     high = np.zeros_like(low)
     high[: SIDE // 2] = True
@@ -156,7 +158,8 @@ def test_no_convergence_is_filtered_too(monkeypatch: pytest.MonkeyPatch) -> None
 def test_own_colours_are_free_of_a_plain_ground() -> None:
     true = disc(2)
     rgb = photographed(true, PRODUCT, GROUND, noise=0)
-    own = foreground.estimate(rgb, true).astype(np.float32)
+    cut = SparseAlpha.of(true)
+    own = CutOut(rgb, cut, foreground.estimate(rgb, cut), np.zeros_like(mask_of(true))).foreground.astype(np.float32)
     partial = (true > 0.1) & (true < 1)
     assert np.abs(own[partial] - PRODUCT).mean() < 3
     assert np.array_equal(own[true == 1], rgb[true == 1])
@@ -168,7 +171,8 @@ def test_colours_are_carried_on_along_their_slope() -> None:
     weight = np.ones((SIDE, SIDE), np.float32)
     weight[70:90, 60:100] = 0
     places = np.flatnonzero(weight == 0)
-    told = Colours(np.rint(colours * 255).astype(np.uint8), places).around(weight)
+    cells = Cells(np.rint(colours * 255).astype(np.uint8))
+    told = cells.at(places).around(cells.fitted(weight))
     assert np.abs(told.mean.T - colours.reshape(-1, 3)[places]).max() < 0.02
     assert told.spread[[0, 3, 5]].max() < 1e-2
 
@@ -179,7 +183,8 @@ def test_a_product_whose_edges_fall_on_those_of_cells_has_colours() -> None:
     rgb[first:end, first:end] = (200, 100, 50)
     weight = np.zeros((side, side), np.float32)
     weight[first:end, first:end] = 1
-    told = Colours(rgb, np.array([first * side + first])).around(weight)
+    cells = Cells(rgb)
+    told = cells.at(np.array([first * side + first])).around(cells.fitted(weight))
     assert np.allclose(told.mean[:, 0] * 255, (200, 100, 50), atol=1)
 
 

@@ -10,7 +10,7 @@ from lib_prodshot.packshot.residue import cleared, unveiled
 
 def cut(alpha: np.ndarray) -> CutOut:  # type: ignore[type-arg]
     rgb = np.zeros((*alpha.shape, 3), np.uint8)
-    return CutOut(rgb, alpha.astype(np.float32), rgb, np.zeros(alpha.shape, np.uint8))
+    return CutOut.of(rgb, alpha.astype(np.float32), rgb, np.zeros(alpha.shape, np.uint8))
 
 
 def test_a_veil_and_specks_go_and_the_soft_edge_stays() -> None:

@@ -118,7 +118,7 @@ def ramp(low: float, high: float) -> np.ndarray:
 def cut_of(picture: np.ndarray) -> CutOut:
     alpha = np.zeros((80, 120), np.float32)
     alpha[PRODUCT] = 1
-    return CutOut(picture, alpha, picture, np.zeros((80, 120), np.uint8))
+    return CutOut.of(picture, alpha, picture, np.zeros((80, 120), np.uint8))
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
