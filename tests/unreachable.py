@@ -14,8 +14,8 @@ NAME = "n" * 200
 
 def refuse_below(monkeypatch: pytest.MonkeyPatch, folder: Path, number: int = errno.EACCES) -> None:
     """Everything in `folder` has a name and nothing more, as in one of mode 444; root would not be refused."""
-    for name in ("stat", "lstat"):
-        _refuse(monkeypatch, Path, name, lambda path: folder in Path(path).parents, number)
+    for where, name in ((Path, "stat"), (Path, "lstat"), (os, "lstat")):
+        _refuse(monkeypatch, where, name, lambda path: folder in Path(path).parents, number)
 
 
 def refuse_opening(monkeypatch: pytest.MonkeyPatch, file: Path, number: int = errno.EACCES) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,19 @@ import pytest
 from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.files.compact import DiskMap, PathSet
 from lib_prodshot.jobs.files.names import ResultNames
-from lib_prodshot.jobs.folder import contents
+from lib_prodshot.jobs.folder import contents, done_rows, plan
 from lib_prodshot.jobs.folder.contents import ContentBook
+from lib_prodshot.jobs.folder.resume import files_of, least_bytes
 from lib_prodshot.jobs.folder.work_list import ByName, Chosen, entries_of, names_of
-from lib_prodshot.jobs.report import contact_sheet, report
+from lib_prodshot.jobs.report import contact_sheet, ledger, report
 from lib_prodshot.jobs.report.contact_sheet import parts_folder, write_job_page
 from lib_prodshot.jobs.report.ledger import Ledger
 from lib_prodshot.jobs.report.page_state import PageState
 from lib_prodshot.jobs.report.report import Report, rewrite, rows_of
 from lib_prodshot.jobs.report.rows import Row, Rows
 from lib_prodshot.jobs.report.thumbnails import EncodedThumbnails
+from tests.jobs.photographs import make_folder
+from tests.jobs.tools import REQUEST, lines_of, run
 
 HOSTILE = "</script><b>\udcff.png"
 
@@ -206,6 +209,81 @@ def test_an_index_counts_for_what_stands_as_it_did(tmp_path: Path, monkeypatch: 
     assert indexed(tmp_path, monkeypatch) >= 10
     assert any(b",mine!," in path.read_bytes() for path in tmp_path.glob("report.kept-*.csv"))
     assert b",other," in table.read_bytes()
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def of_an_older_version(cache: Path) -> None:
+    """With a checksum that is right."""
+    _, *blocks = cache.read_bytes().splitlines(keepends=True)
+    head = {**done_rows._checked(cache.read_bytes().splitlines(keepends=True)[0]), "version": 0}
+    cache.write_bytes(b"".join([done_rows._signed(head), *blocks]))
+
+
+def with_a_damaged_block(cache: Path) -> None:
+    head, first, *others = cache.read_bytes().splitlines(keepends=True)
+    cache.write_bytes(b"".join([head, first.replace(b'"', b"'", 1), *others]))
+
+
+def test_rows_that_stand_as_they_did_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resumption reads the lines of a block in which something may have changed, and no other."""
+    monkeypatch.setattr(contents, "SETTLED", 0)
+    for module in (done_rows, plan):
+        monkeypatch.setattr(module, "BLOCK", 5)
+    read: list[str] = []
+    real = ledger.lines_at
+
+    def lines_at(path: Path, rows: Rows) -> Iterator[Any]:
+        for each in real(path, rows):
+            read.append(each["file"])
+            yield each
+
+    monkeypatch.setattr(ledger, "lines_at", lines_at)
+    inputs, out = tmp_path / "photos", tmp_path / "out"
+    make_folder(inputs, 12, side=48, broken=2)
+    cache = out / ".prodshot" / "done.jsonl"
+    first = run(inputs, out)
+
+    def again(to_do: int, lines: int) -> None:
+        """So many pictures are done again, and so many lines looked at; where there were any, all are read once more to
+        be noted. The run after it reads none."""
+        read.clear()
+        summary = run(inputs, out)
+        assert summary.before == 12 - to_do
+        assert len(read) >= lines + 12 if to_do else len(read) == (lines + 12 if lines else 0)
+        assert summary.is_complete and summary.statuses == first.statuses and summary.detections == first.detections
+        read.clear()
+        assert run(inputs, out).before == 12 and read == []
+
+    again(0, 0)
+    for change in (Path.unlink, of_an_older_version, cut_short):
+        change(cache)
+        again(0, 2 if change is cut_short else 12)
+    with_a_damaged_block(cache)
+    again(0, 5)
+    lines = lines_of(out)
+    assert all(line["bytes"] == [(out / name).stat().st_size for name in files_of(line)] for line in lines)
+    found = [line for line in lines if line["output"]]
+    cut_short(out / found[1]["output"])
+    again(1, 5)
+    with (out / found[0]["output"]).open("ab") as edited:
+        edited.write(b"edited")
+    again(0, 0)
+    os.utime(inputs / lines[0]["file"])
+    again(0, 5)
+    whole = (out / "report.jsonl").read_bytes()
+    (out / "report.jsonl").write_bytes(whole.replace(b'"retry": false', b'"retry": true', 1))
+    again(1, 12)
+    assert run(inputs, out, REQUEST.replace(strength=0.9)).before == 0
+
+
+def test_a_line_without_sizes_asks_for_files_that_are_not_empty() -> None:
+    line = {"output": "a.png", "mask": "a.mask.png", "packshots": [{}, {"output": "b.png"}]}
+    names = ("a.png", "a.mask.png", "b.png", "a.alpha.png")
+    assert least_bytes(line) == least_bytes({**line, "bytes": [5]}) == dict.fromkeys(names, 1)
+    assert least_bytes({**line, "bytes": [5, 0, "x", 7]}) == dict(zip(names, (5, 1, 1, 7)))
 
 
 def test_names_of_a_large_folder_are_bytes() -> None:

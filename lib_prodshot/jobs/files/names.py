@@ -78,9 +78,13 @@ def stems_of(names: Iterable[str], limit: int = NAME_LIMIT) -> Iterator[str]:
     """Yield the stems of `output_stems`, for files of these names in one folder."""
     taken: set[str] = set()
     for name in names:
-        stem, key = next(
-            (fitting, key) for fitting in _candidates(name, limit) if not _is_taken(key := folded(fitting), taken)
-        )
+        stem = plain_stem(name)
+        key = folded(stem)
+        # as a rule it fits, whatever follows it
+        if len(stem) > limit - _LONGEST_SUFFIX or not stem.isascii() or _is_taken(key, taken):
+            stem, key = next(
+                (fitting, key) for fitting in _candidates(name, limit) if not _is_taken(key := folded(fitting), taken)
+            )
         taken.add(key)
         yield stem
 

@@ -81,13 +81,13 @@ def identity(folder: Path) -> tuple[int, int] | str:
     return (found.st_dev, found.st_ino) if found is not None and found.st_ino else os.path.realpath(folder)
 
 
-def is_link(path: Path) -> bool:
+def is_link(path: Path | str) -> bool:
     """Return whether this is a link; False where nothing is there.
 
     Raises OSError where that cannot be told (`Path.is_symlink` raises, or says False, by the version of Python).
     """
     try:
-        return stat.S_ISLNK(path.lstat().st_mode)
+        return stat.S_ISLNK(os.lstat(path).st_mode)
     except FileNotFoundError:
         return False
 

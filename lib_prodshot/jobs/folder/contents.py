@@ -50,6 +50,20 @@ class ContentBook:
             kept = self._read().get(list(map(str, sources)))
         return [_unless_changed(source, kept.get(str(source))) for source in sources]
 
+    def state_of(self, source: Path) -> str:
+        """Return what tells a file from one with other bytes; '' where nothing does."""
+        try:
+            return "" if os.name == "nt" else _state_of(source.stat())
+        except OSError:
+            return ""
+
+    def states_of(self, sources: Sequence[Path], contents: Sequence[str]) -> list[str]:
+        """Return what `state_of` gave when the files had these contents; '' where that is not kept."""
+        with self._lock:
+            kept = self._read().get(list(map(str, sources)))
+        known = (kept.get(str(source), "").rpartition(" ") for source in sources)
+        return [state if content == then else "" for (state, _, content), then in zip(known, contents)]
+
     def _read(self) -> DiskMap:
         if self._known is None:
             self._known = DiskMap()

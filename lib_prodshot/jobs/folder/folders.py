@@ -40,8 +40,14 @@ class JobFolders(Protocol):
     def state_of(self, entry: Entry, line: Line) -> tuple[Stamp | None, str]:
         """Return a picture's stamp, and the SHA-256 of its bytes ('': other ones than its line's). Raises OSError."""
 
-    def has(self, name: str) -> bool:
-        """Whether there is a result of this name, with something in it."""
+    def states(self, entries: Sequence[Entry]) -> list[str]:
+        """Return of each picture what tells its file from another one without reading it, '' where nothing does."""
+
+    def states_then(self, entries: Sequence[Entry], lines: Sequence[Line]) -> list[str]:
+        """Return what `states` gave when the picture had the content that its line names, '' where nobody knows."""
+
+    def has(self, name: str, least: int) -> bool:
+        """Whether there is a result of this name, with at least so many bytes."""
 
     def remove(self, line: Line, inputs: Container[Path]) -> list[str]:
         """Remove the results that a line names, as `resume.remove_results` does."""
@@ -89,14 +95,22 @@ class LocalFolders:
         """See `JobFolders`."""
         return stamp_of(entry.source), self.contents.content_of(entry.source)
 
-    def has(self, name: str) -> bool:
+    def states(self, entries: Sequence[Entry]) -> list[str]:
+        """See `JobFolders`."""
+        return [self.contents.state_of(entry.source) for entry in entries]
+
+    def states_then(self, entries: Sequence[Entry], lines: Sequence[Line]) -> list[str]:
+        """See `JobFolders`."""
+        return self.contents.states_of([entry.source for entry in entries], [str(line.get("sha256")) for line in lines])
+
+    def has(self, name: str, least: int) -> bool:
         """See `JobFolders`."""
         # without a `Path`, for a large job asks hundreds of thousands of times
         try:
             found = os.stat(f"{self.output_folder}{os.sep}{name}")  # noqa: PTH116
         except (OSError, ValueError):
             return False
-        return stat.S_ISREG(found.st_mode) and found.st_size > 0
+        return stat.S_ISREG(found.st_mode) and found.st_size >= least
 
     def remove(self, line: Line, inputs: Container[Path]) -> list[str]:
         """See `JobFolders`."""

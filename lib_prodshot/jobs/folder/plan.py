@@ -15,6 +15,7 @@ from lib_prodshot.jobs.files.names import ResultNames
 from lib_prodshot.jobs.files.reading import Stamp
 from lib_prodshot.jobs.files.staging import STATE_FOLDER, remove_leftovers
 from lib_prodshot.jobs.folder import resume
+from lib_prodshot.jobs.folder.done_rows import BLOCK, Block, DoneRow, DoneRows
 from lib_prodshot.jobs.folder.folders import JobFolders
 from lib_prodshot.jobs.folder.job import FolderJob
 from lib_prodshot.jobs.folder.lines import reason_of
@@ -46,7 +47,8 @@ class Plan:
 class Planner:
     """Plans a job from the report of earlier runs. `settings` is the fingerprint of the job's; `names` learns which
     picture has which result; `inputs` gives the resolved paths of all pictures, none of which is ever removed;
-    `is_stopped` tells whether the job is to end."""
+    `is_stopped` tells whether the job is to end; `done_rows` is what the last run noted, and `has_looked` afterwards
+    whether a picture was found to be done for which that was not enough."""
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class Planner:
         names: ResultNames,
         inputs: Callable[[], Container[Path]],
         is_stopped: Callable[[], bool],
+        done_rows: DoneRows,
     ) -> None:
         self._job = job
         self._folders = folders
@@ -65,7 +68,9 @@ class Planner:
         self._names = names
         self._inputs = inputs
         self._is_stopped = is_stopped
+        self._done_rows = done_rows
         self._unread: dict[str, str] = {}
+        self.has_looked = False
 
     def plan(self, entries: Sequence[Entry], ledger: Ledger) -> Plan:
         """Find the pictures that are done, and remove results and lines of the others.
@@ -74,8 +79,11 @@ class Planner:
         """
         out = self._job.out
         done, summary, gives_up = bytearray(len(entries)), Summary(len(entries)), False
-        for place, line, is_done in self._checked(entries, ledger):
+        by_name = ByName(entries)
+        lines = self._unsettled(by_name, ledger, done, summary)
+        for place, line, is_done in self._checked(by_name, lines):
             done[place] = is_done
+            self.has_looked = self.has_looked or (is_done and self._may_note(entries[place]))
             gives_up = gives_up or bool(not is_done and line.get("output"))
             if is_done:
                 summary.add([line])
@@ -103,10 +111,76 @@ class Planner:
             plan.notes.append(f"cannot be read now, an earlier run's results stay: {in_a_row(unread)}")
         return plan
 
-    def _checked(self, entries: Sequence[Entry], ledger: Ledger) -> Iterator[tuple[int, Line, bool]]:
-        """Yield the pictures that have a line: their places among the entries, their lines, whether they are done."""
+    def _unsettled(self, by_name: ByName, ledger: Ledger, done: bytearray, summary: Summary) -> Iterator[Line]:
+        """Yield the lines that must be read, without those of blocks that stand as the last run noted them: their
+        pictures are marked in `done`, and their totals are added."""
+        rows, start, following = ledger.rows.latest(), 0, 0
+        # who keeps times looks at those of each result
+        blocks = () if self._job.keep_times else self._done_rows.blocks(ledger.digest)
+        for block in blocks:
+            if self._is_stopped():
+                raise TaskCancelled
+            places = [] if block is None else self._standing(block, by_name, following)
+            if block is not None and places:
+                for place in places:
+                    done[place] = True
+                summary.add_totals(block.totals)
+                following = places[-1] + 1
+            else:
+                yield from ledger.lines(rows.part(start, start + BLOCK))
+            start += BLOCK
+        yield from ledger.lines(rows.part(start, None) if start else rows)
+
+    def _may_note(self, entry: Entry) -> bool:
+        """Whether it helps the next run to note that this picture was done."""
+        job = self._job
+        return not job.keep_times and not job.only and job.limit is None and bool(self._folders.states([entry])[0])
+
+    def _standing(self, block: Block, by_name: ByName, following: int) -> list[int]:
+        """Return the places of a block's pictures, none where one of them needs a look; as a rule it starts at
+        `following`."""
+        places = []
+        for row in block.rows:
+            place = by_name.place(row.name, following)
+            if place is None or row.settings != self._settings:
+                return []
+            places.append(place)
+            following = place + 1
+        pictures = [by_name.entries[place] for place in places]
+        if self._folders.states(pictures) != [row.state for row in block.rows]:
+            return []
+        has = self._folders.has
+        for entry, row in zip(pictures, block.rows):
+            if entry.stem != row.stem or not all(has(name, least) for name, least in row.files.items()):
+                return []
+        return places
+
+    def blocks(self, entries: Sequence[Entry], ledger: Ledger) -> Iterator[Block | None]:
+        """Yield what `done_rows` is to note of a settled report, for the next run with these pictures."""
         by_name = ByName(entries)
-        known = ((by_name.place(line["file"]), line) for line in ledger.lines())
+        lines, following = ledger.lines(), 0
+        while some := list(islice(lines, BLOCK)):
+            places = [by_name.place(line["file"], following) for line in some]
+            known = [place for place in places if place is not None]
+            if len(known) < len(some):
+                yield None
+                continue
+            following = known[-1] + 1
+            pictures = [entries[place] for place in known]
+            states = self._folders.states_then(pictures, some)
+            if all(states) and all(map(resume.may_be_done, some, pictures)):
+                rows = [
+                    DoneRow(entry.name, state, str(line["settings"]), entry.stem, resume.least_bytes(line))
+                    for entry, line, state in zip(pictures, some, states)
+                ]
+                yield Block(rows, Summary(0).add(some))
+            else:
+                yield None
+
+    def _checked(self, by_name: ByName, lines: Iterator[Line]) -> Iterator[tuple[int, Line, bool]]:
+        """Yield the pictures that have a line: their places among the entries, their lines, whether they are done."""
+        entries = by_name.entries
+        known = ((by_name.place(line["file"]), line) for line in lines)
         waiting = ((place, line) for place, line in known if place is not None)
         with ThreadPoolExecutor(_READERS) as pool:
             while some := list(islice(waiting, _AT_ONCE)):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, folded, suffix_of
-from lib_prodshot.jobs.files.reading import Stamp, real_path
+from lib_prodshot.jobs.files.reading import Stamp, real_path, stamp_of
 from lib_prodshot.jobs.files.staging import output_error
 from lib_prodshot.jobs.folder.work_list import Entry
 from lib_prodshot.jobs.report.ledger import Line
@@ -42,13 +42,20 @@ def fingerprint(request: Request, finder: str, dry_run: bool) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def is_done(line: Line, entry: Entry, content: str, settings: str, has: Callable[[str], bool]) -> bool:
+def is_done(line: Line, entry: Entry, content: str, settings: str, has: Callable[[str, int], bool]) -> bool:
     """Return whether the picture needs no more work.
 
     That is: the same file (SHA-256 `content`), the same settings (fingerprint), and all files that its line names still
-    exist (`has`), under the names that they would get now.
+    exist with no fewer bytes (`has`), under the names that they would get now.
     """
-    if (line.get("sha256"), line.get("settings")) != (content, settings) or line.get("retry"):
+    if (line.get("sha256"), line.get("settings")) != (content, settings):
+        return False
+    return may_be_done(line, entry) and all(has(name, least) for name, least in least_bytes(line).items())
+
+
+def may_be_done(line: Line, entry: Entry) -> bool:
+    """Return whether a line says that nothing is left to do, and its results are called what they would be now."""
+    if line.get("retry"):
         return False
     mask = _beside(entry, entry.stem + MASK_SUFFIX)
     named = {key: str(line[key]) for key in ("output", "mask") if line.get(key)}
@@ -58,7 +65,26 @@ def is_done(line: Line, entry: Entry, content: str, settings: str, has: Callable
         name = named["output"].rpartition("/")[2]
         if name.removesuffix(suffix_of(name)) != entry.stem:
             return False
-    return all(has(name) for name in files_of(line))
+    return True
+
+
+def written_bytes(line: Line, out: Path) -> list[int]:
+    """Return the size in bytes of each file that a line names (`files_of`), 0 for one that is not there."""
+    sizes = []
+    for name in files_of(line):
+        stamp = stamp_of(out / name)
+        sizes.append(stamp[0] if stamp else 0)
+    return sizes
+
+
+def least_bytes(line: Line) -> dict[str, int]:
+    """Return how many bytes each file that a line names has at least: those that were written; one, where the line is
+    of a version that did not note them. A result that somebody edited may have more."""
+    names = list(files_of(line))
+    sizes = line.get("bytes")
+    if not isinstance(sizes, list) or len(sizes) != len(names):
+        return dict.fromkeys(names, 1)
+    return {name: max(1, size) if isinstance(size, int) else 1 for name, size in zip(names, sizes)}
 
 
 def set_times(line: Line, out: Path, stamp: Stamp) -> None:

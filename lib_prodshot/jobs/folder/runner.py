@@ -25,9 +25,10 @@ from typing import Any
 from lib_prodshot.errors import OutputError, ProdshotError
 from lib_prodshot.jobs.files.compact import PathSet
 from lib_prodshot.jobs.files.names import ResultNames
-from lib_prodshot.jobs.files.reading import is_unchanged, stamp_of
+from lib_prodshot.jobs.files.reading import is_unchanged, real_path, stamp_of
 from lib_prodshot.jobs.files.staging import STATE_FOLDER, check_free_space, make_folder, sole_writer
 from lib_prodshot.jobs.folder import resume
+from lib_prodshot.jobs.folder.done_rows import DoneRows
 from lib_prodshot.jobs.folder.folders import JobFolders, LocalFolders
 from lib_prodshot.jobs.folder.job import FolderJob, Progress
 from lib_prodshot.jobs.folder.lines import reason_of, report_line, write_summary
@@ -84,6 +85,8 @@ class Runner:
         self._folder_lock = ExitStack()
         self._threads: list[threading.Thread] = []
         self._page_state = PageState(job.out / STATE_FOLDER / "page.json", self.page)
+        self._done_rows = DoneRows(job.out / STATE_FOLDER / "done.jsonl", str(real_path(job.inputs)))
+        self._planner: Planner | None = None
         self._journal = resume.Journal(job.out / STATE_FOLDER / "begun.jsonl")
         self._notes: list[str] = []
         self._stuck: dict[str, list[str]] = {}
@@ -194,6 +197,8 @@ class Runner:
             self._pool.close()
 
     def _chosen(self, listed: WorkList) -> Sequence[Entry]:
+        if not self.job.only and self.job.limit is None:
+            return listed.entries
         places: Iterable[int] = range(len(listed.entries))
         if self.job.only:
             names = names_of(listed.entries)
@@ -244,7 +249,8 @@ class Runner:
     def _plan(self, entries: Sequence[Entry], ledger: Ledger, inputs: Callable[[], PathSet]) -> None:
         """Find out what is to do, and queue it."""
         about = self.job, self._folders, self._journal, self._fingerprint, self._names
-        plan = Planner(*about, inputs, lambda: self._stopping).plan(entries, ledger)
+        self._planner = Planner(*about, inputs, lambda: self._stopping, self._done_rows)
+        plan = self._planner.plan(entries, ledger)
         self._names.before_writing = self._record_files
         self._totals, self._stuck, self._notes = plan.done, plan.stuck, plan.notes
         self._queue = Queue(plan.to_do)
@@ -378,7 +384,9 @@ class Runner:
 
     def _line(self, entry: Entry, content: str, result: FileResult, seed: int | None = None) -> dict[str, Any]:
         notes = [f"an earlier run's {stuck} cannot be removed" for stuck in self._stuck.get(entry.name, ())]
-        return report_line(entry, result, self.job.out, notes) | {
+        line = report_line(entry, result, self.job.out, notes)
+        return line | {
+            "bytes": resume.written_bytes(line, self.job.out),
             "sha256": content,
             **({"object_version": entry.stored.version} if entry.stored else {}),
             "settings": self._fingerprint,
@@ -423,7 +431,14 @@ class Runner:
         if not self._page_state.stands(*drawn_from):
             self._draw_page(ledger, store)
             self._page_state.note(*drawn_from)
+        self._note_done(listed, ledger)
         self._folders.finish()
+
+    def _note_done(self, listed: WorkList, ledger: Ledger) -> None:
+        """Note which rows are done, for the next run, where the last one's notes were not enough for this one."""
+        digest = ledger.digest
+        if digest and self._planner and (self._planner.has_looked or not self._done_rows.fits(digest)):
+            self._done_rows.write(digest, self._planner.blocks(listed.entries, ledger))
 
     @property
     def _title(self) -> str:

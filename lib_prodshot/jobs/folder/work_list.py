@@ -12,6 +12,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import overload
 
@@ -120,10 +121,16 @@ class ByName(Mapping[str, Entry]):
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = entries
         self._names = names_of(entries)
-        self._places = Places(self._names)
 
-    def place(self, name: object) -> int | None:
-        """Return the place of the entry of this name, None where there is none."""
+    @cached_property
+    def _places(self) -> Places:
+        return Places(self._names)
+
+    def place(self, name: object, likely: int | None = None) -> int | None:
+        """Return the place of the entry of this name, None where there is none. It is found sooner at its `likely`
+        one."""
+        if likely is not None and likely < len(self._names) and self._names[likely] == name:
+            return likely
         found = self._places.get(name) if isinstance(name, str) else None
         return None if found is None or self._names[found] != name else found
 
@@ -291,29 +298,30 @@ class _Traversal:
                 yield name
 
     def _pictures_among(self, here: Path, files: Iterable[str]) -> Iterator[str]:
+        # a `Path` only where one is needed, for a folder may hold a hundred thousand files
+        prefix = f"{here}{os.sep}"
         for file in files:
-            path = here / file
-            is_a_link = self._is_link(path)
+            is_a_link = self._is_link(prefix + file)
             if is_a_link is None:
                 continue
-            if is_a_link and not self._may_open(real_path(path)):
-                self._leave_out(path, FORBIDDEN_LINK)
+            if is_a_link and not self._may_open(real_path(here / file)):
+                self._leave_out(here / file, FORBIDDEN_LINK)
             elif is_picture(file):
                 yield file
-            elif is_a_link and status(path) is None:
-                self._leave_out(path, BROKEN_LINK)
+            elif is_a_link and status(here / file) is None:
+                self._leave_out(here / file, BROKEN_LINK)
             else:
                 self.others += 1
 
-    def _is_link(self, path: Path) -> bool | None:
+    def _is_link(self, path: Path | str) -> bool | None:
         """Whether the path is a link; None, and left out, where that cannot be told. A folder that may be listed and
         not looked into is left out as a whole, once."""
         try:
             return is_link(path)
         except PermissionError as error:
-            self._leave_out_unreachable(path.parent, error)
+            self._leave_out_unreachable(Path(path).parent, error)
         except OSError as error:
-            self._leave_out_unreachable(path, error)
+            self._leave_out_unreachable(Path(path), error)
         return None
 
     def _reason_not_followed(self, link: Path) -> str:

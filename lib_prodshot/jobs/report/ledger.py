@@ -3,6 +3,7 @@
 A line holds what `Outcome.to_json` gives, `file` relative to the input folder, `mask` and `output` relative to the
 output folder, and
 
+- `bytes`: sizes of the files that it names (`resume.files_of`);
 - `sha256`: of the input's bytes; `settings`: of all settings that matter (`fingerprint`); `seed`: the picture's own;
 - `retry`: a failure that another run may cure (no WebUI, no memory), so that the same command tries again;
 - `worker`: who enhanced it. With `seconds` the only entry that may differ from run to run.
@@ -16,6 +17,7 @@ from pathlib import Path
 from lib_prodshot.jobs.files.staging import STATE_FOLDER
 from lib_prodshot.jobs.report.index import ReportIndex
 from lib_prodshot.jobs.report.report import JSONL_NAME, Line, ReportFiles, lines_at
+from lib_prodshot.jobs.report.rows import Rows
 
 __all__ = ["Ledger", "Line"]
 
@@ -31,12 +33,14 @@ class Ledger(ReportFiles):
 
     @property
     def digest(self) -> str:
-        """A hash of the whole report, once it is settled; '' where none is known."""
-        return self._indexed.jsonl.digest if self._indexed and self._is_whole(self._indexed) else ""
+        """A hash of the whole report, where it stands as it was settled; '' where none is known."""
+        indexed = self._indexed if len(self.rows) else None
+        return indexed.jsonl.digest if indexed and self._is_whole(indexed) else ""
 
-    def lines(self) -> Iterator[Line]:
-        """Read the last whole line of each picture, in the order in which the pictures first came."""
-        return lines_at(self.folder / JSONL_NAME, self.rows.latest())
+    def lines(self, rows: Rows | None = None) -> Iterator[Line]:
+        """Read the last whole line of each picture, in the order in which the pictures first came; or those of `rows`,
+        some of `self.rows`."""
+        return lines_at(self.folder / JSONL_NAME, self.rows.latest() if rows is None else rows)
 
     def open(self, redone: Iterable[str] = ()) -> None:
         """Repair both files, without the lines of these pictures, and open them for appending."""

@@ -87,7 +87,11 @@ class Rows:
 
     def behind(self, number: int) -> Rows:
         """The rows behind the first so many."""
-        return Rows(self.keys[number:], self.offsets[number:])
+        return self.part(number, None)
+
+    def part(self, start: int, end: int | None) -> Rows:
+        """The rows from `start` to `end`."""
+        return Rows(self.keys[start:end], self.offsets[start:end])
 
     def copied(self) -> Rows:
         """The same rows, to which others are added."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,8 @@ from lib_prodshot.jobs.report.ledger import Line
 
 STAGES = ("read", "find", "mask", "enhance", "preserve", "write")
 """The stages of one picture, in their order; 'detect' and 'segment' are parts of 'find'."""
+
+_COUNTERS = ("statuses", "pictures", "detections", "workers", "seconds", "timed")
 
 
 @dataclass
@@ -46,6 +48,25 @@ class Summary:
                 self.seconds[stage] += spent
                 self.timed[stage] += 1
         return self
+
+    def add_totals(self, other: Summary) -> None:
+        """Add the totals of other lines."""
+        for name in _COUNTERS:
+            getattr(self, name).update(getattr(other, name))
+        self.refused += other.refused
+        self.review += other.review
+
+    def to_cache(self) -> dict[str, Any]:
+        """Return the totals over lines as JSON, to be read by `from_cache`."""
+        return {name: getattr(self, name) for name in (*_COUNTERS, "refused", "review")}
+
+    @classmethod
+    def from_cache(cls, told: Mapping[str, Any]) -> Summary:
+        """Read what `to_cache` gave."""
+        totals = cls(0, refused=told["refused"], review=told["review"])
+        for name in _COUNTERS:
+            getattr(totals, name).update(told[name])
+        return totals
 
     @property
     def is_complete(self) -> bool:

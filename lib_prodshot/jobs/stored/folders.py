@@ -20,7 +20,7 @@ from lib_prodshot.jobs.files.reading import Stamp
 from lib_prodshot.jobs.files.staging import STATE_FOLDER
 from lib_prodshot.jobs.folder.folders import LocalFolders
 from lib_prodshot.jobs.folder.job import FolderJob
-from lib_prodshot.jobs.folder.resume import files_of
+from lib_prodshot.jobs.folder.resume import files_of, written_bytes
 from lib_prodshot.jobs.folder.work_list import TOO_LONG, Entry, WorkList, entries_of, is_picture
 from lib_prodshot.jobs.report.ledger import Line
 from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME
@@ -66,7 +66,7 @@ class StoredFolders(LocalFolders):
         )
         self.shows_drafts = self._results is None
         self._pictures = pictures
-        self._present: set[str] = set()
+        self._present: dict[str, int] = {}
         self._claim = Claim(self._results, say) if self._results else None
         self._mirror = Mirror(self.output_folder, self._results, GROWN) if self._results else None
 
@@ -100,7 +100,7 @@ class StoredFolders(LocalFolders):
         self._claim.take()
         try:
             _empty(self.output_folder)
-            self._present = {name for name, _ in self._results.list()}
+            self._present = {name: found.size for name, found in self._results.list()}
             self._mirror.restore(self._present)
             if CSV_NAME in self._present:
                 self._results.fetch(CSV_NAME, self.output_folder / CSV_NAME)
@@ -119,9 +119,21 @@ class StoredFolders(LocalFolders):
         stamp = None if entry.stored.modified is None else (entry.stored.size, entry.stored.modified)
         return stamp, str(line["sha256"]) if line.get("object_version") == entry.stored.version else ""
 
-    def has(self, name: str) -> bool:
+    def states(self, entries: Sequence[Entry]) -> list[str]:
         """See `JobFolders`."""
-        return name in self._present if self._results else super().has(name)
+        if self._inputs is None:
+            return super().states(entries)
+        return [entry.stored.version if entry.stored else "" for entry in entries]
+
+    def states_then(self, entries: Sequence[Entry], lines: Sequence[Line]) -> list[str]:
+        """See `JobFolders`."""
+        if self._inputs is None:
+            return super().states_then(entries, lines)
+        return [str(line.get("object_version") or "") for line in lines]
+
+    def has(self, name: str, least: int) -> bool:
+        """See `JobFolders`."""
+        return self._present.get(name, 0) >= least if self._results else super().has(name, least)
 
     def remove(self, line: Line, inputs: Container[Path]) -> list[str]:
         """See `JobFolders`."""
@@ -133,7 +145,7 @@ class StoredFolders(LocalFolders):
                 continue
             try:
                 self._results.remove(name)
-                self._present.discard(name)
+                self._present.pop(name, None)
             except StorageError as error:
                 stuck.append(f"{name} ({error})")
         return stuck
@@ -142,7 +154,7 @@ class StoredFolders(LocalFolders):
         """See `JobFolders`."""
         if self._results is None or self._mirror is None:
             return
-        names = tuple(files_of(line))
+        names, sizes = tuple(files_of(line)), written_bytes(line, self.output_folder)
         put: list[str] = []
         try:
             if names:
@@ -159,7 +171,7 @@ class StoredFolders(LocalFolders):
         finally:
             for name in names:
                 (self.output_folder / name).unlink(missing_ok=True)
-        self._present.update(names)
+        self._present.update(zip(names, sizes))
 
     def sync(self) -> None:
         """See `JobFolders`. A store that does not answer now gets everything the next time."""
