@@ -61,13 +61,21 @@ def tab(browser: Any) -> Iterator[Tab]:
 @pytest.fixture
 def page(tab: Tab, open_page: Callable[[Any], Any]) -> Iterator[Any]:
     """A page that nobody has touched; a module's `open_page` says which."""
+    # a browser draws what stands behind another tab once a second, and each click waits for two drawings
+    tab.page.bring_to_front()
     yield open_page(tab.page)
     tab.leave()
 
 
 @pytest.fixture(scope="module")
-def used(browser: Any, open_page: Callable[[Any], Any]) -> Iterator[Any]:
-    """One page for all tests that say from the beginning what they look at: loading one takes longer than most."""
+def used_tab(browser: Any, open_page: Callable[[Any], Any]) -> Iterator[Any]:
     made = open_page(browser.new_page())
     yield made
     made.close()
+
+
+@pytest.fixture
+def used(used_tab: Any) -> Any:
+    """One page for all tests that say from the beginning what they look at: loading one takes longer than most."""
+    used_tab.bring_to_front()
+    return used_tab

@@ -77,6 +77,7 @@ def finding(browser: Any, open_page: Callable[[Any], Any]) -> Iterator[Any]:
 @pytest.fixture
 def given(finding: Any, picture: Path) -> Any:
     """That page, with a picture that it has not seen in img2img."""
+    finding.bring_to_front()
     give(finding, picture)
     return finding
 

@@ -105,6 +105,7 @@ def test_a_second_page_sees_it_and_stop_stops(page: Any, browser: Any, address: 
     other.wait_for_selector(f"{F}job_line :text('Running')", timeout=30_000)
     other.click(f"{F}job_stop")
     page.wait_for_selector(f"{F}job_line :text('Stopped')", timeout=30_000)
+    page.bring_to_front()
     other.close()
     done = len(lines_of(tmp_path / "done"))
     assert 0 < done < 60
