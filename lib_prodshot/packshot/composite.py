@@ -40,14 +40,15 @@ class Composed:
     alpha: npt.NDArray[np.uint8] | None = None
 
 
-def compose(cutout: CutOut, ground: Rgb | None, shadow: Shadow | None = None) -> Composed:
+def compose(cutout: CutOut, ground: Rgb | None, shadow: Shadow | None = None, in_place: bool = False) -> Composed:
     """Lay the placed cut-out over its shadow over the ground (all of one size; None: nothing, it stays transparent).
 
-    Exactly `foreground` where alpha is 1; the ground itself where alpha and the shadow's cover are 0.
+    Exactly the product's picture where alpha is 1; the ground itself where alpha and the shadow's cover are 0.
+    `in_place`: the ground, which nobody wants any more, becomes the result.
     """
     if ground is None:
         return _on_nothing(cutout, shadow)
-    result = ground.copy()
+    result = ground if in_place else ground.copy()
     whole = np.equal(cutout.shares.opacity, 255).view(np.uint8)
     for top in range(0, len(result), _ROWS):
         rows = slice(top, top + _ROWS)

@@ -76,9 +76,7 @@ class CutOut:
 
     def cropped(self, part: tuple[slice, slice]) -> CutOut:
         """The part in these rows and columns."""
-        opacity = self.shares.opacity[part]
-        places, inside = self.shares.moved_places(opacity.shape, -part[0].start, -part[1].start)
-        shares = SparseAlpha(opacity, places, self.shares.shares[inside])
+        shares, inside = self.shares.cropped(part)
         return CutOut(self.picture[part], shares, self.colours[inside], self.band[part])
 
 
@@ -120,22 +118,16 @@ def by_matte(rgb: Rgb, mask: Grey, soft: Grey | None, guided: bool = False) -> t
 
     band = matting.band_around(mask, soft)
     part = _part_around(mask, band)
-    # its own columns alone: what follows takes flat places
-    inner, inner_mask, inner_band = rgb[part], np.ascontiguousarray(mask[part]), np.ascontiguousarray(band[part])
-    inner_soft = None if soft is None else np.ascontiguousarray(soft[part])
-    places = np.flatnonzero(inner_band).astype(np.int32)
     if guided:
-        alpha, is_matted = matting.guided_band(inner, inner_mask, inner_band), False
+        alpha, is_matted = matting.guided_band(rgb[part], mask[part], band[part]), False
     else:
-        alpha, is_matted = matting.estimate_band(inner, inner_mask, inner_band, inner_soft)
+        inner_soft = None if soft is None else soft[part]
+        alpha, is_matted = matting.estimate_band(rgb[part], mask[part], band[part], inner_soft)
     # a share that 8 bits cannot tell from nothing or all is nothing or all
     alpha[alpha < 0.5 / 255], alpha[alpha > 254.5 / 255] = 0, 1
-    shares = SparseAlpha(inner_mask, places, alpha).with_shares(alpha)
-    colours = foreground.estimate(inner, shares)
-    whole = mask.copy()
-    whole[part] = shares.opacity
-    moved, _ = shares.moved_places(mask.shape, part[0].start, part[1].start)
-    return CutOut(rgb, SparseAlpha(whole, moved, shares.shares), colours, band), is_matted
+    shares = SparseAlpha(mask, np.flatnonzero(band).astype(np.int32), alpha).with_shares(alpha)
+    colours = foreground.estimate(rgb[part], shares.cropped(part)[0])
+    return CutOut(rgb, shares, colours, band), is_matted
 
 
 def _part_around(mask: Grey, band: Grey) -> tuple[slice, slice]:

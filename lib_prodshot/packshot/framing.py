@@ -131,7 +131,7 @@ def frame(cutout: CutOut, wanted: Frame) -> Framed:
         raise ValueError(f"the frame would be {width}×{height} pixels; set a larger fill, or a size in pixels")
     placement = _placed(box, width, height, scale, wanted)
     cropped, placement = _cropped(cutout, placement)
-    shown = product_box(placement.placed_alpha(cropped.shares).opacity)
+    shown = product_box(placement.placed_levels(cropped.shares))
     if placement.is_resampled and not wanted.scale and wanted.reference is None:
         # what resampling makes of the soft edge moves the box by up to a pixel: measured, and set right
         for spare in range(_TRIES):
@@ -141,9 +141,9 @@ def frame(cutout: CutOut, wanted: Frame) -> Framed:
             scale *= change
             placement = _placed(box, width, height, scale, wanted)
             cropped, placement = _cropped(cutout, placement)
-            shown = product_box(placement.placed_alpha(cropped.shares).opacity)
+            shown = product_box(placement.placed_levels(cropped.shares))
     placement = _set_right(placement, shown, wanted)
-    shown = product_box(placement.placed_alpha(cropped.shares).opacity)
+    shown = product_box(placement.placed_levels(cropped.shares))
     share = shown[2] * shown[3] / (width * height)
     if max(box[2] * scale / width, box[3] * scale / height) > 1:
         notes += ("the product is larger than its frame at this scale, and is cut off",)

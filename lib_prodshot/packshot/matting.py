@@ -68,6 +68,7 @@ def estimate_band(
     A large band is solved at half the size and brought up by the guided filter.
     """
     if cv2.countNonZero(band) <= _MOST_UNKNOWNS:
+        rgb, mask, band = (np.ascontiguousarray(plane) for plane in (rgb, mask, band))
         alpha = solve(rgb, mask, band, soft)
         return (guided_band(rgb, mask, band), False) if alpha is None else (alpha[band > 0], True)
     if not halvings:
@@ -282,19 +283,9 @@ def _system(rgb: Rgb, known: Alpha, places: Places) -> System:
     centres = np.flatnonzero(near)
     wide = width + 4
     numbers = number.ravel()
-    steps = np.array([row * width + column for row, column in _AROUND])
-    weights = _weights(rgb.reshape(-1, 3)[centres[:, None] + steps])
-    rows, columns = np.divmod(centres, width)
-    centres_wide = (rows + 2) * wide + columns + 2
     values = np.zeros((_REACH**2, count), np.float32)
-    for first, (row, column) in enumerate(_AROUND):
-        own = numbers[centres_wide + row * wide + column]
-        in_band = np.flatnonzero(own >= 0)
-        own = own[in_band]
-        part = weights[first][:, in_band]
-        for second, (other_row, other_column) in enumerate(_AROUND):
-            # of one window each pixel has one number, so that no sum is lost
-            values[(other_row - row + 2) * _REACH + other_column - column + 2][own] += part[second]
+    for start in range(0, len(centres), _WINDOWS):
+        _add_windows(rgb, numbers, centres[start : start + _WINDOWS], values)
     rows, columns = np.divmod(places, width)
     across = np.array([row * wide + column for row in range(-2, 3) for column in range(-2, 3)])
     around = ((rows + 2) * wide + columns + 2)[:, None] + across
@@ -306,6 +297,29 @@ def _system(rgb: Rgb, known: Alpha, places: Places) -> System:
     ends = np.concatenate([[0], np.cumsum(unknown.sum(axis=1))])
     matrix = csr_matrix((terms[unknown], others[unknown], ends), shape=(count, count))
     return System(matrix, right, places)
+
+
+_WINDOWS = 16384
+"""So many windows at once: each has 81 weights."""
+
+
+def _add_windows(rgb: Rgb, numbers: npt.NDArray[np.int32], centres: Places, values: Floats) -> None:
+    """Add what windows say to `values` (25×n), for each unknown of itself and those around it; `numbers` has the
+    unknowns' in rows that are wider by four."""
+    width = rgb.shape[1]
+    wide = width + 4
+    steps = np.array([row * width + column for row, column in _AROUND])
+    weights = _weights(rgb.reshape(-1, 3)[centres[:, None] + steps])
+    rows, columns = np.divmod(centres, width)
+    centres_wide = (rows + 2) * wide + columns + 2
+    for first, (row, column) in enumerate(_AROUND):
+        own = numbers[centres_wide + row * wide + column]
+        in_band = np.flatnonzero(own >= 0)
+        own = own[in_band]
+        part = weights[first][:, in_band]
+        for second, (other_row, other_column) in enumerate(_AROUND):
+            # of one window each pixel has one number, so that no sum is lost
+            values[(other_row - row + 2) * _REACH + other_column - column + 2][own] += part[second]
 
 
 def _weights(colours: npt.NDArray[np.uint8]) -> Floats:

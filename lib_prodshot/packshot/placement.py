@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.packshot.arrays import Floats
+from lib_prodshot.packshot.arrays import Floats, Grey
 from lib_prodshot.packshot.cutout import CutOut
 from lib_prodshot.packshot.shrinking import Rows, shrunk_strips
 from lib_prodshot.packshot.sparse import SparseAlpha
@@ -92,6 +92,13 @@ class Placement:
     def placed_alpha(self, alpha: SparseAlpha) -> SparseAlpha:
         """The product's alpha in the frame, as of its placed cut-out."""
         return self._pasted_alpha(self._scaled_alpha(alpha))[0]
+
+    def placed_levels(self, alpha: SparseAlpha) -> Grey:
+        """The product's alpha in the frame as levels 0..255, without regard to what is wholly opaque."""
+        if not self.is_resampled:
+            return self.pasted(alpha.opacity)
+        strips = self._strips(alpha.rows, alpha.shape)
+        return self.pasted(np.concatenate([np.clip(np.rint(each * 255), 0, 255).astype(np.uint8) for _, each in strips]))
 
     def _pasted_alpha(self, alpha: SparseAlpha) -> tuple[SparseAlpha, npt.NDArray[np.intp]]:
         places, inside = alpha.moved_places((self.height, self.width), self.top, self.left)

@@ -51,14 +51,14 @@ def start(cutout: CutOut, placement: Placement) -> tuple[Rgb, Grey]:
     placed = placement.placed_cutout(cutout)
     is_whole = int(cutout.shares.opacity.min()) == 255
     ground = grounds.blurred(replace(cutout, shares=_of_one(cutout.picture, 0)) if is_whole else cutout, placement)
-    picture = composite.compose(placed, ground).rgb
+    picture = composite.compose(placed, ground, in_place=True).rgb
     mask = np.not_equal(placed.shares.opacity, 255).view(np.uint8) * np.uint8(255)
     return picture, mask
 
 
 def lit(painted: Rgb, cutout: CutOut, placement: Placement, strength: float) -> tuple[Rgb, float]:
-    """The painted ground (H×W×3, the frame's size) with the light that lay around the product in its own picture, and
-    how much that changed it at most (a factor, 1 for nothing).
+    """The painted ground (H×W×3, the frame's size; changed in place) with the light that lay around the product in its
+    own picture, and how much that changed it at most (a factor, 1 for nothing).
 
     Around the product, old ground and new one are compared: their mean lightness, and how it falls from side to side,
     by a plane through the logarithms of both. `strength` 0..1 is the share of the difference that is made up for.
@@ -67,14 +67,13 @@ def lit(painted: Rgb, cutout: CutOut, placement: Placement, strength: float) -> 
     difference = _light_difference(painted, cutout, placement)
     if difference is None or strength <= 0:
         return painted, 1.0
-    changed = np.empty_like(painted)
     largest = 0.0
     for top in range(0, len(painted), _ROWS):
         rows = slice(top, top + _ROWS)
         field = difference.rows(top, min(top + _ROWS, len(painted)))
         largest = max(largest, float(np.abs(field).max()))
-        changed[rows] = np.clip(np.rint(painted[rows] * np.exp(np.float32(strength) * field)[..., None]), 0, 255)
-    return changed, float(np.exp(strength * largest))
+        painted[rows] = np.clip(np.rint(painted[rows] * np.exp(np.float32(strength) * field)[..., None]), 0, 255)
+    return painted, float(np.exp(strength * largest))
 
 
 @dataclass(frozen=True)

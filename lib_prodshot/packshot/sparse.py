@@ -74,6 +74,12 @@ class SparseAlpha:
         partial = (shares > 0) & (shares < 1)
         return SparseAlpha(opacity, self.places[partial], shares[partial])
 
+    def cropped(self, part: tuple[slice, slice]) -> tuple[SparseAlpha, npt.NDArray[np.intp]]:
+        """The part in these rows and columns; and which of the places lie in it."""
+        opacity = self.opacity[part]
+        places, inside = self.moved_places(opacity.shape, -part[0].start, -part[1].start)
+        return SparseAlpha(opacity, places, self.shares[inside]), inside
+
     def moved_places(self, shape: tuple[int, ...], top: int, left: int) -> tuple[Places, npt.NDArray[np.intp]]:
         """Where the places are in a frame of that shape in which this picture's corner lies at `top`, `left`; and which
         of them that are."""

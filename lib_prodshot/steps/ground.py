@@ -81,7 +81,7 @@ class ComposeStep(Step[GroundSettings]):
         if state.request.cutout.edges == "matte" and state.cutout.band.any():
             # enlarging draws an estimated edge out; a given one, and a picture's own alpha, are as they are meant
             placed = residue.unveiled(placed, residue.FRAME_REACH)
-        composed = composite.compose(placed, self._ground(state), state.shadow)
+        composed = composite.compose(placed, self._ground(state), state.shadow, in_place=True)
         outcome = state.outcome
         outcome.result = composite.as_picture(composed, state.source.icc)
         outcome.picture = outcome.result.rgb

@@ -106,6 +106,20 @@ class SceneStep(Step[SceneSettings]):
 
     def run(self, state: State) -> State:
         """Figures: `light`, the largest change of the painted ground's light, and what the enhancer measured."""
+        from lib_prodshot.packshot import scenes
+
+        assert state.cutout is not None and state.placement is not None
+        answered = self._painted(state)
+        if answered.enhanced is None:
+            return answered
+        # the packshot is made of the scene's own array
+        ours = answered.enhanced.rgb.copy()
+        answered = replace(answered, enhanced=replace(answered.enhanced, rgb=ours), scene=ours)
+        _, change = scenes.lit(ours, state.cutout, state.placement, self.options(state.request).scene_light)
+        return replace(answered, figures={**answered.figures, "light": round(change, 3)})
+
+    def _painted(self, state: State) -> State:
+        """The state with what the pass painted; where there is nothing to paint with the scene as it is."""
         from lib_prodshot.enhancing.interface import Task
         from lib_prodshot.packshot import scenes
 
@@ -118,10 +132,7 @@ class SceneStep(Step[SceneSettings]):
         if options.scene_keep == "product" and (mask == 0).mean() > _LARGE:
             outcome.notes += ("the product fills most of the frame: there is little room for a scene; lower the fill",)
         task = Task(start, mask, mask, outcome.detections, pass_request(state.request), attempt=state.attempt)
-        answered = asked(state, task)
-        assert answered.enhanced is not None
-        painted, change = scenes.lit(answered.enhanced.rgb, state.cutout, state.placement, options.scene_light)
-        return replace(answered, scene=painted, figures={**answered.figures, "light": round(change, 3)})
+        return asked(state, task)
 
 
 def pass_request(request: Request) -> Request:

@@ -68,13 +68,12 @@ class SceneGateStep(Step[SceneGateSettings]):
 
 def _silhouette_before(state: State) -> Mask:
     """What is product in the frame: what the finder saw in the input, and whatever the cut-out keeps any part of."""
-    import numpy as np
-
     assert state.placement is not None and state.cutout is not None
     seen = silhouette.in_frame(silhouette.of_input(state), state.placement)
     if state.request.keeps_picture:
         return seen
-    return np.where(state.placement.placed_alpha(state.cutout.shares).opacity > 0, np.uint8(255), seen)
+    seen[state.placement.placed_alpha(state.cutout.shares).opacity > 0] = 255
+    return seen
 
 
 def _is_cut_off(state: State) -> bool:
