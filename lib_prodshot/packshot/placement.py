@@ -97,8 +97,8 @@ class Placement:
         """The product's alpha in the frame as levels 0..255, without regard to what is wholly opaque."""
         if not self.is_resampled:
             return self.pasted(alpha.opacity)
-        strips = self._strips(alpha.rows, alpha.shape)
-        return self.pasted(np.concatenate([np.clip(np.rint(each * 255), 0, 255).astype(np.uint8) for _, each in strips]))
+        strips = (strip for _, strip in self._strips(alpha.rows, alpha.shape))
+        return self.pasted(np.concatenate([np.clip(np.rint(each * 255), 0, 255).astype(np.uint8) for each in strips]))
 
     def _pasted_alpha(self, alpha: SparseAlpha) -> tuple[SparseAlpha, npt.NDArray[np.intp]]:
         places, inside = alpha.moved_places((self.height, self.width), self.top, self.left)
