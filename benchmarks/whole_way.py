@@ -1,6 +1,6 @@
-"""A picture's whole way, from its file to the results': 512², 2048² and 24 megapixels, enhanced, skipped, as packshots.
+"""A picture's whole way, from its file to the results': 512² to 48 megapixels, enhanced, skipped, as packshots.
 
-    python -m benchmarks.whole_way [--rounds 3] [--against CHECKOUT] [--only enhance …]
+    python -m benchmarks.whole_way [--rounds 3] [--against CHECKOUT] [--only enhance …] [--sizes "24 MP" …]
 
 Against the floor of the same round in processor time: the models' own calls, decoding the file, encoding the results,
 with the same library; of `enhance` also with the retouch's own call in the floor, where a WebUI's diffusion stands.
@@ -8,7 +8,8 @@ Each kind and size runs in a process of its own (`one_picture.py`); its peak mem
 `--against`: the same by the code of another checkout, in turn with this one's; whether the results are the same, byte
 for byte, is told beside.
 
-The photographs are scikit-image's; the largest are scaled up to 6000 × 4000 with a sensor's noise, as JPEG.
+The photographs are scikit-image's; the largest are scaled up to 12, 24 and 48 megapixels with a sensor's noise, as
+JPEG.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ from benchmarks.measure import Ratio, machine
 from benchmarks.overhead import make_pictures
 
 ROOT = Path(__file__).parents[1]
-LARGE = (6000, 4000)
-NAMES = {"512": "512 × 512", "2048": "2048 × 2048", "24 MP": "24 megapixels (JPEG)"}
+LARGE = {"12 MP": (4242, 2828), "24 MP": (6000, 4000), "48 MP": (8484, 5656)}
+NAMES = {"512": "512 × 512", "2048": "2048 × 2048"}
+NAMES |= {name: f"{name.split()[0]} megapixels (JPEG)" for name in LARGE}
+USUAL = ("512", "2048", "24 MP")
 WORDS = {
     "enhance": "a file through `prodshot enhance`",
     "skip": "a file that is skipped",
@@ -48,28 +51,32 @@ _NOISE = 4.0
 """Levels of a sensor's noise: without it a photograph that was scaled up is a JPEG of a tenth of the usual size."""
 
 
-def make_large(folder: Path, name: str) -> Path:
-    """A photograph of scikit-image at 24 megapixels, as a JPEG of some 5 MB."""
+def make_large(folder: Path, name: str, size: str) -> Path:
+    """A photograph of scikit-image at 12, 24 or 48 megapixels, as a JPEG (of some 5 MB at 24)."""
     import skimage.data
 
     photograph = Image.open(Path(skimage.data.__file__).parent / f"{name}.png").convert("RGB")
     width = min(photograph.width, round(photograph.height * 1.5))
     left = (photograph.width - width) // 2
     cut = photograph.crop((left, 0, left + width, round(width / 1.5)))
-    pixels = np.array(cut.resize(LARGE, Image.Resampling.LANCZOS))
+    pixels = np.array(cut.resize(LARGE[size], Image.Resampling.LANCZOS))
     chance = np.random.default_rng(1)
     for top in range(0, len(pixels), 500):
         rows = pixels[top : top + 500]
         rows[:] = np.clip(rows + np.rint(chance.normal(0, _NOISE, rows.shape)), 0, 255)
-    path = folder / f"24-{name}.jpg"
+    path = folder / f"{size.split()[0]}-{name}.jpg"
     Image.fromarray(pixels).save(path, quality=92)
     return path
 
 
-def make_all(folder: Path) -> dict[tuple[str, bool], Path]:
+def make_all(folder: Path, sizes: Sequence[str]) -> dict[tuple[str, bool], Path]:
     """The file by its size and whether the cup is on it."""
-    made = {("24 MP", True): make_large(folder, "coffee"), ("24 MP", False): make_large(folder, "motorcycle_left")}
-    for name in ("512", "2048", _FIRST):
+    made: dict[tuple[str, bool], Path] = {}
+    for name in (*sizes, _FIRST):
+        if name in LARGE:
+            made |= {(name, True): make_large(folder, "coffee", name)}
+            made |= {(name, False): make_large(folder, "motorcycle_left", name)}
+            continue
         without, with_cup = make_pictures(folder, int(name))
         made |= {(name, True): with_cup, (name, False): without}
     return made
@@ -130,18 +137,21 @@ def rows(rounds: int) -> Iterator[Ratio]:
     ways = measured(rounds, [ROOT], list(WORDS))
     for (way,) in ways:
         yield way.ratio
-    picture = LARGE[0] * LARGE[1] * 3 / 1024**2
+    width, height = LARGE["24 MP"]
+    picture = width * height * 3 / 1024**2
     for (way,) in ways:
         if way.size == "24 MP" and way.memory:
             name = f"peak memory above the loaded models: {WORDS[way.kind]}, {NAMES[way.size]}"
             yield Ratio(name, "the picture's own 69 MiB", tuple(each / picture for each in way.memory))
 
 
-def measured(rounds: int, checkouts: Sequence[Path], kinds: Sequence[str]) -> list[list[Way]]:
+def measured(
+    rounds: int, checkouts: Sequence[Path], kinds: Sequence[str], sizes: Sequence[str] = USUAL
+) -> list[list[Way]]:
     """Every kind at every size by every checkout, the checkouts in turn."""
-    ways = [[Way(kind, size) for _ in checkouts] for kind in kinds for size in NAMES]
+    ways = [[Way(kind, size) for _ in checkouts] for kind in kinds for size in sizes]
     with tempfile.TemporaryDirectory() as folder:
-        files = make_all(Path(folder))
+        files = make_all(Path(folder), sizes)
         for same in ways:
             for number in range(rounds):
                 turn = list(zip(same, checkouts, strict=True))
@@ -192,9 +202,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--against", type=Path, help="a checkout of the code before")
     parser.add_argument("--only", nargs="+", default=list(WORDS), choices=list(WORDS))
+    parser.add_argument("--sizes", nargs="+", default=list(USUAL), choices=list(NAMES), help="default: %(default)s")
     arguments = parser.parse_args()
     checkouts = [ROOT, *([arguments.against.resolve()] if arguments.against else [])]
-    ways = measured(arguments.rounds, checkouts, arguments.only)
+    ways = measured(arguments.rounds, checkouts, arguments.only, arguments.sizes)
     show(ways)
     return 1 if any(same[0].ratio.limit and same[0].ratio.median > same[0].ratio.limit for same in ways) else 0
 
