@@ -41,6 +41,10 @@ class ChosenBox:
     label: str
     corners: tuple[float, float, float, float]
 
+    def as_text(self) -> str:
+        """The box as a list of boxes writes it."""
+        return " ".join([*([self.label] if self.label else []), *(str(round(corner)) for corner in self.corners)])
+
 
 @dataclass(frozen=True)
 class Stroke:

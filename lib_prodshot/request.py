@@ -135,6 +135,7 @@ class Request:
 
         return self.replace(
             products=", ".join(product.as_text() for product in products),
+            boxes=self.find.boxes_of(products),
             class_thresholds=", ".join(f"{names[key]}: {value!r}" for key, value in thresholds.items() if key in names),
             class_prompts=prompts("class_prompts"),
             scene_per_product=prompts("scene_per_product"),

@@ -112,9 +112,7 @@ def test_a_choice_stands_in_the_report_and_goes_before_instances() -> None:
     assert any("1 of 3 chosen boxes" in note for note in outcome.notes)
 
 
-@pytest.mark.parametrize(
-    ("boxes", "words"), [("none", "no detection was taken"), ("shoe 5 10 35 50", "1 chosen boxes")]
-)
+@pytest.mark.parametrize(("boxes", "words"), [("none", "no detection was taken"), ("bag 0 60 9 70", "1 chosen boxes")])
 def test_nothing_taken_is_a_skip(boxes: str, words: str) -> None:
     outcome, _ = run(boxes=boxes)
     assert outcome.status == "skipped" and words in outcome.verdict.reason and outcome.result is None
@@ -188,6 +186,7 @@ def test_a_segmenter_without_points_says_so() -> None:
         ("boxes", "30 20 90"),
         ("boxes", "bag 90 20 30 60"),
         ("boxes", "all"),
+        ("boxes", "shoe 30 20 90 60"),
         ("mask_edits", "add: 3 4"),
         ("mask_edits", "add 0: 3 4"),
         ("mask_edits", "add 9000: 3 4"),
@@ -200,6 +199,15 @@ def test_what_cannot_be_read_is_named(name: str, text: str) -> None:
     with pytest.raises(RequestError) as raised:
         Request(products="bag", **{name: text})
     assert [problem.field for problem in raised.value.problems] == [name]
+
+
+def test_boxes_of_products_that_are_left_out_go_with_them() -> None:
+    """Boxes are those of the products, whatever the letters; of a request for some of its products their own."""
+    request = Request(products="Bag, shoe: sneaker", boxes="bag 0 0 9 9, 1 1 5 5, shoe 2 2 8 8")
+    bag, shoe = request.classes
+    assert request.only(bag).boxes == "bag 0 0 9 9, 1 1 5 5" and request.only(shoe).boxes == "1 1 5 5, shoe 2 2 8 8"
+    assert Request(products="bag, shoe", boxes="shoe 2 2 8 8").only(bag).boxes == "none"
+    assert Request(products="bag, shoe").only(bag).boxes == ""
 
 
 def test_reading() -> None:

@@ -41,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Check every picture; exit code 1 when one fails."""
     from lib_prodshot.markets.rules import chosen
 
+    use_rules(arguments.rules)
     markets = chosen(arguments.marketplace or "", arguments.rules)
     if arguments.list:
         _list(arguments)
@@ -75,12 +76,19 @@ def _checks(place: Place, markets: tuple[Marketplace, ...], day: date) -> tuple[
 
 
 def use_rules(file: Path | None) -> None:
-    """Lay a user's rules over ours for this process and those that it starts. Raises `RulesError`."""
+    """Lay a user's rules over ours for this process and those that it starts. Raises `RulesError`, and `RequestError`
+    for a marketplace of the file that sets what no setting can be."""
     from lib_prodshot.markets.rules import VARIABLE, marketplaces
+    from lib_prodshot.request import Request
+    from lib_prodshot.steps.targets import targets_of
 
-    if file is not None:
-        marketplaces(file)
-        os.environ[VARIABLE] = str(file.absolute())
+    if file is None:
+        return
+    known = marketplaces(file)
+    os.environ[VARIABLE] = str(file.absolute())
+    for name, market in known.items():
+        if any(figure.place for figure in market.make.values()):
+            targets_of(Request(products="product", make="packshot", marketplace=name))
 
 
 def _printable(text: str) -> str:

@@ -177,6 +177,7 @@ def _check_and_fix(recipe: Recipe, out: Path, as_json: bool, looker: Looker | No
 
 def caption_folder(arguments: argparse.Namespace) -> int:
     """Write captions; exit code 1 when a photograph got none, or has one that cannot be read."""
+    from lib_prodshot.jobs.folder.work_list import in_a_row
     from lib_prodshot.training.captioning.job import CaptionJob, count_results
     from lib_prodshot.training.dataset.captions import TagEdit
 
@@ -191,6 +192,9 @@ def caption_folder(arguments: argparse.Namespace) -> int:
     captioner = _captioner(arguments)
     folder = input_folder(arguments.folder, "image_dir", _FOLDER_INSTEAD)
     job = CaptionJob(folder, edit, captioner, arguments.caption_extension, arguments.anew, arguments.dry_run)
+    unused = job.unused()
+    if unused:
+        say(f"{len(unused)} of the captions in {arguments.captions} fit no photograph here: {in_a_row(unused)}")
     done = _run_with_bar(job, "caption", lambda one: one.rewritten)
     counts = count_results(done)
     verb = "would be written" if arguments.dry_run else "written"
@@ -222,6 +226,9 @@ def train(arguments: argparse.Namespace) -> int:
     from lib_prodshot.training.trainer import sd_scripts
     from lib_prodshot.training.trainer.runner import TrainingJob
 
+    # what is easier to mend is told first
+    for subset in recipe.all_subsets:
+        input_folder(Path(subset.image_dir), "image_dir", _FOLDER_INSTEAD)
     trainer = sd_scripts.find(arguments.sd_scripts, arguments.python)
     job = TrainingJob(recipe, trainer, fresh=arguments.fresh, force=arguments.force)
     if arguments.dry_run:

@@ -74,12 +74,14 @@ class RulesError(ProdshotError):
 
 @dataclass(frozen=True)
 class Figure:
-    """One value with where it comes from: source, day read (ISO), confidence ('official', 'third party' …)."""
+    """One value with where it comes from: source, day read (ISO), confidence ('official', 'third party' …). `place`:
+    file, line and field of a user's."""
 
     value: Any
     source: str
     read: str
     confidence: str
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ class _Table:
 
     def __init__(self, path: Path, base: Mapping[str, Any]) -> None:
         self._path = path
+        self._is_users = path != OWN_FILE
         self._text = _text_of(path)
         try:
             given = json.loads(self._text, object_pairs_hook=self._once)
@@ -177,6 +180,9 @@ class _Table:
         self._given = self._object(given, ())
         self.entries = dict(base)
         for name in self._given:
+            if "," in name or not name.strip() or name != name.strip():
+                message = f"{name!r} is no name: without commas, and without spaces around it"
+                raise self._error((name,), message)
             self.entries[name.lower()] = self._entry(name)
 
     def _once(self, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -212,7 +218,7 @@ class _Table:
             fields = self._object(change, where)
             self._known(fields, allowed, where)
             told = {"source": f"{self._path.name}", "read": "", "confidence": "user", "note": "", **fields}
-            merged[key] = {**merged.get(key, {}), **told}
+            merged[key] = {**merged.get(key, {}), **told, "place": self._place(where) if self._is_users else ""}
             self._validate(merged[key], where)
         return merged
 
@@ -231,7 +237,8 @@ class _Table:
         """The marketplace `name` as an object."""
         entry = self.entries[name]
         make = {
-            key: Figure(each["value"], *(each.get(f, "") for f in _FIGURE[:3])) for key, each in entry["make"].items()
+            key: Figure(each["value"], *(each.get(f, "") for f in (*_FIGURE[:3], "place")))
+            for key, each in entry["make"].items()
         }
         return Marketplace(name, entry["title"], make, tuple(_rule(key, each) for key, each in entry["rules"].items()))
 
@@ -249,8 +256,11 @@ class _Table:
 
     def _error(self, where: tuple[str, ...], message: str, allowed: str = "") -> RulesError:
         told = f" (allowed: {allowed})" if allowed else ""
+        return RulesError(f"{self._place(where)}: {message}{told}")
+
+    def _place(self, where: tuple[str, ...]) -> str:
         field = f", field {'.'.join(where)}" if where else ""
-        return RulesError(f"{self._path.name}, line {_line_of(self._text, where)}{field}: {message}{told}")
+        return f"{self._path.name}, line {_line_of(self._text, where)}{field}"
 
 
 def _rule_problems(rule: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lib_prodshot.corrections import ChosenBox, MaskEdits, parse_boxes, parse_edits
+from lib_prodshot.corrections import NONE, ChosenBox, MaskEdits, parse_boxes, parse_edits
 from lib_prodshot.errors import FieldProblem, RequestError, UnknownProducts
 from lib_prodshot.outcome import Verdict
 from lib_prodshot.products import (
@@ -94,13 +94,20 @@ class FindSettings(StepSettings):
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
-        """A product list that cannot be read; thresholds that cannot, or are for none of the products; boxes."""
+        """A product list that cannot be read; thresholds and boxes that cannot, or are for none of the products."""
+        boxes: tuple[ChosenBox, ...] = ()
         try:
-            parse_boxes(values.get("boxes", ""))
+            boxes = parse_boxes(values.get("boxes", "")) or ()
         except RequestError as error:
             yield from error.problems
         try:
             classes = named_products(values)
+            if classes is not None:
+                names = {product.name.casefold() for product in classes}
+                strange = [box.label for box in boxes if box.label and box.label.casefold() not in names]
+                if strange:
+                    allowed = ", ".join(product.name for product in classes)
+                    yield FieldProblem("boxes", f"{strange[0]!r} is not among the products", allowed)
             thresholds = parse_thresholds(values.get("class_thresholds", ""))
             if classes is not None:
                 match_names(classes, thresholds, "class_thresholds")
@@ -116,6 +123,12 @@ class FindSettings(StepSettings):
     def chosen_boxes(self) -> tuple[ChosenBox, ...] | None:
         """The boxes that the user took; None where nothing was chosen."""
         return parse_boxes(self.boxes)
+
+    def boxes_of(self, products: Sequence[ProductClass]) -> str:
+        """The setting `boxes` for these of the products alone: their boxes, and those of any product."""
+        chosen, names = self.chosen_boxes, {product.name.casefold() for product in products}
+        own = [box.as_text() for box in chosen or () if not box.label or box.label.casefold() in names]
+        return "" if chosen is None else ", ".join(own) or NONE
 
     def left_in(self, error: UnknownProducts) -> tuple[ProductClass, ...]:
         """The products that are looked for although others are unknown. Raises the error again where the user wants

@@ -77,12 +77,18 @@ def _target(request: Request, market: Marketplace) -> Target:
     try:
         resolved = _resolved(request, made)
     except RequestError as error:
-        told = "; ".join(map(str, error.problems))
+        told = "; ".join(_placed(problem, market) for problem in error.problems)
         raise RequestError(
             [FieldProblem("marketplace", f"the rules of {market.name} cannot be used: {told}")]
         ) from error
     limits = [int(rule.maximum) for rule in market.rules if rule.measure == "bytes" and rule.maximum]
     return Target(market.name, resolved, made, min(limits, default=0))
+
+
+def _placed(problem: FieldProblem, market: Marketplace) -> str:
+    """A problem with the line and field of the user's file that sets the value."""
+    figure = market.make.get(problem.field)
+    return f"{figure.place}: {problem}" if figure is not None and figure.place else str(problem)
 
 
 def _resolved(request: Request, made: Mapping[str, Any]) -> Request:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lib_prodshot.bootstrap import ROOT
+from lib_prodshot.commands.check import use_rules
 from lib_prodshot.errors import RequestError
 from lib_prodshot.markets.rules import MEASURES, Marketplace, Rule, RulesError, chosen, marketplaces
 
@@ -112,6 +113,8 @@ BROKEN = [
     ('{"new": 7}', r"field new: '7' is not an object"),
     ('{"a": {"title": "x"},\n"a": {"title": "y"}}', r"line 2, field a: it is given twice"),
     ("[" * 100_000, r"nested too deeply|line 1"),
+    ('{"ok": {},\n"a, b": {}}', r"line 2, field a, b: 'a, b' is no name"),
+    ('{" a": {}}', r"field  a: ' a' is no name"),
     ('{"new": {"title": 3}}', r"field new.title: 3 is not text"),
     ('{"new": {"rules": {"a": {"measure": "width", "min": 1, "source": 3}}}}', r"a.source: 3 is not text"),
 ]
@@ -121,6 +124,24 @@ BROKEN = [
 def test_a_broken_file_is_refused_with_line_and_field(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(RulesError, match=message):
         marketplaces(user_file(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        ('"fill": {"value": 7}', r"line 2, field new.make.fill.*fill: 7 is too large"),
+        ('"format": {"value": "webm"}', r"line 2, field new.make.format.*'webm' is not a choice"),
+        ('"sizze": {"value": "9x9"}', r"line 2, field new.make.sizze.*size"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused_with_line_and_field(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: str, message: str
+) -> None:
+    monkeypatch.setenv("PRODSHOT_MARKETPLACES", "")
+    path = user_file(tmp_path, f'{{"new": {{"like": "ebay", "make": {{\n{make}}}}}}}')
+    with pytest.raises(RequestError, match=message):
+        use_rules(path)
+    use_rules(user_file(tmp_path, '{"new": {"like": "ebay", "make": {"fill": {"value": 0.7}}}}'))
 
 
 def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:

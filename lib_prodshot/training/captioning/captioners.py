@@ -140,6 +140,11 @@ class FileCaptioner:
             if text.strip():
                 yield path, " ".join(text.split())
 
+    def unused(self, photographs: Sequence[Path]) -> list[str]:
+        """The keys that fit none of these photographs, sorted."""
+        names = {name for path in photographs for name in (path.name, path.stem)}
+        return sorted(str(key) for key in self._known if key not in names)
+
     def _read(self) -> Mapping[str, str]:
         try:
             if self.source.is_dir():

@@ -13,7 +13,7 @@ from pathlib import Path
 from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.files.reading import is_file
 from lib_prodshot.jobs.files.staging import Staging
-from lib_prodshot.training.captioning.captioners import Captioner
+from lib_prodshot.training.captioning.captioners import Captioner, FileCaptioner
 from lib_prodshot.training.dataset.captions import Caption, TagEdit, read_caption
 from lib_prodshot.training.dataset.folder import MisnamedCaption, caption_file, expected_caption, list_folder
 from lib_prodshot.training.dataset.kohya import dataset_folders
@@ -80,6 +80,10 @@ class CaptionJob:
     def count(self) -> int:
         """How many photographs the job is about. Raises `PictureError`."""
         return len(self._photographs())
+
+    def unused(self) -> list[str]:
+        """The captioner's entries that fit no photograph, where it reads a file. Raises `PictureError`."""
+        return self.captioner.unused(self._photographs()) if isinstance(self.captioner, FileCaptioner) else []
 
     def _photographs(self) -> list[Path]:
         folders = dataset_folders(self.folder)

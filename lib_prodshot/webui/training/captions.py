@@ -113,7 +113,9 @@ def _write(job: CaptionJob, control: Control) -> Mapping[str, Any]:
             done.append(one)
             control.report(len(done), total, f"{len(done)} of {total} captions")
     changes = [_change_json(one) for one in done if one.rewritten or one.problem]
-    return {**count_results(done), "dry_run": job.dry_run, "changes": changes[:MAX_CHANGES]}
+    told = {**count_results(done), "dry_run": job.dry_run, "changes": changes[:MAX_CHANGES]}
+    unused = job.unused()
+    return {**told, "unused": len(unused), "unused_entries": unused[:MAX_CHANGES]}
 
 
 def _change_json(one: CaptionResult) -> dict[str, Any]:

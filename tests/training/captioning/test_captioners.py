@@ -116,6 +116,7 @@ def test_files_of_three_kinds(tmp_path: Path) -> None:
     for name in ("captions.json", "captions.csv", "texts"):
         told = {path.name: text for path, text in FileCaptioner(tmp_path / name).caption(photographs)}
         assert told == {"1.jpg": "a bag", "2.jpg": "a cup"}
+        assert FileCaptioner(tmp_path / name).unused(photographs[1:]) == ["1" if name == "texts" else "1.jpg"]
 
 
 @pytest.mark.parametrize(
