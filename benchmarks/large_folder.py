@@ -29,6 +29,7 @@ from lib_prodshot.jobs.processor import PictureProcessor
 from lib_prodshot.jobs.workers.interface import FileResult, FileTask
 from lib_prodshot.outcome import Audit, Detection, Outcome, StepRecord, Verdict
 from lib_prodshot.request import Request
+from lib_prodshot.storage.urls import StorageURL
 from tests.finders import fixed_finder
 from tests.jobs.photographs import make_picture
 
@@ -106,6 +107,9 @@ class SimulatedPool:
 
     def finder_name(self) -> str:
         return "simulated"
+
+    def check_access(self, picture: StorageURL) -> None:
+        pass
 
     def open(self, inputs: frozenset[Path]) -> None:
         self.workers = (SimulatedWorker(self.templates),)

@@ -18,11 +18,18 @@ from PIL import Image
 
 from lib_prodshot.errors import FinderUnavailable, ProdshotError, RequestError, UnknownProducts
 from lib_prodshot.jobs.folder.runner import Runner
+from lib_prodshot.jobs.stored import claim
+from lib_prodshot.jobs.stored.folders import StoredFolders
 from lib_prodshot.jobs.workers.interface import TaskCancelled, WorkerLost
 from lib_prodshot.jobs.workers.local_pool import LocalPool, engines_for
 from lib_prodshot.jobs.workers.ray_actor import ActorError, ActorResult, ActorSettings, PictureActor
 from lib_prodshot.jobs.workers.ray_pool import RayPool, RayWorker, _share
+from lib_prodshot.storage.store import Store, _file_system
+from lib_prodshot.storage.urls import StorageURL
 from tests.jobs.tools import REQUEST, SlowDetector, all_of, choose_finder, finder, job, lines_of
+from tests.storage.conftest import bucket, download, s3, upload
+
+__all__ = ["bucket", "s3"]
 
 if find_spec("ray") is None:
     pytest.skip("the folder job on a cluster needs Ray (extra 'cluster')", allow_module_level=True)
@@ -114,6 +121,53 @@ def test_packshots_at_one_scale_are_the_same_files(cluster: object, tmp_path: Pa
     made = [each for line in lines_of(tmp_path / "ray") for each in line.get("packshots") or ()]
     assert len(made) == 4 and len({each["scale"] for each in made if each["marketplace"] == "google"}) == 1
     assert all_of(tmp_path / "ray") == all_of(tmp_path / "here")
+
+
+def with_environment(environment: dict[str, str]) -> object:
+    """The finder, on a machine with these credentials."""
+    os.environ.update(environment)
+    return choose_finder()
+
+
+def test_from_a_bucket_into_a_bucket_no_picture_is_sent(
+    cluster: object,
+    bucket: StorageURL,
+    photos: Path,
+    without: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(claim, "SETTLING", 0.0)
+    upload(photos, bucket / "in")
+    sent: list[object] = []
+    call = RayWorker._call
+
+    def counted(worker: RayWorker, *arguments: object) -> object:
+        sent.append(arguments[1])
+        return call(worker, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RayWorker, "_call", counted)
+    environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    folders = StoredFolders(bucket / "in", bucket / "out", tmp_path / "spool")
+    pool = RayPool(REQUEST, partial(with_environment, environment), worker_count=2)
+    runner = Runner(job(folders.input_folder, folders.output_folder), pool, folders)
+    runner.start()
+    assert runner.result().is_complete
+    found = all_of(download(Store(bucket / "out"), tmp_path / "out"))
+    assert [line.pop("object_version") for line in found["lines"]] and found == all_of(without)
+    assert len(sent) == 24 and not [each for each in sent if isinstance(each, bytes)], "the URL, and no byte"
+
+
+def test_a_store_that_an_actor_cannot_reach_is_told_before_the_first_picture(
+    s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor = PictureActor(ActorSettings(0, REQUEST.to_dict(), choose_finder))
+    assert "by one process only" in actor.check_access(StorageURL("memory", "bucket/a.png"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    _file_system.cache_clear()
+    assert actor.check_access(StorageURL("s3", "bucket/a.png")).startswith("there are no credentials for s3://bucket/")
+    _file_system.cache_clear()
 
 
 class Fatal(SlowDetector):

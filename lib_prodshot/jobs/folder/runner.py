@@ -178,6 +178,9 @@ class Runner:
         out, state = self.job.out, self.job.out / STATE_FOLDER
         try:
             self._finder = self._pool.finder_name()
+            if entries and (stored := entries[0].stored):
+                # else each picture would fail for the same reason
+                self._pool.check_access(stored.url)
             is_open = self._measures()
             if is_open:
                 self._pool.open(inputs())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from lib_prodshot.jobs.files.names import ResultNames
 from lib_prodshot.outcome import Outcome
 from lib_prodshot.storage.store import StoredObject
+from lib_prodshot.storage.urls import StorageURL
 
 if TYPE_CHECKING:
     from lib_prodshot.jobs.report.thumbnails import EncodedThumbnails
@@ -102,6 +103,9 @@ class WorkerPool(Protocol):
 
     def finder_name(self) -> str:
         """Return the name of the finder that will run. Raises `ProdshotError` when none can."""
+
+    def check_access(self, picture: StorageURL) -> None:
+        """Raise `ProdshotError` where a worker cannot reach the store that this picture is in."""
 
     def open(self, inputs: Container[Path]) -> None:
         """Start the workers. `inputs`: resolved paths that no result may be written to. Raises `ProdshotError`."""

@@ -14,6 +14,7 @@ from lib_prodshot.jobs.processor import upscaler_of
 from lib_prodshot.jobs.workers.engines import BACKOFF, Engine, LocalEngine
 from lib_prodshot.jobs.workers.local_worker import LocalWorker
 from lib_prodshot.request import Request
+from lib_prodshot.storage.urls import StorageURL
 
 if TYPE_CHECKING:
     from lib_prodshot.packshot.upscaling import Upscaler
@@ -40,6 +41,9 @@ class LocalPool:
     def finder_name(self) -> str:
         """See `WorkerPool`."""
         return self.name
+
+    def check_access(self, picture: StorageURL) -> None:
+        """See `WorkerPool`. This process has listed the pictures."""
 
     def open(self, inputs: Container[Path]) -> None:
         """See `WorkerPool`."""

@@ -22,6 +22,8 @@ from lib_prodshot.jobs.workers.interface import Fetched, FileTask, StoredSource,
 from lib_prodshot.jobs.workers.local_worker import LocalWorker
 from lib_prodshot.outcome import Outcome
 from lib_prodshot.request import Request
+from lib_prodshot.storage.store import StorageError, Store
+from lib_prodshot.storage.urls import StorageURL
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,16 @@ class PictureActor:
         worker = f"ray {self._settings.number} on {platform.node()}"
         self._worker = LocalWorker(self._request, load_finder, engines, name=worker, upscaler=upscaler)
         return info
+
+    def check_access(self, picture: StorageURL) -> str:
+        """Return why this machine cannot reach the store that a picture is in; '' where it can."""
+        if picture.scheme == "memory":
+            return "memory:// is seen by one process only"
+        try:
+            Store(picture).find()
+        except StorageError as error:
+            return str(error)
+        return ""
 
     def process(
         self,

@@ -26,6 +26,7 @@ from lib_prodshot.jobs.workers.local_worker import EXTRA_SLOTS
 from lib_prodshot.jobs.workers.ray_actor import ActorError, ActorInfo, ActorResult, ActorSettings, PictureActor
 from lib_prodshot.jobs.workers.resources import WeightedSemaphore
 from lib_prodshot.request import Request
+from lib_prodshot.storage.urls import StorageURL
 
 CPUS_PER_WORKER = 4
 """Without a number of workers: one for so many processors of the cluster."""
@@ -84,6 +85,17 @@ class RayPool:
         except ray.exceptions.RayError as error:
             raise ProdshotError(f"a worker of the cluster could not start: {_in_a_line(error)}") from error
         return self._agree(answers)
+
+    def check_access(self, picture: StorageURL) -> None:
+        """See `WorkerPool`. Each machine has credentials of its own, or none."""
+        ray = _import_ray()
+        try:
+            answers = ray.get([actor.check_access.remote(picture) for actor in self._actors], timeout=START_TIMEOUT)
+        except ray.exceptions.RayError as error:
+            raise ProdshotError(f"a worker of the cluster cannot fetch the pictures: {_in_a_line(error)}") from error
+        why = next(filter(None, answers), "")
+        if why:
+            raise ProdshotError(f"a worker of the cluster cannot fetch the pictures: {why}")
 
     def open(self, inputs: Container[Path]) -> None:
         """See `WorkerPool`."""
