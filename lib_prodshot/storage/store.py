@@ -101,7 +101,7 @@ class Store:
 
     def find(self, name: str = "") -> StoredObject | None:
         """The object of this name; None where there is none."""
-        with _errors(self.url / name):
+        with _errors(self.url / name if name else self.url):
             try:
                 info = self.files.info(self._key(name))
             except FileNotFoundError as error:
