@@ -3,7 +3,8 @@
 Source: Levin, Lischinski and Weiss, "A Closed-Form Solution to Natural Image Matting" (2008): in a window of 3×3 pixels
 alpha is a linear function of colour; what all windows say together is a sparse linear system. Outside the band alpha is
 0 or 1 by the mask, so only the band's pixels are unknowns. Beside the windows stands what each pixel's colour says by
-itself (`colour_model.py`); where colours say nothing, as of a dark sole on its own shadow, the mask's edge does.
+itself (`colour_model.py`) and what the course of the edge along the outline does (`edge_profile.py`); where colours say
+nothing, as of a dark sole on its own shadow, the mask's edge does.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib_prodshot.bounds import bounding_box
+from lib_prodshot.packshot import edge_profile
 from lib_prodshot.packshot.arrays import Alpha, Floats, Grey, Rgb, shades
 from lib_prodshot.packshot.colour_model import NOISE, Cells, Gaussians, Likelihood, distance, likelihood
 from lib_prodshot.packshot.tiles import Enlarged, Tile
@@ -127,6 +129,9 @@ _COLOUR_TRUST = 0.006
 _LEAST_VARIANCE = 2e-3
 """No colour says more than one of this variance."""
 
+_LEAST_COURSE_VARIANCE = 1e-4
+"""No course of an edge along the outline says more than one of this variance."""
+
 _MASK_TRUST = 0.01
 _MASK_ALONE = 0.05
 """Weight of the mask's own edge where the colours say nothing: a matting Laplacian alone would smear it."""
@@ -198,8 +203,13 @@ def _expected(rgb: Rgb, mask: Grey, band: Grey, soft: Grey | None) -> Expectatio
     by_edge = _MASK_ALONE * worth * told.variance / (told.variance + _UNTOLD) + foreign * (1 - worth)
     by_edge[alike] = _BEYOND_TRUST
     by_mask = edge if soft is None else as_alpha(soft).ravel()[places]
-    weight = by_colour + by_edge + _MASK_TRUST
-    alpha = (by_colour * told.alpha + by_edge * edge + _MASK_TRUST * by_mask) / weight
+    course = edge_profile.along(mask, places, told)
+    by_course = _COLOUR_TRUST / (course.variance + _LEAST_COURSE_VARIANCE)
+    # a mask errs by more than a hair is wide
+    by_course[alike | thin.near.ravel()[places]] = 0
+    weight = by_colour + by_edge + by_course + _MASK_TRUST
+    alpha = by_colour * told.alpha + by_edge * edge + by_course * course.alpha + _MASK_TRUST * by_mask
+    alpha /= weight
     settled = (told.alpha < _SETTLED) & (told.variance < _SETTLED**2) & (told.misfit < _MISFIT) & ~inside
     alpha[settled] = 0
     return Expectation(places, alpha.astype(np.float32), weight.astype(np.float32), settled)

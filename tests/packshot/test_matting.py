@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lib_prodshot.packshot import cutout, foreground, matting
-from lib_prodshot.packshot.colour_model import CELL, Cells, Gaussians, likelihood
+from lib_prodshot.packshot import cutout, edge_profile, foreground, matting
+from lib_prodshot.packshot.colour_model import CELL, Cells, Gaussians, Likelihood, likelihood
 from lib_prodshot.packshot.cutout import CutOut
 from lib_prodshot.packshot.sparse import SparseAlpha
 
@@ -113,6 +113,37 @@ def test_a_hair_of_another_colour_is_seen_on_a_textured_ground() -> None:
     seen = away & (hair > 0.7)
     assert rmse(cut.alpha[away & (cut.band > 0)], true[away & (cut.band > 0)]) < 0.06
     assert cut.alpha[seen].mean() > 0.93 * true[seen].mean()
+
+
+def test_a_narrow_handle_out_of_focus_is_not_taken_for_an_opaque_one() -> None:
+    """Nowhere opaque, it looks like a paler one; its middle is where the mask has its edge, and its course tells."""
+    sharp = np.zeros((SIDE, SIDE), np.float32)
+    sharp[:, 74:86] = 1
+    true = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 5), np.float32)
+    soft = np.rint(true * 255).astype(np.uint8)
+    cut, _ = cutout.by_matte(photographed(true, PRODUCT, GROUND), mask_of(true), soft)
+    assert 0.7 < true[80, 80] < 0.8 and cut.alpha[40:120, 80].mean() < true[80, 80] + 0.1
+    assert rmse(cut.alpha, true) < 0.05
+
+
+def test_the_edges_course_runs_on_where_textured_ground_hides_it() -> None:
+    true = disc(4)
+    ground = cv2.GaussianBlur(np.random.default_rng(5).normal(0, 1, (SIDE, SIDE, 3)), (0, 0), 1.5)
+    behind = np.clip(GROUND + 45 * ground / ground.std(), 0, 255).astype(np.float32)
+    rgb, mask = photographed(true, PRODUCT, behind), mask_of(true, moved=1)
+    band = matting.band_around(mask, np.rint(true * 255).astype(np.uint8))
+    places = np.flatnonzero(band)
+    told = matting._told(rgb, mask, band, places, matting._thin_parts(mask))
+    course = edge_profile.along(mask, places, told)
+    seen, known = true.ravel()[places], np.isfinite(course.variance)
+    assert known.all() and rmse(course.alpha, seen) < 0.5 * rmse(told.alpha, seen)
+
+
+def test_where_colours_say_nothing_no_course_is_found_in_them() -> None:
+    mask = mask_of(disc(0))
+    places = np.flatnonzero(matting.band_around(mask, None))
+    nothing = Likelihood(*(np.full(len(places), value, np.float32) for value in (0.5, 50, 0)))
+    assert edge_profile.along(mask, places, nothing).variance.min() > 0.3
 
 
 def test_a_large_band_is_solved_at_half_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
