@@ -253,12 +253,12 @@ def _likelihoods(courses: Courses, outline: Outline, alpha: Grey, weight: Floats
                  nearest: npt.NDArray[np.int32]) -> Likely:  # fmt: skip
     """Compare each course with what is seen along a piece of the outline: least squares of one factor, the contrast."""
     count, length = len(alpha), len(outline.places)
-    products, squares = np.empty((count, length)), np.empty((count, length))
+    product, square = np.empty((count, length)), np.empty((count, length))
     by_seen = weight * seen
     for course, values in enumerate(_shares(alpha)):
-        products[course] = np.bincount(nearest, values * by_seen, length)
-        squares[course] = np.bincount(nearest, values * values * weight, length)
-    products, squares = outline.smoothed(products, _ALONG), outline.smoothed(squares, _ALONG)
+        product[course] = np.bincount(nearest, values * by_seen, length)
+        square[course] = np.bincount(nearest, values * values * weight, length)
+    products, squares = outline.smoothed(product, _ALONG), outline.smoothed(square, _ALONG)
     window = 2 * _ALONG
     held = _ALIKE / _SCALE**2 / window
     scale = np.maximum((products + held) / (squares + held), 1)
