@@ -342,7 +342,10 @@ def test_wrong_usage_is_one_line(
     assert message in told and told.count("\n") == 1
 
 
-def test_a_users_rules_and_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_users_rules_and_the_list(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRODSHOT_MARKETPLACES", "")  # the command names the file there, for processes that it starts
     rules = tmp_path / "mine.json"
     rules.write_text(json.dumps({"mine": {"rules": {"size": {"measure": "width", "min": 65}}}}))
     path = written(tmp_path, packshot(64))

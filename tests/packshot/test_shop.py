@@ -157,7 +157,8 @@ def test_a_users_marketplace_that_sets_no_setting_is_named(tmp_path: Path, monke
     monkeypatch.setenv("PRODSHOT_MARKETPLACES", str(rules))
     for setting, told in (("colour", "unknown setting"), ("fill", "not a number")):
         rules.write_text(json.dumps({"mine": {"make": {setting: {"value": "much"}}}}))
-        with pytest.raises(RequestError, match=rf"marketplace: the rules of mine cannot be used: {setting}: .*{told}"):
+        where = rf"the rules of mine cannot be used: .*line 1, field mine.make.{setting}"
+        with pytest.raises(RequestError, match=rf"marketplace: {where}: .*{told}"):
             targets_of(Request(products="car", make="packshot", marketplace="mine"))
 
 
