@@ -17,7 +17,7 @@ if backend.missing_requirement():
     pytest.skip(backend.missing_requirement(), allow_module_level=True)
 
 from lib_prodshot.finding.fast import groundingdino as fast  # noqa: E402
-from lib_prodshot.finding.fast import layers  # noqa: E402
+from lib_prodshot.finding.fast import layers, windows  # noqa: E402
 from lib_prodshot.finding.fast.swap import swap_items  # noqa: E402
 
 pytestmark = pytest.mark.any_host
@@ -122,7 +122,7 @@ def test_fusion_layer_with_scores_that_would_overflow_an_exponential() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 250, 1024])
-@pytest.mark.parametrize(("height", "width"), [(14, 14), (20, 9)])
+@pytest.mark.parametrize(("height", "width"), [(14, 14), (20, 9), (21, 23)])
 def test_swin_stage_with_shifted_windows(monkeypatch: Any, rows: int, height: int, width: int) -> None:
     monkeypatch.setattr(layers, "ROWS", rows)
     stage, tokens = swin_stage(), torch.randn(2, height * width, 48)
@@ -137,13 +137,29 @@ def swin_stage() -> Any:
     return ready(BasicLayer(dim=48, depth=2, num_heads=3, window_size=7))
 
 
-@pytest.mark.parametrize(("height", "width", "shift"), [(14, 14, 3), (20, 9, 3), (5, 30, 0)])
+@pytest.mark.parametrize(("height", "width", "shift"), [(14, 14, 3), (20, 9, 3), (5, 30, 0), (21, 23, 3)])
 def test_the_parts_of_a_feature_map_hold_every_token_once(height: int, width: int, shift: int) -> None:
-    parts = fast.parts_of(height, width, 7, shift, 2, torch.device("cpu"))
+    parts = windows.parts_of(height, width, 7, shift, 2, torch.device("cpu"))
     assert sorted(torch.cat([part.tokens for part in parts]).tolist()) == list(range(height * width))
-    assert [part.windows.start for part in parts] == list(range(0, len(parts) * 2, 2))
     for part in parts:
         assert len(part.tokens) == (part.size if part.places is None else len(part.places))
+        assert part.windows is not None or part.places is None, "what is padded is no plain window"
+    in_order = windows.parts_of(height, width, 7, shift, 2, torch.device("meta"))
+    firsts = [part.windows.start for part in in_order if isinstance(part.windows, slice)]
+    assert firsts == list(range(0, len(in_order) * 2, 2))
+    assert sum(part.size for part in in_order) == sum(part.size for part in parts)
+
+
+def test_only_windows_of_the_last_row_and_column_are_masked() -> None:
+    """What is taken for granted of the package: the masks of all others are zero."""
+    stage = swin_stage()
+    masks: list[Any] = []
+    stage.blocks[1].register_forward_pre_hook(lambda block, inputs: masks.append(inputs[1]))
+    stage(torch.randn(1, 21 * 23, 48), 21, 23)
+    parts = windows.parts_of(21, 23, 7, 3, 2, torch.device("cpu"))
+    special = torch.cat([part.windows for part in parts if part.windows is not None])
+    plain = torch.ones(len(masks[0]), dtype=torch.bool).index_fill(0, special, False)
+    assert masks[0].any() and plain.any() and not masks[0][plain].any()
 
 
 def test_attention_without_its_weights() -> None:
@@ -172,3 +188,22 @@ def test_a_missing_operation_leaves_the_packages_layers_to_do_the_work(monkeypat
     expected = stage(tokens, 14, 9)[0]
     swap_items(stage.blocks, fast.SwinBlock)
     assert torch.equal(stage(tokens, 14, 9)[0], expected)
+
+
+def test_the_same_text_is_encoded_once_and_another_anew() -> None:
+    calls: list[int] = []
+
+    class Plain(torch.nn.Module):
+        def forward(self, input_ids: Any, note: Any = None) -> Any:
+            calls.append(1)
+            return {"last_hidden_state": input_ids * 2.0}
+
+    encoder = fast.TextEncoder(Plain())
+    text = torch.tensor([[1, 2, 3]])
+    for inputs in ({"input_ids": text}, {"input_ids": text.clone()}, {"input_ids": text, "note": None}):
+        assert torch.equal(encoder(**inputs)["last_hidden_state"], text * 2.0)
+    assert len(calls) == 2
+    text += 1
+    assert torch.equal(encoder(input_ids=text, note=None)["last_hidden_state"], text * 2.0), "overwritten in place"
+    assert torch.equal(encoder(input_ids=text[:, :2], note=None)["last_hidden_state"], text[:, :2] * 2.0)
+    assert len(calls) == 4

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -14,6 +12,7 @@ from lib_prodshot.finding.fast.fusion import Fusion
 from lib_prodshot.finding.fast.layers import EncoderParts, Sampler, rows_at_once
 from lib_prodshot.finding.fast.probe import attention_works, bag_works
 from lib_prodshot.finding.fast.swap import Wrapper, swap_items, swap_named
+from lib_prodshot.finding.fast.windows import Part, parts_of
 
 
 def accelerate(model: Any) -> int:
@@ -25,7 +24,43 @@ def accelerate(model: Any) -> int:
         count += swap_named(layer, "self_attn", QuietAttention) + swap_named(layer, "ca_text", QuietAttention)
     for stage in getattr(model.backbone[0], "layers", ()):  # a Swin backbone; a ResNet stays as it is
         count += swap_items(stage.blocks, SwinBlock)
-    return count
+    return count + swap_named(model, "bert", TextEncoder)
+
+
+class TextEncoder(Wrapper):
+    """BERT: of the same text as the last one, which pictures in a row have, the same answer, computed once.
+
+    Off the CPU it computes each time: comparing there would wait for the device.
+    """
+
+    def __init__(self, plain: Any) -> None:
+        super().__init__(plain)
+        self._last: tuple[dict[str, Any], Any] | None = None
+
+    def forward(self, **inputs: Any) -> Any:
+        """As the wrapped module; its answer is not to be overwritten."""
+        if self._last is None or not _same(inputs, self._last[0]):
+            self._last = None
+            answer = self.plain(**inputs)
+            if any(isinstance(value, Tensor) and value.device.type != "cpu" for value in inputs.values()):
+                return answer
+            kept = {name: value.clone() if isinstance(value, Tensor) else value for name, value in inputs.items()}
+            self._last = kept, answer
+        return self._last[1]
+
+
+def _same(inputs: dict[str, Any], others: dict[str, Any]) -> bool:
+    """Whether a module's inputs are the same, on the same device."""
+    if inputs.keys() != others.keys():
+        return False
+    for name, value in inputs.items():
+        other = others[name]
+        if not isinstance(value, Tensor) or not isinstance(other, Tensor):
+            if value is not other:
+                return False
+        elif value.device != other.device or value.dtype != other.dtype or not torch.equal(value, other):
+            return False
+    return True
 
 
 class EncoderLayer(Wrapper):
@@ -141,7 +176,7 @@ class SwinBlock(Wrapper):
         result = torch.empty_like(x)
         for part in parts_of(self.H, self.W, block.window_size, block.shift_size, at_once, x.device):
             of_part = bias
-            if block.shift_size and mask_matrix is not None:
+            if block.shift_size and mask_matrix is not None and part.windows is not None:
                 of_part = (bias + mask_matrix[part.windows, None].to(x.dtype)).repeat(x.shape[0], 1, 1, 1)
             tokens = x.index_select(1, part.tokens)
             tokens += self._attend(block.norm1(tokens), part, of_part)
@@ -167,37 +202,3 @@ def position_bias(attention: Any) -> Tensor:
     """What Swin's attention adds to its scores within a window: 1 × heads × tokens × tokens."""
     index = attention.relative_position_index
     return attention.relative_position_bias_table[index.view(-1)].view(*index.shape, -1).permute(2, 0, 1)[None]
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some windows of a feature map: `windows` among all of them, row by row, the numbers of the map's `tokens` in
-    them, and those tokens' `places` among the windows' `size` places (None: they fill them)."""
-
-    windows: slice
-    size: int
-    tokens: Tensor
-    places: Tensor | None
-
-
-@lru_cache(maxsize=32)
-def parts_of(height: int, width: int, window: int, shift: int, at_once: int, device: torch.device) -> list[Part]:
-    """The windows of a height × width feature map, padded below and right, then rolled up and left by `shift`."""
-    down, across = -(-height // window), -(-width // window)
-    numbers = torch.full((down * window, across * window), -1)
-    numbers[:height, :width] = torch.arange(height * width).view(height, width)
-    rolled = numbers.roll((-shift, -shift), (0, 1)).view(down, window, across, window)
-    windows = rolled.transpose(1, 2).reshape(-1, window * window)
-    parts = []
-    for first in range(0, len(windows), at_once):
-        flat = windows[first : first + at_once].flatten()
-        places = (flat >= 0).nonzero().flatten()
-        parts.append(
-            Part(
-                windows=slice(first, first + at_once),
-                size=len(flat),
-                tokens=flat[places].to(device),
-                places=None if len(places) == len(flat) else places.to(device),
-            )
-        )
-    return parts
