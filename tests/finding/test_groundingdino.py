@@ -108,8 +108,8 @@ def test_swapping_does_not_touch_the_package(fast: GroundingModel, plain: Ground
 
     assert not any(isinstance(module, Wrapper) for module in plain.module.modules())
     swapped = sum(isinstance(module, Wrapper) for module in fast.module.modules())
-    # 2 encoder and 2 fusion layers, 3 attentions in each of 2 decoder layers, 12 Swin blocks
-    assert swapped == 2 + 2 + 2 * 3 + 12
+    # 2 encoder and 2 fusion layers, 3 attentions in each of 2 decoder layers, 12 Swin blocks, BERT
+    assert swapped == 2 + 2 + 2 * 3 + 12 + 1
     names = set(plain.module.state_dict())
     copy = groundingdino_copy(fast)
     assert restore(copy) == swapped
