@@ -250,6 +250,7 @@ def test_the_demos_environment_has_what_the_readme_says() -> None:
         ("enhance in/1.png --products mug --out out --box-treshold 0.3", "the nearest is --box-threshold"),
         ("enhance in/1.png --products mug", "the following arguments are required: --out"),
         ("enhance in/1.png --products mug --out out --grow 1.5", "grow: '1.5' is not a whole number"),
+        ("batch in --products mug --out=", "argument --out: it is empty"),
         ("batch in --products mug --out out --limit 0", "argument --limit: '0' is not a whole number of 1 or more"),
         ("batch in --products mug --out out extra", "unrecognized arguments: extra"),
         ("train check in --tagg x", "--tagg; the nearest is --tag"),

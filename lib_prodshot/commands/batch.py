@@ -15,11 +15,10 @@ from lib_prodshot.commands.check import use_rules
 from lib_prodshot.commands.console import on_interrupt, say
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.commands.packshot import add_rules_option, say_what_is_set
-from lib_prodshot.commands.places import OUT_HELP, job_folders
+from lib_prodshot.commands.places import OUT_HELP, given_place, job_folders
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.jobs.settings import folder_setting
 from lib_prodshot.request import Request
-from lib_prodshot.storage.urls import place
 
 if TYPE_CHECKING:
     from lib_prodshot.jobs.folder.job import Progress
@@ -33,9 +32,9 @@ def add_parser(subparsers: Any) -> None:
     """Describe the command."""
     parser = subparsers.add_parser("batch", help="a whole folder: enhance, skip, report; goes on where it was stopped")
     parser.add_argument(
-        "folder", type=place, metavar="IN", help="folder with pictures, or a URL such as s3://bucket/in"
+        "folder", type=given_place, metavar="IN", help="folder with pictures, or a URL such as s3://bucket/in"
     )
-    parser.add_argument("--out", type=place, required=True, metavar="DIR", help=OUT_HELP)
+    parser.add_argument("--out", type=given_place, required=True, metavar="DIR", help=OUT_HELP)
     for name in ("recursive", "dry_run", "keep_times"):
         option = "--" + name.replace("_", "-")
         parser.add_argument(option, action="store_true", help=folder_setting(name).help)

@@ -14,9 +14,8 @@ from tqdm import tqdm
 
 from lib_prodshot.commands.console import shown
 from lib_prodshot.commands.paths import PATHS_HELP
-from lib_prodshot.commands.places import Place, at_hand, pictures_among
+from lib_prodshot.commands.places import Place, at_hand, given_place, pictures_among
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.storage.urls import place
 
 if TYPE_CHECKING:
     from lib_prodshot.markets.checking import Check
@@ -28,7 +27,7 @@ RULES_HELP = "a JSON file that changes or extends the marketplaces' rules (also:
 def add_parser(subparsers: Any) -> None:
     """Describe the command."""
     parser = subparsers.add_parser("check", help="say whether a marketplace will take these pictures, and why not")
-    parser.add_argument("paths", nargs="*", type=place, metavar="PATH", help=PATHS_HELP)
+    parser.add_argument("paths", nargs="*", type=given_place, metavar="PATH", help=PATHS_HELP)
     parser.add_argument("--marketplace", metavar="NAME[,NAME]", help="whose rules; several, separated by commas")
     parser.add_argument("--json", action="store_true", help="one JSON line for each picture and marketplace")
     parser.add_argument("--rules", type=Path, metavar="FILE", help=RULES_HELP)
@@ -76,15 +75,18 @@ def _checks(place: Place, markets: tuple[Marketplace, ...], day: date) -> tuple[
 
 
 def use_rules(file: Path | None) -> None:
-    """Lay a user's rules over ours for this process and those that it starts. Raises `RulesError`, and `RequestError`
-    for a marketplace of the file that sets what no setting can be."""
-    from lib_prodshot.markets.rules import VARIABLE, marketplaces
+    """Lay a user's rules over ours for this process and those that it starts. Raises `RequestError`
+    for a file that cannot be used or sets what no setting can be."""
+    from lib_prodshot.markets.rules import VARIABLE, RulesError, marketplaces
     from lib_prodshot.request import Request
     from lib_prodshot.steps.targets import targets_of
 
     if file is None:
         return
-    known = marketplaces(file)
+    try:
+        known = marketplaces(file)
+    except RulesError as error:
+        raise RequestError([FieldProblem("rules", str(error))]) from error
     os.environ[VARIABLE] = str(file.absolute())
     for name, market in known.items():
         if any(figure.place for figure in market.make.values()):

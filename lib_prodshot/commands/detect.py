@@ -13,15 +13,14 @@ from tqdm import tqdm
 from lib_prodshot.commands.console import shown, without_name
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.commands.paths import PATHS_HELP
-from lib_prodshot.commands.places import outcome_of, pictures_among
+from lib_prodshot.commands.places import given_place, outcome_of, pictures_among
 from lib_prodshot.outcome import Outcome
-from lib_prodshot.storage.urls import place
 
 
 def add_parser(subparsers: Any) -> None:
     """Describe the command."""
     parser = subparsers.add_parser("detect", help="say which products are in the pictures, and where")
-    parser.add_argument("paths", nargs="+", type=place, metavar="PATH", help=PATHS_HELP)
+    parser.add_argument("paths", nargs="+", type=given_place, metavar="PATH", help=PATHS_HELP)
     parser.add_argument("--json", action="store_true", help="one JSON line for each picture")
     add_request_options(parser, dry_run=True)
     parser.set_defaults(run=run)

@@ -11,10 +11,9 @@ from lib_prodshot.commands.check import use_rules
 from lib_prodshot.commands.console import say, shown, with_name
 from lib_prodshot.commands.options import add_request_options, add_webui_option, request_from
 from lib_prodshot.commands.paths import PATHS_HELP
-from lib_prodshot.commands.places import OUT_HELP, Place, pictures_among, result_folders
+from lib_prodshot.commands.places import OUT_HELP, Place, given_place, pictures_among, result_folders
 from lib_prodshot.jobs.report.report import JSONL_NAME
 from lib_prodshot.jobs.settings import folder_setting
-from lib_prodshot.storage.urls import place
 
 if TYPE_CHECKING:
     from lib_prodshot.outcome import Outcome
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 def add_parser(subparsers: Any) -> None:
     """Describe the command."""
     parser = subparsers.add_parser("packshot", help="cut products out, put them on a new ground, frame and check them")
-    parser.add_argument("paths", nargs="+", type=place, metavar="PATH", help=PATHS_HELP)
-    parser.add_argument("--out", type=place, required=True, metavar="DIR", help=OUT_HELP)
+    parser.add_argument("paths", nargs="+", type=given_place, metavar="PATH", help=PATHS_HELP)
+    parser.add_argument("--out", type=given_place, required=True, metavar="DIR", help=OUT_HELP)
     parser.add_argument("--keep-times", action="store_true", help=folder_setting("keep_times").help)
     add_webui_option(parser)
     add_rules_option(parser)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from lib_prodshot.commands.console import say
 from lib_prodshot.commands.paths import folders_of, input_folder, natural_order, picture_files, refuse_output
 from lib_prodshot.errors import FieldProblem, RequestError
-from lib_prodshot.storage.urls import StorageURL
+from lib_prodshot.storage.urls import StorageURL, place
 
 if TYPE_CHECKING:
     from lib_prodshot.jobs.folder.folders import LocalFolders
@@ -24,6 +25,14 @@ Place = Path | StorageURL
 OUT_HELP = "folder for the results and the report, or a URL such as s3://bucket/out"
 
 _PATTERN = re.compile(r"[*?\[]")
+
+
+def given_place(text: str) -> Place:
+    """What an option or argument names. An empty text (a shell's variable that is not set) is not the folder that the
+    command runs in. Raises `argparse.ArgumentTypeError`."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; name a folder or a file, '.' for this folder")
+    return place(text)
 
 
 def job_folders(inputs: Place, out: Place, keep_times: bool) -> LocalFolders:

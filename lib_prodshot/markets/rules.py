@@ -266,6 +266,9 @@ class _Table:
 def _rule_problems(rule: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Field, message and what is allowed, for each thing that is wrong with a rule."""
     measure = rule.get("measure")
+    if measure is None:
+        yield "measure", "there is none, nor a rule of this name that would be changed", _in_a_row(MEASURES)
+        return
     if measure not in MEASURES:
         near = get_close_matches(str(measure), MEASURES, 1)
         yield (

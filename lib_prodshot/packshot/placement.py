@@ -163,4 +163,3 @@ class Placement:
 def identity(height: int, width: int) -> Placement:
     """The frame is the picture."""
     return Placement(width, height)
-

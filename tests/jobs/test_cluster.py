@@ -166,7 +166,9 @@ def test_a_store_that_an_actor_cannot_reach_is_told_before_the_first_picture(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     _file_system.cache_clear()
-    assert actor.check_access(StorageURL("s3", "bucket/a.png")).startswith("there are no credentials for s3://bucket/a.png:")
+    assert actor.check_access(StorageURL("s3", "bucket/a.png")).startswith(
+        "there are no credentials for s3://bucket/a.png:"
+    )
     _file_system.cache_clear()
 
 

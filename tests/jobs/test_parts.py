@@ -12,7 +12,7 @@ import pytest
 from lib_prodshot import pictures
 from lib_prodshot.errors import OutputError, PictureError
 from lib_prodshot.jobs.folder.resume import fingerprint
-from lib_prodshot.jobs.folder.work_list import list_pictures
+from lib_prodshot.jobs.folder.work_list import HIDDEN, SUBFOLDERS, list_pictures
 from lib_prodshot.jobs.report.ledger import Ledger
 from lib_prodshot.jobs.report.thumbnail_store import ThumbnailStore
 from lib_prodshot.jobs.report.thumbnails import Encoded
@@ -39,10 +39,12 @@ def test_pictures_in_order_and_nothing_else(tmp_path: Path) -> None:
     assert [entry.name for entry in flat.entries] == ["a.jpg", "a.png", "b.PNG", "raw.CR2"]
     assert [entry.stem for entry in flat.entries] == ["a", "a.png", "b", "raw"]
     assert flat.others == 1
+    assert dict(flat.left_out) == {HIDDEN: ("._a.jpg", ".a.png"), SUBFOLDERS: ("sub",)}
     deep = list_pictures(tmp_path, tmp_path / "out", recursive=True)
     assert [entry.name for entry in deep.entries][-1] == "sub/a.png"
     assert (deep.entries[-1].folder, deep.entries[-1].stem) == ("sub", "a")
     assert tuple(flat.entries) == deep.entries[:4]
+    assert dict(deep.left_out) == {HIDDEN: ("._a.jpg", ".a.png")}
 
 
 @pytest.mark.once

@@ -108,6 +108,7 @@ BROKEN = [
     ('{"new": {"like": "amazn"}}', r"field new.like: no marketplace is called 'amazn'"),
     ('{"new": {"make": {"size": {"source": "x"}}}}', r"new.make.size.value: a setting's value is missing"),
     ('{"new": {"make": {"size": "5x5"}}}', r"new.make.size: '5x5' is not an object"),
+    ('{"amazon": {"rules": {\n"fil": {"min": 0.8}}}}', r"line 2, field amazon.rules.fil.measure: there is none"),
     ('{"new": {\n"makes": {}}}', r"line 2, field new.makes: unknown field; nearest: make"),
     ('["amazon"]', r"is not an object"),
     ('{"new": 7}', r"field new: '7' is not an object"),
@@ -142,6 +143,8 @@ def test_a_setting_out_of_range_is_refused_with_line_and_field(
     with pytest.raises(RequestError, match=message):
         use_rules(path)
     use_rules(user_file(tmp_path, '{"new": {"like": "ebay", "make": {"fill": {"value": 0.7}}}}'))
+    with pytest.raises(RequestError, match=r"rules: .*line 1, field new.makes"):
+        use_rules(user_file(tmp_path, '{"new": {"makes": {}}}'))
 
 
 def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_bucket_gives_what_a_folder_gives(
     summary = run_stored(bucket / "in", bucket / "in/results", tmp_path)
     out = Store(bucket / "in/results")
     assert all_in(out, tmp_path) == local
-    assert summary.notes == ("1 other file left alone",)
+    assert summary.notes == ("1 other file left alone", "hidden pictures left alone: .hidden.png")
     pictures = [call for call in calls if "/results/" not in call]
     assert len(pictures) == 10 and {calls[call] for call in pictures} == {1}, "each picture is fetched once"
     assert {name for name in names_in(out) if ".prodshot" in name} == {".prodshot/thumbnails.jsonl"}, "no parts"

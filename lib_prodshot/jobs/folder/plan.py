@@ -21,7 +21,7 @@ from lib_prodshot.jobs.folder.job import FolderJob
 from lib_prodshot.jobs.folder.lines import reason_of
 from lib_prodshot.jobs.folder.work_list import ByName, Chosen, Entry, in_a_row, names_of
 from lib_prodshot.jobs.report.ledger import Ledger, Line
-from lib_prodshot.jobs.report.summary import Summary
+from lib_prodshot.jobs.report.summary import Summary, counted
 from lib_prodshot.jobs.workers.interface import TaskCancelled
 
 _AT_ONCE = 256
@@ -221,6 +221,7 @@ class Planner:
         redone = ByName(plan.to_do)
         stems = PathSet(map(resume.stem_in, plan.to_do))
         left: list[str] = []
+        replaced = 0
         remove = partial(self._folders.remove, inputs=self._inputs())
 
         def kept() -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -237,9 +238,12 @@ class Planner:
         for line in ledger.lines():
             if line["file"] in redone:
                 former = [name for name in resume.files_of(line) if name not in files]
+                replaced += bool(former and line.get("settings") != self._settings)
                 if stuck := [each for name in former for each in remove({"output": name})]:
                     plan.stuck[line["file"]] = stuck
                     left.extend(stuck)
+        if replaced:
+            plan.notes.append(f"made anew, with other settings than before: {counted(replaced, 'picture')}")
         return [*left, *self._journal.remove_partial(files, remove)]
 
     def _taken(self, kept: Iterator[tuple[str, tuple[str, ...]]], by_name: ByName) -> Iterator[tuple[str, ...]]:

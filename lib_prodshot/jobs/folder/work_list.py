@@ -156,6 +156,8 @@ BROKEN_LINK = "links that lead nowhere"
 SEEN_LINK = "links to folders that are looked through already"
 OUTPUT_LINK = "links into the output folder"
 FORBIDDEN_LINK = "links that lead where this job may not look"
+HIDDEN = "hidden pictures left alone"
+SUBFOLDERS = "sub-folders left alone (recursive looks into them)"
 """Why something was left out; these are parts of sentences that the user reads."""
 
 MAX_LISTED = 10
@@ -275,9 +277,17 @@ class _Traversal:
         for place, folders, files in os.walk(top, onerror=self._on_error):
             here = Path(place)
             self._seen.add(identity(here))
-            folders[:] = self._subfolders(here, sorted(folders)) if self._recursive else []
+            subfolders = self._subfolders(here, sorted(folders))
+            folders[:] = subfolders if self._recursive else self._left_alone(here, subfolders)
+            for hidden in sorted(name for name in files if name[0] == "." and is_picture(name)):
+                self._leave_out(here / hidden, HIDDEN)
             files[:] = sorted(name for name in files if name[0] != ".")
             yield self._name(here).removeprefix("."), Texts(self._pictures_among(here, files))
+
+    def _left_alone(self, here: Path, folders: Iterable[str]) -> tuple[str, ...]:
+        for name in folders:
+            self._leave_out(here / name, SUBFOLDERS)
+        return ()
 
     def _subfolders(self, here: Path, folders: Iterable[str]) -> Iterator[str]:
         """Yield the real sub-folders; links are visited later."""

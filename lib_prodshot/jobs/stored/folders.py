@@ -21,7 +21,7 @@ from lib_prodshot.jobs.files.staging import STATE_FOLDER
 from lib_prodshot.jobs.folder.folders import LocalFolders
 from lib_prodshot.jobs.folder.job import FolderJob
 from lib_prodshot.jobs.folder.resume import files_of, written_bytes
-from lib_prodshot.jobs.folder.work_list import TOO_LONG, Entry, WorkList, entries_of, is_picture
+from lib_prodshot.jobs.folder.work_list import HIDDEN, TOO_LONG, Entry, WorkList, entries_of, is_picture
 from lib_prodshot.jobs.report.ledger import Line
 from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME
 from lib_prodshot.jobs.stored.claim import Claim
@@ -222,7 +222,7 @@ class StoredFolders(LocalFolders):
 
 def _sorted_out(names: Iterator[str]) -> tuple[list[str], int, dict[str, list[str]]]:
     """The pictures among the objects, the number of others, and what is left out, by reason. As in a folder, hidden
-    ones are passed by."""
+    ones are passed by, and what lies in hidden folders without a word."""
     pictures: list[str] = []
     left_out: dict[str, list[str]] = {}
     others = 0
@@ -230,8 +230,11 @@ def _sorted_out(names: Iterator[str]) -> tuple[list[str], int, dict[str, list[st
         parts = name.split("/")
         if _is_no_name(name):
             left_out.setdefault(NO_NAME, []).append(name)
-        elif any(part.startswith(".") for part in parts):
+        elif any(part.startswith(".") for part in parts[:-1]):
             continue
+        elif parts[-1].startswith("."):
+            if is_picture(name):
+                left_out.setdefault(HIDDEN, []).append(name)
         elif not is_picture(name):
             others += 1
         elif len(os.fsencode(parts[-1])) > NAME_LIMIT:
