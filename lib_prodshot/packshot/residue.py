@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from lib_prodshot.packshot.cutout import CutOut
+from lib_prodshot.packshot.framing import product_box
 
 FAINT = 0.1
 """Below this share a pixel shows next to nothing of the product: it does not count for the product's box either."""
@@ -30,9 +31,12 @@ def cleared(cut: CutOut, reach: int = REACH) -> CutOut:
 
 
 def unveiled(cut: CutOut, reach: int) -> CutOut:
-    """The cut-out without its veil, and without what enlarging tore off its soft edge; every piece that counts for the
-    product's box stays, for it has been framed."""
-    return _without_specks(_without_veil(cut, reach), FAINT)
+    """The cut-out without its veil, and without what enlarging tore off its soft edge; pieces that the product's box
+    counts and would be another without stay, for it has been framed."""
+    clear = _without_veil(cut, reach)
+    whole = _without_specks(clear, OPAQUE)
+    is_framed_the_same = product_box(whole.shares.opacity) == product_box(clear.shares.opacity)
+    return whole if is_framed_the_same else _without_specks(clear, FAINT)
 
 
 def _without_veil(cut: CutOut, reach: int) -> CutOut:

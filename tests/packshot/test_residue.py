@@ -52,6 +52,15 @@ def test_in_the_frame_what_was_torn_off_a_soft_edge_goes() -> None:
     assert np.array_equal(unveiled(cut(alpha), 8).alpha, wanted.astype(np.float32))
 
 
+def test_in_the_frame_a_piece_that_the_box_does_not_hang_on_goes() -> None:
+    alpha = np.zeros((80, 120))
+    alpha[20:60, 30:90] = 1
+    alpha[30:50, 40:80] = 0
+    wanted = alpha.copy()
+    alpha[38:42, 58:62] = 0.2
+    assert np.array_equal(unveiled(cut(alpha), 8).alpha, wanted.astype(np.float32))
+
+
 def test_a_faint_strap_that_hangs_on_the_product_stays() -> None:
     alpha = np.zeros((80, 120))
     alpha[40:60, 30:90] = 1
