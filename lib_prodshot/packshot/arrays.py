@@ -16,6 +16,9 @@ Alpha = npt.NDArray[np.float32]
 
 Floats = npt.NDArray[np.float32]
 
+Places = npt.NDArray[np.intp]
+"""Flat places of pixels: row · width + column."""
+
 
 def shades(rgb: Rgb) -> Floats:
     """H×W×3 levels as 0..1."""

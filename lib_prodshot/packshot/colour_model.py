@@ -91,8 +91,7 @@ class Cells:
             strip = _extended(self._rgb[first:last], cell)
             size = (moments.shape[1], len(strip) // cell)
             red, green, blue = (shades(plane) for plane in np.ascontiguousarray(strip.transpose(2, 0, 1)))
-            planes = [red, green, blue, red * red, red * green, red * blue, green * green, green * blue, blue * blue]
-            for number, plane in enumerate(planes, 1):
+            for number, plane in enumerate(_monomials(red, green, blue), 1):
                 moments[rows, :, number] = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
         return moments
 
@@ -113,8 +112,10 @@ class Cells:
             counted = cells[down, :, across].reshape(len(down), cell**2)
             colours = _extended(self._rgb[first:last], cell).reshape(*cells.shape, 3)[down, :, across]
             red, green, blue = (shades(np.ascontiguousarray(colours[..., k])).reshape(counted.shape) for k in range(3))
-            planes = [red, green, blue, red * red, red * green, red * blue, green * green, green * blue, blue * blue]
-            sums = [counted.sum(axis=1), *(np.einsum("mp,mp->m", counted, plane) for plane in planes)]
+            sums = [
+                counted.sum(axis=1),
+                *(np.einsum("mp,mp->m", counted, plane) for plane in _monomials(red, green, blue)),
+            ]
             moments[rows][down, across] = np.stack(sums, axis=1) / cell**2
         return moments
 
@@ -140,6 +141,11 @@ def _extended(plane: Plane, cell: int) -> Plane:
         return plane
     padding = ((0, missing[0]), (0, missing[1]), (0, 0))
     return np.pad(plane, padding[: plane.ndim])
+
+
+def _monomials(red: Floats, green: Floats, blue: Floats) -> list[Floats]:
+    """The colours' planes and those of their products: what first and second moments are means of."""
+    return [red, green, blue, red * red, red * green, red * blue, green * green, green * blue, blue * blue]
 
 
 _STRIP_ROWS = 48

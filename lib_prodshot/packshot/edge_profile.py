@@ -15,11 +15,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.packshot.arrays import Floats, Grey
+from lib_prodshot.packshot.arrays import Floats, Grey, Places
 from lib_prodshot.packshot.colour_model import Doubles, Likelihood
 from lib_prodshot.packshot.tiles import Tile
-
-Places = npt.NDArray[np.intp]
 
 # The constants below are the best of those tried on the split `tune` of `benchmarks/edge_scenes.py`, and on scenes with
 # other photographs and grounds.
@@ -249,8 +247,9 @@ def _shares(courses: Grey) -> Iterator[Floats]:
         yield levels / np.float32(255)
 
 
-def _likelihoods(courses: Courses, outline: Outline, alpha: Grey, weight: Floats, seen: Floats,
-                 nearest: npt.NDArray[np.int32]) -> Likely:  # fmt: skip
+def _likelihoods(
+    courses: Courses, outline: Outline, alpha: Grey, weight: Floats, seen: Floats, nearest: npt.NDArray[np.int32]
+) -> Likely:
     """Compare each course with what is seen along a piece of the outline: least squares of one factor, the contrast."""
     count, length = len(alpha), len(outline.places)
     product, square = np.empty((count, length)), np.empty((count, length))

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from lib_prodshot.bounds import bounding_box
 from lib_prodshot.packshot import edge_profile
-from lib_prodshot.packshot.arrays import Alpha, Floats, Grey, Rgb, shades
+from lib_prodshot.packshot.arrays import Alpha, Floats, Grey, Places, Rgb, shades
 from lib_prodshot.packshot.colour_model import NOISE, Cells, Gaussians, Likelihood, distance, likelihood
 from lib_prodshot.packshot.tiles import Enlarged, Tile
 
@@ -35,8 +35,6 @@ _AROUND = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)]
 
 _REACH = 5
 """Two pixels share a window when they are at most two apart: 5×5 places."""
-
-Places = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)

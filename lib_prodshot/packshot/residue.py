@@ -35,6 +35,8 @@ def unveiled(cut: CutOut, reach: int) -> CutOut:
     counts and would be another without stay, for it has been framed."""
     clear = _without_veil(cut, reach)
     whole = _without_specks(clear, OPAQUE)
+    if whole is clear:
+        return clear
     is_framed_the_same = product_box(whole.shares.opacity) == product_box(clear.shares.opacity)
     return whole if is_framed_the_same else _without_specks(clear, FAINT)
 

@@ -22,6 +22,10 @@ def levels_of(shares: Floats) -> Grey:
     return rounded
 
 
+def _partial(opacity: Grey) -> Places:
+    return np.flatnonzero((opacity > 0) & (opacity < 255)).astype(np.int32)
+
+
 @dataclass(frozen=True)
 class SparseAlpha:
     """`opacity` (H×W uint8) is 255 where alpha is exactly 1 and 0 where it is exactly 0; at `places`, which are all
@@ -35,13 +39,13 @@ class SparseAlpha:
     def of(cls, alpha: Alpha) -> SparseAlpha:
         """Of a whole H×W alpha."""
         opacity = levels_of(alpha)
-        places = np.flatnonzero((opacity > 0) & (opacity < 255)).astype(np.int32)
+        places = _partial(opacity)
         return cls(opacity, places, alpha.ravel()[places])
 
     @classmethod
     def of_levels(cls, opacity: Grey) -> SparseAlpha:
         """Of H×W levels 0..255."""
-        places = np.flatnonzero((opacity > 0) & (opacity < 255)).astype(np.int32)
+        places = _partial(opacity)
         return cls(opacity, places, np.asarray(opacity.ravel()[places] / np.float32(255), np.float32))
 
     @property

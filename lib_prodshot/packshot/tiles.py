@@ -6,11 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from lib_prodshot.packshot.arrays import Alpha, Floats
-
-Places = npt.NDArray[np.intp]
+from lib_prodshot.packshot.arrays import Alpha, Floats, Places
 
 
 @dataclass(frozen=True)
