@@ -16,6 +16,7 @@ import pytest
 
 from lib_prodshot.bootstrap import ROOT
 from lib_prodshot.cli import main
+from tests.jobs.folder_process import AT_WORK
 from tests.jobs.photographs import LONG, add_trouble, make_folder
 from tests.jobs.tools import all_of, digests, lines_of
 
@@ -176,10 +177,13 @@ def test_ctrl_c_once_finishes_the_picture_and_the_same_command_goes_on(
 
 
 @posix_only
-def test_ctrl_c_twice_stops_at_once(many: Path, tmp_path: Path) -> None:
-    out = tmp_path / "done"
-    process = start(many, out, pause=30.0)
-    wait_for_lines(process, out, 1)
+def test_ctrl_c_twice_stops_at_once(many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work = tmp_path / "at work"
+    monkeypatch.setenv(AT_WORK, str(at_work))
+    process = start(many, tmp_path / "done", pause=30.0)
+    deadline = time.monotonic() + 60
+    while process.poll() is None and not at_work.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
     begun = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
     time.sleep(0.5)

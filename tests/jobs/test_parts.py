@@ -203,8 +203,13 @@ def test_a_semaphore_bounds_the_pixels_in_progress_and_lets_a_giant_pass_alone()
     for thread in threads:
         thread.join(10)
     assert len(most) == 8 and max(most) <= 100
-    semaphore.close()
+    semaphore.close(now=False)
     with pytest.raises(TaskCancelled), semaphore.held(1):
+        pass
+    with semaphore.held(1, is_begun=True):
+        pass
+    semaphore.close()
+    with pytest.raises(TaskCancelled), semaphore.held(1, is_begun=True):
         pass
 
 

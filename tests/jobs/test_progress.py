@@ -13,7 +13,7 @@ from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.folder.job import Progress
 from lib_prodshot.jobs.folder.runner import Runner
 from lib_prodshot.jobs.workers.engines import LocalEngine
-from tests.jobs.tools import Shade, all_of, digests, finder, job, lines_of, pool, run
+from tests.jobs.tools import REQUEST, Shade, all_of, digests, finder, job, lines_of, pool, run
 
 
 def test_progress_tells_counts_and_time_to_go(photos: Path, tmp_path: Path) -> None:
@@ -32,7 +32,9 @@ def test_progress_tells_counts_and_time_to_go(photos: Path, tmp_path: Path) -> N
     assert str(last).startswith("24/24: ")
 
 
-def test_stop_finishes_the_pictures_at_hand(photos: Path, tmp_path: Path, finished: Path) -> None:
+@pytest.mark.parametrize("fidelity", ["off", "report"])
+def test_stop_finishes_the_pictures_at_hand(photos: Path, tmp_path: Path, fidelity: str) -> None:
+    """Also where the gates look at the enhanced picture with the finder, which no new picture gets any more."""
     entered, go_on = threading.Event(), threading.Event()
 
     class Held(Shade):
@@ -41,8 +43,8 @@ def test_stop_finishes_the_pictures_at_hand(photos: Path, tmp_path: Path, finish
             go_on.wait(10)
             return super().enhance(task)
 
-    held = Held()
-    runner = Runner(job(photos, tmp_path / "out"), pool(engines=[LocalEngine(held)]))
+    held, request = Held(), REQUEST.replace(fidelity=fidelity, fidelity_gates="all")
+    runner = Runner(job(photos, tmp_path / "out", request), pool(request, [LocalEngine(held)]))
     runner.start()
     assert entered.wait(10)
     runner.stop()
@@ -52,8 +54,9 @@ def test_stop_finishes_the_pictures_at_hand(photos: Path, tmp_path: Path, finish
     assert runner.progress.state == "stopped" and not summary.is_complete
     assert summary.statuses["found"] == held.calls >= 1
     assert "index.html" in digests(tmp_path / "out")
-    run(photos, tmp_path / "out")
-    assert all_of(tmp_path / "out") == all_of(finished)
+    run(photos, tmp_path / "out", request)
+    run(photos, tmp_path / "fresh", request)
+    assert all_of(tmp_path / "out") == all_of(tmp_path / "fresh")
 
 
 def test_stop_now_lets_go_and_writes_no_line_any_more(photos: Path, tmp_path: Path, finished: Path) -> None:

@@ -99,9 +99,10 @@ class LocalWorker:
         return FileResult(outcome, engine.address or self._name, _is_retryable(outcome) and not engine.has_refused)
 
     def stop(self, now: bool) -> None:
-        """See `Worker`. A picture that the finder works on still gets its turn with an engine, unless `now`."""
+        """See `Worker`. A picture that the finder works on still gets its turn with an engine, unless `now`, and the
+        gates theirs with the finder: what the engine has made is not thrown away."""
         self._pixels.close()
-        self._finder_turn.close()
+        self._finder_turn.close(now)
         if self._engines is not None:
             self._engines.stop(now)
 
@@ -125,7 +126,7 @@ def _queued(finder: Finder, turn: WeightedSemaphore, waited: list[float]) -> Fin
 
     def find(call: Callable[[], Findings], _picture: Picture, _classes: Sequence[ProductClass]) -> Findings:
         start = perf_counter()
-        with turn.held():
+        with turn.held(is_begun=bool(waited)):
             waited.append(perf_counter() - start)
             return call()
 

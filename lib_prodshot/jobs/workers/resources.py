@@ -91,15 +91,22 @@ class WeightedSemaphore:
         self._amount = amount
         self._free = amount
         self._change = threading.Condition()
-        self._closed = False
+        self._closed = self._closed_to_begun = False
 
     @contextmanager
-    def held(self, amount: int = 1) -> Iterator[None]:
-        """Hold an amount while the block runs, waiting for it. Raises `TaskCancelled` once the semaphore is closed."""
+    def held(self, amount: int = 1, is_begun: bool = False) -> Iterator[None]:
+        """Hold an amount while the block runs, waiting for it; `is_begun`: for a picture that has held it before.
+
+        Raises `TaskCancelled` once the semaphore is closed to such a picture.
+        """
         share = min(max(amount, 0), self._amount)
+
+        def is_closed() -> bool:
+            return self._closed_to_begun if is_begun else self._closed
+
         with self._change:
-            self._change.wait_for(lambda: self._closed or self._free >= share)
-            if self._closed:
+            self._change.wait_for(lambda: is_closed() or self._free >= share)
+            if is_closed():
                 raise TaskCancelled
             self._free -= share
         try:
@@ -109,8 +116,9 @@ class WeightedSemaphore:
                 self._free += share
                 self._change.notify_all()
 
-    def close(self) -> None:
-        """Cancel all who wait, now and later."""
+    def close(self, now: bool = True) -> None:
+        """Cancel all who wait, now and later; unless `now`, only those whose picture has not begun."""
         with self._change:
             self._closed = True
+            self._closed_to_begun = self._closed_to_begun or now
             self._change.notify_all()
