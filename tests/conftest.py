@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +39,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return nodeid if Path(file).name in SUITES else file
 
     return FilesTogether(config, log)
+
+
+@pytest.fixture(autouse=True)
+def modules_stay() -> Iterator[None]:
+    """What was imported since the last test stays: no collection of garbage is to look through torch and transformers
+    again, and unloading a model asks for one."""
+    loaded = len(sys.modules)
+    yield
+    if len(sys.modules) > loaded + 100:
+        gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -34,6 +34,7 @@ def enhance(folder: Path, *options: str) -> int:
     return main(["enhance", *paths, "--products", "handbag", "--out", str(folder / "out"), *options])
 
 
+@pytest.mark.any_host
 def test_one_pass_for_the_product_and_none_for_its_absence(webui: WebUI, folder: Path) -> None:
     options = ["--engine", "inpaint", "--webui", webui.address, "--steps", "3", "--resolution", "64"]
     assert enhance(folder, *options) == 0

@@ -109,6 +109,7 @@ def test_a_folder_through_the_webui(client: Any, shop: Path, host: LocalHost) ->
     assert str(shop) not in json.dumps(job)
 
 
+@pytest.mark.any_host
 def test_every_pass_takes_its_turn_in_the_queue(
     client: Any, shop: Path, host: LocalHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +129,7 @@ def test_every_pass_takes_its_turn_in_the_queue(
     assert painted == [True] * COUNTS["found"] and not host.lock.locked()
 
 
+@pytest.mark.any_host
 @pytest.mark.parametrize("settings", [{"engine": "retouch"}, {"dry_run": True}])
 def test_without_passes_the_queue_is_left_to_others(
     client: Any, shop: Path, host: LocalHost, settings: dict[str, Any]
@@ -145,6 +147,7 @@ class Movable(FixedDetector):
         pass
 
 
+@pytest.mark.any_host
 def test_a_finder_that_shares_the_gpu_waits_for_its_turn(client: Any, shop: Path, host: LocalHost) -> None:
     @contextmanager
     def lend(name: str = "auto") -> Iterator[Finder]:
@@ -159,6 +162,7 @@ def test_a_finder_that_shares_the_gpu_waits_for_its_turn(client: Any, shop: Path
     assert host.jobs == ["Prodshot: find"] * 6
 
 
+@pytest.mark.any_host
 def test_it_is_the_command_lines_job(client: Any, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same report line for line, so that one can go on where the other stopped."""
     from lib_prodshot.cli import main
@@ -177,6 +181,7 @@ def test_it_is_the_command_lines_job(client: Any, shop: Path, monkeypatch: pytes
     assert json.loads((shop / "done" / "summary.json").read_text())["done_before"] == 7
 
 
+@pytest.mark.any_host
 def test_again_it_goes_on(client: Any, shop: Path, host: LocalHost) -> None:
     until(client, start(client, limit=3), "done", 60)
     passes = host.jobs.count("Prodshot: folder")
@@ -185,6 +190,7 @@ def test_again_it_goes_on(client: Any, shop: Path, host: LocalHost) -> None:
     assert host.jobs.count("Prodshot: folder") == COUNTS["found"] and 0 < passes < COUNTS["found"]
 
 
+@pytest.mark.any_host
 @pytest.mark.parametrize("keep_times", [False, True])
 def test_results_keep_times_where_it_is_asked_for(client: Any, shop: Path, keep_times: bool) -> None:
     for name in ("a.png", "e.png"):
@@ -195,6 +201,7 @@ def test_results_keep_times_where_it_is_asked_for(client: Any, shop: Path, keep_
     assert (times["a.png"] == times["a.mask.png"] == 10**9) is keep_times
 
 
+@pytest.mark.any_host
 def test_links_are_followed_within_the_allowed_folders_only(client: Any, shop: Path, tmp_path: Path) -> None:
     save(shop / "shelf" / "h.png", noise(7))
     (shop / "in" / "shelf").symlink_to(shop / "shelf", target_is_directory=True)
@@ -210,6 +217,7 @@ def test_links_are_followed_within_the_allowed_folders_only(client: Any, shop: P
     assert str(tmp_path) not in json.dumps(job)
 
 
+@pytest.mark.any_host
 def test_a_report_that_cannot_be_read_ends_the_job_and_is_kept(client: Any, shop: Path) -> None:
     (shop / "done").mkdir()
     (shop / "done" / "report.jsonl").write_text("mine", encoding="utf-16")
@@ -237,6 +245,7 @@ class Waiting:
         host.interrupt = self.stop.set  # type: ignore[method-assign]
 
 
+@pytest.mark.any_host
 def test_cancelled_once_it_finishes_the_pictures_at_hand(
     client: Any, shop: Path, host: LocalHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +265,7 @@ def test_cancelled_once_it_finishes_the_pictures_at_hand(
     assert counts(job) == COUNTS and job["result"]["done_before"] >= len([name for name in done if name != "g.jpg"])
 
 
+@pytest.mark.any_host
 def test_cancelled_twice_it_lets_go(client: Any, shop: Path, host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
     passes = Waiting(host, monkeypatch)
     job_id = start(client)
@@ -281,6 +291,7 @@ def wait_until_free(out: Path) -> None:
     pytest.fail("the aborted job keeps its folder")
 
 
+@pytest.mark.any_host
 def test_a_pass_that_the_user_interrupts_is_tried_again_next_time(
     client: Any, shop: Path, host: LocalHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +342,7 @@ def test_without_allowed_folders_none_is_opened(client: Any, shop: Path, host: L
     assert reply.status_code == 422 and "--prodshot-allow-dir" in reply.text
 
 
+@pytest.mark.any_host
 @pytest.mark.parametrize(("field", "url"), [("folder", "s3://bucket/in"), ("out", " memory://bucket/out")])
 def test_object_storage_is_not_opened_for_requests(client: Any, shop: Path, field: str, url: str) -> None:
     """Neither for a caller nor, by such a name beneath an allowed folder, as a folder of that name."""
@@ -343,6 +355,7 @@ def test_object_storage_is_not_opened_for_requests(client: Any, shop: Path, fiel
     assert {path.name for path in shop.iterdir()} == {"in"}
 
 
+@pytest.mark.any_host
 def test_what_ends_the_job_is_told(client: Any, shop: Path) -> None:
     (shop / "done").write_text("a file")
     job = until(client, start(client), "failed", 30)
@@ -399,6 +412,7 @@ def finished(client: Any, shop: Path) -> Iterator[str]:
     yield job_id
 
 
+@pytest.mark.any_host
 @pytest.mark.parametrize("name", NO_FILES)
 def test_no_other_file_can_be_read(client: Any, finished: str, table: JobTable, name: str) -> None:
     job = table.get(finished)
@@ -410,6 +424,7 @@ def test_no_other_file_can_be_read(client: Any, finished: str, table: JobTable, 
         assert "root:" not in reply.text
 
 
+@pytest.mark.any_host
 def test_a_job_without_a_folder_has_no_file() -> None:
     assert Job("counting", lambda control: {}).file("report.csv") is None
 
@@ -431,6 +446,7 @@ def test_the_page_reads_with_the_jobs_key_alone(client: Any, finished: str, host
     assert reply.status_code == 200 and job.key not in reply.text
 
 
+@pytest.mark.any_host
 def test_the_documents_example(webui: WebUI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one of docs/batch.md, as it stands there: only the address is another."""
     from modules import shared

@@ -21,6 +21,8 @@ from tests.api.test_jobs import JOBS, until
 from tests.api.test_training_jobs import begin, refused, table
 from tests.training.comparing.drawn import bag, ground, make_run, red_finder
 
+pytestmark = pytest.mark.any_host
+
 __all__ = ["table"]
 KIND = "training_compare"
 

@@ -111,6 +111,7 @@ def _file_of(module: str) -> str:
     return f"extensions-builtin/sd_forge_controlnet/{file}" if file.startswith("lib_controlnet") else file
 
 
+@pytest.mark.any_host
 def test_nothing_is_said_that_a_host_does_not_bear() -> None:
     for path in OUR_SOURCES:
         said = {word for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for word in _words(node)}

@@ -42,7 +42,9 @@ def cluster() -> Iterator[object]:
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-    ray.init(num_cpus=4, _node_ip_address="127.0.0.1", **quiet)
+    # each worker that waits for tasks costs a process's start, and actors start their own
+    no_spares = {"prestart_worker_first_driver": False, "enable_worker_prestart": False}
+    ray.init(num_cpus=4, _node_ip_address="127.0.0.1", _system_config=no_spares, **quiet)
     yield ray
     ray.shutdown()
 
@@ -149,7 +151,7 @@ def test_from_a_bucket_into_a_bucket_no_picture_is_sent(
     monkeypatch.setattr(RayWorker, "_call", counted)
     environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     folders = StoredFolders(bucket / "in", bucket / "out", tmp_path / "spool")
-    pool = RayPool(REQUEST, partial(with_environment, environment), worker_count=2)
+    pool = RayPool(REQUEST, partial(with_environment, environment), worker_count=1)
     runner = Runner(job(folders.input_folder, folders.output_folder), pool, folders)
     runner.start()
     assert runner.result().is_complete
@@ -208,7 +210,7 @@ def no_finder() -> object:
 
 
 def test_a_worker_that_cannot_start_says_why(cluster: object, photos: Path, tmp_path: Path) -> None:
-    runner = run(photos, tmp_path / "out", 2, no_finder)
+    runner = run(photos, tmp_path / "out", 1, no_finder)
     with pytest.raises(ProdshotError, match="pip install onnxruntime"):
         runner.result()
 
@@ -223,7 +225,7 @@ def ignorant_finder() -> object:
 
 
 def test_a_request_that_fits_no_picture_ends_the_job(cluster: object, photos: Path, tmp_path: Path) -> None:
-    runner = run(photos, tmp_path / "out", 2, ignorant_finder)
+    runner = run(photos, tmp_path / "out", 1, ignorant_finder)
     with pytest.raises(RequestError, match="does not know 'mug'") as refused:
         runner.result()
     assert refused.value.problems[0].field == "products"
@@ -232,7 +234,7 @@ def test_a_request_that_fits_no_picture_ends_the_job(cluster: object, photos: Pa
 def test_stop_ends_a_cluster_job_and_another_pool_goes_on(
     cluster: object, photos: Path, without: Path, tmp_path: Path
 ) -> None:
-    pool = RayPool(REQUEST, slow_choice, worker_count=2)
+    pool = RayPool(REQUEST, slow_choice, worker_count=1)
     runner = Runner(job(photos, tmp_path / "out"), pool)
     runner.start()
     while not runner.progress.done:

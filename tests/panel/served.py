@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from lib_prodshot.bootstrap import ROOT
+from tests import browsers
 
 OPTIONS = (
     "--no-sandbox",
@@ -62,8 +62,7 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 @contextmanager
 def chromium(engine: Any, profile: Path) -> Iterator[Any]:
     """Playwright's `engine` with a Chromium of this machine; skips where there is none, which in CI is a failure."""
-    names = (os.environ.get("PRODSHOT_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-    path = next((found for name in names if name and (found := shutil.which(name))), None)
+    path = browsers.chromium()
     if path is None and os.environ.get("CI"):
         pytest.fail("no Chromium on this machine: in CI the panel is tried in a real browser, and .ci/run installs one")
     if path is None:

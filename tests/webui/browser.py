@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests import browsers
 from tests.webui.server import Server
 
 ARGUMENTS = (
@@ -29,8 +29,7 @@ LONG = 180_000
 
 def chromium() -> str:
     """The browser's program; skips where there is none."""
-    names = (os.environ.get("PRODSHOT_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-    found = next((path for path in map(shutil.which, filter(None, names)) if path), None)
+    found = browsers.chromium()
     if found is None:
         pytest.skip("no Chromium here; PRODSHOT_CHROMIUM may name one")
     return found
