@@ -23,6 +23,7 @@ ROOMS = {
     "__main__": "bootstrap cli interpreter",
     "bootstrap": "locks",
     "bounds": "",
+    "components": "",
     "cli": "'' commands errors",
     "commands": "'' bootstrap downloads enhancing errors finding hosts.remote jobs jobs.files jobs.folder jobs.report "
     "jobs.stored jobs.workers markets model_files outcome request schema steps storage training training.captioning "
@@ -59,11 +60,11 @@ ROOMS = {
     "jobs.workers": "'' enhancing errors finding hosts.remote jobs jobs.files jobs.report outcome request storage",
     "locks": "",
     "markets": "bounds errors pictures provenance",
-    "masks": "bounds corrections errors finding",
+    "masks": "bounds components corrections errors finding",
     "model_files": "",
     "outcome": "''",
     "overlay": "outcome",
-    "packshot": "bounds errors outcome pictures",
+    "packshot": "bounds components errors outcome pictures",
     "pictures": "bounds errors",
     "pipeline": "errors gates outcome packshot steps",
     "preserve": "bounds outcome pictures",
@@ -73,8 +74,8 @@ ROOMS = {
     "removal": "bounds errors",
     "request": "errors products schema steps",
     "schema": "",
-    "steps": "bounds corrections editing enhancing errors finding gates markets masks outcome packshot pictures "
-    "preserve products provenance removal schema storage",
+    "steps": "bounds components corrections editing enhancing errors finding gates markets masks outcome packshot "
+    "pictures preserve products provenance removal schema storage",
     "storage": "errors",
     "training": "bounds errors",
     "training.captioning": "errors jobs.files pictures training.dataset",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from lib_prodshot import masks
+from lib_prodshot import components, masks
 from lib_prodshot.bounds import bounding_box
 from lib_prodshot.errors import EnhanceError
 from lib_prodshot.finding.interface import Box, Find
@@ -292,3 +294,42 @@ def test_specks_go_as_labels_for_every_pixel_say(noise: np.ndarray, blur: float,
     areas = stats[:, cv2.CC_STAT_AREA]
     kept = [label for label in range(1, count) if areas[label] >= share * areas[1:].max()]
     np.testing.assert_array_equal(masks.drop_specks(mask, share) > 0, np.isin(labels, kept))
+
+
+@given(
+    arrays.arrays(
+        np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)), elements=st.sampled_from((0, 0, 1, 255))
+    ),
+    st.sampled_from((4, 8)),
+    st.sampled_from((0.0, 1.0)),
+    st.data(),
+)
+def test_components_are_those_of_labels_for_every_pixel(
+    mask: np.ndarray, connectivity: int, most_runs: float, data: st.DataObject
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        # of no mask, and of each, labels are less work
+        patch.setattr(components, "_MOST_RUNS", most_runs)
+        patch.setattr(components, "_ROWS", data.draw(st.sampled_from((1, 7, 128))))
+        found = components.components_of(mask, connectivity)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=connectivity)
+        places = np.flatnonzero(mask).astype(np.int32)
+        pairs = set(zip(found.at(places).tolist(), labels.ravel()[places].tolist()))
+        assert len(pairs) == found.count == len(stats) - 1
+        assert {own: int(stats[label, cv2.CC_STAT_AREA]) for own, label in pairs} == dict(enumerate(found.areas))
+        chosen = np.array([data.draw(st.booleans()) for _ in range(found.count)], np.bool_)
+        drawn = mask.copy()
+        found.draw(chosen, drawn, 7)
+        taken = [label for own, label in pairs if chosen[own]]
+        np.testing.assert_array_equal(drawn, np.where(np.isin(labels, taken), 7, mask))
+
+
+def test_the_components_of_a_photographs_mask_take_next_to_no_memory() -> None:
+    mask = cv2.circle(np.zeros((1500, 2000), np.uint8), (900, 700), 600, 255, -1)
+    mask[::50, 1600::50] = 255
+    tracemalloc.start()
+    try:
+        assert components.components_of(mask).count == 1 + 30 * 8
+        assert tracemalloc.get_traced_memory()[1] < 0.5 * mask.size
+    finally:
+        tracemalloc.stop()

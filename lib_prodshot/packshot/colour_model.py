@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from lib_prodshot.packshot.arrays import Alpha, Floats, Rgb, shades
-from lib_prodshot.packshot.sparse import SparseAlpha
 
 Doubles = npt.NDArray[np.float64]
 Places = npt.NDArray[np.signedinteger[Any]]
@@ -57,6 +56,13 @@ class Likelihood:
     misfit: Floats
 
 
+class Weight(Protocol):
+    """What each pixel of a picture counts, made for the rows that are asked for."""
+
+    def rows(self, top: int, bottom: int) -> Alpha:
+        """In these rows (H×W float32)."""
+
+
 class Cells:
     """A picture's colours (H×W×3 uint8) in cells of so many pixels a side, made once for all that is asked of them."""
 
@@ -65,7 +71,7 @@ class Cells:
         self._rgb = rgb
         self._unweighted = self._moments()
 
-    def fitted(self, weight: Alpha | SparseAlpha) -> Field:
+    def fitted(self, weight: Alpha | Weight) -> Field:
         """The colours around each cell, of the pixels that `weight` (H×W) counts."""
         return _fitted(_gathered(self._weighted(weight)))
 
@@ -95,13 +101,13 @@ class Cells:
                 moments[rows, :, number] = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
         return moments
 
-    def _weighted(self, weight: Alpha | SparseAlpha) -> Floats:
+    def _weighted(self, weight: Alpha | Weight) -> Floats:
         """Zeroth, first and second moments of the colours in each cell (h×w×10). Most cells count as a whole: only the
         others are gone through by pixels."""
         cell = self._cell
         moments = self._unweighted.copy()
         for rows, first, last in self._strips():
-            told = weight.rows(first, last) if isinstance(weight, SparseAlpha) else weight[first:last]
+            told = weight[first:last] if isinstance(weight, np.ndarray) else weight.rows(first, last)
             strip = _extended(told, cell)
             cells = strip.reshape(len(strip) // cell, cell, -1, cell)
             least, most = cells.min(axis=1).min(axis=2), cells.max(axis=1).max(axis=2)

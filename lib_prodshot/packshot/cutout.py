@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from lib_prodshot.bounds import bounding_box
+from lib_prodshot.components import components_of
 from lib_prodshot.packshot.arrays import Alpha, Floats, Grey, Rgb
 from lib_prodshot.packshot.sparse import SparseAlpha, levels_of
 
@@ -146,11 +147,15 @@ def _part_around(mask: Grey, band: Grey) -> tuple[slice, slice]:
 
 def by_own_alpha(rgb: Rgb, own: Grey, mask: Grey) -> CutOut:
     """Cut by the picture's own transparency (H×W, 0..255): every piece of it that the mask touches, as it stands."""
-    count, pieces = cv2.connectedComponents((own > 0).astype(np.uint8), connectivity=8)
-    touched = np.zeros(count, np.bool_)
-    touched[np.unique(pieces[mask > 0])] = True
-    touched[0] = False
-    shares = SparseAlpha.of_levels(np.where(touched[pieces], own, np.uint8(0)))
+    pieces = components_of(own)
+    seen = np.flatnonzero(cv2.bitwise_and(own, mask)).astype(np.int32)
+    untouched = np.ones(pieces.count, np.bool_)
+    untouched[pieces.at(seen)] = False
+    opacity = np.ascontiguousarray(own)
+    if untouched.any():
+        opacity = opacity.copy()
+        pieces.draw(untouched, opacity, 0)
+    shares = SparseAlpha.of_levels(opacity)
     return CutOut(rgb, shares, rgb.reshape(-1, 3)[shares.places], np.zeros_like(mask))
 
 

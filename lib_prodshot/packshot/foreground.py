@@ -7,10 +7,11 @@ than multi-level estimation (Germer et al. 2020), most of all on plain grounds, 
 
 from __future__ import annotations
 
-import cv2
+from dataclasses import dataclass
+
 import numpy as np
 
-from lib_prodshot.packshot.arrays import Rgb
+from lib_prodshot.packshot.arrays import Alpha, Floats, Rgb
 from lib_prodshot.packshot.colour_model import CELL, NOISE, Cells, own_colours
 from lib_prodshot.packshot.sparse import SparseAlpha
 
@@ -25,6 +26,21 @@ _NEARLY = 8
 """A mixed pixel counts by this power of its share."""
 
 
+@dataclass(frozen=True)
+class _Ground:
+    """1 where the product's alpha is exactly 0, and `shares` (n) where it is neither that nor 1."""
+
+    product: SparseAlpha
+    shares: Floats
+
+    def rows(self, top: int, bottom: int) -> Alpha:
+        """In these rows (H×W)."""
+        ground = np.equal(self.product.opacity[top:bottom], 0).astype(np.float32)
+        part = self.product.within(top, bottom)
+        ground.ravel()[self.product.places[part] - top * self.product.shape[1]] = self.shares[part]
+        return ground
+
+
 def estimate(rgb: Rgb, alpha: SparseAlpha) -> Rgb:
     """The product's colours (n×3) in an H×W×3 picture where alpha is neither 0 nor 1."""
     places, share = alpha.places, alpha.shares
@@ -33,7 +49,7 @@ def estimate(rgb: Rgb, alpha: SparseAlpha) -> Rgb:
     # in a larger picture colours run over more pixels, and cells may be larger
     cells = Cells(rgb, CELL * max(1, round(max(alpha.shape) / _USUAL)))
     product = SparseAlpha(alpha.opacity, places, _BESIDE * share**_NEARLY)
-    ground = SparseAlpha(np.asarray(cv2.bitwise_not(alpha.opacity)), places, _BESIDE * (1 - share) ** _NEARLY)
+    ground = _Ground(alpha, _BESIDE * (1 - share) ** _NEARLY)
     fields = cells.fitted(product), cells.fitted(ground)
     result = np.empty((len(places), 3), np.uint8)
     for first in range(0, len(places), _AT_ONCE):

@@ -73,17 +73,22 @@ def estimate_band(
         return (guided_band(rgb, mask, band), False) if alpha is None else (alpha[band > 0], True)
     if not halvings:
         return guided_band(rgb, mask, band), False
-    size = ((band.shape[1] + 1) // 2, (band.shape[0] + 1) // 2)
-    small = [np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8) for plane in (rgb, mask, band)]
-    small_soft = None if soft is None else np.asarray(cv2.resize(soft, size, interpolation=cv2.INTER_AREA), np.uint8)
-    small_mask, small_band = _over(small[1], 127), _over(small[2], 0)
+    small_mask, small_band = _over(_halved(mask), 127), _over(_halved(band), 0)
+    small_soft = None if soft is None else _halved(soft)
+    values, is_matted = estimate_band(_halved(rgb), small_mask, small_band, small_soft, halvings - 1)
     coarse = as_alpha(small_mask)
-    coarse[small_band > 0], is_matted = estimate_band(small[0], small_mask, small_band, small_soft, halvings - 1)
+    coarse[small_band > 0] = values
     return _guided_values(rgb, Enlarged(coarse, band.shape).part, band, radius=2), is_matted
 
 
+def _halved(plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """H×W or H×W×3 at half the size, rounded up."""
+    size = ((plane.shape[1] + 1) // 2, (plane.shape[0] + 1) // 2)
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def _over(grey: Grey, level: int) -> Grey:
-    return np.asarray(cv2.threshold(grey, level, 255, cv2.THRESH_BINARY)[1], np.uint8)
+    return np.asarray(cv2.threshold(grey, level, 255, cv2.THRESH_BINARY, dst=grey)[1], np.uint8)
 
 
 def as_alpha(levels: Grey) -> Alpha:
@@ -288,16 +293,13 @@ def _system(rgb: Rgb, known: Alpha, places: Places) -> System:
     number[2:-2, 2:-2][inner > 0] = np.arange(count, dtype=np.int32)
     near = np.zeros_like(inner)
     near[1:-1, 1:-1] = cv2.dilate(inner, np.ones((3, 3), np.uint8))[1:-1, 1:-1]
-    centres = np.flatnonzero(near)
     wide = width + 4
     numbers = number.ravel()
-    values = np.zeros((_REACH**2, count), np.float32)
-    for start in range(0, len(centres), _WINDOWS):
-        _add_windows(rgb, numbers, centres[start : start + _WINDOWS], values)
+    terms = _terms(rgb, numbers, np.flatnonzero(near), count)
     rows, columns = np.divmod(places, width)
-    across = np.array([row * wide + column for row in range(-2, 3) for column in range(-2, 3)])
-    around = ((rows + 2) * wide + columns + 2)[:, None] + across
-    others, terms = numbers[around], np.ascontiguousarray(values.T)
+    across = np.array([row * wide + column for row in range(-2, 3) for column in range(-2, 3)], np.int32)
+    around = ((rows + 2) * wide + columns + 2).astype(np.int32)[:, None] + across
+    others = numbers[around]
     outer = others < 0
     padded = cv2.copyMakeBorder(known, 2, 2, 2, 2, cv2.BORDER_CONSTANT).ravel()
     right = -np.einsum("np,np->n", np.where(outer, terms, np.float32(0)), padded[around])
@@ -309,6 +311,14 @@ def _system(rgb: Rgb, known: Alpha, places: Places) -> System:
 
 _WINDOWS = 16384
 """So many windows at once: each has 81 weights."""
+
+
+def _terms(rgb: Rgb, numbers: npt.NDArray[np.int32], centres: Places, count: int) -> Floats:
+    """What all windows together say of each of the unknowns and those around it (n×25)."""
+    values = np.zeros((_REACH**2, count), np.float32)
+    for start in range(0, len(centres), _WINDOWS):
+        _add_windows(rgb, numbers, centres[start : start + _WINDOWS], values)
+    return np.ascontiguousarray(values.T)
 
 
 def _add_windows(rgb: Rgb, numbers: npt.NDArray[np.int32], centres: Places, values: Floats) -> None:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
+from lib_prodshot.components import components_of
 from lib_prodshot.packshot.cutout import CutOut
 from lib_prodshot.packshot.framing import product_box
+from lib_prodshot.packshot.sparse import SparseAlpha
 
 FAINT = 0.1
 """Below this share a pixel shows next to nothing of the product: it does not count for the product's box either."""
@@ -22,6 +25,8 @@ FRAME_REACH = 8
 
 OPAQUE = 0.5
 """A piece that is nowhere more opaque than this, and touches none that is, belongs to no product."""
+
+_ROWS = 128
 
 
 def cleared(cut: CutOut, reach: int = REACH) -> CutOut:
@@ -42,22 +47,34 @@ def unveiled(cut: CutOut, reach: int) -> CutOut:
 
 
 def _without_veil(cut: CutOut, reach: int) -> CutOut:
-    shares, places = cut.shares.shares, cut.shares.places
-    seen = np.equal(cut.shares.opacity, 255).view(np.uint8)
-    seen.ravel()[places] = shares >= FAINT
-    edge = cv2.dilate(seen, np.ones((2 * reach + 1,) * 2, np.uint8))
+    shares = cut.shares.shares
     # what 8 bits cannot tell from nothing is nothing; resampling leaves such ripples
-    veil = (edge.ravel()[places] == 0) | (shares < 0.5 / 255)
+    veil = ~_beside_seen(cut.shares, reach) | (shares < 0.5 / 255)
     return cut.with_shares(np.where(veil, np.float32(0), shares)) if veil.any() else cut
+
+
+def _beside_seen(alpha: SparseAlpha, reach: int) -> npt.NDArray[np.bool_]:
+    """Which of the partial pixels lie within `reach` of one that is not faint."""
+    height, width = alpha.shape
+    beside = np.empty(len(alpha.places), np.bool_)
+    for top in range(0, height, _ROWS):
+        bottom = min(top + _ROWS, height)
+        first, last = max(0, top - reach), min(height, bottom + reach)
+        seen = np.equal(alpha.opacity[first:last], 255).view(np.uint8)
+        part = alpha.within(first, last)
+        seen.ravel()[alpha.places[part] - first * width] = alpha.shares[part] >= FAINT
+        edge = cv2.dilate(seen, np.ones((2 * reach + 1,) * 2, np.uint8))
+        own = alpha.within(top, bottom)
+        beside[own] = edge.ravel()[alpha.places[own] - first * width]
+    return beside
 
 
 def _without_specks(cut: CutOut, least: float) -> CutOut:
     """Without pieces that are nowhere as opaque as `least`."""
     opacity, places, shares = cut.shares.opacity, cut.shares.places, cut.shares.shares
-    count, pieces, figures, _ = cv2.connectedComponentsWithStats(opacity, connectivity=8)
-    pieces_there = pieces.ravel()[places]
+    pieces = components_of(opacity)
+    pieces_there = pieces.at(places)
     # a piece that has more pixels than partial ones has a whole one
-    kept = figures[:, cv2.CC_STAT_AREA] > np.bincount(pieces_there, minlength=count)
+    kept = pieces.areas > np.bincount(pieces_there, minlength=pieces.count)
     kept[pieces_there[shares >= least]] = True
-    kept[0] = True
     return cut if kept.all() else cut.with_shares(np.where(kept[pieces_there], shares, np.float32(0)))

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from lib_prodshot.components import components_of
+from lib_prodshot.packshot.arrays import Grey
+
 if TYPE_CHECKING:
     from lib_prodshot.steps.interface import State
 
@@ -24,6 +27,8 @@ THRESHOLDS = (0.3, 0.7)
 
 ENLARGED = 2.0
 """A product enlarged by more looks soft."""
+
+_ROWS = 256
 
 
 def reasons(state: State) -> Iterator[str]:
@@ -52,15 +57,16 @@ def reasons(state: State) -> Iterator[str]:
         yield "the product was enlarged"
 
 
-def _agreement(soft_mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> float:
-    low, high = (soft_mask >= round(255 * threshold) for threshold in THRESHOLDS)
-    wider = np.count_nonzero(low)
-    return np.count_nonzero(high) / wider if wider else 1.0
+def _agreement(soft_mask: Grey) -> float:
+    wider, narrower = (_count_from(soft_mask, round(255 * threshold)) for threshold in THRESHOLDS)
+    return narrower / wider if wider else 1.0
 
 
-def _pieces(mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> int:
-    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    if count < 2:
-        return 0
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    return int(np.count_nonzero(areas >= 0.01 * areas.max()))
+def _count_from(soft_mask: Grey, level: int) -> int:
+    # by strips: no truths for a whole photograph
+    return sum(np.count_nonzero(soft_mask[top : top + _ROWS] >= level) for top in range(0, len(soft_mask), _ROWS))
+
+
+def _pieces(mask: Grey) -> int:
+    areas = components_of(mask).areas
+    return int(np.count_nonzero(areas >= 0.01 * areas.max(initial=0)))

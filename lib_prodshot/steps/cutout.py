@@ -62,6 +62,7 @@ class CutOutStep(Step[CutOutSettings]):
         import cv2
         import numpy as np
 
+        from lib_prodshot.components import components_of
         from lib_prodshot.packshot import cutout, placement
 
         assert state.built is not None
@@ -79,7 +80,7 @@ class CutOutStep(Step[CutOutSettings]):
             "band": band,
             "unknown_share": round(band / pixels, 4),
             "cut_by": cut_by,
-            "pieces": cv2.connectedComponents(state.built.mask, connectivity=8)[0] - 1,
+            "pieces": components_of(state.built.mask).count,
         }
         frame = placement.identity(*cut.shares.shape)
         return replace(state, source=source, cutout=cut, placement=frame, figures=figures)
@@ -125,11 +126,11 @@ def _covered(mask: Grey, opacity: Grey) -> float:
 
 def _soft(state: State) -> Grey | None:
     """The chosen finds' soft masks as one; None where the mask's edge is not theirs."""
-    import numpy as np
+    from lib_prodshot.masks import union
 
     assert state.built is not None and state.findings is not None
     mask = state.request.mask
     if mask.invert or mask.grow or mask.grow_share or abs(mask.mask_threshold - 0.5) > 0.2:
         return None
     finds = state.findings.finds
-    return np.maximum.reduce([finds[index].soft_mask for index in state.built.chosen])
+    return union([finds[index].soft_mask for index in state.built.chosen])

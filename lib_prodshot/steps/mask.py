@@ -105,6 +105,9 @@ class MaskStep(Step[MaskSettings]):
             outcome.verdict = Verdict("skipped", f"no product has an instance number {number}; {count} found")
             return state
         outcome.mask, outcome.alpha = built.mask, built.alpha
+        if state.request.makes_packshot:
+            # which is cut along the mask itself
+            built = replace(built, alpha=built.mask)
         pixels = cv2.countNonZero(built.mask)
         figures: dict[str, float | int] = {"pixels": pixels, "share": round(pixels / built.mask.size, 4)}
         if state.request.frame.same_scale:

@@ -67,7 +67,7 @@ def in_frame(mask: Mask, placement: Placement) -> Mask:
         [[scale, 0, placement.left - x * scale + half], [0, scale, placement.top - y * scale + half]], np.float64
     )
     moved = cv2.warpAffine(mask, move, (placement.width, placement.height), flags=cv2.INTER_LINEAR)
-    return np.asarray(cv2.threshold(moved, 127, 255, cv2.THRESH_BINARY)[1], np.uint8)
+    return np.asarray(cv2.threshold(moved, 127, 255, cv2.THRESH_BINARY, dst=moved)[1], np.uint8)
 
 
 def _chosen(state: State, items: Sequence[_Item]) -> list[_Item]:

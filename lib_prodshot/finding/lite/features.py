@@ -75,7 +75,8 @@ class FeatureExtractor:
     ) -> None:
         self._coco = OnnxModel(coco, threads)
         self._openimages = OnnxModel(openimages, threads)
-        self._classifier = OnnxModel(classifier, threads)
+        # its batch is as large as the picture has regions
+        self._classifier = OnnxModel(classifier, threads, returns_memory=True)
         self._saliency = OnnxModel(saliency, threads)
         self._cached_saliency: tuple[tuple[int, ...], Floats] | None = None
         self._working: LastPicture[tuple[Picture, float]] = LastPicture()

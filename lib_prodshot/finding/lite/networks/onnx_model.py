@@ -29,11 +29,16 @@ def default_threads() -> int:
 
 
 class OnnxModel:
-    """One ONNX file; loaded at the first call, kept until `unload`."""
+    """One ONNX file; loaded at the first call, kept until `unload`.
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    `returns_memory`: what a call takes beside the weights is given back after it, and not kept for the next. Where
+    batches differ in size, what the largest took would stay.
+    """
+
+    def __init__(self, path: Path, threads: int | None = None, returns_memory: bool = False) -> None:
         self._path = path
         self._threads = threads or default_threads()
+        self._returns_memory = returns_memory
         self._run: Callable[[Batch], list[Any]] | None = None
 
     def __call__(self, batch: Batch) -> list[Floats]:
@@ -93,4 +98,7 @@ class OnnxModel:
                 f"the model file {self._path} cannot be loaded ({error}); run 'prodshot weights verify'"
             ) from error
         name = session.get_inputs()[0].name
-        return lambda batch: list(session.run(None, {name: batch}))
+        how = onnxruntime.RunOptions()
+        if self._returns_memory:
+            how.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        return lambda batch: list(session.run(None, {name: batch}, how))
