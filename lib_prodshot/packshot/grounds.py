@@ -19,6 +19,9 @@ def plain(height: int, width: int, colour: tuple[int, int, int]) -> Rgb:
     return ground
 
 
+_ROWS = 128
+"""Rows whose floats are in memory at once."""
+
 _HORIZON = 0.62
 _FALL = (1.0, 0.86, 0.95)
 """Light of a studio sweep at its top, at the bend and at the front edge, as shares of its colour."""
@@ -30,9 +33,15 @@ def sweep(height: int, width: int, colour: tuple[int, int, int]) -> Rgb:
     down = np.interp(np.linspace(0, 1, height), (0, _HORIZON, 1), _FALL)
     down = cv2.GaussianBlur(down.astype(np.float32)[:, None], (1, 0), 0, sigmaY=height / 12)
     across = 1 - 0.08 * np.square(np.linspace(-1, 1, width, dtype=np.float32))
-    light = down * across
-    grain = np.random.default_rng(0).random((height, width), np.float32) - np.float32(0.5)
-    return np.stack([np.clip(np.rint(light * level + grain), 0, 255).astype(np.uint8) for level in colour], axis=2)
+    chance = np.random.default_rng(0)
+    ground = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _ROWS):
+        rows = ground[top : top + _ROWS]
+        light = down[top : top + _ROWS] * across
+        grain = chance.random(light.shape, np.float32) - np.float32(0.5)
+        for channel, level in enumerate(colour):
+            rows[..., channel] = np.clip(np.rint(light * level + grain), 0, 255)
+    return ground
 
 
 def fitted(picture: Rgb, height: int, width: int) -> Rgb:

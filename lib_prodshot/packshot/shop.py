@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif"}
 LOWEST_QUALITY = 40
+_ROWS = 128
 
 
 @lru_cache(maxsize=1)
@@ -44,8 +45,13 @@ def in_srgb(result: RestoredPicture) -> RestoredPicture:
     if source.metadata.icc is not None:
         shown = from_profile(rgb, "RGB", source.metadata.icc)
         if shown is not None:
-            rgb = np.where((rgb == 255).all(axis=2, keepdims=True), np.uint8(255), shown)
-    native = rgb if source.mode == "RGB" else np.dstack([rgb, source.native[..., 3]])
+            for top in range(0, len(rgb), _ROWS):
+                rows = slice(top, top + _ROWS)
+                shown[rows][(rgb[rows] == 255).all(axis=2)] = 255
+            rgb = shown
+    native = source.native
+    if rgb is not source.rgb:
+        native = rgb if source.mode == "RGB" else np.dstack([rgb, native[..., 3]])
     plain = replace(source, rgb=rgb, native=native, metadata=Metadata(icc=srgb_profile()))
     return RestoredPicture(plain, native, rgb, result.notes)
 

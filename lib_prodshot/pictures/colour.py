@@ -174,8 +174,13 @@ def from_profile(samples: npt.NDArray[np.uint8], mode: str, icc: bytes) -> Rgb |
             return None
         if mode == "RGB" and "srgb" in (profile.profile.profile_description or "").lower():
             return None
-        image = Image.fromarray(samples, mode) if mode == "CMYK" else Image.fromarray(samples)
-        shown = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), _RELATIVE, "RGB")
+        transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB", _RELATIVE)
+        shown = np.empty((*samples.shape[:2], 3), np.uint8)
+        # by strips: Pillow's pictures have four bytes a pixel, and two of them would stand beside ours
+        for top in range(0, len(shown), _ROWS):
+            rows = samples[top : top + _ROWS]
+            image = Image.fromarray(rows, mode) if mode == "CMYK" else Image.fromarray(rows)
+            shown[top : top + _ROWS] = np.asarray(ImageCms.applyTransform(image, transform))
     except Exception:  # a broken profile is no reason to refuse the pixels: they are shown as they are
         return None
-    return None if shown is None else np.asarray(shown)
+    return shown
