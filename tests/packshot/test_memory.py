@@ -10,11 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lib_prodshot.packshot import composite, cutout, grounds, matting, residue, scenes, shadows
+from lib_prodshot.finding.interface import Box, Find
+from lib_prodshot.masks import build_mask
+from lib_prodshot.packshot import composite, cutout, grounds, matting, residue, review, scenes, shadows, shop
 from lib_prodshot.packshot.composite import Shadow
 from lib_prodshot.packshot.cutout import CutOut
 from lib_prodshot.packshot.framing import Frame, frame, parse_size
 from lib_prodshot.packshot.placement import identity
+from lib_prodshot.pictures import colour
+from lib_prodshot.request import Request
+from tests.training.dataset.colours import DISPLAY_P3, rgb_profile
 
 HEIGHT, WIDTH = 2000, 3000
 Picture = npt.NDArray[np.uint8]
@@ -71,6 +76,18 @@ def test_a_cut_out_and_its_packshots_take_some_bytes_a_pixel(
 
     assert peak(over_its_own_ground) < 8
 
+    def on_nothing() -> None:
+        composed = composite.compose(own, None)
+        assert shop.in_srgb(composite.as_picture(composed, None)).native.shape == (HEIGHT, WIDTH, 4)
+
+    # its colours alone, and with their opacity
+    assert peak(on_nothing) < 8
+
+    def sweep() -> None:
+        composite.compose(own, grounds.sweep(HEIGHT, WIDTH, (242, 242, 242)), in_place=True)
+
+    assert peak(sweep) < 5
+
     def scene() -> None:
         place = identity(HEIGHT, WIDTH)
         start, _ = scenes.start(own, place)
@@ -78,4 +95,34 @@ def test_a_cut_out_and_its_packshots_take_some_bytes_a_pixel(
         assert shadows.kept(own, place) is not None
         composite.compose(own, painted, in_place=True)
 
-    assert peak(scene) < 13
+    assert peak(scene) < 11
+
+
+@pytest.mark.any_host
+def test_reviewing_a_photograph_takes_no_planes_of_it(photograph: tuple[Picture, Picture]) -> None:
+    _, mask = photograph
+
+    def looked_at() -> None:
+        assert review._agreement(mask) == 1.0 and review._pieces(mask) == 1
+
+    assert peak(looked_at) < 0.5
+
+
+@pytest.mark.any_host
+def test_a_find_s_own_mask_is_a_part_of_the_joined_one(photograph: tuple[Picture, Picture]) -> None:
+    _, mask = photograph
+    found = Find(Box(0, 0.9, (0.0, 0.0, float(WIDTH), float(HEIGHT))), mask)
+    built = build_mask([found], Request(products="cup", make="packshot"))
+    assert np.shares_memory(built.pieces[0].mask, built.mask)
+
+
+@pytest.mark.any_host
+def test_strips_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(2).integers(0, 256, (300, 40, 3)).astype(np.uint8)
+    profile = rgb_profile("P3", DISPLAY_P3)
+    sweep, shown = grounds.sweep(300, 40, (240, 230, 220)), colour.from_profile(noise, "RGB", profile)
+    monkeypatch.setattr(grounds, "_ROWS", 1000)
+    monkeypatch.setattr(colour, "_ROWS", 1000)
+    np.testing.assert_array_equal(grounds.sweep(300, 40, (240, 230, 220)), sweep)
+    assert shown is not None and not np.array_equal(shown, noise)
+    np.testing.assert_array_equal(colour.from_profile(noise, "RGB", profile), shown)
