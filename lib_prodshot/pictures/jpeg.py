@@ -150,10 +150,30 @@ def _name(marker: int, body: bytes) -> str:
     return f"APP{marker - 0xE0} ({label})" if label.isprintable() and label else f"APP{marker - 0xE0}"
 
 
+def pixels_only(data: bytes) -> bytes:
+    """A JPEG without descriptions in front of its pixels, and without what lies behind its end."""
+    kept, scan, end = [data[:2]], len(data), len(data)
+    for marker, start, first, last in _places(data):
+        if marker == _END:
+            end = first
+        elif marker == _SCAN:
+            scan = min(scan, start)
+        elif scan == len(data) and not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            kept.append(data[start:last])
+    return b"".join((*kept, data[scan:end]))
+
+
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Marker and contents of each segment; of the end marker, what lies behind it."""
+    for marker, _, first, last in _places(data):
+        yield marker, data[first:last]
+
+
+def _places(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Each segment's marker, where it begins, and where its contents begin and end (exclusive); those of the end marker
+    are what lies behind it."""
     place = 2
-    while place + 4 <= len(data):
+    while place + 4 <= len(data) or data[place:] == b"\xff\xd9":
         if data[place] != 0xFF:
             place = data.find(b"\xff", place)
             if place < 0:
@@ -161,13 +181,13 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
             continue
         marker = data[place + 1]
         if marker == _END:
-            yield marker, data[place + 2 :]
+            yield marker, place, place + 2, len(data)
             return
         if marker == 0xFF or marker in _STANDALONE:
             place += 1 if marker == 0xFF else 2
             continue
         (length,) = struct.unpack(">H", data[place + 2 : place + 4])
-        yield marker, data[place + 4 : place + 2 + length]
+        yield marker, place, place + 4, place + 2 + length
         place += 2 + max(length, 2)
         if marker == _SCAN:
             following = _AFTER_SCAN.search(data, place)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from lib_prodshot.errors import PictureError
-from lib_prodshot.pictures import deep, facts, formats, png, samples
+from lib_prodshot.pictures import deep, facts, formats, jpeg_warnings, png, samples
 from lib_prodshot.pictures.loaded import LoadedPicture, Native, RefuseLarge, mode_of, to_display
 
 _READABLE = (*formats.SUFFIXES, "JPEG", "MPO", "GIF", "JPEG2000", "AVIF")
@@ -26,19 +28,22 @@ _WANTED = {("TGA", "palette + alpha"): "RGBA", ("TGA", "RGB 16"): "RGB"}
 
 def load(file: BinaryIO, suffix: str, refuse_large: RefuseLarge) -> LoadedPicture:
     """Read a file. Raises `PictureError` with the rest of a sentence, and what Pillow does."""
-    image = _open(file, suffix)
+    sound = _sound(file, refuse_large)
+    image = _open(sound, suffix)
     refuse_large(*image.size)
     form = image.format or ""
     kind = {"MPO": "JPEG", "DIB": "BMP"}.get(form, form)
-    place = file.tell()
+    place = sound.tell()
     file.seek(0)
     data = file.read()
     told = facts.read(kind, data, image)
-    file.seek(place)
+    sound.seek(place)
     orientation = _orientation(image)
+    if kind == "JPEG":
+        jpeg_warnings.get_ready()
     image.load()
-    if kind == "PNG":
-        png.check_pixels(data)
+    if kind == "JPEG":
+        _refuse_damage(data)
     stored, mode = _samples(data, told, image, _WANTED.get((kind, told.row.kind), ""))
     native = to_display(stored, orientation)
     palette = samples.read_palette(image) if mode == "P" else None
@@ -60,6 +65,29 @@ def load(file: BinaryIO, suffix: str, refuse_large: RefuseLarge) -> LoadedPictur
         notes=(*frame_notes, *said, *told.notes),
         space=told.space,
     )
+
+
+def _sound(file: BinaryIO, refuse_large: RefuseLarge) -> BinaryIO:
+    """The file itself; of a PNG what Pillow can open although descriptions in it are damaged. Raises ValueError where a
+    PNG's pixels are, and what `refuse_large` does."""
+    file.seek(0)
+    if file.read(len(png.SIGNATURE)) != png.SIGNATURE:
+        return file
+    refuse_large(*struct.unpack(">8x2I", file.read(16)))
+    file.seek(0)
+    data = file.read()
+    png.check_pixels(data)
+    sound = png.without_damaged_descriptions(data)
+    return file if sound is data else io.BytesIO(sound)
+
+
+def _refuse_damage(data: bytes) -> None:
+    told = jpeg_warnings.damage(data)
+    if told:
+        raise PictureError(
+            f"is damaged inside: parts of it are grey, shifted or in wrong colours (libjpeg: {told}). Copy it from the "
+            f"camera or card again; if it looks right to you, save it anew in an image editor"
+        )
 
 
 def as_stored(image: Image.Image, wanted: str = "") -> tuple[Native, str]:

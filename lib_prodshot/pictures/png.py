@@ -122,6 +122,17 @@ def check_pixels(data: bytes) -> None:
             raise ValueError(f"the checksum of its {kind.decode('ascii')} chunk does not fit")
 
 
+def without_damaged_descriptions(data: bytes) -> bytes:
+    """A PNG without the ancillary chunks that do not fit their checksum, none of which pixels come from; `data` itself
+    where all do. One of them is enough for Pillow to know no picture, or to read nothing that follows the pixels."""
+    kept, place = [], 0
+    for kind, first, last in _parts(data):
+        if kind[0] & 0x20 and kind not in _PIXELS and not _is_whole(data, kind, first, last):
+            kept.append(data[place : first - 8])
+            place = last + 4
+    return b"".join((*kept, data[place:])) if kept else data
+
+
 def pixels_only(data: bytes) -> bytes:
     """A whole PNG without its ancillary chunks, about which libpng would print its opinions."""
     kept = [data[first - 8 : last + 4] for kind, first, last in _parts(data) if kind in _PIXELS or kind == b"IEND"]

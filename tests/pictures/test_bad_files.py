@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from PIL import Image, ImageFile, PngImagePlugin
 
 from lib_prodshot import pictures
 from lib_prodshot.errors import PictureError
-from lib_prodshot.pictures import png
+from lib_prodshot.pictures import jpeg_warnings, png
 from tests.pictures.photographs import CASES, coffee, encoded
 
 
@@ -129,3 +131,69 @@ def test_texts_too_large_for_pillow_are_an_error_of_ours() -> None:
     info.add_text("parameters", "a" * (PngImagePlugin.MAX_TEXT_CHUNK + 1), zip=True)
     with pytest.raises(PictureError, match="damaged"):
         pictures.read(encoded(coffee(), "PNG", pnginfo=info))
+
+
+@pytest.mark.parametrize("layout", [{}, {"progressive": True}, {"restart_marker_blocks": 4}])
+def test_a_jpeg_that_is_garbled_inside_is_damaged(layout: dict[str, Any]) -> None:
+    """Pillow hands out a picture of it, with grey, shifted or wrongly coloured blocks."""
+    whole = encoded(coffee((400, 300)), "JPEG", quality=90, **layout)
+    assert pictures.read(whole).notes == ()
+    middle = len(whole) // 2
+    garbled = whole[:middle] + np.random.default_rng(1).bytes(400) + whole[middle + 400 :]
+    Image.open(io.BytesIO(garbled)).load()
+    with pytest.raises(PictureError, match=r"is damaged inside: .*libjpeg: Corrupt JPEG data"):
+        pictures.read(garbled)
+
+
+def test_filling_in_front_of_a_jpegs_end_is_no_damage() -> None:
+    whole = encoded(coffee((40, 30)), "JPEG")
+    assert (pictures.read(whole[:-2] + bytes(9) + whole[-2:]).rgb == pictures.read(whole).rgb).all()
+    with pytest.raises(PictureError, match="is damaged inside: .*extraneous bytes"):
+        pictures.read(whole[:-2] + b"no picture's" + whole[-2:])
+
+
+def test_where_jpegs_cannot_be_looked_into_they_pass_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(jpeg_warnings, "_DECODERS", {})
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    data = encoded(coffee((40, 30)), "JPEG")
+    assert pictures.read(data).size == pictures.read(data).size == (30, 40)
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert "cannot look for damage within JPEG files here" in told
+
+
+def test_a_decoder_that_ends_costs_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = jpeg_warnings._Decoder()
+    monkeypatch.setattr(jpeg_warnings, "_DECODERS", {os.getpid(): decoder})
+    data = encoded(coffee((40, 30)), "JPEG")
+    assert jpeg_warnings.damage(data) == ""
+    assert decoder._process is not None
+    decoder._process.kill()
+    decoder._process.wait()
+    assert pictures.read(data).size == (30, 40)
+    decoder.close()
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("kind", [b"tEXt", b"gAMA", b"iCCP", b"eXIf"])
+def test_a_png_with_a_damaged_description_is_read_without_it(kind: bytes, behind: bool) -> None:
+    """Pillow knows no picture in it, or reads nothing behind it."""
+    whole = encoded(coffee((20, 10)), "PNG")
+    damaged = struct.pack(">I", 9) + kind + b"Title\0Cup" + b"\0\0\0\0"
+    turned = io.BytesIO()
+    png.write_chunks(turned, [(b"eXIf", b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0")])
+    place = whole.rindex(b"IEND") - 4 if behind else png.HEADER_END
+    loaded = pictures.read(whole[:place] + damaged + turned.getvalue() + whole[place:])
+    assert loaded.size == (20, 10) and loaded.orientation == 6
+    assert loaded.notes == (f"PNG chunks left out: {kind.decode()} (damaged)",)
+
+
+@pytest.mark.parametrize("kind", [b"PLTE", b"tRNS"])
+def test_a_png_whose_palette_is_damaged_is_no_stranger(kind: bytes) -> None:
+    picture = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8), "P")
+    picture.putpalette([value for level in range(64) for value in (level, 0, 255 - level)])
+    whole = bytearray(encoded(picture, "PNG", transparency=bytes(range(64))))
+    whole[whole.index(kind) + 8] ^= 1
+    with pytest.raises(PictureError, match=f"is damaged or cut short .*{kind.decode()}"):
+        pictures.read(bytes(whole))
