@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from itertools import chain
+from pathlib import Path, PurePath
 
 from tqdm import tqdm
 
@@ -16,9 +17,12 @@ from lib_prodshot.commands.console import say
 from lib_prodshot.commands.places import Place, keep_results, outcome_of
 from lib_prodshot.enhancing.interface import Enhancer
 from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.jobs.files.names import folded
 from lib_prodshot.jobs.folder.folders import LocalFolders
+from lib_prodshot.jobs.folder.resume import files_of, stem_of
+from lib_prodshot.jobs.folder.work_list import in_a_row
 from lib_prodshot.jobs.processor import PictureProcessor, failed_outcome, read_named, upscaler_of
-from lib_prodshot.jobs.report.report import Report
+from lib_prodshot.jobs.report.report import JSONL_NAME, Report, numbered_lines
 from lib_prodshot.jobs.scale import measured_size, reference_text
 from lib_prodshot.outcome import Outcome
 from lib_prodshot.request import Request
@@ -52,7 +56,8 @@ def processed(
         results.open()
         held.callback(results.close)
         held.callback(results.finish)
-        report = held.enter_context(Report(out, redone=[str(path) for path in paths]))
+        replaced = _remove_former(results, [str(path) for path in paths], stems, inputs)
+        report = held.enter_context(Report(out, redone=replaced))
         for note in report.notes:
             say(note)
         processor = _with_one_scale(processor, paths)
@@ -61,6 +66,38 @@ def processed(
             keep_results(results, outcome)
             report.add(outcome)
             yield path, outcome
+
+
+def _remove_former(
+    results: LocalFolders, pictures: Sequence[str], stems: Sequence[str], inputs: Container[Path]
+) -> frozenset[str]:
+    """Remove what earlier runs made of these pictures, so that no mask of theirs stays beside one that is skipped now,
+    and what another picture has under the same stem; returns the pictures whose lines go with it.
+
+    Only files that the report names, and that no line which stays has too. Raises `OutputError`.
+    """
+    out, given, new_stems = results.output_folder, frozenset(pictures), frozenset(map(folded, stems))
+    former: dict[str, list[str]] = {}
+    kept: set[str] = set()
+    for _, line in numbered_lines(out / JSONL_NAME):
+        # a line's paths are those of its own day: the results themselves stand in this folder
+        files = [PurePath(name).name for name in files_of(line)]
+        if line["file"] in given or any(stem_of(name) in new_stems for name in files):
+            former.setdefault(line["file"], []).extend(files)
+        else:
+            kept.update(files)
+    stuck = [
+        each
+        for name in chain(*former.values())
+        if name not in kept
+        for each in results.remove({"output": name}, inputs)
+    ]
+    if stuck:
+        say(f"left by an earlier run, and cannot be removed: {in_a_row(sorted(set(stuck)))}")
+    others = sorted(former.keys() - given)
+    if others:
+        say(f"results of other pictures give way to these of the same name: {in_a_row(others)}")
+    return frozenset(former) | given
 
 
 def _with_one_scale(processor: PictureProcessor, paths: Sequence[Place]) -> PictureProcessor:
