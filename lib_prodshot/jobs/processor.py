@@ -57,7 +57,7 @@ class PictureProcessor:
         """Run the pipeline on `source` and write its results into `folder`.
 
         Those are `stem`.png (or the input's own lossless format), `stem`.mask.png and `stem`.alpha.png; of a skipped
-        picture a byte copy. A failure leaves no file behind.
+        picture a byte copy, but none among packshots. A failure leaves no file behind.
 
         Raises `RequestError` only: everything else is the outcome 'failed' with its reason.
         """
@@ -154,6 +154,9 @@ class PictureProcessor:
     def _write_skipped(self, outcome: Outcome, source: Path, folder: Path, stem: str, stamp: Stamp | None) -> None:
         if self.enhancer is None:
             return
+        if not copies_skipped(self.request):
+            outcome.notes = (*outcome.notes, "not copied: a raw photograph among packshots would pass for one")
+            return
         name = stem + short_suffix(source)
         with staged_results(outcome, folder, (name,), self.inputs, stamp, self.names) as to:
             with suppress(FileNotFoundError):
@@ -161,6 +164,12 @@ class PictureProcessor:
             if not is_unchanged(source, stamp):
                 raise PictureError(f"{source} changed while it was worked on")
         outcome.output_file = str(folder / name)
+
+
+def copies_skipped(request: Request) -> bool:
+    """Whether a skipped picture's copy stands beside the results. Whoever uploads a folder of packshots does not look
+    for photographs in it."""
+    return not request.makes_packshot
 
 
 def failed_outcome(request: Request, finder: str, reason: str, source: Path | None = None) -> Outcome:

@@ -14,6 +14,8 @@ from PIL import Image
 from lib_prodshot.cli import main
 from lib_prodshot.enhancing import NoEngine
 from lib_prodshot.finding import registry as finders
+from lib_prodshot.jobs import processor
+from lib_prodshot.jobs.folder import plan, runner
 from lib_prodshot.jobs.report.ledger import Ledger
 from lib_prodshot.jobs.report.summary import Summary
 from lib_prodshot.jobs.workers.engines import LocalEngine
@@ -51,6 +53,29 @@ def test_a_second_run_does_nothing_and_a_lost_packshot_is_made_again(tmp_path: P
     }
     before, other = again(photos, out, REQUEST.replace(marketplace="google"))
     assert before == 0 and not [name for name in other if "meta" in name], "what an earlier run made and nobody wants"
+
+
+def test_no_skipped_picture_lies_among_packshots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever uploads the folder would upload it; copies that earlier versions made go, nothing is done twice."""
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for name, level in (("a.png", 150), ("dark.png", 5)):
+        Image.fromarray(np.full((80, 120, 3), level, np.uint8)).save(photos / name)
+    finders_of_bright = {"engines": [LocalEngine(NoEngine())], "load_finder": lambda: fixed_finder(darkest=50)}
+    with monkeypatch.context() as earlier:
+        for module in (processor, plan, runner):
+            earlier.setattr(module, "copies_skipped", lambda request: True)
+        run(photos, out, REQUEST, **finders_of_bright)
+    assert "dark.png" in digests(out)
+    summary = run(photos, out, REQUEST, **finders_of_bright)
+    assert summary.before == 1 and "dark.png" not in digests(out)
+    (told,) = [note for note in summary.notes if "not copied" in note]
+    assert told.endswith("among packshots: 1 skipped picture") and told in summary.to_text()
+    skipped = next(line for line in lines_of(out) if line["file"] == "dark.png")
+    assert skipped["output"] is None and "not copied" in skipped["notes"][0]
+    assert run(photos, out, REQUEST, **finders_of_bright).before == 2
+    assert run(photos, out, REQUEST.replace(make="enhance"), **finders_of_bright).before == 0
+    assert "dark.png" in digests(out)
 
 
 def test_files_of_a_killed_run_for_another_marketplace_are_removed(

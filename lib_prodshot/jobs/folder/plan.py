@@ -20,6 +20,7 @@ from lib_prodshot.jobs.folder.folders import JobFolders
 from lib_prodshot.jobs.folder.job import FolderJob
 from lib_prodshot.jobs.folder.lines import reason_of
 from lib_prodshot.jobs.folder.work_list import ByName, Chosen, Entry, in_a_row, names_of
+from lib_prodshot.jobs.processor import copies_skipped
 from lib_prodshot.jobs.report.ledger import Ledger, Line
 from lib_prodshot.jobs.report.summary import Summary, counted
 from lib_prodshot.jobs.workers.interface import TaskCancelled
@@ -168,7 +169,7 @@ class Planner:
             following = known[-1] + 1
             pictures = [entries[place] for place in known]
             states = self._folders.states_then(pictures, some)
-            if all(states) and all(map(resume.may_be_done, some, pictures)):
+            if all(states) and all(map(self._may_be_done, some, pictures)):
                 rows = [
                     DoneRow(entry.name, state, str(line["settings"]), entry.stem, resume.least_bytes(line))
                     for entry, line, state in zip(pictures, some, states)
@@ -176,6 +177,9 @@ class Planner:
                 yield Block(rows, Summary(0).add(some))
             else:
                 yield None
+
+    def _may_be_done(self, line: Line, entry: Entry) -> bool:
+        return resume.may_be_done(line, entry, copies_skipped(self._job.request))
 
     def _checked(self, by_name: ByName, lines: Iterator[Line]) -> Iterator[tuple[int, Line, bool]]:
         """Yield the pictures that have a line: their places among the entries, their lines, whether they are done."""
@@ -210,7 +214,8 @@ class Planner:
             self._unread[entry.name] = reason_of(state)
             return True
         stamp, content = state
-        is_done = resume.is_done(line, entry, content, self._settings, self._folders.has)
+        copies = copies_skipped(self._job.request)
+        is_done = resume.is_done(line, entry, content, self._settings, self._folders.has, copies)
         if is_done and stamp and self._job.keep_times:
             resume.set_times(line, self._job.out, stamp)
         return is_done

@@ -42,20 +42,23 @@ def fingerprint(request: Request, finder: str, dry_run: bool) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def is_done(line: Line, entry: Entry, content: str, settings: str, has: Callable[[str, int], bool]) -> bool:
+def is_done(
+    line: Line, entry: Entry, content: str, settings: str, has: Callable[[str, int], bool], copies: bool = True
+) -> bool:
     """Return whether the picture needs no more work.
 
     That is: the same file (SHA-256 `content`), the same settings (fingerprint), and all files that its line names still
-    exist with no fewer bytes (`has`), under the names that they would get now.
+    exist with no fewer bytes (`has`), under the names that they would get now; `copies` as in `may_be_done`.
     """
     if (line.get("sha256"), line.get("settings")) != (content, settings):
         return False
-    return may_be_done(line, entry) and all(has(name, least) for name, least in least_bytes(line).items())
+    return may_be_done(line, entry, copies) and all(has(name, least) for name, least in least_bytes(line).items())
 
 
-def may_be_done(line: Line, entry: Entry) -> bool:
-    """Return whether a line says that nothing is left to do, and its results are called what they would be now."""
-    if line.get("retry"):
+def may_be_done(line: Line, entry: Entry, copies: bool = True) -> bool:
+    """Return whether a line says that nothing is left to do, and its results are called what they would be now.
+    `copies`: whether the job copies skipped pictures; earlier versions did so among packshots."""
+    if line.get("retry") or (not copies and line.get("status") == "skipped" and line.get("output")):
         return False
     mask = _beside(entry, entry.stem + MASK_SUFFIX)
     named = {key: str(line[key]) for key in ("output", "mask") if line.get(key)}

@@ -12,7 +12,7 @@ One runner for the command line, the WebUI and the HTTP jobs:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -36,12 +36,12 @@ from lib_prodshot.jobs.folder.plan import Planner
 from lib_prodshot.jobs.folder.queue import Queue
 from lib_prodshot.jobs.folder.scale import SizeBook
 from lib_prodshot.jobs.folder.work_list import Chosen, Entry, WorkList, names_of, real_paths
-from lib_prodshot.jobs.processor import failed_outcome
+from lib_prodshot.jobs.processor import copies_skipped, failed_outcome
 from lib_prodshot.jobs.report import contact_sheet
 from lib_prodshot.jobs.report.ledger import Ledger, Line
 from lib_prodshot.jobs.report.page_state import PageState
 from lib_prodshot.jobs.report.report import JSONL_NAME
-from lib_prodshot.jobs.report.summary import Summary
+from lib_prodshot.jobs.report.summary import Summary, counted
 from lib_prodshot.jobs.report.thumbnail_store import ThumbnailStore
 from lib_prodshot.jobs.report.thumbnails import EncodedThumbnails
 from lib_prodshot.jobs.seeds import picture_seed
@@ -425,7 +425,7 @@ class Runner:
     def _finish(self, listed: WorkList, ledger: Ledger, store: ThumbnailStore) -> None:
         """Sort the report and write summary and contact sheet."""
         ledger.settle(names_of(listed.entries))
-        self._summary = replace(self._totals, notes=(*listed.notes, *self._notes, *ledger.notes))
+        self._summary = replace(self._totals, notes=(*listed.notes, *self._notes, *ledger.notes, *self._uncopied()))
         about = {"finder": self._finder, "request": self.job.request.to_dict(only_changed=True)}
         if self._summary.is_complete:
             self._journal.delete()
@@ -436,6 +436,12 @@ class Runner:
             self._page_state.note(*drawn_from)
         self._note_done(listed, ledger)
         self._folders.finish()
+
+    def _uncopied(self) -> Iterator[str]:
+        skipped = self._totals.statuses["skipped"]
+        if skipped and not self.job.dry_run and not copies_skipped(self.job.request):
+            told = counted(skipped, "skipped picture")
+            yield f"not copied, for no raw photograph is to lie among packshots: {told}"
 
     def _note_done(self, listed: WorkList, ledger: Ledger) -> None:
         """Note which rows are done, for the next run, where the last one's notes were not enough for this one."""
