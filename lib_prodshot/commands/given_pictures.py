@@ -19,7 +19,7 @@ from lib_prodshot.enhancing.interface import Enhancer
 from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.jobs.files.names import folded
 from lib_prodshot.jobs.folder.folders import LocalFolders
-from lib_prodshot.jobs.folder.resume import files_of, stem_of
+from lib_prodshot.jobs.folder.resume import files_of, stems_of
 from lib_prodshot.jobs.folder.work_list import in_a_row
 from lib_prodshot.jobs.processor import PictureProcessor, failed_outcome, read_named, upscaler_of
 from lib_prodshot.jobs.report.report import JSONL_NAME, Report, numbered_lines
@@ -82,7 +82,7 @@ def _remove_former(
     for _, line in numbered_lines(out / JSONL_NAME):
         # a line's paths are those of its own day: the results themselves stand in this folder
         files = [PurePath(name).name for name in files_of(line)]
-        if line["file"] in given or any(stem_of(name) in new_stems for name in files):
+        if line["file"] in given or {PurePath(stem).name for stem in stems_of(line)} & new_stems:
             former.setdefault(line["file"], []).extend(files)
         else:
             kept.update(files)

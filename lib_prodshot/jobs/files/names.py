@@ -135,8 +135,8 @@ def _is_taken(stem: str, taken: Container[str]) -> bool:
 
 
 class ResultNames:
-    """Which picture of a run has which result, so that none is written over another's: a pattern of file names, or a
-    copy beside packshots, may give two pictures one name. Thread-safe.
+    """Which picture of a run has which result, so that none is written over another's: a pattern of file names may
+    give two pictures one name. Thread-safe.
 
     `before_writing` is told of every folder and its names that are about to be written."""
 

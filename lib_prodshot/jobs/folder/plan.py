@@ -223,7 +223,7 @@ class Planner:
     def _remove_former(self, entries: Sequence[Entry], plan: Plan, ledger: Ledger) -> list[str]:
         """Remove what earlier runs wrote of the pictures that are done again, and find those given up; return what
         cannot be removed."""
-        redone = ByName(plan.to_do)
+        redone, here = ByName(plan.to_do), ByName(entries)
         stems = PathSet(map(resume.stem_in, plan.to_do))
         left: list[str] = []
         replaced = 0
@@ -234,12 +234,13 @@ class Planner:
                 files = tuple(resume.files_of(line))
                 if line["file"] in redone:
                     continue
-                if any(resume.stem_of(name) in stems for name in files):
+                own = resume.stems_of(line) if line["file"] in here else map(resume.stem_of, files)
+                if any(stem in stems for stem in own):
                     plan.given_up.append(line["file"])
                 else:
                     yield line["file"], files
 
-        files = PathSet(chain.from_iterable(self._taken(kept(), ByName(entries))))
+        files = PathSet(chain.from_iterable(self._taken(kept(), here)))
         for line in ledger.lines():
             if line["file"] in redone:
                 former = [name for name in resume.files_of(line) if name not in files]

@@ -199,6 +199,15 @@ def stem_of(name: str) -> str:
     return folded(name.removesuffix(suffix_of(name.rpartition("/")[2])))
 
 
+def stems_of(line: Line) -> set[str]:
+    """Return the stems that the picture of a line had, as `stem_of` does: what packshots are called besides is a
+    pattern's, and may be another picture's stem."""
+    named = {key: str(line[key]) for key in ("output", "mask") if line.get(key)}
+    if line.get("packshots"):
+        named.pop("output", None)
+    return set(map(stem_of, named.values()))
+
+
 def stem_in(entry: Entry) -> str:
     """Return the same of a picture whose results are not there yet."""
     return folded(_beside(entry, entry.stem))
