@@ -68,6 +68,7 @@ CSV_COLUMNS = (
     "enlarged_by",
     "needs_review",
     "digital_source_type",
+    "gravity",
 )
 
 
@@ -218,6 +219,15 @@ class Packshot:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """Why somebody should look at a result, in a few words, and how grave that is: the whole part is a level, 1 for
+    what is estimated to 3 for what misses a rule, the rest how far the measured figure is over its limit."""
+
+    text: str
+    gravity: float
+
+
+@dataclass(frozen=True)
 class StepRecord:
     """One step that ran: its id, its version, and what it measured."""
 
@@ -271,11 +281,11 @@ class Outcome:
     feathered mask (H×W uint8, 0 = untouched), `picture` the result (H×W×3 uint8 RGB), `result` the same in the
     input's own size, mode and orientation (a packshot: in its frame's), ready to be written; None unless found.
     `packshots` are all that were made of the picture; of several `result` is the last. `needs_review` says why somebody
-    should look at it. `digital_source_type` is what the result says of how it was made, in the IPTC's words ('' for
-    nothing). `findings` are all that the finder found, where the caller asked for its candidates; `ran`
-    says what the passes behind the result really ran with, one line each. `result_notes` are those of the notes that
-    tell what was done to the result: a failure gives them up with it. `is_final`: the same request would fail on
-    the same picture again."""
+    should look at it, `gravity` how grave the gravest of these reasons is (`Doubt`; 0 without one).
+    `digital_source_type` is what the result says of how it was made, in the IPTC's words ('' for nothing). `findings`
+    are all that the finder found, where the caller asked for its candidates; `ran` says what the passes behind the
+    result really ran with, one line each. `result_notes` are those of the notes that tell what was done to the result: a
+    failure gives them up with it. `is_final`: the same request would fail on the same picture again."""
 
     verdict: Verdict
     products: tuple[str, ...]
@@ -291,6 +301,7 @@ class Outcome:
     output_file: str = ""
     packshots: list[Packshot] = field(default_factory=list)
     needs_review: tuple[str, ...] = ()
+    gravity: float = 0.0
     digital_source_type: str = ""
     result: RestoredPicture | None = None
     picture: npt.NDArray[np.uint8] | None = None
@@ -305,12 +316,17 @@ class Outcome:
         """found, skipped or failed."""
         return self.verdict.status
 
+    def doubt(self, *doubts: Doubt) -> None:
+        """Note why somebody should look at the result."""
+        self.needs_review += tuple(doubt.text for doubt in doubts)
+        self.gravity = max(self.gravity, *(doubt.gravity for doubt in doubts), 0.0)
+
     def fail(self, reason: str) -> None:
         """Turn into a failure: what was learnt stays (detections, timings), every result is given up."""
         self.verdict = Verdict("failed", reason)
         self.result = self.picture = self.audit = None
         self.mask_file = self.output_file = self.digital_source_type = ""
-        self.packshots, self.needs_review = [], ()
+        self.packshots, self.needs_review, self.gravity = [], (), 0.0
         self.notes = tuple(note for note in self.notes if note not in self.result_notes)
 
     def to_json(self) -> dict[str, Any]:
@@ -331,7 +347,7 @@ class Outcome:
             "notes": list(self.notes),
             "steps": [record.to_json() for record in self.steps],
             **({"packshots": [each.to_json() for each in self.packshots]} if self.packshots else {}),
-            **({"needs_review": list(self.needs_review)} if self.packshots else {}),
+            **({"needs_review": list(self.needs_review), "gravity": round(self.gravity, 3)} if self.packshots else {}),
         }
 
     def to_infotext(self) -> str:

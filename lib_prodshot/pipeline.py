@@ -119,19 +119,19 @@ def _frame_product(state: State, progress: Progress) -> None:
         return
     from lib_prodshot.packshot import review
 
-    doubts: list[str] = []
+    missed: list[str] = []
     for target in targets_of(state.request):
         notes = len(outcome.notes)
         made = _in_tries(last, replace(state, request=target.request, target=target), progress)
-        doubts += [answer.reason for answer in made.answers.failed] if made.answers else []
+        missed += [answer.reason for answer in made.answers.failed] if made.answers else []
         if target.marketplace:
             _attribute_notes(outcome, notes, target.marketplace)
-    reasons = (*review.reasons(state), *dict.fromkeys(doubts))
+    doubts = [*review.doubts(state), *(review.doubt(review.MISSED, 1, reason) for reason in dict.fromkeys(missed))]
     if state.number:
         label = f"{outcome.packshots[-1].product} {state.number}"
         _attribute_notes(outcome, before, label)
-        reasons = tuple(f"{label}: {reason}" for reason in reasons)
-    outcome.needs_review += reasons
+        doubts = [review.of(label, doubt) for doubt in doubts]
+    outcome.doubt(*doubts)
 
 
 def _attribute_notes(outcome: Outcome, since: int, whose: str) -> None:

@@ -19,6 +19,7 @@ from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.report import contact_sheet
 from lib_prodshot.jobs.report.contact_sheet import write_contact_sheet
 from lib_prodshot.jobs.report.report import Report, read_report
+from lib_prodshot.jobs.report.summary import Summary
 from lib_prodshot.jobs.report.thumbnails import thumbnails_of
 from lib_prodshot.outcome import CSV_COLUMNS, Audit, Detection, Outcome, StepRecord, Verdict
 
@@ -304,3 +305,35 @@ def test_a_file_done_twice_stands_once_with_its_last_verdict(tmp_path: Path) -> 
     statuses = [row["data-status"] for row in Page(page_file.read_text(encoding="utf-8")).all("article")]
     assert statuses == ["skipped", "skipped"]
     assert json.loads((tmp_path / "report.jsonl").read_text().splitlines()[0])["status"] == "failed"
+
+
+def test_what_needs_a_look_is_ordered_by_how_grave_it_is() -> None:
+    found = {"file": "a.png", "status": "found", "detections": [], "audit": {"delta_e_mean": 2.0}}
+    lines = {
+        "fine": found,
+        "soft": {**found, "needs_review": ["the product was enlarged (2.1 times)"], "gravity": 1.05},
+        "earlier version": {**found, "needs_review": ["the product was enlarged"]},
+        "colour": {**found, "audit": {"delta_e_mean": 20.0}},
+        "cut": {**found, "needs_review": ["the product is cut off"], "gravity": 2.4},
+        "refused": {**found, "needs_review": ["amazon would refuse it: fill"], "gravity": 3.5},
+        "failed": {**found, "status": "failed"},
+    }
+    order = sorted(lines, key=lambda name: contact_sheet.gravity(lines[name]))
+    assert order == ["fine", "earlier version", "soft", "colour", "cut", "refused", "failed"]
+    assert not contact_sheet.needs_review(lines["fine"]) and contact_sheet.needs_review(lines["earlier version"])
+
+
+def test_the_console_names_the_first_failures_and_the_gravest_packshots() -> None:
+    failed = [{"file": f"{n}.png", "status": "failed", "reason": f"{n}.png is empty (zero bytes)"} for n in range(7)]
+    doubtful = [
+        {"file": f"p{n}.png", "status": "found", "needs_review": [f"reason {n}"], "gravity": 1 + n / 10}
+        for n in range(7)
+    ]
+    summary = Summary(14).add(failed[:4]).add(doubtful[:3])
+    rest = Summary.from_cache(json.loads(json.dumps(Summary(0).add([*doubtful[3:], *failed[4:]]).to_cache())))
+    summary.add_totals(rest)
+    text = summary.to_text()
+    assert "0.png is empty (zero bytes)\n" in text and " 5.png" not in text and "… and 2 more in report.csv" in text
+    assert "7 need a look, the gravest first:\n    p6.png: reason 6\n    p5.png: reason 5\n" in text
+    assert "p1.png" not in text and text.count("… and 2 more in report.csv") == 2
+    assert "failed" not in Summary(1).add(doubtful[:1]).to_text().replace("0 failed", "")

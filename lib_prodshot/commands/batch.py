@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from lib_prodshot.commands.check import use_rules
-from lib_prodshot.commands.console import on_interrupt, say
+from lib_prodshot.commands.console import on_interrupt, say, shown
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.commands.packshot import add_rules_option, say_what_is_set
 from lib_prodshot.commands.places import OUT_HELP, given_place, job_folders
@@ -98,8 +98,9 @@ def run(arguments: argparse.Namespace) -> int:
     except TaskCancelled:
         say("interrupted before the first picture; the same command goes on from here")
         return 130
-    print(summary.to_text())
-    print(f"report: {folders.shown(JSONL_NAME)} (and .csv); contact sheet: {folders.shown(PAGE_NAME)}")
+    for line in summary.to_lines():
+        print(shown(line))
+    print(shown(f"report: {folders.shown(JSONL_NAME)} (and .csv); contact sheet: {folders.shown(PAGE_NAME)}"))
     if runner.progress.state == "stopped":
         say("interrupted; the same command goes on from here")
         return 130

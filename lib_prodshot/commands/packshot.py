@@ -13,6 +13,7 @@ from lib_prodshot.commands.options import add_request_options, add_webui_option,
 from lib_prodshot.commands.paths import PATHS_HELP
 from lib_prodshot.commands.places import OUT_HELP, Place, given_place, pictures_among, result_folders
 from lib_prodshot.jobs.report.report import JSONL_NAME
+from lib_prodshot.jobs.report.summary import NAMED
 from lib_prodshot.jobs.settings import folder_setting
 
 if TYPE_CHECKING:
@@ -49,10 +50,15 @@ def run(arguments: argparse.Namespace) -> int:
     results = result_folders(arguments.out, paths, arguments.keep_times)
     say_what_is_set(request)
     counts: Counter[str] = Counter()
+    gravest: list[tuple[float, str]] = []
     for path, outcome in processed(arguments, request, paths, results):
         counts.update(_tell(outcome, path))
+        if outcome.needs_review:
+            gravest = sorted([*gravest, (-outcome.gravity, str(path))])[:NAMED]
     told = ", ".join(f"{counts[status]} {status}" for status in ("found", "skipped", "failed"))
     review = f"; {counts['review']} need a look" if counts["review"] else ""
+    if counts["review"] > 1:
+        say(f"look first at {', '.join(path for _, path in gravest)}")
     print(shown(f"{told}{review}; report: {arguments.out / JSONL_NAME} (and .csv)"))
     return 1 if counts["failed"] or counts["refused"] else 0
 

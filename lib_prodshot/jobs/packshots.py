@@ -14,7 +14,7 @@ from lib_prodshot.markets.rules import chosen
 from lib_prodshot.outcome import Outcome, Packshot
 from lib_prodshot.packshot import shop
 from lib_prodshot.packshot.naming import file_stem
-from lib_prodshot.packshot.review import ENLARGED
+from lib_prodshot.packshot.review import ENLARGED, ESTIMATED, MISSED, doubt
 
 _SHORTEST_STEM = 32
 """Of a picture's own name so many bytes stay at least; what a pattern makes longer than that is cut as a whole."""
@@ -78,7 +78,8 @@ def tell(outcome: Outcome) -> None:
     for made in outcome.packshots:
         failed = [rule["rule"] for rule in (made.check or {}).get("rules", ()) if rule["status"] == "fail"]
         if failed:
-            outcome.needs_review += (f"{made.marketplace} would refuse it: {', '.join(failed)}",)
+            outcome.doubt(doubt(MISSED, 1 + len(failed), f"{made.marketplace} would refuse it: {', '.join(failed)}"))
         if made.refused_alone:
             missed = ", ".join(made.refused_alone)
-            outcome.needs_review += (f"{made.marketplace} may refuse it for its enlarged soft edge: {missed}",)
+            text = f"{made.marketplace} may refuse it for its enlarged soft edge: {missed}"
+            outcome.doubt(doubt(ESTIMATED, made.scale / ENLARGED, text))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from lib_prodshot.components import components_of
+from lib_prodshot.outcome import Doubt
 from lib_prodshot.packshot.arrays import Grey
 
 if TYPE_CHECKING:
@@ -31,30 +33,52 @@ ENLARGED = 2.0
 _ROWS = 256
 
 
-def reasons(state: State) -> Iterator[str]:
-    """Why the packshots of a picture need a look: the find was close, the edge is unsure, the product is cut off, in
-    pieces, or enlarged, a marketplace's rule is missed. Call it when the packshots are made, with the state behind the
-    cut-out; where each product has its own frame once for each."""
+ESTIMATED, NOT_WHOLE, MISSED = 1, 2, 3
+"""How grave a doubt is at least: what was estimated may be wrong; the product is not there as it is, or not alone; a
+marketplace's rule or a gate is missed."""
+
+
+def doubt(level: int, times: float, text: str) -> Doubt:
+    """A doubt of this level whose figure is so many times its limit, once or more: the nearer to the next level."""
+    return Doubt(text, level + 1 - 1 / max(1.0, times))
+
+
+def of(whose: str, doubt: Doubt) -> Doubt:
+    """The same doubt, told of one of several products."""
+    return replace(doubt, text=f"{whose}: {doubt.text}")
+
+
+def doubts(state: State) -> Iterator[Doubt]:
+    """Why the packshots of a picture need a look, each with its figure: the find was close, the edge is unsure, the
+    product is cut off, in pieces, or enlarged. Call it when the packshots are made, with the state behind the cut-out;
+    where each product has its own frame once for each."""
     assert state.findings is not None and state.built is not None and state.cutout is not None
     classes = state.request.classes
     boxes = [state.findings.finds[index].box for index in state.built.chosen]
-    if any(box.score - classes[box.class_index].threshold < SCORE_MARGIN for box in boxes):
-        yield "the score is close to its threshold"
+    nearest = min((box.score - classes[box.class_index].threshold for box in boxes), default=1.0)
+    if nearest < SCORE_MARGIN:
+        text = f"the score is close to its threshold ({nearest:.3f} above)"
+        yield doubt(ESTIMATED, SCORE_MARGIN / max(nearest, 1e-3), text)
     opacity = state.cutout.shares.opacity
     product = cv2.countNonZero(opacity)
-    if product and cv2.countNonZero(state.cutout.band) > UNKNOWN_SHARE * product:
-        yield "much of the product is estimated edge"
-    if min((_agreement(state.findings.finds[index].soft_mask) for index in state.built.chosen), default=1) < AGREEMENT:
-        yield "the mask's edge is unsure"
-    if max(opacity[0].max(), opacity[-1].max(), opacity[:, 0].max(), opacity[:, -1].max()) > 127:
-        yield "the product is cut off by the picture's edge"
+    unknown = cv2.countNonZero(state.cutout.band) / product if product else 0.0
+    if unknown > UNKNOWN_SHARE:
+        yield doubt(ESTIMATED, unknown / UNKNOWN_SHARE, f"much of the product is estimated edge ({unknown:.0%})")
+    agreement = min((_agreement(state.findings.finds[index].soft_mask) for index in state.built.chosen), default=1.0)
+    if agreement < AGREEMENT:
+        text = f"the mask's edge is unsure ({agreement:.0%} of it agree)"
+        yield doubt(ESTIMATED, (1 - agreement) / (1 - AGREEMENT), text)
+    cut = max(float(np.mean(side > 127)) for side in (opacity[0], opacity[-1], opacity[:, 0], opacity[:, -1]))
+    if cut:
+        yield Doubt(f"the product is cut off by the picture's edge ({cut:.0%} of a side)", NOT_WHOLE + min(cut, 0.999))
     pieces = _pieces(state.built.mask)
     if pieces > len(boxes):
-        yield f"the mask is in {pieces} pieces"
+        yield doubt(NOT_WHOLE, pieces / max(1, len(boxes)), f"the mask is in {pieces} pieces")
     if len(boxes) > 1:
-        yield f"{len(boxes)} products are in one frame"
-    if any(made.scale > ENLARGED for made in state.outcome.packshots if made.number == state.number):
-        yield "the product was enlarged"
+        yield doubt(ESTIMATED, len(boxes), f"{len(boxes)} products are in one frame")
+    scale = max((made.scale for made in state.outcome.packshots if made.number == state.number), default=0.0)
+    if scale > ENLARGED:
+        yield doubt(ESTIMATED, scale / ENLARGED, f"the product was enlarged ({scale:.1f} times)")
 
 
 def _agreement(soft_mask: Grey) -> float:

@@ -212,11 +212,14 @@ def _of_product(state: State, region: Mask) -> float:
     """The share of the product that was painted over; a large one is for somebody to look at."""
     import cv2
 
+    from lib_prodshot.packshot import review
+
     assert state.built is not None
     product = state.built.mask
     share = cv2.countNonZero(cv2.bitwise_and(product, region)) / max(1, cv2.countNonZero(product))
     if share > MUCH:
-        state.outcome.needs_review += (f"{share:.0%} of the product was painted over",)
+        text = f"{share:.0%} of the product was painted over"
+        state.outcome.doubt(review.doubt(review.NOT_WHOLE, share / MUCH, text))
     return round(share, 4)
 
 

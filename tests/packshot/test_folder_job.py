@@ -147,7 +147,10 @@ def test_the_command_takes_only_what_is_named(
 
 def test_a_batch_that_a_marketplace_would_refuse_is_counted() -> None:
     made = [{"passed": True}, {"passed": False}, {"passed": None}]
-    lines = [{"status": "found", "packshots": [each], "needs_review": [] if each["passed"] else ["x"]} for each in made]
+    lines = [
+        {"file": "a.png", "status": "found", "packshots": [each], "needs_review": [] if each["passed"] else ["x"]}
+        for each in made
+    ]
     summary = Summary(3).add(lines)
     assert (summary.refused, summary.review) == (1, 2)
     assert "2 need a look, 1 of them for what a marketplace would refuse" in summary.to_text()

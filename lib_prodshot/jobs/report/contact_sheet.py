@@ -171,10 +171,10 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _listed(line: Mapping[str, Any]) -> tuple[str, int, float, int]:
-    """What a row is filtered and sorted by: its name, its status, its score, and whether it needs a look."""
+def _listed(line: Mapping[str, Any]) -> tuple[str, int, float, float]:
+    """What a row is filtered and sorted by: its name, its status, its score, and how gravely it needs a look."""
     status = list(_STATUS_COLOURS).index(_status(line))
-    return str(line.get("file")), status, round(_score(line), 4), int(needs_review(line))
+    return str(line.get("file")), status, round(_score(line), 4), round(gravity(line), 3)
 
 
 def _digest(lines: Iterable[Mapping[str, Any]]) -> str:
@@ -291,14 +291,20 @@ def _page(rows: Iterable[str], counts: _Counts, title: str, index: Iterable[str]
 def needs_review(line: Mapping[str, Any]) -> bool:
     """Whether somebody should look at this picture: it failed, the product's colours moved far, a gate says that it is
     another one, or its packshots have a reason of their own, such as a marketplace that would refuse one."""
-    audit = line.get("audit") or {}
-    moved_far = float(audit.get("delta_e_mean") or 0) > REVIEW_DELTA_E
-    return line.get("status") == "failed" or moved_far or bool(line.get("needs_review")) or _gates_fail(line)
+    return gravity(line) > 0
 
 
-def _gates_fail(line: Mapping[str, Any]) -> bool:
+def gravity(line: Mapping[str, Any]) -> float:
+    """How grave the gravest reason to look at this picture is, 0 without one: 4 for a failure, from 3 on for a gate
+    that fails, from 1 on for colours that moved far, the more the further; its packshots' own as the line says
+    (`Doubt`)."""
+    if line.get("status") == "failed":
+        return 4.0
+    moved = float((line.get("audit") or {}).get("delta_e_mean") or 0)
+    own = float(line.get("gravity") or 1) if line.get("needs_review") else 0.0
     gates = _gates(line)
-    return gates is not None and bool(gates.failed)
+    missed = len(gates.failed) if gates else 0
+    return max(own, 4 - 1 / missed if missed else 0.0, 2 - REVIEW_DELTA_E / moved if moved > REVIEW_DELTA_E else 0.0)
 
 
 def _gates(line: Mapping[str, Any]) -> GatesAnswer | None:
@@ -322,11 +328,12 @@ def _article(index: int, line: Mapping[str, Any], pictures: EncodedThumbnails, n
     badges = "".join(
         f'<span class="badge {word.replace(" ", "-")}">{html.escape(of)} {word}</span>' for of, word, _ in _checks(line)
     )
+    review = f' data-review="{gravity(line):.3f}"' if needs_review(line) else ""
     can_compare = status == "found" and before is not None and after is not None
     compare = '<button type="button" class="compare">before and after</button>' if can_compare else ""
     return (
         f'<article class="{status}" data-i="{index}" data-status="{status}" data-score="{_score(line):.4f}" '
-        f'data-name="{name}"{" data-review=1" * needs_review(line)}>{figures}<div class="facts"><h2>{name}</h2>'
+        f'data-name="{name}"{review}>{figures}<div class="facts"><h2>{name}</h2>'
         f'<p class="verdict">{status} {badges}</p>{facts}{compare}'
         f'<label class="again"><input type="checkbox"> do it again</label></div></article>\n'
     )

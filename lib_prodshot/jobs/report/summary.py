@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,9 @@ from lib_prodshot.jobs.report.ledger import Line
 STAGES = ("read", "find", "mask", "enhance", "preserve", "write")
 """The stages of one picture, in their order; 'detect' and 'segment' are parts of 'find'."""
 
+NAMED = 5
+"""So many of the pictures that failed, and of those that need a look, are named on the console."""
+
 _COUNTERS = ("statuses", "pictures", "detections", "workers", "seconds", "timed")
 
 
@@ -19,7 +22,8 @@ _COUNTERS = ("statuses", "pictures", "detections", "workers", "seconds", "timed"
 class Summary:
     """Totals over report lines. `seconds` are summed over all pictures by stage, without waiting; `before` pictures
     were already done when this run began; `listed` are those that the job is about; `refused` have a packshot that its
-    marketplace would refuse, `review` need a look."""
+    marketplace would refuse, `review` need a look. Of those that failed the first few are
+    named (`failures`: file, reason), of those that need a look the gravest (`gravest`: how grave, file, reasons)."""
 
     listed: int
     before: int = 0
@@ -31,6 +35,8 @@ class Summary:
     timed: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     review: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    gravest: list[tuple[float, str, str]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
     def add(self, lines: Iterable[Line]) -> Summary:
@@ -40,6 +46,7 @@ class Summary:
             self.workers[str(line.get("worker"))] += 1
             self.refused += any(made.get("passed") is False for made in line.get("packshots") or ())
             self.review += bool(line.get("needs_review"))
+            self._name(line)
             labels = [str(found["label"]) for found in line.get("detections") or []]
             if line["status"] == "found":
                 self.pictures.update(set(labels))
@@ -49,16 +56,30 @@ class Summary:
                 self.timed[stage] += 1
         return self
 
+    def _name(self, line: Line) -> None:
+        """Note a picture that the console is to name."""
+        if line["status"] == "failed":
+            self._keep([(str(line["file"]), str(line.get("reason")))], [])
+        elif line.get("needs_review"):
+            told = "; ".join(map(str, line["needs_review"]))
+            self._keep([], [(float(line.get("gravity") or 1), str(line["file"]), told)])
+
+    def _keep(self, failures: Iterable[tuple[str, str]], gravest: Iterable[tuple[float, str, str]]) -> None:
+        # by name where nothing else tells them apart: the order in which pictures are done is chance
+        self.failures = sorted((*self.failures, *failures))[:NAMED]
+        self.gravest = sorted((*self.gravest, *gravest), key=lambda one: (-one[0], *one[1:]))[:NAMED]
+
     def add_totals(self, other: Summary) -> None:
         """Add the totals of other lines."""
         for name in _COUNTERS:
             getattr(self, name).update(getattr(other, name))
         self.refused += other.refused
         self.review += other.review
+        self._keep(other.failures, other.gravest)
 
     def to_cache(self) -> dict[str, Any]:
         """Return the totals over lines as JSON, to be read by `from_cache`."""
-        return {name: getattr(self, name) for name in (*_COUNTERS, "refused", "review")}
+        return {name: getattr(self, name) for name in (*_COUNTERS, "refused", "review", "failures", "gravest")}
 
     @classmethod
     def from_cache(cls, told: Mapping[str, Any]) -> Summary:
@@ -66,6 +87,7 @@ class Summary:
         totals = cls(0, refused=told["refused"], review=told["review"])
         for name in _COUNTERS:
             getattr(totals, name).update(told[name])
+        totals._keep(map(tuple, told["failures"]), map(tuple, told["gravest"]))
         return totals
 
     @property
@@ -90,13 +112,19 @@ class Summary:
         }
 
     def to_text(self) -> str:
-        """Return some lines for the console."""
+        """Return `to_lines` as one text."""
+        return "\n".join(self.to_lines())
+
+    def to_lines(self) -> list[str]:
+        """Return some lines for the console; names of files stand in them as they are."""
         done = sum(self.statuses.values())
         counts = ", ".join(f"{self.statuses[status]} {status}" for status in ("found", "skipped", "failed"))
         lines = [f"{done} of {self.listed} pictures: {counts}" + (f" ({self.before} before)" if self.before else "")]
+        lines += _named(self.failures, self.statuses["failed"])
         if self.review:
             refused = f", {self.refused} of them for what a marketplace would refuse" if self.refused else ""
-            lines.append(f"  {self.review} need a look{refused}")
+            lines.append(f"  {self.review} need a look{refused}{', the gravest first' if self.review > 1 else ''}:")
+            lines += _named([(name, told) for _, name, told in self.gravest], self.review)
         for name, count in sorted(self.pictures.items()):
             lines.append(f"  {name}: in {counted(count, 'picture')}, {counted(self.detections[name], 'detection')}")
         spent = [f"{stage} {self.seconds[stage] / self.timed[stage]:.3f} s" for stage in STAGES if self.timed[stage]]
@@ -105,7 +133,13 @@ class Summary:
         if len(self.workers) > 1:
             shares = (f"{name} {count}" for name, count in sorted(self.workers.items()))
             lines.append(f"  who did what: {', '.join(shares)}")
-        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+        return [*lines, *(f"  {note}" for note in self.notes)]
+
+
+def _named(pictures: Sequence[tuple[str, str]], total: int) -> list[str]:
+    """A line for each of these pictures and what is told of it, and how many of `total` are not among them."""
+    more = [f"    … and {total - len(pictures)} more in report.csv"] if total > len(pictures) else []
+    return [*("    " + (told if told.startswith(name) else f"{name}: {told}") for name, told in pictures), *more]
 
 
 def counted(number: int, noun: str) -> str:

@@ -221,6 +221,10 @@ _OUTCOME = _object(
         "ran": _TEXTS,
         "packshots": {"type": "array", "items": _PACKSHOT},
         "needs_review": _TEXTS,
+        "gravity": {
+            "type": "number",
+            "description": "How grave the gravest of these reasons is, from 1 (an estimate) to below 4; 0 without one",
+        },
         **dict.fromkeys(PICTURES, _TEXT),
     },
 )

@@ -16,8 +16,11 @@ from lib_prodshot.outcome import Outcome
 
 
 def answer(outcome: Outcome, with_pictures: bool) -> dict[str, Any]:
-    """The keys `packshots` and `needs_review` of a picture's answer: as in `report.jsonl`, with `file` for the name
-    that the packshot would have, and where asked for `output`, its very file as base64. Raises `OutputError`."""
+    """The keys `packshots`, `needs_review` and `gravity` of a picture's answer: as in `report.jsonl`, with `file` for
+    the name that the packshot would have, and where asked for `output`, its very file as base64.
+
+    Raises `OutputError`.
+    """
     names = names_of(outcome, "picture", "")
     codes = []
     with tempfile.TemporaryDirectory(prefix="prodshot-") as folder:
@@ -29,7 +32,7 @@ def answer(outcome: Outcome, with_pictures: bool) -> dict[str, Any]:
     for line, name, code in zip(lines, names, codes, strict=True):
         line["file"] = name
         line["output"] = code if with_pictures else None
-    return {"packshots": lines, "needs_review": list(outcome.needs_review)}
+    return {"packshots": lines, "needs_review": list(outcome.needs_review), "gravity": round(outcome.gravity, 3)}
 
 
 def check(name: str, data: bytes, markets: tuple[Marketplace, ...]) -> list[dict[str, Any]]:
