@@ -284,8 +284,8 @@ class Outcome:
     should look at it, `gravity` how grave the gravest of these reasons is (`Doubt`; 0 without one).
     `digital_source_type` is what the result says of how it was made, in the IPTC's words ('' for nothing). `findings`
     are all that the finder found, where the caller asked for its candidates; `ran` says what the passes behind the
-    result really ran with, one line each. `result_notes` are those of the notes that tell what was done to the result: a
-    failure gives them up with it. `is_final`: the same request would fail on the same picture again."""
+    result really ran with, one line each. `result_notes` are those of the notes that tell what was done to the result:
+    a failure gives them up with it. `is_final`: the same request would fail on the same picture again."""
 
     verdict: Verdict
     products: tuple[str, ...]

@@ -106,7 +106,7 @@ def _day(text: str | None) -> date:
 
 def _list(arguments: argparse.Namespace) -> None:
     """Print every marketplace asked for (all without one) with its figures, their sources and confidence."""
-    from lib_prodshot.markets.checking import required_of
+    from lib_prodshot.markets.checking import UNITS, required_of
     from lib_prodshot.markets.rules import chosen, marketplaces
 
     for market in chosen(arguments.marketplace or "", arguments.rules) or marketplaces(arguments.rules).values():
@@ -119,4 +119,5 @@ def _list(arguments: argparse.Namespace) -> None:
             )
         for rule in market.rules:
             told = f"{rule.source}; {rule.read or 'no day'}; {rule.confidence}"
-            print(shown(f"  {rule.level}: {rule.name}: {rule.measure} {required_of(rule)} [{told}]"))
+            required = f"{required_of(rule)} {UNITS.get(rule.measure, '')}".rstrip()
+            print(shown(f"  {rule.level}: {rule.name}: {rule.measure} {required} [{told}]"))

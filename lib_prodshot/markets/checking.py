@@ -19,6 +19,31 @@ if TYPE_CHECKING:
 
 Status = Literal["pass", "fail", "warning", "not checked"]
 
+OF_OPTIONS = "prodshot packshot"
+"""The command whose options the advice names."""
+
+UNITS: Mapping[str, str] = {
+    **dict.fromkeys(("longest_side", "shortest_side", "width", "height", "side_sum"), "pixels"),
+    "megapixels": "megapixels",
+    "ratio": "(width ÷ height)",
+    "bytes": "bytes",
+    "frames": "pictures in the file",
+    "depth": "bits per sample",
+    "jpeg_quality": "of 100",
+    "fill": "of the frame's side",
+    "area_share": "of the frame's area",
+    "not_white": "pixels of the ground are not white",
+    "ringing": "levels from white beside the product",
+    "ground_level": "of 255 (the ground's darkest channel)",
+    "ground_spread": "levels of difference within the ground",
+    "border_sides": "sides with a border",
+    "transparent_pixels": "transparent pixels",
+    "shadow_share": "of the frame's area is shadow",
+    "sharpness": "(variance of the Laplacian)",
+    "clipped_share": "of the product is black or white",
+}
+"""What the number of each measure counts; shares are 0 to 1."""
+
 UNMEASURED = {
     "text": "look yourself whether text was added to the picture",
     "watermark": "look yourself whether the picture carries a watermark or a logo",
@@ -29,13 +54,14 @@ UNMEASURED = {
 @dataclass(frozen=True)
 class Checked:
     """One rule's answer: what was measured and what is required, in words or numbers, the status, and how to mend it
-    (empty where the rule is kept)."""
+    (empty where the rule is kept). `unit` is what a number of it counts, for a reader ('' where there is none)."""
 
     rule: str
     measured: Any
     required: str
     status: Status
     fix: str
+    unit: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The answer as it stands in reports and replies."""
@@ -80,12 +106,18 @@ class Check:
         }
 
     def to_text(self) -> str:
-        """'a.jpg: amazon: pass', with each failure and warning in a sentence."""
+        """'a.jpg: amazon: pass', with each failure and warning in a sentence; and, where their advice names options,
+        whose these are."""
         told = self.of("fail", "warning")
         verdict = "pass" if self.passed else "fail"
         lines = [f"{self.file}: {self.marketplace}: {verdict}{_counts(self)}"]
         for rule in sorted(told, key=lambda rule: rule.status):
-            lines.append(f"  {rule.status}: {rule.rule}: {rule.measured}, required: {rule.required}; {rule.fix}")
+            measured = f"{rule.measured} {rule.unit}".rstrip()
+            lines.append(f"  {rule.status}: {rule.rule}: {measured}, required: {rule.required}; {rule.fix}")
+        if any("--" in rule.fix for rule in told):
+            lines.append(
+                f"  (the options are those of {OF_OPTIONS}, which makes the picture again from its photograph)"
+            )
         return "\n".join(lines)
 
 
@@ -166,7 +198,9 @@ def _answer(rule: Rule, measures: Measures, day: date) -> Checked:
         return Checked(rule.name, measured, required, "pass", "")
     is_coming = rule.since is not None and day < rule.since
     advice = rule.fix or (_LOOK if _may_be_none(rule, measured, measures) else _fix(rule, measured))
-    return Checked(rule.name, measured, required, "warning" if is_coming else rule.level, advice)
+    return Checked(
+        rule.name, measured, required, "warning" if is_coming else rule.level, advice, UNITS.get(rule.measure, "")
+    )
 
 
 _LOOK = "look: it may be the product's own white, or a veil of the old ground; a shadow is left away with --shadow none"

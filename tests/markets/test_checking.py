@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageCms, ImageFilter
 
 from lib_prodshot.cli import main
-from lib_prodshot.markets.checking import Check, Checked, check_file
+from lib_prodshot.markets.checking import UNITS, Check, Checked, check_file
 from lib_prodshot.markets.measuring import Measures
 from lib_prodshot.markets.rules import CHOICES, FLAGS, NUMBERS, chosen, marketplaces
 
@@ -352,7 +352,7 @@ def test_a_users_rules_and_the_list(
     assert main(["check", str(path), "--marketplace", "mine", "--rules", str(rules)]) == 1
     assert main(["check", "--list", "--rules", str(rules)]) == 0
     told = capsys.readouterr().out
-    assert "fail: size: width at least 65 [mine.json; no day; user]" in told
+    assert "fail: size: width at least 65 pixels [mine.json; no day; user]" in told
     assert "zalando: Zalando, packshot" in told
 
 
@@ -362,3 +362,18 @@ def test_a_picture_of_a_few_pixels_is_measured(tmp_path: Path, size: tuple[int, 
     path = written(tmp_path, Image.new(mode, size, 90 if mode == "L" else (90, 40, 40, 128)[: len(mode)]))
     for market in marketplaces():
         assert len(check(path, market).rules) > 1
+
+
+def test_a_reader_is_told_what_is_counted_and_whose_options_are_named(tmp_path: Path) -> None:
+    text = check(written(tmp_path, packshot(400, fill=0.5, ground=250))).to_text()
+    assert ": 400 pixels, required: at least" in text
+    assert "fill: 0.5 of the frame's side, required: at least 0.85" in text
+    assert "pixels of the ground are not white, required: 0" in text
+    assert text.endswith(
+        "\n  (the options are those of prodshot packshot, which makes the picture again from its photograph)"
+    )
+    assert "options" not in check(written(tmp_path, packshot(1600))).to_text()
+
+
+def test_every_number_has_its_unit() -> None:
+    assert set(UNITS) == NUMBERS
