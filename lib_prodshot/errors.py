@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -56,9 +57,21 @@ class UnknownProducts(RequestError):
         words = (f"{name!r}{_nearest(near)}" for name, near in self.unknown.items())
         return f"the {self.finder} finder does not know {', '.join(words)}"
 
+    def note(self) -> str:
+        """What a picture is told where these products are left out (`tells_of_unknown`)."""
+        return f"left out: {self.without_advice()}"
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pools hand errors from process to process."""
         return type(self), (self.unknown, self.finder, self.advice)
+
+
+_LEFT_OUT = re.compile(r"left out: the \S+ finder does not know ")
+
+
+def tells_of_unknown(note: str) -> bool:
+    """Whether a note says which products were not looked for, because the finder has no word for them."""
+    return _LEFT_OUT.match(note) is not None
 
 
 def _nearest(names: Sequence[str]) -> str:

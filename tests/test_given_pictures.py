@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,8 +12,13 @@ import pytest
 from PIL import Image
 
 from lib_prodshot.cli import main
+from lib_prodshot.errors import RequestError, UnknownProducts
 from lib_prodshot.finding import registry
-from tests.finders import fixed_finder
+from lib_prodshot.finding.finder import Finder
+from lib_prodshot.finding.interface import Boxes, Picture
+from lib_prodshot.jobs.files.staging import new_folder
+from lib_prodshot.products import ProductClass
+from tests.finders import BoxSegmenter, FixedDetector, fixed_finder
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +78,69 @@ def test_another_picture_of_the_same_name_gives_way_and_that_is_said(
     assert names(out) == ["cup.jpg", *REPORT]
     assert [line["file"] for line in lines(out)] == [str(second)]
     assert f"results of other pictures give way to these of the same name: {first}" in capsys.readouterr().err
+
+
+class Particular(FixedDetector):
+    """Knows cars and nothing else, which it can tell without a picture where `early`."""
+
+    def __init__(self, early: bool) -> None:
+        super().__init__()
+        if early:
+            self.refuse_unknown = self._refuse
+
+    def _refuse(self, classes: Sequence[ProductClass]) -> None:
+        unknown = {each.name: () for each in classes if each.name != "car"}
+        if unknown:
+            raise UnknownProducts(unknown, "fixed", "write 'car'")
+
+    def detect(self, picture: Picture, classes: Sequence[ProductClass], text_threshold: float) -> Boxes:
+        self._refuse(classes)
+        return super().detect(picture, classes, text_threshold)
+
+
+def give(monkeypatch: pytest.MonkeyPatch, early: bool) -> None:
+    particular = Finder("fixed", Particular(early), BoxSegmenter())
+    backend = SimpleNamespace(name="fixed", load=lambda folder=None: particular)
+    monkeypatch.setattr(registry, "choose", lambda name, folder=None: SimpleNamespace(backend=backend))
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("command", ["enhance", "packshot", "batch"])
+def test_a_wrong_list_of_products_makes_no_folder(
+    command: str, early: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give(monkeypatch, early)
+    cup = photograph(tmp_path / "in" / "sub" / "cup.jpg")
+    given = [str(tmp_path / "in"), "--recursive"] if command == "batch" else [str(cup)]
+    out = tmp_path / "new" / "out"
+    assert main([command, *given, "--out", str(out), "--products", "rocket, carr"]) == 2
+    assert "does not know 'rocket', 'carr'" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "new").mkdir()
+    assert main([command, *given, "--out", str(out), "--products", ","]) == 2
+    assert not out.exists()
+
+
+def test_what_is_not_ours_in_a_new_folder_stays(tmp_path: Path) -> None:
+    def refused(writes: str) -> None:
+        with pytest.raises(RequestError), new_folder(tmp_path / "new" / "out", ["report.jsonl"]):
+            (tmp_path / "new" / "out" / writes).write_text("")
+            raise RequestError([])
+
+    refused("report.jsonl")
+    assert not (tmp_path / "new").exists()
+    refused("mine.txt")
+    assert names(tmp_path / "new" / "out") == ["mine.txt"]
+
+
+@pytest.mark.parametrize("command", ["enhance", "detect", "batch"])
+def test_products_that_are_left_out_are_named_once(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give(monkeypatch, early=True)
+    pictures = [photograph(tmp_path / "in" / name) for name in ("a.jpg", "b.jpg")]
+    given = [str(tmp_path / "in")] if command == "batch" else [str(one) for one in pictures]
+    out = [] if command == "detect" else ["--out", str(tmp_path / "out")]
+    assert main([command, *given, *out, "--products", "car, carr", "--unknown", "leave out"]) == 0
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("left out: the fixed finder does not know 'carr'") == 1

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from lib_prodshot.errors import tells_of_unknown
 
 
 def shown(text: str) -> str:
@@ -23,6 +25,14 @@ def say(text: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(shown(f"prodshot: {text}"), file=sys.stderr)
+
+
+def say_unknown(notes: Iterable[str], said: set[str]) -> None:
+    """Say which products were not looked for, by a picture's notes; each of them once (`said`)."""
+    for note in notes:
+        if tells_of_unknown(note) and note not in said:
+            said.add(note)
+            say(note)
 
 
 def without_name(reason: str, file: str) -> str:

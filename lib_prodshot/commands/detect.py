@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lib_prodshot.commands.console import shown, without_name
+from lib_prodshot.commands.console import say_unknown, shown, without_name
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.commands.paths import PATHS_HELP
 from lib_prodshot.commands.places import given_place, outcome_of, pictures_among
@@ -36,9 +36,11 @@ def run(arguments: argparse.Namespace) -> int:
     processor = PictureProcessor(request, load_finder(request.finder, arguments.models_dir))
     unread = partial(failed_outcome, request, processor.finder.name)
     failed = 0
+    said: set[str] = set()
     for path in tqdm(paths, unit="picture", disable=None, file=sys.stderr):
         outcome = outcome_of(path, processor.detect, unread)
         failed += outcome.status == "failed"
+        say_unknown(outcome.notes, said)
         tqdm.write(json.dumps(outcome.to_json()) if arguments.json else shown(one_line(outcome)), file=sys.stdout)
         sys.stdout.flush()
     return 1 if failed else 0

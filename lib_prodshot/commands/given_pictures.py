@@ -13,16 +13,17 @@ from pathlib import Path, PurePath
 
 from tqdm import tqdm
 
-from lib_prodshot.commands.console import say
+from lib_prodshot.commands.console import say, say_unknown
 from lib_prodshot.commands.places import Place, keep_results, outcome_of
 from lib_prodshot.enhancing.interface import Enhancer
-from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.errors import FieldProblem, RequestError, UnknownProducts
+from lib_prodshot.finding.finder import Finder
 from lib_prodshot.jobs.files.names import folded
 from lib_prodshot.jobs.folder.folders import LocalFolders
 from lib_prodshot.jobs.folder.resume import files_of, stems_of
 from lib_prodshot.jobs.folder.work_list import in_a_row
 from lib_prodshot.jobs.processor import PictureProcessor, failed_outcome, read_named, upscaler_of
-from lib_prodshot.jobs.report.report import JSONL_NAME, Report, numbered_lines
+from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME, Report, numbered_lines
 from lib_prodshot.jobs.scale import measured_size, reference_text
 from lib_prodshot.outcome import Outcome
 from lib_prodshot.request import Request
@@ -39,19 +40,21 @@ def processed(
     from lib_prodshot.finding.registry import load_finder
     from lib_prodshot.jobs.files.names import name_limit, output_stems
     from lib_prodshot.jobs.files.reading import real_path
-    from lib_prodshot.jobs.files.staging import make_folder, sole_writer
+    from lib_prodshot.jobs.files.staging import new_folder, sole_writer
 
     read_named(request)
     enhancer = enhancer_for(request, arguments.webui)
     upscaler = upscaler_of(request)
     out = results.output_folder
-    make_folder(out)
     inputs = frozenset(real_path(path) for path in paths if isinstance(path, Path))
     finder = load_finder(request.finder, arguments.models_dir)
     unread = partial(failed_outcome, request, finder.name)
     processor = PictureProcessor(request, finder, enhancer, inputs, keep_times=arguments.keep_times, upscaler=upscaler)
     stems = output_stems([Path(path.name) for path in paths], name_limit(out))
+    _refuse_unknown(request, finder)
+    said: set[str] = set()
     with ExitStack() as held:
+        held.enter_context(new_folder(out, (JSONL_NAME, CSV_NAME)))
         held.enter_context(sole_writer(out))
         results.open()
         held.callback(results.close)
@@ -63,9 +66,18 @@ def processed(
         processor = _with_one_scale(processor, paths)
         for path, stem in tqdm(list(zip(paths, stems)), unit="picture", disable=None, file=sys.stderr):
             outcome = outcome_of(path, partial(processor.process, folder=out, stem=stem), unread)
+            say_unknown(outcome.notes, said)
             keep_results(results, outcome)
             report.add(outcome)
             yield path, outcome
+
+
+def _refuse_unknown(request: Request, finder: Finder) -> None:
+    """Raise `UnknownProducts` before anything is made, where the finder can tell without a picture."""
+    try:
+        finder.refuse_unknown(request.classes)
+    except UnknownProducts as error:
+        request.find.left_in(error)
 
 
 def _remove_former(

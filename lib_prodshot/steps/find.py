@@ -206,7 +206,7 @@ class FindStep(Step[FindSettings]):
             return state, _ask(state.finder, picture, options.classes, options, selection)
         except UnknownProducts as error:
             known = options.left_in(error)
-            note = f"left out: {error.without_advice()}"
+            note = error.note()
         state.outcome.notes += (note,)
         request = state.request.only(*known)
         return replace(state, request=request), _ask(state.finder, picture, request.classes, options, selection)

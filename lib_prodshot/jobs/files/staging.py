@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 
-from lib_prodshot.errors import OutputError
+from lib_prodshot.errors import OutputError, RequestError
 from lib_prodshot.jobs.files.names import short_suffix
 from lib_prodshot.locks import exclusive
 
@@ -148,6 +148,38 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
     if not os.access(folder, os.W_OK):
         raise OutputError(f"cannot write into {folder}: permission denied")
+
+
+@contextmanager
+def new_folder(folder: Path, ours: Iterable[str] = ()) -> Iterator[None]:
+    """Create the output folder; where the block refuses its request, what was not there before goes again, unless
+    something stands in it but our state and files with one of the names `ours`. Raises `OutputError`."""
+    made = absent_folders(folder)
+    make_folder(folder)
+    try:
+        yield
+    except RequestError:
+        remove_unused(made, ours)
+        raise
+
+
+def absent_folders(folder: Path) -> list[Path]:
+    """Return which of the folder and those above it are not there, itself first."""
+    return [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+
+
+def remove_unused(made: Sequence[Path], ours: Iterable[str] = ()) -> None:
+    """Remove folders that this run has made, the first of them with our state and files of the names `ours` in it;
+    those in which anything else stands stay."""
+    if not made:
+        return
+    shutil.rmtree(made[0] / STATE_FOLDER, ignore_errors=True)
+    for name in ours:
+        _remove_if_possible(made[0] / name)
+    inner = sorted((place for place in made[0].rglob("*") if place.is_dir() and not place.is_symlink()), reverse=True)
+    for place in (*inner, *made):
+        with suppress(OSError):
+            place.rmdir()
 
 
 def check_free_space(folder: Path) -> None:

@@ -22,16 +22,23 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from lib_prodshot.errors import OutputError, ProdshotError
+from lib_prodshot.errors import OutputError, ProdshotError, RequestError
 from lib_prodshot.jobs.files.compact import PathSet
 from lib_prodshot.jobs.files.names import ResultNames
 from lib_prodshot.jobs.files.reading import is_unchanged, real_path, stamp_of
-from lib_prodshot.jobs.files.staging import STATE_FOLDER, check_free_space, make_folder, sole_writer
+from lib_prodshot.jobs.files.staging import (
+    STATE_FOLDER,
+    absent_folders,
+    check_free_space,
+    make_folder,
+    remove_unused,
+    sole_writer,
+)
 from lib_prodshot.jobs.folder import resume
 from lib_prodshot.jobs.folder.done_rows import DoneRows
 from lib_prodshot.jobs.folder.folders import JobFolders, LocalFolders
 from lib_prodshot.jobs.folder.job import FolderJob, Progress
-from lib_prodshot.jobs.folder.lines import reason_of, report_line, write_summary
+from lib_prodshot.jobs.folder.lines import SUMMARY_NAME, reason_of, report_line, write_summary
 from lib_prodshot.jobs.folder.plan import Planner
 from lib_prodshot.jobs.folder.queue import Queue
 from lib_prodshot.jobs.folder.scale import SizeBook
@@ -40,7 +47,7 @@ from lib_prodshot.jobs.processor import copies_skipped, failed_outcome
 from lib_prodshot.jobs.report import contact_sheet
 from lib_prodshot.jobs.report.ledger import Ledger, Line
 from lib_prodshot.jobs.report.page_state import PageState
-from lib_prodshot.jobs.report.report import JSONL_NAME
+from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME
 from lib_prodshot.jobs.report.summary import Summary, counted
 from lib_prodshot.jobs.report.thumbnail_store import ThumbnailStore
 from lib_prodshot.jobs.report.thumbnails import EncodedThumbnails
@@ -84,6 +91,7 @@ class Runner:
         self._over = threading.Event()
         self._folder_lock = ExitStack()
         self._threads: list[threading.Thread] = []
+        self._made: list[Path] = []
         self._page_state = PageState(job.out / STATE_FOLDER / "page.json", self.page)
         self._done_rows = DoneRows(job.out / STATE_FOLDER / "done.jsonl", str(real_path(job.inputs)))
         self._planner: Planner | None = None
@@ -116,6 +124,7 @@ class Runner:
         listed = self._folders.listed(self.job)
         listed.refuse_unknown(self.job.only)
         state = self.job.out / STATE_FOLDER
+        self._made = absent_folders(self.job.out)
         make_folder(self.job.out)
         make_folder(state)
         with ExitStack() as locked:
@@ -164,6 +173,9 @@ class Runner:
             self._error = self._error or error
         if not self._aborting:
             self._folder_lock.close()
+            if isinstance(self._error, RequestError) and not self._totals.statuses:
+                # nothing came of it: no folder is to stand there as if something had
+                remove_unused(self._made, (JSONL_NAME, CSV_NAME, SUMMARY_NAME, PAGE_NAME))
         self._set(state="failed" if self._error else "stopped" if self._stopping else "done", eta=None)
         self._over.set()
         for thread in self._threads:

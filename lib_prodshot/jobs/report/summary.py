@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lib_prodshot.errors import tells_of_unknown
 from lib_prodshot.jobs.report.ledger import Line
 
 STAGES = ("read", "find", "mask", "enhance", "preserve", "write")
@@ -15,14 +16,15 @@ STAGES = ("read", "find", "mask", "enhance", "preserve", "write")
 NAMED = 5
 """So many of the pictures that failed, and of those that need a look, are named on the console."""
 
-_COUNTERS = ("statuses", "pictures", "detections", "workers", "seconds", "timed")
+_COUNTERS = ("statuses", "pictures", "detections", "workers", "seconds", "timed", "unknown")
 
 
 @dataclass
 class Summary:
     """Totals over report lines. `seconds` are summed over all pictures by stage, without waiting; `before` pictures
     were already done when this run began; `listed` are those that the job is about; `refused` have a packshot that its
-    marketplace would refuse, `review` need a look. Of those that failed the first few are
+    marketplace would refuse, `review` need a look. `unknown` are the notes of products that were not looked
+    for, by how many pictures have them. Of those that failed the first few are
     named (`failures`: file, reason), of those that need a look the gravest (`gravest`: how grave, file, reasons)."""
 
     listed: int
@@ -33,6 +35,7 @@ class Summary:
     workers: Counter[str] = field(default_factory=Counter)
     seconds: Counter[str] = field(default_factory=Counter)
     timed: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     review: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
@@ -47,6 +50,7 @@ class Summary:
             self.refused += any(made.get("passed") is False for made in line.get("packshots") or ())
             self.review += bool(line.get("needs_review"))
             self._name(line)
+            self.unknown.update(filter(tells_of_unknown, map(str, line.get("notes") or ())))
             labels = [str(found["label"]) for found in line.get("detections") or []]
             if line["status"] == "found":
                 self.pictures.update(set(labels))
@@ -125,6 +129,7 @@ class Summary:
             refused = f", {self.refused} of them for what a marketplace would refuse" if self.refused else ""
             lines.append(f"  {self.review} need a look{refused}{', the gravest first' if self.review > 1 else ''}:")
             lines += _named([(name, told) for _, name, told in self.gravest], self.review)
+        lines += [f"  {note} (in {counted(count, 'picture')})" for note, count in sorted(self.unknown.items())]
         for name, count in sorted(self.pictures.items()):
             lines.append(f"  {name}: in {counted(count, 'picture')}, {counted(self.detections[name], 'detection')}")
         spent = [f"{stage} {self.seconds[stage] / self.timed[stage]:.3f} s" for stage in STAGES if self.timed[stage]]
