@@ -63,7 +63,7 @@ def _missing() -> list[str]:
 def _how_to_get(missing: list[str]) -> str:
     lacking = f"this Python lacks {', '.join(missing)}"
     if not is_checkout():
-        return f"{lacking}: run pip install {' '.join(missing)}"
+        return f"{lacking}: run {sys.executable} -m pip install {' '.join(missing)}"
     arguments = " ".join(sys.argv[1:]) or "--help"
     if is_whole(DEMO):
         return f"{lacking}: run {DEMO.interpreter()} -m lib_prodshot {arguments}"

@@ -19,7 +19,7 @@ from pathlib import Path
 from lib_prodshot import __version__
 from lib_prodshot.commands.console import shown
 from lib_prodshot.commands.parser import Parser
-from lib_prodshot.errors import ProdshotError, RequestError
+from lib_prodshot.errors import ProdshotError, RequestError, this_python
 
 EXTRAS = {
     "onnxruntime": "lite",
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        advice = f"in Prodshot's folder run {_python()} -m pip install '.[{EXTRAS[package]}]'"
+        advice = f"in Prodshot's folder run {this_python()} -m pip install '.[{EXTRAS[package]}]'"
         print(f"prodshot: this needs the package {package}, which is not installed: {advice}", file=sys.stderr)
         return 1
     except BrokenPipeError:
@@ -101,8 +101,3 @@ def _is_of_the_system(error: OSError) -> bool:
     if error.filename is None:
         return error.errno in DISK_ERRORS
     return Path(__file__).parent not in Path(os.fsdecode(error.filename)).absolute().parents
-
-
-def _python() -> str:
-    """This Python as one types it: the pip that is first on the PATH may be another's."""
-    return f'"{sys.executable}"' if " " in sys.executable else sys.executable

@@ -3,10 +3,50 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
+
+
+def as_typed(arguments: str) -> str:
+    """A command of ours as it is typed where this process runs: by the name or path of the program that was started, or
+    by this Python where that was; in a WebUI, which is neither, by its plain name."""
+    started = Path(sys.argv[0])
+    if started.name == "__main__.py" and started.parent.name == "lib_prodshot":
+        return f"{this_python()} -m lib_prodshot {arguments}"
+    if started.stem == "prodshot" and not _is_on_the_path(started):
+        return f"{_quoted(sys.argv[0])} {arguments}"
+    return f"prodshot {arguments}"
+
+
+def pip_install(arguments: str) -> str:
+    """pip's command for the Python that runs a command of ours: the pip that is first on the PATH may be another's."""
+    started = Path(sys.argv[0])
+    is_ours = started.stem == "prodshot" or (started.name == "__main__.py" and started.parent.name == "lib_prodshot")
+    return f"{this_python()} -m pip install {arguments}" if is_ours else f"pip install {arguments}"
+
+
+def pip_install_extra(name: str) -> str:
+    """The same for one of our own extras, from the checkout's folder."""
+    return pip_install(f"'.[{name}]'")
+
+
+def this_python() -> str:
+    """This Python as one types it."""
+    return _quoted(sys.executable)
+
+
+def _quoted(path: str) -> str:
+    return f'"{path}"' if " " in path else path
+
+
+def _is_on_the_path(program: Path) -> bool:
+    found = shutil.which("prodshot")
+    return found is not None and Path(found).resolve() == program.resolve()
 
 
 class ProdshotError(Exception):

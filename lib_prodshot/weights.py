@@ -21,7 +21,7 @@ from typing import Any
 
 from lib_prodshot import downloads
 from lib_prodshot.downloads import Report, megabytes, silent
-from lib_prodshot.errors import FieldProblem, RequestError, WeightsError
+from lib_prodshot.errors import FieldProblem, RequestError, WeightsError, as_typed
 from lib_prodshot.locks import exclusive
 from lib_prodshot.model_files import HUB, Package, Url, Weights
 from lib_prodshot.provenance import Model
@@ -139,8 +139,8 @@ def models_of(files: Sequence[Path]) -> tuple[Model, ...]:
 def how_to_get(entry: Weights, models_dir: Path | None = None) -> str:
     """One sentence saying that the file is missing and how to get it, online and offline."""
     return (
-        f"{entry.file} ({megabytes(entry.size)}) is missing: run prodshot weights fetch {entry.name}, or put the file "
-        f"into {destination(models_dir)}"
+        f"{entry.file} ({megabytes(entry.size)}) is missing: run {as_typed(f'weights fetch {entry.name}')}, or put the "
+        f"file into {destination(models_dir)}"
     )
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import re
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from lib_prodshot import weights
 from lib_prodshot.cli import main
 from lib_prodshot.commands import demo, doctor
+from lib_prodshot.errors import as_typed, pip_install
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Backend, Finder
 from lib_prodshot.model_files import Url, Weights
@@ -138,3 +143,47 @@ def test_the_self_test_compares_the_verdicts_with_those_the_photographs_deserve(
     said = capsys.readouterr().out
     assert "coffee.png           skipped  WRONG, it should be found" in said
     assert "self-test: 1 of 2 verdicts are wrong" in said
+
+
+@pytest.mark.parametrize(
+    ("started", "own", "pip"),
+    [
+        (
+            "/src/lib_prodshot/__main__.py",
+            "/env/bin/python -m lib_prodshot enhance",
+            "/env/bin/python -m pip install x",
+        ),
+        ("/on/the/path/prodshot", "prodshot enhance", "/env/bin/python -m pip install x"),
+        ("/env dir/bin/prodshot", '"/env dir/bin/prodshot" enhance', "/env/bin/python -m pip install x"),
+        (r"/env/Scripts/prodshot.exe", "/env/Scripts/prodshot.exe enhance", "/env/bin/python -m pip install x"),
+        ("/stable-diffusion-webui/launch.py", "prodshot enhance", "pip install x"),
+    ],
+)
+def test_advice_names_the_command_as_it_was_started(
+    started: str, own: str, pip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """README's demo runs in an environment of its own, whose `prodshot` and `pip` are not the first on the PATH."""
+    monkeypatch.setattr(sys, "argv", [started])
+    monkeypatch.setattr(sys, "executable", "/env/bin/python")
+    monkeypatch.setattr(shutil, "which", lambda name: "/on/the/path/prodshot")
+    assert as_typed("enhance") == own
+    assert pip_install("x") == pip
+
+
+def test_no_advice_names_a_bare_command() -> None:
+    """But in the WebUI's own page, and where the settings are described."""
+    advice = re.compile(
+        r"""["'`( ](pip install |prodshot (batch|enhance|detect|check|weights|doctor|packshot|train) )"""
+    )
+    allowed = {"errors.py", "storage/store.py", "steps/shop.py", "hosts/server_paths.py", "__main__.py", "cli.py"}
+    package = Path(demo.__file__).parents[1]
+    named = [
+        f"{path.relative_to(package)}: {node.value}"
+        for path in package.rglob("*.py")
+        if path.relative_to(package).as_posix() not in allowed and "webui" not in path.parts
+        for tree in [ast.parse(path.read_text(encoding="utf-8"))]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and advice.search(f" {node.value}")
+        if not any(isinstance(holder, ast.Expr) and holder.value is node for holder in ast.walk(tree))
+    ]
+    assert not named

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from lib_prodshot.commands.console import shown
 from lib_prodshot.commands.paths import PATHS_HELP
 from lib_prodshot.commands.places import Place, at_hand, given_place, pictures_among
-from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.errors import FieldProblem, RequestError, as_typed
 
 if TYPE_CHECKING:
     from lib_prodshot.markets.checking import Check
@@ -46,11 +46,13 @@ def run(arguments: argparse.Namespace) -> int:
         _list(arguments)
         return 0
     if not markets:
-        raise RequestError([FieldProblem("marketplace", "name one: --marketplace amazon (all: prodshot check --list)")])
+        raise RequestError(
+            [FieldProblem("marketplace", f"name one: --marketplace amazon (all: {as_typed('check --list')})")]
+        )
     if not arguments.paths:
         raise RequestError([FieldProblem("path", "name the pictures to check")])
     day = _day(arguments.on)
-    paths = pictures_among(arguments.paths, "prodshot check 'FOLDER/*' --marketplace NAME")
+    paths = pictures_among(arguments.paths, as_typed("check 'FOLDER/*' --marketplace NAME"))
     failed = 0
     for path in tqdm(paths, unit="picture", disable=None, file=sys.stderr):
         for check in _checks(path, markets, day):

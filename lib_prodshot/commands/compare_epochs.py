@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lib_prodshot.commands.console import say
 from lib_prodshot.commands.paths import run_folder
 from lib_prodshot.commands.setting_options import add_setting_options, given_settings
-from lib_prodshot.errors import FinderUnavailable
+from lib_prodshot.errors import FinderUnavailable, as_typed
 from lib_prodshot.training.comparing.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _finder(name: str, models_dir: Path | None) -> Finder:
         return load_finder(name, models_dir)
     except FinderUnavailable as error:
         weights = "lite" if name == "auto" else name
-        advice = f"fetch one (prodshot weights fetch {weights}); prodshot doctor says what is missing"
+        advice = f"fetch one ({as_typed(f'weights fetch {weights}')}); {as_typed('doctor')} says what is missing"
         raise FinderUnavailable(f"{error.brief}: {advice}", error.brief) from error
 
 

@@ -14,6 +14,7 @@ from lib_prodshot.commands.console import say_unknown, shown, without_name
 from lib_prodshot.commands.options import add_request_options, request_from
 from lib_prodshot.commands.paths import PATHS_HELP
 from lib_prodshot.commands.places import given_place, outcome_of, pictures_among
+from lib_prodshot.errors import as_typed
 from lib_prodshot.outcome import Outcome
 
 
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lib_prodshot.jobs.processor import PictureProcessor, failed_outcome
 
     request = request_from(arguments)
-    paths = pictures_among(arguments.paths, "prodshot batch FOLDER --dry-run --out DIR --products …")
+    paths = pictures_among(arguments.paths, as_typed("batch FOLDER --dry-run --out DIR --products …"))
     processor = PictureProcessor(request, load_finder(request.finder, arguments.models_dir))
     unread = partial(failed_outcome, request, processor.finder.name)
     failed = 0

@@ -10,6 +10,7 @@ from lib_prodshot.commands.console import say, shown, with_name
 from lib_prodshot.commands.options import add_request_options, add_webui_option, request_from
 from lib_prodshot.commands.paths import PATHS_HELP
 from lib_prodshot.commands.places import OUT_HELP, given_place, pictures_among, result_folders
+from lib_prodshot.errors import as_typed
 from lib_prodshot.jobs.report.report import JSONL_NAME
 from lib_prodshot.jobs.settings import folder_setting
 
@@ -30,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lib_prodshot.commands.given_pictures import processed
 
     request = request_from(arguments)
-    paths = pictures_among(arguments.paths, "prodshot batch FOLDER --out DIR --products …")
+    paths = pictures_among(arguments.paths, as_typed("batch FOLDER --out DIR --products …"))
     results = result_folders(arguments.out, paths, arguments.keep_times)
     statuses: Counter[str] = Counter()
     for path, outcome in processed(arguments, request, paths, results):

@@ -12,6 +12,7 @@ from lib_prodshot.commands.console import say, shown, with_name
 from lib_prodshot.commands.options import add_request_options, add_webui_option, request_from
 from lib_prodshot.commands.paths import PATHS_HELP
 from lib_prodshot.commands.places import OUT_HELP, Place, given_place, pictures_among, result_folders
+from lib_prodshot.errors import as_typed
 from lib_prodshot.jobs.report.report import JSONL_NAME
 from lib_prodshot.jobs.report.summary import NAMED
 from lib_prodshot.jobs.settings import folder_setting
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     use_rules(arguments.rules)
     request = request_from(arguments, make="packshot")
-    paths = pictures_among(arguments.paths, "prodshot batch FOLDER --make packshot --out DIR --products …")
+    paths = pictures_among(arguments.paths, as_typed("batch FOLDER --make packshot --out DIR --products …"))
     results = result_folders(arguments.out, paths, arguments.keep_times)
     say_what_is_set(request)
     counts: Counter[str] = Counter()

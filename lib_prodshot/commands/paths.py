@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.errors import FieldProblem, RequestError, as_typed
 from lib_prodshot.jobs.files.names import READABLE
 
 PATHS_HELP = "picture files, or patterns such as 'in/*.jpg'"
@@ -33,17 +33,24 @@ def picture_files(given: Sequence[Path], instead: str) -> list[Path]:
     return list(files.values())
 
 
-def input_folder(folder: Path, field: str = "folder", instead: str = "for single files use `prodshot enhance`") -> Path:
-    """The folder, which must be there; `instead` is said of a file. Raises `RequestError`."""
+def input_folder(folder: Path, field: str = "folder", instead: str = "") -> Path:
+    """The folder, which must be there; `instead` is said of a file (by default, what works on files).
+
+    Raises `RequestError`.
+    """
     if _is_folder(folder):
         return folder
     if why := _why_unreachable(folder):
         raise _problem(f"the folder {folder} cannot be looked into: {why}", field)
     if os.path.lexists(folder):
-        raise _problem(f"{folder} is a file; {instead}", field)
+        raise _problem(f"{folder} is a file; {instead or _for_files()}", field)
     if _PATTERN.search(str(folder)):
-        raise _problem(f"{folder} is a pattern for files; name their folder, or use `prodshot enhance`", field)
+        raise _problem(f"{folder} is a pattern for files; name their folder, or use `{as_typed('enhance')}`", field)
     raise _problem(f"the folder {folder} does not exist", field)
+
+
+def _for_files() -> str:
+    return f"for single files use `{as_typed('enhance')}`"
 
 
 def run_folder(folder: Path) -> Path:

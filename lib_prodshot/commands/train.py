@@ -18,7 +18,7 @@ from lib_prodshot.commands.console import on_interrupt, say
 from lib_prodshot.commands.paths import input_folder, run_folder
 from lib_prodshot.commands.recipe_options import add_recipe_options, recipe_from
 from lib_prodshot.commands.setting_options import add_setting_options
-from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.errors import FieldProblem, RequestError, as_typed
 from lib_prodshot.training.dataset import looking
 from lib_prodshot.training.errors import TrainingError
 
@@ -131,7 +131,7 @@ def check_folder(arguments: argparse.Namespace) -> int:
     """Print the report; exit code 1 when it has errors; with `--fix`, when the copies have."""
     recipe = _recipe(arguments, complete=False)
     if not recipe.image_dir:
-        raise RequestError([FieldProblem("image_dir", "no folder is named", "prodshot train check FOLDER")])
+        raise RequestError([FieldProblem("image_dir", "no folder is named", as_typed("train check FOLDER"))])
     looker = _looker(arguments, recipe)
     if arguments.fix:
         return _check_and_fix(recipe, arguments.fix, arguments.json, looker)
@@ -396,7 +396,7 @@ def _print_result(job: TrainingJob, result: TrainingResult) -> int:
     if result.outcome == "stopped":
         say(result.reason)
         return 130
-    say(f"`prodshot train publish {job.folder} --to DIR` puts them among a WebUI's LoRAs")
+    say(f"`{as_typed(f'train publish {job.folder} --to DIR')}` puts them among a WebUI's LoRAs")
     return 0
 
 

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lib_prodshot.errors import PictureError
+from lib_prodshot.errors import PictureError, as_typed
 from lib_prodshot.markets.rules import FLAGS, Marketplace, Rule
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from lib_prodshot.markets.measuring import Measures
 
 Status = Literal["pass", "fail", "warning", "not checked"]
-
-OF_OPTIONS = "prodshot packshot"
-"""The command whose options the advice names."""
 
 UNITS: Mapping[str, str] = {
     **dict.fromkeys(("longest_side", "shortest_side", "width", "height", "side_sum"), "pixels"),
@@ -115,9 +112,8 @@ class Check:
             measured = f"{rule.measured} {rule.unit}".rstrip()
             lines.append(f"  {rule.status}: {rule.rule}: {measured}, required: {rule.required}; {rule.fix}")
         if any("--" in rule.fix for rule in told):
-            lines.append(
-                f"  (the options are those of {OF_OPTIONS}, which makes the picture again from its photograph)"
-            )
+            whose = as_typed("packshot")
+            lines.append(f"  (the options are those of {whose}, which makes the picture anew from its photograph)")
         return "\n".join(lines)
 
 

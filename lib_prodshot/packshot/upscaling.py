@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError
+from lib_prodshot.errors import EnhanceError, FieldProblem, RequestError, pip_install
 from lib_prodshot.packshot.arrays import Rgb
 from lib_prodshot.packshot.framing import Framed
 from lib_prodshot.packshot.placement import Placement
@@ -126,7 +126,7 @@ def _spandrel() -> Any:
     try:
         import spandrel
     except ImportError as error:
-        message = "spandrel is not installed: pip install spandrel, or set enlarge to plain"
+        message = f"spandrel is not installed: {pip_install('spandrel')}, or set enlarge to plain"
         raise RequestError([FieldProblem("enlarge", message)]) from error
     return spandrel
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import PIL
 
-from lib_prodshot.errors import PictureError
+from lib_prodshot.errors import PictureError, pip_install
 from lib_prodshot.pictures import boxes, formats, samples
 from lib_prodshot.pictures.blocks import exif_upright
 from lib_prodshot.pictures.loaded import LoadedPicture, Metadata, RefuseLarge, mode_of, spread
@@ -69,5 +69,5 @@ def load(file: BinaryIO, suffix: str, refuse_large: RefuseLarge) -> LoadedPictur
 def install_command() -> str:
     """What to run; newer decoders would move the Pillow 9 that a WebUI pins."""
     if int(PIL.__version__.split(".")[0]) < 10:
-        return f"pip install pillow-heif=={_LAST_FOR_PILLOW_9}"
-    return "pip install pillow-heif"
+        return pip_install(f"pillow-heif=={_LAST_FOR_PILLOW_9}")
+    return pip_install("pillow-heif")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from lib_prodshot.errors import ProdshotError
+from lib_prodshot.errors import ProdshotError, this_python
 from lib_prodshot.storage.urls import PACKAGES, StorageURL
 
 CONTENT_TYPES = {
@@ -203,7 +202,7 @@ def _file_system(scheme: str) -> Any:
         return fsspec.get_filesystem_class(scheme)(use_listings_cache=False, skip_instance_cache=True)
     except ImportError as error:
         package = PACKAGES[scheme]
-        pip = f"{sys.executable} -m pip install"
+        pip = f"{this_python()} -m pip install"
         advice = f"in Prodshot's folder run {pip} '.[storage]'" if package in EXTRA else f"run {pip} {package}"
         raise StorageError(f"{scheme}:// needs the package {package}, which is not installed: {advice}") from error
 

@@ -370,7 +370,7 @@ def test_a_reader_is_told_what_is_counted_and_whose_options_are_named(tmp_path: 
     assert "fill: 0.5 of the frame's side, required: at least 0.85" in text
     assert " pixels of the ground are not white, required: " in text, text
     assert text.endswith(
-        "\n  (the options are those of prodshot packshot, which makes the picture again from its photograph)"
+        "\n  (the options are those of prodshot packshot, which makes the picture anew from its photograph)"
     )
     assert "options" not in check(written(tmp_path, packshot(1600))).to_text()
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from lib_prodshot.errors import FinderUnavailable
+from lib_prodshot.errors import FinderUnavailable, pip_install_extra
 from lib_prodshot.finding.finder import Backend, Finder
 from lib_prodshot.finding.interface import Detector, Segmenter
 from lib_prodshot.finding.langsam import (
@@ -48,7 +48,7 @@ PREFERRED = "groundingdino-py", "segment-anything"
 """Detector and segmenter where both packages can run."""
 
 NO_FILE = "no file of it is here; docs/finders.md says which ones serve and where they go."
-ALL_PACKAGES = "in Prodshot's folder run pip install '.[langsam]', which brings all of LangSAM's packages"
+ALL_PACKAGES = f"in Prodshot's folder run {pip_install_extra('langsam')}, which brings all of LangSAM's packages"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lib_prodshot.errors import FinderUnavailable, WeightsError
+from lib_prodshot.errors import FinderUnavailable, WeightsError, pip_install
 from lib_prodshot.finding.models.architecture import Bert, DetectorShape, detector_shape
 from lib_prodshot.finding.models.checkpoint import load_state, read_weights
 from lib_prodshot.finding.models.grounded_detector import GroundedDetector, GroundingModel
@@ -27,7 +27,7 @@ def missing_requirement() -> str:
     Its text encoder calls a function of BERT that transformers 5.0 removed.
     """
     if find_spec("groundingdino") is None:
-        return "The package groundingdino-py is missing (pip install --no-deps groundingdino-py==0.4.0)."
+        return f"The package groundingdino-py is missing ({pip_install('--no-deps groundingdino-py==0.4.0')})."
     if find_spec("transformers") is None:
         return "The package transformers is missing."
     from importlib.metadata import version

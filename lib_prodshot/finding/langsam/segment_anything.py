@@ -8,13 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lib_prodshot.errors import FinderUnavailable
+from lib_prodshot.errors import FinderUnavailable, pip_install
 from lib_prodshot.finding.models.architecture import SegmenterShape, State, is_mobile_sam, segmenter_shape
 from lib_prodshot.finding.models.box_segmenter import BoxSegmenter, PromptedModel
 from lib_prodshot.finding.models.checkpoint import load_state, read_weights
 from lib_prodshot.finding.models.runtime import ModelHandle, building
 
-INSTALL = "pip install --no-deps segment-anything==1.0"
+INSTALL = pip_install("--no-deps segment-anything==1.0")
 
 
 def missing_requirement() -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from lib_prodshot.errors import as_typed, pip_install
 from lib_prodshot.finding.finder import Backend, Finder
 
 
@@ -15,11 +16,11 @@ def _missing_requirements(models_dir: Path | None) -> Sequence[str]:
 
     sentences = []
     if find_spec("onnxruntime") is None:
-        sentences.append("The package onnxruntime is missing: pip install onnxruntime.")
+        sentences.append(f"The package onnxruntime is missing: {pip_install('onnxruntime')}.")
     missing = [entry for entry in select(["lite"]) if look_for(entry, models_dir).path is None]
     if missing:
         names = ", ".join(entry.file for entry in missing)
-        sentences.append(f"Its weights are missing ({names}): run prodshot weights fetch lite.")
+        sentences.append(f"Its weights are missing ({names}): run {as_typed('weights fetch lite')}.")
     return sentences
 
 

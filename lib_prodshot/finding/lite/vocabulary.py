@@ -12,15 +12,14 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
 
-from lib_prodshot.errors import UnknownProducts
+from lib_prodshot.errors import UnknownProducts, as_typed
 from lib_prodshot.finding.lite.label_map import CATEGORIES, Category
 from lib_prodshot.products import ProductClass
 
 FINDER = "lite"
 _ADVICE = (
-    "name other products, set 'unknown' to 'leave out', or use the langsam finder, which takes any words (prodshot "
-    "weights fetch langsam; "
-    "--finder langsam)"
+    "name other products, set 'unknown' to 'leave out', or use the langsam finder, which takes any words "
+    f"({as_typed('weights fetch langsam')}; --finder langsam)"
 )
 
 _DETERMINERS = re.compile(r"^(?:(?:a|an|the|some|my|your|our|one|two|three|single)\s+|(?:pairs?|sets?|piece) of\s+)+")

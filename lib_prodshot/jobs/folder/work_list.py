@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import overload
 
-from lib_prodshot.errors import FieldProblem, OutputError, PictureError, RequestError
+from lib_prodshot.errors import FieldProblem, OutputError, PictureError, RequestError, as_typed
 from lib_prodshot.jobs.files.compact import Places, Texts
 from lib_prodshot.jobs.files.names import NOT_READABLE, READABLE, name_limit, plain_stem, stems_of, suffix_of
 from lib_prodshot.jobs.files.reading import identity, is_folder, is_link, real_path, status
@@ -230,7 +230,7 @@ def list_pictures(inputs: Path, out: Path, recursive: bool = False, may_open: Ma
     the same.
     """
     if not is_folder(inputs):
-        what = "is a file; for single files use `prodshot enhance`" if status(inputs) else "does not exist"
+        what = f"is a file; for single files use `{as_typed('enhance')}`" if status(inputs) else "does not exist"
         raise PictureError(f"the folder {inputs} {what}")
     if real_path(out) == real_path(inputs):
         raise OutputError(f"the output folder {out} is the input folder itself; choose another")

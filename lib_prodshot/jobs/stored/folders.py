@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.errors import FieldProblem, RequestError, as_typed
 from lib_prodshot.jobs.files.names import NAME_LIMIT, name_limit
 from lib_prodshot.jobs.files.reading import Stamp
 from lib_prodshot.jobs.files.staging import STATE_FOLDER
@@ -216,7 +216,7 @@ class StoredFolders(LocalFolders):
 
     def _why_empty(self, inputs: Store) -> str:
         if inputs.find() is not None:
-            return f"{inputs.url} is an object; for single pictures use `prodshot enhance`"
+            return f"{inputs.url} is an object; for single pictures use `{as_typed('enhance')}`"
         return f"the folder {inputs.url} does not exist: nothing in its bucket is called like that"
 
 

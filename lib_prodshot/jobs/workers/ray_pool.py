@@ -17,7 +17,7 @@ from time import monotonic, perf_counter, sleep
 from typing import Any, cast
 
 from lib_prodshot import __version__
-from lib_prodshot.errors import OutputError, ProdshotError
+from lib_prodshot.errors import OutputError, ProdshotError, pip_install_extra
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.jobs.files.reading import Stamp, open_regular, stamp_of
 from lib_prodshot.jobs.processor import failed_outcome, staged_results
@@ -302,6 +302,8 @@ def _import_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        message = "Ray is not installed: in Prodshot's folder run pip install '.[cluster]' (or install ray itself)"
+        message = (
+            f"Ray is not installed: in Prodshot's folder run {pip_install_extra('cluster')} (or install ray itself)"
+        )
         raise ProdshotError(message) from error
     return ray

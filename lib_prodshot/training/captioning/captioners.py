@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lib_prodshot.errors import FieldProblem, PictureError, ProdshotError, RequestError
+from lib_prodshot.errors import FieldProblem, PictureError, ProdshotError, RequestError, pip_install_extra
 from lib_prodshot.jobs.files.reading import open_regular
 from lib_prodshot.training.dataset.captions import read_caption
 
@@ -95,7 +95,7 @@ class BlipCaptioner:
             import torch
             from transformers import BlipForConditionalGeneration, BlipProcessor
         except ImportError as error:
-            advice = "in Prodshot's folder run pip install '.[blip]', or use --captioner webui or file"
+            advice = f"in Prodshot's folder run {pip_install_extra('blip')}, or use --captioner webui or file"
             raise CaptionerError(f"BLIP needs torch and transformers ({error.name} is missing): {advice}") from error
         device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lib_prodshot.errors import as_typed
 from lib_prodshot.jobs.files.reading import Stamp
 from lib_prodshot.jobs.files.staging import Staging
 from lib_prodshot.training.errors import ComparisonError
@@ -144,7 +145,7 @@ def plan(
         first = lora_name(name, min(epochs, default=1))
         raise ComparisonError(
             f"the WebUI has no LoRA {first} or another epoch of {name}: publish them first "
-            "(prodshot train publish RUN --to DIR), or say by which name they were published (--name)"
+            f"({as_typed('train publish RUN --to DIR')}), or say by which name they were published (--name)"
         )
     return [
         _planned(folder, recipe, settings, epoch, epochs[epoch], index, prompt, offset, name)

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from lib_prodshot.errors import as_typed, pip_install_extra
 from lib_prodshot.jobs.settings import job_setting
 from lib_prodshot.products import ProductClass, parse_products
 from lib_prodshot.training.appearance import INSIDE, palette, palette_distance, reduced, shape_distance, shapes
@@ -151,7 +152,7 @@ def remarks(views: Sequence[View], reads_text: bool) -> Iterator[tuple[str, Path
         message = f"the backgrounds are all alike (ΔE2000 {apart:.1f} apart): the LoRA learns them with the product"
         yield "alike_backgrounds", None, f"{message}; photograph it elsewhere too, or name the background in captions"
     if views and not reads_text:
-        advice = "the package rapidocr is missing (pip install '.[text]')"
+        advice = f"the package rapidocr is missing ({pip_install_extra('text')})"
         yield "text_not_checked", None, f"text beside the product was not checked: {advice}"
 
 
@@ -163,7 +164,7 @@ def _remarks_of(view: View) -> Iterator[tuple[str, Path | None, str]]:
         yield "product_small", view.file, f"the product takes only {view.side:.0%} of the picture's side: {advice}"
     if view.text:
         told = ", ".join(f"'{text}'" for text in view.text[:3])
-        advice = "`prodshot enhance --remove text` takes it away"
+        advice = f"`{as_typed('enhance --remove text')}` takes it away"
         yield "text_overlay", view.file, f"text beside the product ({told}) would be learned: {advice}"
 
 

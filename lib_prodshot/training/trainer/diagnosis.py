@@ -6,10 +6,10 @@ import errno
 import re
 from collections.abc import Sequence
 
-from lib_prodshot.errors import ProdshotError
+from lib_prodshot.errors import ProdshotError, as_typed
 from lib_prodshot.training.recipe.recipe import Recipe
 
-_CHECK = "`prodshot train check` names it"
+_CHECK = f"`{as_typed('train check')}` names it"
 _LOOK_AT_MODEL = "look at pretrained_model_name_or_path"
 FULL_DISK = "the disk is full: free some space and run the same command again"
 
@@ -24,7 +24,7 @@ _KNOWN_ERRORS: tuple[tuple[str, str], ...] = (
     ),
     (r"No bitsandbytes", "the optimizer needs bitsandbytes, which the trainer's environment lacks: choose AdamW"),
     (r"No xformers|xformers is not available", "the trainer's environment has no xformers: set attention to sdpa"),
-    (r"No module named '?([\w.]+)", "the trainer's environment lacks {0}: run `prodshot train setup` again"),
+    (r"No module named '?([\w.]+)", f"the trainer's environment lacks {{0}}: run `{as_typed('train setup')}` again"),
     (
         r"(?:fp16|bf16) mixed precision requires",
         "half precision needs a CUDA GPU, bf16 an RTX 30 or newer: set mixed_precision to fp16, or use the preset cpu",
@@ -41,7 +41,7 @@ _KNOWN_ERRORS: tuple[tuple[str, str], ...] = (
     (r"Address already in use|EADDRINUSE", "another distributed run uses the port: set main_process_port"),
     (
         r"CUDA driver version is insufficient|no kernel image is available",
-        "the trainer's PyTorch does not fit this GPU or its driver: `prodshot train setup --torch` has others",
+        f"the trainer's PyTorch does not fit this GPU or its driver: `{as_typed('train setup --torch')}` has others",
     ),
 )
 

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from lib_prodshot.errors import as_typed
 from lib_prodshot.jobs.files.reading import entries_of, is_file
 from lib_prodshot.jobs.files.staging import Staging, output_error
 from lib_prodshot.locks import exclusive
@@ -150,7 +151,9 @@ def read(folder: Path) -> Ledger | None:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is damaged, or not one that Prodshot wrote"
-        advice = "put it back as it was, or train anew (prodshot train run --fresh), which sets the earlier run aside"
+        advice = (
+            f"put it back as it was, or train anew ({as_typed('train run --fresh')}), which sets the earlier run aside"
+        )
         raise TrainingError(f"{path} cannot be read: {why}; {advice}") from error
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from lib_prodshot.errors import ProdshotError, RequestError
+from lib_prodshot.errors import ProdshotError, RequestError, as_typed
 from lib_prodshot.jobs.files.staging import Staging, output_error
 from lib_prodshot.locks import exclusive
 from lib_prodshot.training import lora
@@ -241,7 +241,9 @@ class TrainingJob:
     def _refuse(self, report: check.CheckReport) -> None:
         if report.errors and not self._force:
             others = (
-                f" (and {len(report.errors) - 1} more; `prodshot train check` lists them)" if report.errors[1:] else ""
+                f" (and {len(report.errors) - 1} more; `{as_typed('train check')}` lists them)"
+                if report.errors[1:]
+                else ""
             )
             raise InvalidDataset(f"{str(report.errors[0]).removeprefix('error: ')}{others}")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_prodshot.bootstrap import clean_variables
-from lib_prodshot.errors import FieldProblem, RequestError
+from lib_prodshot.errors import FieldProblem, RequestError, as_typed
 from lib_prodshot.jobs.files.staging import Staging
 from lib_prodshot.training.errors import TrainerError, TrainerMissing
 from lib_prodshot.training.recipe.families import FAMILIES
@@ -132,12 +132,12 @@ def find(checkout: Path | None = None, python: Path | None = None, folder: Path 
     located = {} if checkout and python else _read_location(folder or trainer_folder())
     chosen = checkout or located.get("checkout")
     if chosen is None:
-        raise TrainerMissing("sd-scripts is not here: `prodshot train setup` gets it and makes its environment")
+        raise TrainerMissing(f"sd-scripts is not here: `{as_typed('train setup')}` gets it and makes its environment")
     if not (chosen / SCRIPT).is_file():
         raise TrainerMissing(f"{chosen} is no checkout of sd-scripts: it has no {SCRIPT}")
     interpreter = python or located.get("python") or _python_beside(chosen)
     if interpreter is None or not interpreter.exists():
-        advice = f"`prodshot train setup --sd-scripts {chosen}` makes one"
+        advice = f"`{as_typed(f'train setup --sd-scripts {chosen}')}` makes one"
         raise TrainerMissing(f"sd-scripts in {chosen} has no Python environment: {advice}")
     return Trainer(chosen.resolve(), interpreter.absolute())
 
@@ -266,7 +266,7 @@ def _read_location(folder: Path) -> dict[str, Path]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        advice = "`prodshot train setup` writes it anew, or name a checkout and its Python yourself"
+        advice = f"`{as_typed('train setup')}` writes it anew, or name a checkout and its Python yourself"
         raise TrainerMissing(f"{path}, which says where sd-scripts is, cannot be read ({error}): {advice}") from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lib_prodshot.errors import FinderError, FinderUnavailable, ProdshotError
+from lib_prodshot.errors import FinderError, FinderUnavailable, ProdshotError, as_typed, pip_install
 from lib_prodshot.finding.models.runtime import is_out_of_memory
 
 Floats = npt.NDArray[np.float32]
@@ -82,7 +82,7 @@ class OnnxModel:
         try:
             import onnxruntime
         except ImportError as error:
-            raise FinderUnavailable("the lite finder needs onnxruntime: pip install onnxruntime") from error
+            raise FinderUnavailable(f"the lite finder needs onnxruntime: {pip_install('onnxruntime')}") from error
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
@@ -95,7 +95,7 @@ class OnnxModel:
             if is_out_of_memory(error):
                 raise
             raise FinderError(
-                f"the model file {self._path} cannot be loaded ({error}); run 'prodshot weights verify'"
+                f"the model file {self._path} cannot be loaded ({error}); run '{as_typed('weights verify')}'"
             ) from error
         name = session.get_inputs()[0].name
         how = onnxruntime.RunOptions()
