@@ -166,7 +166,7 @@ def _check_and_fix(recipe: Recipe, out: Path, as_json: bool, looker: Looker | No
     job = fixing.FixJob(recipe, out, fixing.small_products(report.views))
     if not as_json:
         print(report.to_text(), end="\n\n", flush=True)
-    done = _run_with_bar(job, "copy", lambda one: one.converted and not as_json)
+    done = _run_with_bar(job, job.count(), "copy", lambda one: one.converted and not as_json)
     values, copies = fixing.to_json(job, done), _check(fixed_recipe)
     if as_json:
         print(json.dumps({**report.to_json(), "fixed": {**values, "report": copies.to_json()}}, ensure_ascii=False))
@@ -192,10 +192,15 @@ def caption_folder(arguments: argparse.Namespace) -> int:
     captioner = _captioner(arguments)
     folder = input_folder(arguments.folder, "image_dir", _FOLDER_INSTEAD)
     job = CaptionJob(folder, edit, captioner, arguments.caption_extension, arguments.anew, arguments.dry_run)
-    unused = job.unused()
+    photographs = job.photographs()
+    unused = job.unused(photographs)
     if unused:
         say(f"{len(unused)} of the captions in {arguments.captions} fit no photograph here: {in_a_row(unused)}")
-    done = _run_with_bar(job, "caption", lambda one: one.rewritten)
+    done = _run_with_bar(job, len(photographs), "caption", lambda one: one.rewritten, lambda one: one.is_bare)
+    bare = [one.photograph.name for one in done if one.is_bare]
+    if bare:
+        lack = "photograph has" if len(bare) == 1 else "photographs have"
+        say(f"{len(bare)} {lack} no caption, and no captioner was chosen (--captioner): {in_a_row(bare)}")
     counts = count_results(done)
     verb = "would be written" if arguments.dry_run else "written"
     unread = f", {counts['unread']} unread and kept" if counts["unread"] else ""
@@ -424,15 +429,23 @@ def _bar(unit: str) -> tqdm[Any]:
     return tqdm(unit=unit, disable=None, file=sys.stderr, leave=False, delay=0.3)
 
 
-def _run_with_bar(job: FixJob | CaptionJob, unit: str, is_shown: Callable[[Any], bool]) -> list[Any]:
-    """Run a job under a progress bar: problems go to standard error, results that `is_shown` to standard output."""
-    total, done = job.count(), []
+def _run_with_bar(
+    job: FixJob | CaptionJob,
+    total: int,
+    unit: str,
+    is_shown: Callable[[Any], bool],
+    told_later: Callable[[Any], bool] = lambda one: False,
+) -> list[Any]:
+    """Run a job under a progress bar: problems go to standard error, but those that are `told_later`; results that
+    `is_shown` to standard output."""
+    done = []
     with _bar(unit) as bar:
         for one in job.run():
             done.append(one)
             _advance(bar, len(done), total)
             if one.problem:
-                say(str(one))
+                if not told_later(one):
+                    say(str(one))
             elif is_shown(one):
                 bar.write(str(one), file=sys.stdout)
     return done

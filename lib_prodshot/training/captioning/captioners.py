@@ -46,8 +46,12 @@ class Captioner(Protocol):
         Raises `CaptionerError`.
         """
 
+    def unused(self, photographs: Sequence[Path]) -> list[str]:
+        """The entries, sorted, that fit none of these photographs, of one that reads them from a file."""
+        return []
 
-class BlipCaptioner:
+
+class BlipCaptioner(Captioner):
     """BLIP (Li et al. 2022, https://arxiv.org/abs/2201.12086) through transformers, loaded at the first caption.
 
     `model` is a hub name or a folder; `device` a torch device, empty for the best there is.
@@ -108,7 +112,7 @@ class BlipCaptioner:
         return processor, model.to(device, torch.float16 if half else torch.float32).eval()
 
 
-class WebuiCaptioner:
+class WebuiCaptioner(Captioner):
     """The interrogator of a running WebUI (`--api`). Of its answer only the BLIP caption is taken: the phrases that
     CLIP adds after it (artists, styles) are no description of the photograph."""
 
@@ -122,7 +126,7 @@ class WebuiCaptioner:
             yield path, parse_interrogation(str(response.get("caption", "")), self.webui.address, path)
 
 
-class FileCaptioner:
+class FileCaptioner(Captioner):
     """Reads captions from a JSON object, a CSV file with the columns file and caption, or a folder of text files.
 
     Keys are a photograph's file name or its name without extension. They are read at once, so that a source which is

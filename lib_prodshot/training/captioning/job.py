@@ -13,16 +13,17 @@ from pathlib import Path
 from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.files.reading import is_file
 from lib_prodshot.jobs.files.staging import Staging
-from lib_prodshot.training.captioning.captioners import Captioner, FileCaptioner
+from lib_prodshot.training.captioning.captioners import Captioner
 from lib_prodshot.training.dataset.captions import Caption, TagEdit, read_caption
-from lib_prodshot.training.dataset.folder import MisnamedCaption, caption_file, expected_caption, list_folder
+from lib_prodshot.training.dataset.folder import Listing, MisnamedCaption, caption_file, expected_caption, list_folder
 from lib_prodshot.training.dataset.kohya import dataset_folders
 
 
 @dataclass(frozen=True)
 class CaptionResult:
     """The result for one photograph's caption: the text `before` (None: there was none) and `after`, or a `problem`
-    for which nothing could be done. `unusable`: the existing file could not be read or used, and is unchanged."""
+    for which nothing could be done. `unusable`: the existing file could not be read or used, and is unchanged.
+    `is_bare`: there is no caption, and nobody to write one."""
 
     photograph: Path
     file: Path
@@ -31,6 +32,7 @@ class CaptionResult:
     problem: str = ""
     rewritten: bool = False
     unusable: bool = False
+    is_bare: bool = False
 
     def __str__(self) -> str:
         if self.problem:
@@ -63,9 +65,10 @@ class CaptionJob:
 
         Raises `PictureError`, `CaptionerError`.
         """
-        photographs = self._photographs()
+        listed = self._listed()
+        photographs = _photographs_of(listed)
         existing = {path: read_caption(found) for path in photographs if (found := self._existing_file(path))}
-        misnamed = self._misnamed_captions()
+        misnamed = {one.photograph: one for folder in reversed(listed) for one in reversed(folder.misnamed)}
         pending = []
         for path in photographs:
             caption = existing.get(path)
@@ -79,20 +82,18 @@ class CaptionJob:
 
     def count(self) -> int:
         """How many photographs the job is about. Raises `PictureError`."""
-        return len(self._photographs())
+        return len(self.photographs())
 
-    def unused(self) -> list[str]:
-        """The captioner's entries that fit no photograph, where it reads a file. Raises `PictureError`."""
-        return self.captioner.unused(self._photographs()) if isinstance(self.captioner, FileCaptioner) else []
+    def photographs(self) -> list[Path]:
+        """The photographs that the job is about. Raises `PictureError`."""
+        return _photographs_of(self._listed())
 
-    def _photographs(self) -> list[Path]:
-        folders = dataset_folders(self.folder)
-        return [path for folder in folders for path in list_folder(folder, self.extension).photographs]
+    def unused(self, photographs: Sequence[Path]) -> list[str]:
+        """The captioner's entries that fit none of these photographs."""
+        return self.captioner.unused(photographs) if self.captioner else []
 
-    def _misnamed_captions(self) -> dict[Path, MisnamedCaption]:
-        folders = dataset_folders(self.folder)
-        found = [one for folder in folders for one in list_folder(folder, self.extension).misnamed]
-        return {one.photograph: one for one in reversed(found)}
+    def _listed(self) -> list[Listing]:
+        return [list_folder(folder, self.extension) for folder in dataset_folders(self.folder)]
 
     def _existing_file(self, photograph: Path) -> Path | None:
         """The existing path where the photograph's caption is read from or written to, of any file type."""
@@ -126,7 +127,9 @@ class CaptionJob:
             nothing = "no captioner was chosen" if self.captioner is None else "the captioner has none for it"
             file = expected_caption(path, self.extension)
             unusable = before is not None and not before.readable
-            yield CaptionResult(path, file, None, "", why or f"it has no caption, and {nothing}", unusable=unusable)
+            is_bare = self.captioner is None and not why
+            told = why or f"it has no caption, and {nothing}"
+            yield CaptionResult(path, file, None, "", told, unusable=unusable, is_bare=is_bare)
 
     def _edited(self, path: Path, before: Caption | None, text: str, fresh: bool = False) -> CaptionResult:
         file = expected_caption(path, self.extension)
@@ -142,6 +145,10 @@ class CaptionJob:
             except OutputError as error:  # one photograph's trouble ends no job
                 return CaptionResult(path, file, old, "", str(error), unusable=before is not None)
         return CaptionResult(path, file, old, after, rewritten=rewritten)
+
+
+def _photographs_of(listed: Sequence[Listing]) -> list[Path]:
+    return [path for folder in listed for path in folder.photographs]
 
 
 def count_results(results: Sequence[CaptionResult]) -> dict[str, int]:

@@ -57,7 +57,7 @@ SETTINGS = (
 """What a caption job takes."""
 
 
-class HostCaptioner:
+class HostCaptioner(Captioner):
     """The interrogator of the WebUI around us, one photograph at a time between its generations."""
 
     def caption(self, photographs: Sequence[Path]) -> Iterator[tuple[Path, str]]:
@@ -114,7 +114,7 @@ def _write(job: CaptionJob, control: Control) -> Mapping[str, Any]:
             control.report(len(done), total, f"{len(done)} of {total} captions")
     changes = [_change_json(one) for one in done if one.rewritten or one.problem]
     told = {**count_results(done), "dry_run": job.dry_run, "changes": changes[:MAX_CHANGES]}
-    unused = job.unused()
+    unused = job.unused(job.photographs())
     return {**told, "unused": len(unused), "unused_entries": unused[:MAX_CHANGES]}
 
 

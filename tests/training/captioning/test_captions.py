@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_prodshot.cli import main
+from lib_prodshot.training.captioning import job
 from lib_prodshot.training.captioning.job import CaptionJob
 from lib_prodshot.training.dataset.captions import TagEdit, count_tokens, read_caption, split_tags
+from lib_prodshot.training.dataset.folder import list_folder
 from tests.training.photographs import TAG, make_folder
 
 WORDS = st.lists(st.text("abc de", min_size=1).map(str.strip).filter(bool), max_size=6)
@@ -186,3 +188,24 @@ def test_wrong_options_are_one_line(
     assert main(["train", "caption", str(folder), *options]) not in (0, None)
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and said in lines[0], lines
+
+
+def test_that_nobody_writes_captions_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_folder(tmp_path / "photos", count=5)
+    for name in ("2.txt", "3.txt", "5.txt"):
+        (folder / name).unlink()
+    assert main(["train", "caption", str(folder)]) == 1
+    said = capsys.readouterr()
+    (line,) = [line for line in said.err.splitlines() if "no captioner" in line]
+    assert line.endswith(
+        "3 photographs have no caption, and no captioner was chosen (--captioner): 2.jpg, 3.jpg, 5.jpg"
+    )
+    assert "0 of 5 captions written, 2 kept, 3 missing" in said.out
+
+
+def test_the_folder_is_listed_once_for_a_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[Path] = []
+    monkeypatch.setattr(job, "list_folder", lambda place, *more: (listed.append(place), list_folder(place, *more))[1])
+    assert len(list(CaptionJob(folder, TagEdit(first=(TAG,))).run())) == 5
+    assert listed == [folder]
+    assert CaptionJob(folder, TagEdit()).unused([]) == []
