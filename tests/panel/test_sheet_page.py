@@ -108,6 +108,9 @@ def test_it_can_be_filtered_sorted_searched_and_turned(page: Any) -> None:
     assert names(page, 20) == sorted(names(page, 20), key=lambda name: scores[int(name[8:13])])
     page.fill("#name", "")
     page.check("input[value='']")
+    page.select_option("#sort", "gravest")
+    until(page, line(0)["file"])
+    assert names(page, 3) == [line(number)["file"] for number in (0, 150, 300)], "those that failed"
     page.select_option("#sort", "order")
     until(page, line(0)["file"])
     assert page.inner_text("#count") == ""
