@@ -16,8 +16,8 @@ from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Box
 from lib_prodshot.finding.lite import detector, instance_selection, score_fusion, segmenter
 from lib_prodshot.finding.lite.augmentation import Detections
-from lib_prodshot.finding.lite.boxes import FusedDetection
-from lib_prodshot.finding.lite.features import Features, Kind, Region
+from lib_prodshot.finding.lite.boxes import Corners, FusedDetection, area, containment, intersection, iou
+from lib_prodshot.finding.lite.features import Features, Kind, Region, supports
 from lib_prodshot.finding.lite.label_map import CATEGORIES, COCO, IMAGENET, OPENIMAGES
 from lib_prodshot.finding.lite.networks.onnx_model import OnnxModel
 from lib_prodshot.finding.lite.vocabulary import categories_of, categories_of_all, category_of
@@ -274,6 +274,43 @@ def test_masks_come_back_after_unloading(lite_finder: Finder, monkeypatch: pytes
     lite_finder.unload()
     after = lite_finder.segmenter.segment(picture, boxes)
     assert len(before) == 2 and all(np.array_equal(one, other) for one, other in zip(before, after))
+
+
+def _any_box(chance: np.random.Generator) -> Corners:
+    x0, y0, x1, y1 = chance.integers((0, 0, -1, -1), (4, 4, 6, 6)).tolist()
+    return float(x0), float(y0), float(x0 + x1), float(y0 + y1)
+
+
+def test_boxes_are_compared_as_their_definitions_say() -> None:
+    """Also boxes that touch, are empty or upside down, or lie in one another."""
+    chance = np.random.default_rng(2)
+
+    def shared_of(one: Corners, other: Corners) -> float:
+        width, height = (min(one[side + 2], other[side + 2]) - max(one[side], other[side]) for side in (0, 1))
+        return max(width, 0.0) * max(height, 0.0)
+
+    found = 0
+    for _ in range(2000):
+        one, other = _any_box(chance), _any_box(chance)
+        shared, own, whole = shared_of(one, other), shared_of(one, one), shared_of(other, other)
+        together = shared / (whole + own - shared) if shared else 0.0
+        assert (intersection(one, other), area(one), iou(other, one)) == (shared, own, together)
+        assert containment(one, other) == (shared / own if own else 0.0)
+        is_part = own > 0 and shared / own > 0.9 and own > 0.25 * whole
+        assert supports(one, other) == (together > 0.4 or is_part)
+        found += supports(one, other)
+    assert found > 20
+
+
+def test_a_network_takes_no_more_memory_when_it_runs_again(models_dir: Path) -> None:
+    """ONNX Runtime would plan a second run in one block, beside all that the first one has taken: 190 MiB."""
+    psutil = pytest.importorskip("psutil")
+    model = OnnxModel(models_dir / "u2netp.onnx")
+    batch = np.zeros((1, 3, 320, 320), np.float32)
+    model(batch)
+    before = psutil.Process().memory_info().rss
+    model(batch)
+    assert psutil.Process().memory_info().rss - before < 60 * 2**20
 
 
 def test_a_damaged_model_file_is_a_plain_failure(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ _MAX_DETECTIONS = 8
 
 @dataclass(frozen=True)
 class Detections:
-    """Fused detections of both detectors, by output column."""
+    """Fused detections of both detectors, by output column; of each column the best first."""
 
     coco: dict[int, list[FusedDetection]]
     openimages: dict[int, list[FusedDetection]]

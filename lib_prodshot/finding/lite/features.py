@@ -196,14 +196,17 @@ def _proposals(detections: Detections, work: Picture) -> list[Corners]:
 
 def supports(detection: Corners, region: Corners) -> bool:
     """Whether a detector's box is of this region, or of a large part of it (a watch's dial)."""
-    return boxes.iou(region, detection) > 0.4 or (
-        boxes.containment(detection, region) > 0.9 and boxes.area(detection) > 0.25 * boxes.area(region)
-    )
+    shared = boxes.intersection(region, detection)
+    if shared <= 0:
+        return False
+    own, whole = boxes.area(detection), boxes.area(region)
+    return shared / (whole + own - shared) > 0.4 or (shared / own > 0.9 and own > 0.25 * whole)
 
 
 def _supporting_scores(region: Corners, found: Mapping[int, Sequence[FusedDetection]], count: int) -> Floats:
     """For each class the best fused score of a box that supports this region."""
     scores = np.zeros(count, np.float32)
     for column, fused in found.items():
-        scores[column] = max((box.score for box in fused if supports(box.corners, region)), default=0.0)
+        # they come the best first
+        scores[column] = next((box.score for box in fused if supports(box.corners, region)), 0.0)
     return scores
