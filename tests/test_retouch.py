@@ -303,6 +303,15 @@ def test_the_histogram_counts_the_product_only() -> None:
     assert cumulative[9] == 0 and cumulative[20] == pytest.approx(2 / 3) and cumulative[255] == 1
 
 
+@pytest.mark.parametrize("size", [(512, 512), (300, 512), (2, 512), (701, 1203), (256, 90), (1, 700), (1024, 768)])
+def test_mask_and_lightness_shrink_together_as_each_alone(size: tuple[int, int]) -> None:
+    mask, level = np.random.default_rng(4).integers(0, 256, (2, *size), np.uint8)
+    window, small = tone.Window.on(mask, level)
+    for plane, whole in ((window.weight, mask), (small, level)):
+        alone = cv2.resize(whole, plane.shape[::-1], interpolation=cv2.INTER_AREA)
+        assert plane.dtype == np.float32 and np.array_equal(plane, alone)
+
+
 def test_lightness_of_greys_is_cie_l() -> None:
     from skimage.color import rgb2lab
 

@@ -98,8 +98,9 @@ class _Crop:
             return None
         region = (slice(y, y + height), slice(x, x + width))
         rgb, mask = task.picture[region], task.mask[region]
-        lightness, window = tone.lightness(rgb), tone.Window.on(mask)
-        return cls(region, rgb, mask, task.alpha[region], lightness, window, window.shrink(lightness))
+        lightness = tone.lightness(rgb)
+        window, shrunk = tone.Window.on(mask, lightness)
+        return cls(region, rgb, mask, task.alpha[region], lightness, window, shrunk)
 
     def contrast_of(self, rgb: Bytes) -> float:
         """Local contrast of the product in another version of the crop."""

@@ -141,13 +141,13 @@ class Window:
     scale: tuple[float, float]
 
     @classmethod
-    def on(cls, mask: Bytes) -> Window:
-        """A small copy of at most `_SMALL` pixels a side."""
+    def on(cls, mask: Bytes, level: Bytes) -> tuple[Window, Floats]:
+        """A small copy of at most `_SMALL` pixels a side, and the crop's lightness at its size."""
         height, width = mask.shape
         factor = min(1.0, _SMALL / max(height, width))
         size = (max(1, round(width * factor)), max(1, round(height * factor)))
-        weight = cv2.resize(mask, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        return cls(weight, (size[0] / width, size[1] / height))
+        weight, small = _shrunk_together(mask, level, size)
+        return cls(weight, (size[0] / width, size[1] / height)), small
 
     def shrink(self, level: Bytes) -> Floats:
         """A crop's lightness at the size of the small copy."""
@@ -157,6 +157,17 @@ class Window:
     def means(self, share: float, least: int) -> MaskedMean:
         """Box means whose radius is `share` of the longer side, and `least` small pixels at least."""
         return MaskedMean(self.weight, 2 * max(least, round(share * max(self.weight.shape))) + 1)
+
+
+def _shrunk_together(one: Bytes, other: Bytes, size: tuple[int, int]) -> tuple[Floats, Floats]:
+    """Two planes (h×w) by area as floats (h'×w'), in one pass, which takes little more time than for one of them."""
+    if (2 * size[0], 2 * size[1]) == one.shape[::-1]:
+        # to exactly half, OpenCV rounds two channels otherwise than one
+        small = [cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (one, other)]
+    else:
+        small = list(cv2.split(cv2.resize(cv2.merge([one, other]), size, interpolation=cv2.INTER_AREA)))
+    first, second = (plane.astype(np.float32) for plane in small)
+    return first, second
 
 
 class MaskedMean:

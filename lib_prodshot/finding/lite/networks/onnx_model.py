@@ -88,7 +88,7 @@ class OnnxModel:
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.use_deterministic_compute = True
-        # a pattern is one block for a whole run, beside all those of the first one: memory for it twice, and no time won
+        # a pattern plans a run in one block, beside all those of the first: memory for it twice, and no time won
         options.enable_mem_pattern = False
         options.log_severity_level = 3
         try:
