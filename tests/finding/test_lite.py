@@ -19,6 +19,7 @@ from lib_prodshot.finding.lite.augmentation import Detections
 from lib_prodshot.finding.lite.boxes import Corners, FusedDetection, area, containment, intersection, iou
 from lib_prodshot.finding.lite.features import Features, Kind, Region, supports
 from lib_prodshot.finding.lite.label_map import CATEGORIES, COCO, IMAGENET, OPENIMAGES
+from lib_prodshot.finding.lite.networks import classifier
 from lib_prodshot.finding.lite.networks.onnx_model import OnnxModel
 from lib_prodshot.finding.lite.vocabulary import categories_of, categories_of_all, category_of
 from lib_prodshot.request import parse_products
@@ -311,6 +312,16 @@ def test_a_network_takes_no_more_memory_when_it_runs_again(models_dir: Path) -> 
     before = psutil.Process().memory_info().rss
     model(batch)
     assert psutil.Process().memory_info().rss - before < 60 * 2**20
+
+
+def test_what_the_classifier_says_of_a_crop_does_not_hang_on_the_others(models_dir: Path) -> None:
+    model = OnnxModel(models_dir / "efficientnet_lite2.onnx")
+    crops = list(np.random.default_rng(6).integers(0, 256, (5, classifier.SIDE, classifier.SIDE, 3), np.uint8))
+    batch = (np.stack(crops).astype(np.float32).transpose(0, 3, 1, 2) - 127) / 128
+    together = model(np.ascontiguousarray(batch))[0]
+    exponentials = np.exp(together - together.max(axis=1, keepdims=True))
+    expected = exponentials / exponentials.sum(axis=1, keepdims=True)
+    assert np.array_equal(classifier.classify(model, crops), expected)
 
 
 def test_a_damaged_model_file_is_a_plain_failure(tmp_path: Path) -> None:

@@ -15,9 +15,19 @@ from lib_prodshot.finding.lite.networks.onnx_model import Floats, OnnxModel
 SIDE = 260
 
 
+_BATCH = 2
+"""Crops that the network is shown at once. A crop takes the same time in any company, and gets the same answer to the
+last bit; its layers take 10 MiB of memory for each."""
+
+
 def classify(model: OnnxModel, crops: Sequence[Picture]) -> Floats:
     """N×1000 probabilities for 260×260×3 uint8 RGB crops."""
-    batch = (np.stack(crops).astype(np.float32).transpose(0, 3, 1, 2) - 127) / 128
-    (logits,) = model(np.ascontiguousarray(batch, np.float32))
+    logits = np.concatenate([_logits(model, crops[at : at + _BATCH]) for at in range(0, len(crops), _BATCH)])
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)
+
+
+def _logits(model: OnnxModel, crops: Sequence[Picture]) -> Floats:
+    batch = (np.stack(crops).astype(np.float32).transpose(0, 3, 1, 2) - 127) / 128
+    (logits,) = model(np.ascontiguousarray(batch, np.float32))
+    return logits
