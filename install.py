@@ -1,4 +1,4 @@
-"""Run by the WebUI at each start: brings what finders, training and gates need and nothing else. Standard library only.
+"""Run by the WebUI at each start: brings what finders, training, gates and reading need and nothing else. Standard library only.
 
 Promises (tests/test_install.py): nothing missing → no network and under 300 ms; every package by an
 exact version with --no-deps, so none of the WebUI's own packages is moved; no compiler; never torch, transformers,
@@ -45,6 +45,8 @@ LITE = (
         ),
     ),
 )
+JPEG = (Package("simplejpeg", "1.9.0", "simplejpeg"),)
+"""Tells a garbled JPEG from a good one."""
 YAPF_NEEDS = (
     Package("platformdirs", "4.3.6", "platformdirs"),
     *((Package("tomli", "2.0.2", "tomli"),) if sys.version_info < (3, 11) else ()),
@@ -154,8 +156,8 @@ def last_error(text: str) -> str:
 
 def main() -> None:
     """Install what is missing; never raise, so that the WebUI starts whatever happens here."""
-    # by itself: a platform for which the reader has no build still gets its finder
-    for packages in (wanted(), TEXT):
+    # by themselves: a platform for which one of these has no build still gets its finder
+    for packages in (wanted(), JPEG, TEXT):
         bring(packages)
 
 

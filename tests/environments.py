@@ -113,7 +113,7 @@ HOSTS = {"a1111": A1111_HOST, "forge": FORGE_HOST}
 """What a WebUI brings before Prodshot is installed into it."""
 
 
-_BROUGHT = (*install.LITE, *install.LANGSAM, *install.TRAIN, *install.TEXT)
+_BROUGHT = (*install.LITE, *install.JPEG, *install.LANGSAM, *install.TRAIN, *install.TEXT)
 
 
 def _with_prodshot(name: str, host: Environment) -> Environment:

@@ -19,7 +19,7 @@ from tests.environments import HOSTS, python_of
 from tests.wheels import make_wheel
 
 RUNS = 5
-EVERYTHING = (*install.LITE, *install.LANGSAM, *install.TRAIN, *install.TEXT)
+EVERYTHING = (*install.LITE, *install.JPEG, *install.LANGSAM, *install.TRAIN, *install.TEXT)
 RECORD = ROOT / "tests" / "hosts" / "contract.json"
 FIVE = ("a1111", "forge", "reforge", "classic", "neo")
 BY_LAUNCHERS = {
@@ -62,6 +62,7 @@ def test_a_failure_says_what_is_missing_and_the_start_goes_on(
     absent = install.Package("no-such-package", "1.0", "no_such_module")
     reader = install.Package("no-such-reader", "2.0", "no_such_reader")
     monkeypatch.setattr(install, "wanted", lambda: (absent,))
+    monkeypatch.setattr(install, "JPEG", ())
     monkeypatch.setattr(install, "TEXT", (reader,))
     asked = []
 

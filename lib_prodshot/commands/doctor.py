@@ -13,7 +13,7 @@ from lib_prodshot import __version__, weights
 from lib_prodshot.errors import FinderUnavailable
 
 PACKAGES = (
-    ("needed", ("numpy", "opencv-python-headless", "pillow", "pydantic", "scikit-image", "tqdm")),
+    ("needed", ("numpy", "opencv-python-headless", "pillow", "pydantic", "scikit-image", "simplejpeg", "tqdm")),
     ("lite finder", ("onnxruntime",)),
     ("text gate", ("rapidocr", "shapely", "pyclipper", "omegaconf")),
     ("LangSAM", ("torch", "torchvision", "transformers", "groundingdino-py", "segment-anything")),

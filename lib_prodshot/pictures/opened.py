@@ -39,8 +39,6 @@ def load(file: BinaryIO, suffix: str, refuse_large: RefuseLarge) -> LoadedPictur
     told = facts.read(kind, data, image)
     sound.seek(place)
     orientation = _orientation(image)
-    if kind == "JPEG":
-        jpeg_warnings.get_ready()
     image.load()
     if kind == "JPEG":
         _refuse_damage(data)
