@@ -1,4 +1,4 @@
-"""Run by the WebUI at each start: brings what finders, training, gates and reading need and nothing else. Standard library only.
+"""Run by the WebUI at each start: brings what finders, training, gates and reading need. Standard library only.
 
 Promises (tests/test_install.py): nothing missing → no network and under 300 ms; every package by an
 exact version with --no-deps, so none of the WebUI's own packages is moved; no compiler; never torch, transformers,

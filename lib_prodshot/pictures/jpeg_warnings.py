@@ -1,8 +1,8 @@
 """Whether the data of a JPEG fit together, by what libjpeg warns of.
 
 Where bytes in the middle of a JPEG are wrong, libjpeg goes on with grey, shifted or wrongly coloured blocks and counts
-a warning, which Pillow and OpenCV do not hand out. simplejpeg does; it decodes at an eighth of the size, where unpacking
-is all that costs.
+a warning, which Pillow and OpenCV do not hand out. simplejpeg does; it decodes at an eighth of the size, where
+unpacking is all that costs.
 
 Sources of the messages: libjpeg, `jerror.h`.
 """

@@ -92,7 +92,6 @@ def test_a_host_that_lifted_pillows_limit_changes_nothing(monkeypatch: pytest.Mo
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions or pipes")
 def test_unreadable_files(tmp_path: Path) -> None:
-    import os
 
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(PictureError, match="not a regular file"):
