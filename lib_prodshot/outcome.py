@@ -242,11 +242,13 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class GatesAnswer:
-    """What the gates said to a picture: pass, fail or not checked, and the gates that failed or were not checked."""
+    """What the gates said to a picture: pass, fail or not checked, the gates that failed or were not checked, and why
+    they were not, in a sentence ('' in reports that did not tell)."""
 
     status: str
     failed: tuple[str, ...] = ()
     not_checked: tuple[str, ...] = ()
+    why_not_checked: str = ""
 
     @classmethod
     def of(cls, figures: Iterable[Mapping[str, Any]]) -> GatesAnswer | None:
@@ -257,18 +259,17 @@ class GatesAnswer:
             if "gates" in each:
                 if each["try"] == 1 or not tries:
                     tries.append([])
-                names = (
-                    tuple(str(each[key]).split(", ")) if each.get(key) else () for key in ("failed", "not_checked")
-                )
-                tries[-1].append(cls(str(each["gates"]), *names))
+                failed, unmeasured = (_listed(str(each.get(key) or "")) for key in ("failed", "not_checked"))
+                tries[-1].append(cls(str(each["gates"]), failed, unmeasured, str(each.get("why_not_checked", ""))))
         best = (min(group, key=lambda answer: len(answer.failed)) for group in tries)
         return max(best, key=lambda answer: len(answer.failed), default=None)
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """'growth: fail', 'text: not checked'."""
+        """'growth: fail', 'text was not checked: no line in the product could be read for sure'."""
         failed = (f"{name}: fail" for name in self.failed)
-        return (*failed, *(f"{name}: not checked" for name in self.not_checked))
+        unmeasured = (f"{name}: not checked" for name in self.not_checked)
+        return (*failed, *((self.why_not_checked,) if self.why_not_checked else unmeasured))
 
 
 def _listed(names: str) -> tuple[str, ...]:

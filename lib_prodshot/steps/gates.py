@@ -241,5 +241,7 @@ def told(answers: Sequence[Answer]) -> Iterator[tuple[str, float | int | str]]:
         named = ", ".join(answer.gate for answer in answers if answer.status == status)
         if named:
             yield status.replace("fail", "failed").replace(" ", "_"), named
+    if unmeasured := [answer.reason for answer in answers if answer.status == "not checked"]:
+        yield "why_not_checked", "; ".join(unmeasured)
     for answer in answers:
         yield from answer.figures.items()

@@ -10,6 +10,7 @@ import logging
 import sys
 from types import ModuleType
 from typing import Any
+from urllib.error import URLError
 
 import numpy as np
 from modules import scripts
@@ -121,7 +122,7 @@ def _check(unit: dict[str, Any], none: str) -> None:
     if unit["module"] == "depth_broken":
         logging.getLogger("ControlNet").info("Loading preprocessor: depth_broken")
         logging.getLogger("ControlNet").warning("loading %s", unit["module"])
-        raise ConnectionError("the preprocessor's weights cannot be fetched")
+        raise URLError("no network")
     if unit["model"] not in MODELS:
         raise RuntimeError(f"model not found: {unit['model']}")
 

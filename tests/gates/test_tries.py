@@ -56,6 +56,7 @@ def test_inpaint_reports_by_itself_and_forbids_nothing(loaded: LoadedPicture) ->
     (line,) = lines(outcome)
     assert line["try"] == 1 and line["gates"] == "fail" and line["loss"] == 1.0
     assert line["failed"] == "growth, colour and detail" and line["not_checked"] == "text"
+    assert line["why_not_checked"].startswith("text was not checked: ")
     (note,) = [note for note in outcome.notes if note.startswith("look whether it is still the same product")]
     assert "the finder finds no product there any more" in note and "hue turned" in note
 

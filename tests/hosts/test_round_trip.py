@@ -65,7 +65,8 @@ def test_the_report_for_remote_clients_leaves_the_setting_alone(webui: Double, c
 def test_a_remote_client_is_told_of_controlnet(webui: Double) -> None:
     unit = {"enabled": True, "module": "canny", "model": webui.control.MODELS[1], "weight": 1.0}
     broken = {**unit, "module": "depth_broken"}
-    why = "loading depth_broken; ConnectionError: the preprocessor's weights cannot be fetched"
+    why = "loading depth_broken; what its preprocessor needs cannot be downloaded (<urlopen error no network>)"
+    why += ": go online, or choose another one"
     for units, applied, reason in (((), False, None), ([broken], False, why), ([unit], True, None)):
         looked = webui.generate(
             is_img2img=True,

@@ -57,6 +57,9 @@ def test_a_frame_of_its_own_stands_beside_the_old_picture_and_is_not_laid_over_i
     assert same.count("class='prodshot-canvas'") == 1 and "prodshot-compare" in same and "prodshot-pair" not in same
 
 
+MISSING = "text was not checked: rapidocr is missing"
+
+
 def gate(number: int, said: str, **named: str) -> StepRecord:
     return StepRecord("gates", 1, {"try": number, "gates": said, **named})
 
@@ -73,6 +76,12 @@ def gate(number: int, said: str, **named: str) -> StepRecord:
         ),
         ([gate(1, "fail", failed="growth, text"), gate(2, "fail", failed="text")], "fail", "Fail", ["text: fail"]),
         ([gate(1, "not checked", not_checked="growth")], "not-checked", "Not checked", ["growth: not checked"]),
+        (
+            [gate(1, "pass", not_checked="text", why_not_checked=MISSING)],
+            "pass",
+            "Pass",
+            [MISSING],
+        ),
         # two scenes, of which the first failed
         ([gate(1, "fail", failed="growth"), gate(1, "pass")], "fail", "Fail", ["growth: fail"]),
     ],
@@ -85,7 +94,7 @@ def test_gates_are_a_badge(records: list[StepRecord], kind: str, word: str, reas
     assert f"prodshot-badge prodshot-{kind}'><span>Gates</span> <b>{word}</b>" in shown
     assert [
         reason
-        for reason in ("growth: fail", "text: fail", "growth: not checked", "text: not checked")
+        for reason in ("growth: fail", "text: fail", "growth: not checked", "text: not checked", MISSING)
         if reason in shown
     ] == reasons
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
+from urllib.error import URLError
 
 from lib_prodshot.inpainting import ControlLists
 from lib_prodshot.request import setting_named
@@ -207,12 +208,18 @@ def _told_of(hook: Callable[..., Any], told: list[str], failed: list[Exception])
             return hook(*args, **kwargs)
         except Exception as error:
             if not failed:
-                words = " ".join(str(error).split())
-                told.append(f"{type(error).__name__}: {words}" if words else type(error).__name__)
+                told.append(_in_words(error))
             failed.append(error)
             raise
 
     return call
+
+
+def _in_words(error: Exception) -> str:
+    words = " ".join(str(error).split())
+    if isinstance(error, URLError):
+        return f"what its preprocessor needs cannot be downloaded ({words}): go online, or choose another one"
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 @dataclass
