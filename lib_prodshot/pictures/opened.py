@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from lib_prodshot.errors import PictureError
-from lib_prodshot.pictures import deep, facts, formats, jpeg_warnings, png, samples
+from lib_prodshot.pictures import deep, facts, formats, jpeg_pixels, png, samples
 from lib_prodshot.pictures.loaded import LoadedPicture, Native, RefuseLarge, mode_of, to_display
 
 _READABLE = (*formats.SUFFIXES, "JPEG", "MPO", "GIF", "JPEG2000", "AVIF")
@@ -39,10 +39,7 @@ def load(file: BinaryIO, suffix: str, refuse_large: RefuseLarge) -> LoadedPictur
     told = facts.read(kind, data, image)
     sound.seek(place)
     orientation = _orientation(image)
-    image.load()
-    if kind == "JPEG":
-        _refuse_damage(data)
-    stored, mode = _samples(data, told, image, _WANTED.get((kind, told.row.kind), ""))
+    stored, mode = _decoded(data, told, image, kind)
     native = to_display(stored, orientation)
     palette = samples.read_palette(image) if mode == "P" else None
     frames, frame_notes = _frames(image)
@@ -80,7 +77,7 @@ def _sound(file: BinaryIO, refuse_large: RefuseLarge) -> BinaryIO:
 
 
 def _refuse_damage(data: bytes) -> None:
-    told = jpeg_warnings.damage(data)
+    told = jpeg_pixels.damage(data)
     if told:
         raise PictureError(
             f"is damaged inside: parts of it are grey, shifted or in wrong colours (libjpeg: {told}). Copy it from the "
@@ -140,6 +137,17 @@ def _formats(suffix: str) -> list[str]:
     readable = [kind for kind in _READABLE if kind in Image.OPEN and kind != "TIFF"]
     # TGA has no signature, so that noise may look like one: only its name tells
     return [kind for kind in readable if kind != "TGA" or suffix in formats.SUFFIXES["TGA"]]
+
+
+def _decoded(data: bytes, told: facts.Facts, image: Image.Image, kind: str) -> tuple[Native, str]:
+    if kind == "JPEG":
+        stored = jpeg_pixels.decoded(data, image.mode, image.size)
+        if stored is not None:
+            return stored, image.mode
+    image.load()
+    if kind == "JPEG":
+        _refuse_damage(data)
+    return _samples(data, told, image, _WANTED.get((kind, told.row.kind), ""))
 
 
 def _samples(data: bytes, told: facts.Facts, image: Image.Image, wanted: str) -> tuple[Native, str]:

@@ -7,9 +7,11 @@ import os
 import struct
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,7 +20,7 @@ from PIL import Image, ImageFile, PngImagePlugin
 
 from lib_prodshot import pictures
 from lib_prodshot.errors import PictureError
-from lib_prodshot.pictures import jpeg_warnings, png
+from lib_prodshot.pictures import jpeg_pixels, png
 from tests.pictures.photographs import CASES, coffee, encoded
 
 
@@ -144,6 +146,33 @@ def test_a_jpeg_that_is_garbled_inside_is_damaged(layout: dict[str, Any]) -> Non
         pictures.read(garbled)
 
 
+LAYOUTS: list[dict[str, Any]] = [
+    {"subsampling": "4:4:4"},
+    {"subsampling": "4:2:2", "progressive": True},
+    {"subsampling": "4:2:0", "restart_marker_blocks": 1},
+    {"subsampling": "4:1:1", "quality": 30},
+    {"subsampling": "4:4:4", "keep_rgb": True},
+]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("size", [(1, 1), (33, 17), (255, 130)])
+def test_a_jpeg_has_the_samples_that_pillow_gives(layout: dict[str, Any], mode: str, size: tuple[int, int]) -> None:
+    data = encoded(coffee(size).convert(mode), "JPEG", **layout) + b"behind its end"
+    by_pillow = np.asarray(Image.open(io.BytesIO(data)))
+    assert (jpeg_pixels.decoded(data, mode, size) is None) == (mode == "CMYK")
+    read = pictures.read(data)
+    assert read.mode == mode and np.array_equal(read.native, by_pillow) and not read.native.flags.writeable
+
+
+@pytest.mark.parametrize("factor", [0x411111, 0x211111, 0x121111, 0x221111, 0x111111])
+def test_the_samples_of_other_writers_jpegs(factor: int) -> None:
+    written = cv2.imencode(".jpg", np.asarray(coffee((67, 45))), [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor])[1]
+    by_pillow = np.asarray(Image.open(io.BytesIO(written.tobytes())))
+    assert np.array_equal(pictures.read(written.tobytes()).native, by_pillow)
+
+
 def test_filling_in_front_of_a_jpegs_end_is_no_damage() -> None:
     whole = encoded(coffee((40, 30)), "JPEG")
     assert (pictures.read(whole[:-2] + bytes(9) + whole[-2:]).rgb == pictures.read(whole).rgb).all()
@@ -151,11 +180,17 @@ def test_filling_in_front_of_a_jpegs_end_is_no_damage() -> None:
         pictures.read(whole[:-2] + b"no picture's" + whole[-2:])
 
 
-def test_without_simplejpeg_jpegs_pass_and_the_log_says_so_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    jpeg_warnings._say_once.cache_clear()
+@pytest.fixture
+def no_simplejpeg(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    jpeg_pixels._simplejpeg.cache_clear()
     monkeypatch.setitem(sys.modules, "simplejpeg", None)
+    yield
+    jpeg_pixels._simplejpeg.cache_clear()
+
+
+def test_without_simplejpeg_jpegs_pass_and_the_log_says_so_once(
+    no_simplejpeg: None, caplog: pytest.LogCaptureFixture
+) -> None:
     data = encoded(coffee((40, 30)), "JPEG")
     assert pictures.read(data).size == pictures.read(data).size == (30, 40)
     (told,) = [record.getMessage() for record in caplog.records]
