@@ -46,38 +46,74 @@ def lines(out: Path) -> list[dict[str, object]]:
 REPORT = ["report.csv", "report.jsonl"]
 
 
-@pytest.mark.parametrize("command", ["enhance", "packshot"])
-def test_a_picture_that_is_skipped_now_leaves_nothing_of_an_earlier_run(command: str, tmp_path: Path) -> None:
+def made(*stems: str) -> list[str]:
+    return [f"{stem}{end}" for stem in stems for end in (".alpha.png", ".mask.png", ".png")]
+
+
+def test_a_picture_that_is_skipped_now_leaves_nothing_of_an_earlier_enhancement(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     cup, other = photograph(tmp_path / "cup.jpg"), photograph(tmp_path / "other.jpg")
-    run = [command, str(cup), "--out", str(out), "--products", "car"]
-    assert main([*run[:2], str(other), *run[2:]]) == 0
-    assert names(out) == sorted(
-        [f"{stem}{end}" for stem in ("cup", "other") for end in (".alpha.png", ".mask.png", ".png")] + REPORT
-    )
+    settings = ["--out", str(out), "--products", "car"]
+    assert main(["enhance", str(cup), str(other), *settings]) == 0
+    assert names(out) == sorted(made("cup", "other") + REPORT)
     photograph(cup, level=5)
     (out / "cup.txt").write_text("a user's own")
-    assert main(run) == 0
-    copied = ["cup.jpg"] if command == "enhance" else []
-    assert names(out) == sorted([*copied, "cup.txt", "other.alpha.png", "other.mask.png", "other.png", *REPORT])
+    assert main(["enhance", str(cup), *settings]) == 0
+    assert names(out) == sorted(["cup.jpg", "cup.txt", *made("other"), *REPORT])
     assert [(Path(str(line["file"])).name, line["status"]) for line in lines(out)] == [
         ("other.jpg", "found"),
         ("cup.jpg", "skipped"),
     ]
+    assert "gave way to what was made of" in capsys.readouterr().err
 
 
-def test_another_picture_of_the_same_name_gives_way_and_that_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_picture_that_fails_now_keeps_what_was_made_of_it(damage: str, tmp_path: Path) -> None:
+    out, cup = tmp_path / "out", photograph(tmp_path / "cup.png")
+    run = ["enhance", str(cup), str(photograph(tmp_path / "other.png")), "--out", str(out), "--products", "car"]
+    assert main(run) == 0
+    before = (out / "cup.png").read_bytes()
+    cup.write_bytes(cup.read_bytes()[:60]) if damage == "cut" else cup.unlink()
+    assert main(run) in (1, 2)
+    assert names(out) == sorted(made("cup", "other") + REPORT) and (out / "cup.png").read_bytes() == before
+
+
+def test_packshots_for_another_marketplace_and_enhancements_stay(tmp_path: Path) -> None:
+    out, cup = tmp_path / "out", photograph(tmp_path / "cup.png")
+    settings = ["--out", str(out), "--products", "car"]
+    assert main(["enhance", str(cup), *settings]) == 0
+    for market in ("amazon", "etsy"):
+        main(["packshot", str(cup), *settings, "--size", "200x200", "--marketplace", market])
+    photograph(cup, level=5)
+    main(["packshot", str(cup), *settings, "--size", "200x200", "--marketplace", "google"])
+    assert set(made("cup")) | {"cup-amazon.jpg", "cup-etsy.jpg"} <= set(names(out))
+
+
+def test_the_same_stems_in_another_order_cost_no_result(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    pictures = [str(photograph(tmp_path / day / "cup.png", level)) for day, level in (("monday", 90), ("friday", 120))]
+    settings = ["--out", str(out), "--products", "car"]
+    assert main(["enhance", *pictures, *settings]) == 0
+    before = names(out)
+    assert main(["enhance", *pictures[::-1], *settings]) == 0
+    assert names(out) == before and len(lines(out)) == 2
+
+
+def test_an_interrupted_run_has_removed_nothing_of_the_pictures_that_were_not_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    first, second = photograph(tmp_path / "monday" / "cup.jpg"), photograph(tmp_path / "friday" / "cup.jpg", level=5)
-    settings = ["--out", str(out), "--products", "car"]
-    assert main(["enhance", str(first), *settings]) == 0
-    capsys.readouterr()
-    assert main(["enhance", str(second), *settings]) == 0
-    assert names(out) == ["cup.jpg", *REPORT]
-    assert [line["file"] for line in lines(out)] == [str(second)]
-    assert f"results of other pictures give way to these of the same name: {first}" in capsys.readouterr().err
+    run = ["enhance", *(str(photograph(tmp_path / f"{stem}.jpg")) for stem in "ab"), "--out", str(out)]
+    assert main([*run, "--products", "car"]) == 0
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lib_prodshot.jobs.processor.PictureProcessor.process", interrupted)
+    assert main([*run, "--products", "car"]) == 130
+    assert names(out) == sorted(made("a", "b") + REPORT)
 
 
 class Particular(FixedDetector):

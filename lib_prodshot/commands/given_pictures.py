@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from pathlib import Path, PurePath
+from typing import Any
 
 from tqdm import tqdm
 
@@ -20,7 +21,7 @@ from lib_prodshot.errors import FieldProblem, RequestError, UnknownProducts
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.jobs.files.names import folded
 from lib_prodshot.jobs.folder.folders import LocalFolders
-from lib_prodshot.jobs.folder.resume import files_of, stems_of
+from lib_prodshot.jobs.folder.resume import files_of
 from lib_prodshot.jobs.folder.work_list import in_a_row
 from lib_prodshot.jobs.processor import PictureProcessor, failed_outcome, read_named, upscaler_of
 from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME, Report, numbered_lines
@@ -59,8 +60,9 @@ def processed(
         results.open()
         held.callback(results.close)
         held.callback(results.finish)
-        replaced = _remove_former(results, [str(path) for path in paths], stems, inputs)
-        report = held.enter_context(Report(out, redone=replaced))
+        given = [str(path) for path in paths]
+        former = _Former(results, given, inputs)
+        report = held.enter_context(Report(out, redone=given))
         for note in report.notes:
             say(note)
         processor = _with_one_scale(processor, paths)
@@ -69,6 +71,7 @@ def processed(
             say_unknown(outcome.notes, said)
             keep_results(results, outcome)
             report.add(outcome)
+            former.give_way(outcome, str(path))
             yield path, outcome
 
 
@@ -80,36 +83,43 @@ def _refuse_unknown(request: Request, finder: Finder) -> None:
         request.find.left_in(error)
 
 
-def _remove_former(
-    results: LocalFolders, pictures: Sequence[str], stems: Sequence[str], inputs: Container[Path]
-) -> frozenset[str]:
-    """Remove what earlier runs made of these pictures, so that no mask of theirs stays beside one that is skipped now,
-    and what another picture has under the same stem; returns the pictures whose lines go with it.
+class _Former:
+    """What earlier runs made of these pictures, by the report in the folder.
 
-    Only files that the report names, and that no line which stays has too. Raises `OutputError`.
+    An enhancement takes the place of the same picture's earlier one: what that one left and this one did not write anew
+    (a mask, where the product is not found any more; a file of another format) goes once this one's files are there.
+    Packshots stay, whatever comes: they may be for other marketplaces. So does everything where a picture fails.
     """
-    out, given, new_stems = results.output_folder, frozenset(pictures), frozenset(map(folded, stems))
-    former: dict[str, list[str]] = {}
-    kept: set[str] = set()
-    for _, line in numbered_lines(out / JSONL_NAME):
-        # a line's paths are those of its own day: the results themselves stand in this folder
-        files = [PurePath(name).name for name in files_of(line)]
-        if line["file"] in given or {PurePath(stem).name for stem in stems_of(line)} & new_stems:
-            former.setdefault(line["file"], []).extend(files)
-        else:
-            kept.update(files)
-    stuck = [
-        each
-        for name in chain(*former.values())
-        if name not in kept
-        for each in results.remove({"output": name}, inputs)
-    ]
-    if stuck:
-        say(f"left by an earlier run, and cannot be removed: {in_a_row(sorted(set(stuck)))}")
-    others = sorted(former.keys() - given)
-    if others:
-        say(f"results of other pictures give way to these of the same name: {in_a_row(others)}")
-    return frozenset(former) | given
+
+    def __init__(self, results: LocalFolders, pictures: Sequence[str], inputs: Container[Path]) -> None:
+        self._results, self._inputs = results, inputs
+        self._files: dict[str, list[str]] = {}
+        self._kept: set[str] = set()
+        given = frozenset(pictures)
+        for _, line in numbered_lines(results.output_folder / JSONL_NAME):
+            if line["file"] in given and not line.get("packshots"):
+                self._files[line["file"]] = _names(line)
+            else:
+                self._kept.update(map(folded, _names(line)))
+
+    def give_way(self, outcome: Outcome, picture: str) -> None:
+        """Remove what this outcome of a picture replaces, and say so."""
+        written = set(map(folded, _names(outcome.to_json())))
+        self._kept |= written
+        if not written or outcome.packshots:
+            return
+        former = [name for name in self._files.pop(picture, ()) if folded(name) not in self._kept]
+        there = [name for name in former if os.path.lexists(self._results.output_folder / name)]
+        stuck = [each for name in there for each in self._results.remove({"output": name}, self._inputs)]
+        if stuck:
+            say(f"left by an earlier run, and cannot be removed: {in_a_row(sorted(stuck))}")
+        elif there:
+            say(f"an earlier run's {in_a_row(there)} gave way to what was made of {picture} now")
+
+
+def _names(line: Mapping[str, Any]) -> list[str]:
+    """The files of a line: its paths are those of its own day, and the results themselves stand in this folder."""
+    return [PurePath(name).name for name in files_of(line)]
 
 
 def _with_one_scale(processor: PictureProcessor, paths: Sequence[Place]) -> PictureProcessor:
