@@ -227,6 +227,12 @@ class Doubt:
     gravity: float
 
 
+def gravity_of(line: Mapping[str, Any]) -> float:
+    """The `gravity` of a report line that needs a review; 1 where an edited one, or one of before, has no number."""
+    told = line.get("gravity")
+    return float(told) if isinstance(told, (int, float)) and told else 1.0
+
+
 @dataclass(frozen=True)
 class StepRecord:
     """One step that ran: its id, its version, and what it measured."""

@@ -66,6 +66,8 @@ def test_a_packshot_that_a_marketplace_refuses_is_one_to_look_at() -> None:
     line = {"status": "found", "audit": {"delta_e_mean": None}}
     assert not contact_sheet.needs_review(line)
     assert contact_sheet.needs_review({**line, "needs_review": ["amazon would refuse it: fill"]})
+    # a line that somebody has edited
+    assert contact_sheet.gravity({**line, "needs_review": ["fill"], "gravity": "high"}) == 1.0
 
 
 @pytest.mark.parametrize(

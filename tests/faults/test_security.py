@@ -109,6 +109,15 @@ def test_a_foreign_report_cannot_have_other_files_deleted(tmp_path: Path) -> Non
     assert precious.read_text() == "mine" and (tmp_path / "precious.alpha.png").exists()
 
 
+def test_of_a_link_in_a_results_place_the_link_is_removed(tmp_path: Path) -> None:
+    out, mine = tmp_path / "out", tmp_path / "out" / "mine" / "best.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    (out / "cup.png").symlink_to(mine)
+    assert remove_results({"output": "cup.png", "mask": "a\0b"}, out, frozenset()) == []
+    assert mine.read_text() == "mine" and not (out / "cup.png").is_symlink()
+
+
 def test_a_redirect_does_not_get_the_password() -> None:
     httpx = pytest.importorskip("httpx")
     from lib_prodshot.errors import ProdshotError

@@ -133,6 +133,23 @@ def test_a_table_that_somebody_changed_is_put_aside(
     assert "report.kept" not in entry.call()
 
 
+@pytest.mark.parametrize("command", ["enhance", "batch"])
+def test_the_table_of_an_earlier_version_with_fewer_columns_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    give_finder(monkeypatch)
+    entry = CommandLine(command, tmp_path, capsys)
+    entry.call()
+    table = entry.out / "report.csv"
+    with table.open(newline="") as file:
+        rows = [row[:-1] for row in csv.reader(file)]
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    assert "report.kept" not in entry.call() and not list(entry.out.glob("report.kept*"))
+    with table.open(newline="") as file:
+        assert next(csv.reader(file))[-1] == "gravity"
+
+
 def test_a_table_torn_by_a_kill_or_a_power_cut_is_made_anew(photos: Path, done: Path) -> None:
     before = all_of(done)
     table = (done / "report.csv").read_bytes()

@@ -76,6 +76,11 @@ def test_no_skipped_picture_lies_among_packshots(tmp_path: Path, monkeypatch: py
     assert run(photos, out, REQUEST, **finders_of_bright).before == 2
     assert run(photos, out, REQUEST.replace(make="enhance"), **finders_of_bright).before == 0
     assert "dark.png" in digests(out)
+    # somebody has put a photograph of theirs in the copy's place
+    (out / "dark.png").write_bytes((photos / "a.png").read_bytes())
+    summary = run(photos, out, REQUEST, **finders_of_bright)
+    assert (out / "dark.png").read_bytes() == (photos / "a.png").read_bytes()
+    assert "kept, for they are no copies of skipped pictures any more: dark.png" in summary.notes
 
 
 def test_files_of_a_killed_run_for_another_marketplace_are_removed(

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, folded, suffix_of
@@ -15,6 +15,7 @@ from lib_prodshot.jobs.files.reading import Stamp, real_path, stamp_of
 from lib_prodshot.jobs.files.staging import output_error
 from lib_prodshot.jobs.folder.work_list import Entry
 from lib_prodshot.jobs.report.ledger import Line
+from lib_prodshot.jobs.seeds import content_of
 from lib_prodshot.request import Request
 from lib_prodshot.steps import registry
 from lib_prodshot.steps.targets import targets_of
@@ -101,20 +102,33 @@ def set_times(line: Line, out: Path, stamp: Stamp) -> None:
 def remove_results(line: Line, out: Path, inputs: Container[Path]) -> list[str]:
     """Delete the files that a line names, so that a new verdict leaves nothing of the old one behind.
 
-    Only files inside `out`, and none of `inputs` (resolved paths). Returns what cannot be removed, as 'NAME (reason)'.
+    Only files inside `out`, and none of `inputs` (resolved paths); of a link itself, and never what it leads to.
+    Returns what cannot be removed, as 'NAME (reason)'.
     """
     root = real_path(out)
     stuck = []
     for name in files_of(line):
-        path = real_path(root / name)
+        if "\0" in name or PurePath(name).name in ("", ".."):
+            continue
+        path = real_path((root / name).parent) / PurePath(name).name
         # a folder of that name is not ours
-        if root not in path.parents or path in inputs or not os.path.lexists(path) or path.is_dir():
+        if root not in path.parents or real_path(path) in inputs or not os.path.lexists(path) or path.is_dir():
             continue
         try:
             path.unlink(missing_ok=True)
         except OSError as problem:
             stuck.append(f"{name} ({problem.strerror})")
     return stuck
+
+
+def is_anothers(name: str, line: Line, out: Path) -> bool:
+    """Return whether the copy of a skipped picture has other bytes by now: somebody has put a file there."""
+    if line.get("status") != "skipped" or name != line.get("output") or not line.get("sha256"):
+        return False
+    try:
+        return content_of(out / name) != line["sha256"]
+    except (OSError, ValueError):
+        return False
 
 
 class Journal:

@@ -38,7 +38,7 @@ from lib_prodshot.jobs.report.thumbnails import (
     encode,
     thumbnails_of,
 )
-from lib_prodshot.outcome import GatesAnswer
+from lib_prodshot.outcome import GatesAnswer, gravity_of
 
 PNG_NAME = "contact-sheet.png"
 HTML_NAME = "contact-sheet.html"
@@ -301,7 +301,7 @@ def gravity(line: Mapping[str, Any]) -> float:
     if line.get("status") == "failed":
         return 4.0
     moved = float((line.get("audit") or {}).get("delta_e_mean") or 0)
-    own = float(line.get("gravity") or 1) if line.get("needs_review") else 0.0
+    own = gravity_of(line) if line.get("needs_review") else 0.0
     gates = _gates(line)
     missed = len(gates.failed) if gates else 0
     return max(own, 4 - 1 / missed if missed else 0.0, 2 - REVIEW_DELTA_E / moved if moved > REVIEW_DELTA_E else 0.0)

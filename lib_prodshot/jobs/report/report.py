@@ -288,10 +288,18 @@ def _move_foreign_table_aside(path: Path, jsonl: Path) -> tuple[str, ...]:
     return (f"{path.name} had been changed by somebody else; it is kept as {aside.name}",)
 
 
+def _columns_of(table: BinaryIO) -> int:
+    """How many columns a table of ours has: those of earlier versions lack the last ones."""
+    head = tuple(table.readline().decode("utf-8", "replace").rstrip("\r\n").split(","))
+    table.seek(0)
+    return len(head) if head == CSV_COLUMNS[: len(head)] else len(CSV_COLUMNS)
+
+
 def _is_derived_from(table: BinaryIO, jsonl: Path) -> bool:
-    cells = (tuple(map(_as_written, csv_cells(line))) for _, line in numbered_lines(jsonl))
+    columns = _columns_of(table)
+    cells = (tuple(map(_as_written, csv_cells(line)[:columns])) for _, line in numbered_lines(jsonl))
     # hashes, for a row has a kilobyte; equal ones of different rows would keep one that was changed from being kept
-    ours = {*map(hash, cells), hash(CSV_COLUMNS)}
+    ours = {*map(hash, cells), hash(CSV_COLUMNS[:columns])}
     last = ""
 
     def texts() -> Iterator[str]:

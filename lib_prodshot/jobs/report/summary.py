@@ -9,6 +9,7 @@ from typing import Any
 
 from lib_prodshot.errors import tells_of_unknown
 from lib_prodshot.jobs.report.ledger import Line
+from lib_prodshot.outcome import gravity_of
 
 STAGES = ("read", "find", "mask", "enhance", "preserve", "write")
 """The stages of one picture, in their order; 'detect' and 'segment' are parts of 'find'."""
@@ -66,7 +67,7 @@ class Summary:
             self._keep([(str(line["file"]), str(line.get("reason")))], [])
         elif line.get("needs_review"):
             told = "; ".join(map(str, line["needs_review"]))
-            self._keep([], [(float(line.get("gravity") or 1), str(line["file"]), told)])
+            self._keep([], [(gravity_of(line), str(line["file"]), told)])
 
     def _keep(self, failures: Iterable[tuple[str, str]], gravest: Iterable[tuple[float, str, str]]) -> None:
         # by name where nothing else tells them apart: the order in which pictures are done is chance
