@@ -1,4 +1,4 @@
-"""`enhance` and `packshot` on single pictures, again and again into one folder: nothing stale stays beside a result."""
+"""`enhance` and `packshot` on single pictures, again and again into one folder: nothing is lost without a word."""
 
 from __future__ import annotations
 
@@ -50,23 +50,32 @@ def made(*stems: str) -> list[str]:
     return [f"{stem}{end}" for stem in stems for end in (".alpha.png", ".mask.png", ".png")]
 
 
-def test_a_picture_that_is_skipped_now_leaves_nothing_of_an_earlier_enhancement(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_stays_of_an_earlier_enhancement_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     cup, other = photograph(tmp_path / "cup.jpg"), photograph(tmp_path / "other.jpg")
     settings = ["--out", str(out), "--products", "car"]
     assert main(["enhance", str(cup), str(other), *settings]) == 0
-    assert names(out) == sorted(made("cup", "other") + REPORT)
+    assert names(out) == sorted(made("cup", "other") + REPORT) and "stays" not in capsys.readouterr().err
     photograph(cup, level=5)
-    (out / "cup.txt").write_text("a user's own")
     assert main(["enhance", str(cup), *settings]) == 0
-    assert names(out) == sorted(["cup.jpg", "cup.txt", *made("other"), *REPORT])
+    assert names(out) == sorted(["cup.jpg", *made("cup", "other"), *REPORT])
+    told = capsys.readouterr().err
+    assert f"cup.png, cup.mask.png, cup.alpha.png is of an earlier run over {cup}, and stays" in told
     assert [(Path(str(line["file"])).name, line["status"]) for line in lines(out)] == [
         ("other.jpg", "found"),
         ("cup.jpg", "skipped"),
     ]
-    assert "gave way to what was made of" in capsys.readouterr().err
+
+
+def test_another_pictures_result_that_is_written_over_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    first, second = (photograph(tmp_path / day / "cup.jpg") for day in ("monday", "friday"))
+    for picture in (first, second):
+        assert "now it is of" not in capsys.readouterr().err
+        assert main(["enhance", str(picture), "--out", str(out), "--products", "car"]) == 0
+    assert f"cup.png, cup.mask.png, cup.alpha.png was made of {first}; now it is of {second}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone"])

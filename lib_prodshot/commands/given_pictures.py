@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Any
 
 from tqdm import tqdm
 
@@ -61,7 +59,7 @@ def processed(
         held.callback(results.close)
         held.callback(results.finish)
         given = [str(path) for path in paths]
-        former = _Former(results, given, inputs)
+        former = _Former(out)
         report = held.enter_context(Report(out, redone=given))
         for note in report.notes:
             say(note)
@@ -71,7 +69,7 @@ def processed(
             say_unknown(outcome.notes, said)
             keep_results(results, outcome)
             report.add(outcome)
-            former.give_way(outcome, str(path))
+            former.say_what_stays(outcome, str(path))
             yield path, outcome
 
 
@@ -84,42 +82,41 @@ def _refuse_unknown(request: Request, finder: Finder) -> None:
 
 
 class _Former:
-    """What earlier runs made of these pictures, by the report in the folder.
+    """What earlier runs made, by the report in the folder: nothing of it is removed, and what a user may take for a
+    result of this run is named.
 
-    An enhancement takes the place of the same picture's earlier one: what that one left and this one did not write anew
-    (a mask, where the product is not found any more; a file of another format) goes once this one's files are there.
-    Packshots stay, whatever comes: they may be for other marketplaces. So does everything where a picture fails.
+    That is what the same picture's earlier enhancement left and this one did not write anew (a mask, where the product
+    is not found any more; a file of another format), and another picture's result that this one's took the place of.
     """
 
-    def __init__(self, results: LocalFolders, pictures: Sequence[str], inputs: Container[Path]) -> None:
-        self._results, self._inputs = results, inputs
-        self._files: dict[str, list[str]] = {}
-        self._kept: set[str] = set()
-        given = frozenset(pictures)
-        for _, line in numbered_lines(results.output_folder / JSONL_NAME):
-            if line["file"] in given and not line.get("packshots"):
-                self._files[line["file"]] = _names(line)
-            else:
-                self._kept.update(map(folded, _names(line)))
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._enhanced: dict[str, list[str]] = {}
+        self._owners: dict[str, str] = {}
+        for _, line in numbered_lines(folder / JSONL_NAME):
+            # a line's paths are those of its own day: the results themselves stand in this folder
+            names = list(map(_name_of, files_of(line)))
+            self._owners.update((folded(name), str(line["file"])) for name in names)
+            if not line.get("packshots"):
+                self._enhanced[str(line["file"])] = names
 
-    def give_way(self, outcome: Outcome, picture: str) -> None:
-        """Remove what this outcome of a picture replaces, and say so."""
-        written = set(map(folded, _names(outcome.to_json())))
-        self._kept |= written
-        if not written or outcome.packshots:
+    def say_what_stays(self, outcome: Outcome, picture: str) -> None:
+        """Say what beside the files of this outcome is of earlier runs, and whose files these were."""
+        written = {folded(name): name for name in map(_name_of, files_of(outcome.to_json()))}
+        if not written:
             return
-        former = [name for name in self._files.pop(picture, ()) if folded(name) not in self._kept]
-        there = [name for name in former if os.path.lexists(self._results.output_folder / name)]
-        stuck = [each for name in there for each in self._results.remove({"output": name}, self._inputs)]
-        if stuck:
-            say(f"left by an earlier run, and cannot be removed: {in_a_row(sorted(stuck))}")
-        elif there:
-            say(f"an earlier run's {in_a_row(there)} gave way to what was made of {picture} now")
+        for other in sorted({self._owners.get(name, picture) for name in written} - {picture}):
+            names = [written[name] for name in written if self._owners.get(name) == other]
+            say(f"{in_a_row(names)} was made of {other}; now it is of {picture}")
+        self._owners.update(dict.fromkeys(written, picture))
+        former = self._enhanced.pop(picture, ()) if not outcome.packshots else ()
+        stays = [name for name in former if self._owners.get(folded(name)) == picture and folded(name) not in written]
+        if stays := [name for name in stays if (self._folder / name).is_file()]:
+            say(f"{in_a_row(stays)} is of an earlier run over {picture}, and stays")
 
 
-def _names(line: Mapping[str, Any]) -> list[str]:
-    """The files of a line: its paths are those of its own day, and the results themselves stand in this folder."""
-    return [PurePath(name).name for name in files_of(line)]
+def _name_of(file: str) -> str:
+    return PurePath(file).name
 
 
 def _with_one_scale(processor: PictureProcessor, paths: Sequence[Place]) -> PictureProcessor:

@@ -250,6 +250,14 @@ def slow_choice() -> object:
     return "fixed", partial(finder, 0.1)
 
 
+def choose_without_reader() -> object:
+    """The finder, and no text reader, as in this process (`no_text_reader`): a report says why text was not checked."""
+    from lib_prodshot.gates import rapid_reader
+
+    rapid_reader.find_spec = lambda name: None  # type: ignore[assignment]
+    return choose_finder()
+
+
 def test_two_webuis_are_dealt_out_among_the_workers(cluster: object, photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("httpx", reason="the client for WebUIs needs httpx (extra 'cluster')")
     from tests.jobs.test_webuis import REQUEST as INPAINT
@@ -257,7 +265,7 @@ def test_two_webuis_are_dealt_out_among_the_workers(cluster: object, photos: Pat
     from tests.jobs.test_webuis import run as run_here
 
     with double(0.02) as first, double(0.02) as second:
-        pool = RayPool(INPAINT, choose_finder, webuis=[first, second])
+        pool = RayPool(INPAINT, choose_without_reader, webuis=[first, second])
         runner = Runner(job(photos, tmp_path / "out", INPAINT), pool)
         runner.start()
         assert runner.result().is_complete

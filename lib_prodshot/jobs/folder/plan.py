@@ -35,14 +35,16 @@ _READERS = 4
 @dataclass
 class Plan:
     """The pictures `to_do`, totals of those that are done, what of an earlier run cannot be removed by picture
-    (`stuck`), pictures whose results others will overwrite (`given_up`: they are gone, or called otherwise now), and
-    sentences about it."""
+    (`stuck`), pictures whose results others will overwrite (`given_up`: they are gone, or called otherwise now),
+    sentences about it, and by name the lines of skipped pictures' copies that are none any more (`spared`: somebody has
+    put a file there, which is not removed)."""
 
     to_do: Sequence[Entry]
     done: Summary
     stuck: dict[str, list[str]] = field(default_factory=dict)
     given_up: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    spared: dict[str, Line] = field(default_factory=dict)
 
 
 class Planner:
@@ -226,7 +228,6 @@ class Planner:
         redone, here = ByName(plan.to_do), ByName(entries)
         stems = PathSet(map(resume.stem_in, plan.to_do))
         left: list[str] = []
-        theirs: list[str] = []
         replaced = 0
         remove = partial(self._folders.remove, inputs=self._inputs())
 
@@ -245,16 +246,14 @@ class Planner:
         for line in ledger.lines():
             if line["file"] in redone:
                 former = [name for name in resume.files_of(line) if name not in files]
-                theirs += [name for name in former if resume.is_anothers(name, line, self._job.out)]
-                former = [name for name in former if name not in theirs]
+                plan.spared |= {name: line for name in former if resume.is_anothers(name, line, self._job.out)}
+                former = [name for name in former if name not in plan.spared]
                 replaced += bool(former and line.get("settings") != self._settings)
                 if stuck := [each for name in former for each in remove({"output": name})]:
                     plan.stuck[line["file"]] = stuck
                     left.extend(stuck)
         if replaced:
             plan.notes.append(f"made anew, with other settings than before: {counted(replaced, 'picture')}")
-        if theirs:
-            plan.notes.append(f"kept, for they are no copies of skipped pictures any more: {in_a_row(theirs)}")
         return [*left, *self._journal.remove_partial(files, remove)]
 
     def _taken(self, kept: Iterator[tuple[str, tuple[str, ...]]], by_name: ByName) -> Iterator[tuple[str, ...]]:

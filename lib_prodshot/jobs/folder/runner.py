@@ -42,7 +42,7 @@ from lib_prodshot.jobs.folder.lines import SUMMARY_NAME, reason_of, report_line,
 from lib_prodshot.jobs.folder.plan import Planner
 from lib_prodshot.jobs.folder.queue import Queue
 from lib_prodshot.jobs.folder.scale import SizeBook
-from lib_prodshot.jobs.folder.work_list import Chosen, Entry, WorkList, names_of, real_paths
+from lib_prodshot.jobs.folder.work_list import Chosen, Entry, WorkList, in_a_row, names_of, real_paths
 from lib_prodshot.jobs.processor import copies_skipped, failed_outcome
 from lib_prodshot.jobs.report import contact_sheet
 from lib_prodshot.jobs.report.ledger import Ledger, Line
@@ -97,6 +97,7 @@ class Runner:
         self._planner: Planner | None = None
         self._journal = resume.Journal(job.out / STATE_FOLDER / "begun.jsonl")
         self._notes: list[str] = []
+        self._spared: dict[str, Line] = {}
         self._stuck: dict[str, list[str]] = {}
         self._unread: dict[str, str] = {}
         self._queue = Queue(())
@@ -267,7 +268,7 @@ class Runner:
         self._planner = Planner(*about, inputs, lambda: self._stopping, self._done_rows)
         plan = self._planner.plan(entries, ledger)
         self._names.before_writing = self._record_files
-        self._totals, self._stuck, self._notes = plan.done, plan.stuck, plan.notes
+        self._totals, self._stuck, self._notes, self._spared = plan.done, plan.stuck, plan.notes, plan.spared
         self._queue = Queue(plan.to_do)
         self._started = monotonic()
         self._set(total=len(entries), done=plan.done.before, before=plan.done.before)
@@ -437,7 +438,9 @@ class Runner:
     def _finish(self, listed: WorkList, ledger: Ledger, store: ThumbnailStore) -> None:
         """Sort the report and write summary and contact sheet."""
         ledger.settle(names_of(listed.entries))
-        self._summary = replace(self._totals, notes=(*listed.notes, *self._notes, *ledger.notes, *self._uncopied()))
+        self._summary = replace(
+            self._totals, notes=(*listed.notes, *self._notes, *ledger.notes, *self._told_of_copies())
+        )
         about = {"finder": self._finder, "request": self.job.request.to_dict(only_changed=True)}
         if self._summary.is_complete:
             self._journal.delete()
@@ -449,7 +452,11 @@ class Runner:
         self._note_done(listed, ledger)
         self._folders.finish()
 
-    def _uncopied(self) -> Iterator[str]:
+    def _told_of_copies(self) -> Iterator[str]:
+        # a picture that is skipped again is copied again, whatever stood there
+        kept = [name for name, line in self._spared.items() if resume.is_anothers(name, line, self.job.out)]
+        if kept:
+            yield f"kept, for they are no copies of skipped pictures any more: {in_a_row(kept)}"
         skipped = self._totals.statuses["skipped"]
         if skipped and not self.job.dry_run and not copies_skipped(self.job.request):
             told = counted(skipped, "skipped picture")
