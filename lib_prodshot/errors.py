@@ -16,7 +16,7 @@ def as_typed(arguments: str) -> str:
     """A command of ours as it is typed where this process runs: by the name or path of the program that was started, or
     by this Python where that was; in a WebUI, which is neither, by its plain name."""
     started = Path(sys.argv[0])
-    if started.name == "__main__.py" and started.parent.name == "lib_prodshot":
+    if _is_our_module(started):
         return f"{this_python()} -m lib_prodshot {arguments}"
     if started.stem == "prodshot" and not _is_on_the_path(started):
         return f"{_quoted(sys.argv[0])} {arguments}"
@@ -26,7 +26,7 @@ def as_typed(arguments: str) -> str:
 def pip_install(arguments: str) -> str:
     """pip's command for the Python that runs a command of ours: the pip that is first on the PATH may be another's."""
     started = Path(sys.argv[0])
-    is_ours = started.stem == "prodshot" or (started.name == "__main__.py" and started.parent.name == "lib_prodshot")
+    is_ours = started.stem == "prodshot" or _is_our_module(started)
     return f"{this_python()} -m pip install {arguments}" if is_ours else f"pip install {arguments}"
 
 
@@ -42,6 +42,11 @@ def this_python() -> str:
 
 def _quoted(path: str) -> str:
     return f'"{path}"' if " " in path else path
+
+
+def _is_our_module(started: Path) -> bool:
+    """Whether `python -m lib_prodshot` was started."""
+    return started.name == "__main__.py" and started.parent.name == "lib_prodshot"
 
 
 def _is_on_the_path(program: Path) -> bool:

@@ -58,9 +58,8 @@ def processed(
         results.open()
         held.callback(results.close)
         held.callback(results.finish)
-        given = [str(path) for path in paths]
         former = _Former(out)
-        report = held.enter_context(Report(out, redone=given))
+        report = held.enter_context(Report(out, redone=[str(path) for path in paths]))
         for note in report.notes:
             say(note)
         processor = _with_one_scale(processor, paths)
@@ -110,8 +109,9 @@ class _Former:
             say(f"{in_a_row(names)} was made of {other}; now it is of {picture}")
         self._owners.update(dict.fromkeys(written, picture))
         former = self._enhanced.pop(picture, ()) if not outcome.packshots else ()
-        stays = [name for name in former if self._owners.get(folded(name)) == picture and folded(name) not in written]
-        if stays := [name for name in stays if (self._folder / name).is_file()]:
+        unwritten = (name for name in former if folded(name) not in written)
+        own = (name for name in unwritten if self._owners.get(folded(name)) == picture)
+        if stays := [name for name in own if (self._folder / name).is_file()]:
             say(f"{in_a_row(stays)} is of an earlier run over {picture}, and stays")
 
 
