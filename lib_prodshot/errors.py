@@ -111,12 +111,18 @@ class UnknownProducts(RequestError):
         return type(self), (self.unknown, self.finder, self.advice)
 
 
-_LEFT_OUT = re.compile(r"left out: the \S+ finder does not know ")
+_UNKNOWN = re.compile(r"left out: the \S+ finder does not know |the \S+ finder has no word for ")
 
 
 def tells_of_unknown(note: str) -> bool:
-    """Whether a note says which products were not looked for, because the finder has no word for them."""
-    return _LEFT_OUT.match(note) is not None
+    """Whether a note says which products, or which words of them, were not looked for, because the finder has no word
+    for them: the same for every picture of a run."""
+    return _UNKNOWN.match(note) is not None
+
+
+def disregarded(finder: str, words: Sequence[str], name: str) -> str:
+    """What a picture is told where words of a product's phrase ("blue") changed nothing (`tells_of_unknown`)."""
+    return f"the {finder} finder has no word for {' '.join(words)!r} and looked for any {name!r}"
 
 
 def _nearest(names: Sequence[str]) -> str:

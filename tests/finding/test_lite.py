@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib_prodshot.errors import FinderError, UnknownProducts, WeightsError
+from lib_prodshot.errors import FinderError, UnknownProducts, WeightsError, tells_of_unknown
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Box
 from lib_prodshot.finding.lite import detector, instance_selection, score_fusion, segmenter
@@ -100,6 +100,22 @@ def test_an_unknown_synonym_is_said_and_the_others_are_used() -> None:
     categories, notes = categories_of(product)
     assert [found.name for found in categories] == ["shoe"]
     assert "brogan" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("blue car", ["the lite finder has no word for 'blue' and looked for any 'car'"]),
+        ("a pair of red suede shoes", ["the lite finder has no word for 'red suede' and looked for any 'shoe'"]),
+        ("car: blue car, red car, car", ["'blue' and looked for any 'car'", "'red' and looked for any 'car'"]),
+        # a name of its own, and words that say nothing of the thing
+        ("wine glass, the car, a pair of shoes", []),
+    ],
+)
+def test_words_that_change_nothing_are_named(typed: str, told: list[str]) -> None:
+    notes = [note for product in parse_products(typed) for note in categories_of(product)[1]]
+    assert len(notes) == len(told) and all(text in note for note, text in zip(notes, told, strict=True))
+    assert all(tells_of_unknown(note) for note in notes)
 
 
 def test_agreeing_models_score_higher_than_one_alone() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
 
-from lib_prodshot.errors import UnknownProducts, as_typed
+from lib_prodshot.errors import UnknownProducts, as_typed, disregarded
 from lib_prodshot.finding.lite.label_map import CATEGORIES, Category
 from lib_prodshot.products import ProductClass
 
@@ -35,7 +35,7 @@ _MODIFIERS = frozenset(
 
 
 Known = tuple[tuple[Category, ...], tuple[str, ...]]
-"""The categories of a product, and a note for every phrase of it that is in none."""
+"""The categories of a product, and notes: phrases of it that are in none, and words that were not looked at."""
 
 
 def categories_of_all(products: Sequence[ProductClass]) -> list[Known]:
@@ -52,26 +52,34 @@ def categories_of_all(products: Sequence[ProductClass]) -> list[Known]:
 
 
 def categories_of(product: ProductClass) -> Known:
-    """The categories of one product; none where none of its phrases is known."""
-    known = {phrase: category_of(phrase) for phrase in product.phrases}
-    found = dict.fromkeys(category for category in known.values() if category is not None)
-    unknown = [phrase for phrase, category in known.items() if category is None]
-    notes = (f"the {FINDER} finder does not know {phrase!r} and looked for {product.name!r} by its other names"
-             for phrase in unknown)  # fmt: skip
-    return tuple(found), tuple(notes)
+    """The categories of one product; none where none of its phrases is known. What a phrase says besides ("blue") is
+    told in a note: nothing here looks at it."""
+    known = {phrase: _matched(phrase) for phrase in product.phrases}
+    found = dict.fromkeys(category for category, _ in known.values() if category is not None)
+    unknown = [phrase for phrase, (category, _) in known.items() if category is None]
+    notes = [f"the {FINDER} finder does not know {phrase!r} and looked for {product.name!r} by its other names"
+             for phrase in unknown]  # fmt: skip
+    for category, ignored in known.values():
+        if category is not None and ignored:
+            notes.append(disregarded(FINDER, ignored, category.name))
+    return tuple(found), tuple(dict.fromkeys(notes))
 
 
 def category_of(phrase: str) -> Category | None:
     """The category that a phrase names, or None."""
+    return _matched(phrase)[0]
+
+
+def _matched(phrase: str) -> tuple[Category | None, tuple[str, ...]]:
+    """The category that a phrase names (None: none), and the words before its name that change nothing."""
     words = _DETERMINERS.sub("", " ".join(re.sub(r"['’]", "", phrase.lower()).replace("-", " ").split())).split()
-    while words:
-        for form in _singulars("".join(words)):
+    for start, word in enumerate(words):
+        for form in _singulars("".join(words[start:])):
             if form in _index():
-                return _index()[form]
-        if words[0] not in _MODIFIERS:
-            return None
-        words = words[1:]
-    return None
+                return _index()[form], tuple(words[:start])
+        if word not in _MODIFIERS:
+            break
+    return None, ()
 
 
 def nearest(phrase: str) -> tuple[str, ...]:
