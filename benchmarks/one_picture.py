@@ -76,7 +76,7 @@ def _engine_clock(enhancer: Any) -> list[float]:
     return spent
 
 
-def _peak(anew: bool = False) -> float | None:
+def peak_memory(anew: bool = False) -> float | None:
     """The process's largest memory in MiB, since the last call with `anew`; None where the system does not say."""
     try:
         if anew:
@@ -87,7 +87,7 @@ def _peak(anew: bool = False) -> float | None:
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
 
 
-def _bare_files(source: Path, results: list[Path], scratch: Path) -> float:
+def bare_files(source: Path, results: list[Path], scratch: Path) -> float:
     """Seconds to decode `source`, and to encode what is in `results` as they are, with Pillow and nothing else."""
     pictures = [(path.suffix, Image.open(path).copy()) for path in results]
     start = process_time()
@@ -125,16 +125,16 @@ def main(kind: str, picture: Path, small: Path, rounds: int) -> dict[str, Any]:
         scratch.mkdir()
         for _ in range(rounds):
             worker.process(small, out, "small")
-            before = _peak(anew=True)
+            before = peak_memory(anew=True)
             begun.clear()
             spent[0], engine[0], start = 0.0, 0.0, process_time()
             outcome = worker.process(picture, out, "result")
             total, models = process_time() - start, spent[0]
             if outcome.status != ("skipped" if kind == "skip" else "found"):
                 raise SystemExit(f"{picture.name}: {outcome.status}: {outcome.verdict.reason}")
-            peak = _peak()
+            peak = peak_memory()
             results = [] if kind == "skip" else sorted(out.glob("result*"))
-            files = _bare_files(picture, results, scratch)
+            files = bare_files(picture, results, scratch)
             stages = {name: each for name, each in outcome.seconds.items() if name not in ("detect", "segment")}
             # the find is the first stage; later ones, such as the gates of a scene, may ask the models again
             stages["find"] -= begun[1] if len(begun) > 1 else models

@@ -4,7 +4,8 @@
 
 Against the floor of the same round in processor time: the models' own calls, decoding the file, encoding the results,
 with the same library; of `enhance` also with the retouch's own call in the floor, where a WebUI's diffusion stands.
-Each kind and size runs in a process of its own (`one_picture.py`); its peak memory is told above what it held before.
+Each kind and size runs in a process of its own (`one_picture.py`, `one_folder.py`); its peak memory is told above what
+it held before, of a folder job with the models.
 `--against`: the same by the code of another checkout, in turn with this one's; whether the results are the same, byte
 for byte, is told beside.
 
@@ -39,11 +40,13 @@ NAMES |= {name: f"{name.split()[0]} megapixels (JPEG)" for name in LARGE}
 USUAL = ("512", "2048", "24 MP")
 WORDS = {
     "enhance": "a file through `prodshot enhance`",
+    "batch": "four files through `prodshot batch`",
     "skip": "a file that is skipped",
     "packshot": "a file through `prodshot packshot`",
     "scene": "a packshot with a scene (its pass stands in)",
 }
-LIMITS = {("enhance", "512"): 1.10, ("enhance", "2048"): 1.20, ("enhance", "24 MP"): 1.20, ("skip", "24 MP"): 1.20}
+LIMITS = {(kind, size): limit for kind in ("enhance", "batch") for size, limit in (("512", 1.10), ("2048", 1.20))}
+LIMITS |= {(kind, "24 MP"): 1.20 for kind in ("enhance", "batch", "skip")}
 _FIRST = "448"
 """The side of what each process looks at first, so that everything is loaded."""
 
@@ -96,7 +99,7 @@ class Way:
         """One more round, in a process of its own."""
         has_cup = self.kind != "skip"
         source, small = files[self.size, has_cup], files[_FIRST, has_cup]
-        script = Path(__file__).with_name("one_picture.py")
+        script = Path(__file__).with_name("one_folder.py" if self.kind == "batch" else "one_picture.py")
         command = [sys.executable, str(script), self.kind, str(source), str(small), "1"]
         environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, env=environment, cwd=checkout, check=True, capture_output=True, text=True)

@@ -50,7 +50,7 @@ from lib_prodshot.jobs.report.page_state import PageState
 from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME
 from lib_prodshot.jobs.report.summary import Summary, counted
 from lib_prodshot.jobs.report.thumbnail_store import ThumbnailStore
-from lib_prodshot.jobs.report.thumbnails import EncodedThumbnails
+from lib_prodshot.jobs.report.thumbnails import EncodedThumbnails, held_of
 from lib_prodshot.jobs.seeds import picture_seed
 from lib_prodshot.jobs.workers.interface import (
     FileResult,
@@ -346,7 +346,7 @@ class Runner:
 
     def _done(self, entry: Entry, worker: Worker, store: ThumbnailStore) -> tuple[dict[str, Any], EncodedThumbnails]:
         """Process one picture and take its results to where they stay; returns its report line and its thumbnails."""
-        line, pictures = self._process(entry, worker)
+        line, pictures = self._process(entry, worker, store)
         pictures = pictures or store.draw(line)
         try:
             self._folders.keep(line)
@@ -354,8 +354,11 @@ class Runner:
             return self._failed(entry, line["sha256"], str(problem)), (pictures[0], None, None)
         return line, pictures
 
-    def _process(self, entry: Entry, worker: Worker) -> tuple[dict[str, Any], EncodedThumbnails | None]:
-        """Process one picture; returns its report line, and its thumbnails where the worker has drawn them."""
+    def _process(
+        self, entry: Entry, worker: Worker, store: ThumbnailStore
+    ) -> tuple[dict[str, Any], EncodedThumbnails | None]:
+        """Process one picture; returns its report line, and its thumbnails where they are drawn by then: by the worker,
+        or from what it still holds."""
         check_free_space(self.job.out)
         folder = self.job.out / entry.folder
         content, stamp = "", None
@@ -385,7 +388,7 @@ class Runner:
         result = worker.process(task)
         line = self._line(entry, content, result, seed)
         if is_unchanged(entry.source, stamp):
-            return line, None
+            return line, store.draw(line, held_of(result.outcome))
         resume.remove_results(line, self.job.out, frozenset())
         result.outcome.fail(f"{entry.name} changed while it was worked on")
         return self._line(entry, content, replace(result, retry=True), seed), None

@@ -19,7 +19,7 @@ from lib_prodshot.jobs.files.reading import READ_TIMEOUT, with_timeout
 from lib_prodshot.jobs.files.staging import Staging, output_error
 from lib_prodshot.jobs.report.ledger import Line
 from lib_prodshot.jobs.report.rows import Row, Rows
-from lib_prodshot.jobs.report.thumbnails import Encoded, EncodedThumbnails, encode, thumbnails_of
+from lib_prodshot.jobs.report.thumbnails import Encoded, EncodedThumbnails, Held, encode, thumbnails_of
 
 FILE_NAME = "thumbnails.jsonl"
 
@@ -40,12 +40,15 @@ class ThumbnailStore:
         self._file: BinaryIO | None = None
         self._is_open = False
 
-    def draw(self, line: Line) -> EncodedThumbnails:
-        """Draw the thumbnails of a finished picture from its files; none of a file that could not be read."""
+    def draw(self, line: Line, held: Held | None = None) -> EncodedThumbnails:
+        """Draw the thumbnails of a finished picture from its files and what is `held` of them; none of a file that
+        could not be read."""
         if not line.get("sha256"):
             return None, None, None
         try:
-            return with_timeout(READ_TIMEOUT, lambda: encode(thumbnails_of(line, self._out, self._side, self._inputs)))
+            return with_timeout(
+                READ_TIMEOUT, lambda: encode(thumbnails_of(line, self._out, self._side, self._inputs, held))
+            )
         except TimeoutError:
             return None, None, None
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from lib_prodshot.jobs.files.reading import is_file, open_regular
-from lib_prodshot.outcome import Detection
+from lib_prodshot.outcome import Detection, Outcome
 from lib_prodshot.overlay import draw_overlay
 
 BACKGROUND = (238, 238, 238)
@@ -30,6 +30,16 @@ class Thumbnails:
     before: Image.Image | None = None
     overlay: Image.Image | None = None
     after: Image.Image | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """What is still in memory, so that no file needs decoding: the photograph and its result as their files would be
+    shown (H×W×3 uint8 RGB) and the mask (H×W uint8), in display orientation; each None where the file must be read."""
+
+    before: npt.NDArray[np.uint8] | None = None
+    result: npt.NDArray[np.uint8] | None = None
+    mask: npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,22 +68,54 @@ def _encode(picture: Image.Image | None) -> Encoded | None:
     return Encoded(base64.b64encode(encoded.getvalue()).decode("ascii"), picture.width, picture.height)
 
 
-def thumbnails_of(line: Mapping[str, Any], folder: Path, side: int, inputs: Path = Path()) -> Thumbnails:
+def held_of(outcome: Outcome) -> Held:
+    """What an outcome still holds of its photograph and the results that were written. Only plain RGB: there a file's
+    samples are these. Not of a packshot, which may be a JPEG, nor of a photograph that is one: that is read smaller."""
+    result = outcome.result
+    if result is None or outcome.packshots:
+        return Held(mask=outcome.mask)
+    source = result.source
+    if source.mode != "RGB" or source.key is not None or result.native.dtype != np.uint8:
+        return Held(mask=outcome.mask)
+    return Held(source.native if source.format == "PNG" else None, result.native, outcome.mask)
+
+
+def thumbnails_of(
+    line: Mapping[str, Any], folder: Path, side: int, inputs: Path = Path(), held: Held | None = None
+) -> Thumbnails:
     """Draw the three thumbnails of one report line; its results are looked up in `folder`, else as written.
 
     `inputs` is the folder that the line's file is relative to. A file that is gone or unreadable gives None: the
-    contact sheet shows the verdict all the same.
+    contact sheet shows the verdict all the same. What is `held` is not read.
     """
-    source = _path(line, "file")
-    opened = _open_small(source and inputs / source, side, line.get("status") == "failed")
+    held = held or Held()
+    opened = _before(line, side, inputs, held.before)
     if opened is None:
         return Thumbnails()
     before, scale = opened
     if line.get("status") != "found":
         return Thumbnails(before)
-    overlay = _overlay(before, _result(line, "mask", folder), line.get("detections") or [], scale)
-    after = _open_small(_result(line, "output", folder), side)
-    return Thumbnails(before, overlay, after[0] if after else None)
+    mask = _small_mask(_result(line, "mask", folder), before.size, held.mask)
+    overlay = _overlay(before, mask, line.get("detections") or [], scale)
+    return Thumbnails(before, overlay, _after(line, side, folder, held.result))
+
+
+_Scaled = tuple[Image.Image, tuple[float, float]]
+"""A small picture, and its scale in x and y."""
+
+
+def _before(line: Mapping[str, Any], side: int, inputs: Path, held: npt.NDArray[np.uint8] | None) -> _Scaled | None:
+    if held is not None:
+        return _with_scale(Image.fromarray(held), side)
+    source = _path(line, "file")
+    return _open_small(source and inputs / source, side, line.get("status") == "failed")
+
+
+def _after(line: Mapping[str, Any], side: int, folder: Path, held: npt.NDArray[np.uint8] | None) -> Image.Image | None:
+    if held is not None:
+        return _with_scale(Image.fromarray(held), side)[0]
+    opened = _open_small(_result(line, "output", folder), side)
+    return opened[0] if opened else None
 
 
 def _path(line: Mapping[str, Any], key: str) -> Path | None:
@@ -89,8 +131,8 @@ def _result(line: Mapping[str, Any], key: str, folder: Path) -> Path | None:
     return next((path for path in (folder / written, folder / written.name) if is_file(path)), written)
 
 
-def _open_small(path: Path | None, side: int, failed: bool = False) -> tuple[Image.Image, tuple[float, float]] | None:
-    """Open a picture as RGB with its longer side at most `side`; also returns the scale in x and y."""
+def _open_small(path: Path | None, side: int, failed: bool = False) -> _Scaled | None:
+    """Open a picture as RGB with its longer side at most `side`."""
     if path is None:
         return None
     try:
@@ -100,11 +142,16 @@ def _open_small(path: Path | None, side: int, failed: bool = False) -> tuple[Ima
             full = ImageOps.exif_transpose(opened).size
             opened.draft("RGB", (side * 2, side * 2))
             # flattened first: the scaling must mix neither a palette's numbers nor what transparent pixels hide
-            small = _flatten(_eight_bit(ImageOps.exif_transpose(opened)))
-            small.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=None)
+            return _with_scale(_flatten(_eight_bit(ImageOps.exif_transpose(opened))), side, full)
     except Exception:  # decoders meet hostile bytes; the row has no thumbnail then
         return None
-    return small, (small.width / full[0], small.height / full[1])
+
+
+def _with_scale(picture: Image.Image, side: int, full: tuple[int, int] | None = None) -> _Scaled:
+    """The RGB picture (which is changed) with its longer side at most `side`, and its scale to its `full` size."""
+    width, height = full or picture.size
+    picture.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=None)
+    return picture, (picture.width / width, picture.height / height)
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
@@ -126,7 +173,10 @@ def _flatten(picture: Image.Image) -> Image.Image:
 
 
 def _overlay(
-    before: Image.Image, mask_file: Path | None, detections: Sequence[Mapping[str, Any]], scale: tuple[float, float]
+    before: Image.Image,
+    mask: npt.NDArray[np.uint8] | None,
+    detections: Sequence[Mapping[str, Any]],
+    scale: tuple[float, float],
 ) -> Image.Image:
     small = [
         Detection(
@@ -137,15 +187,22 @@ def _overlay(
         )
         for found in detections
     ]
-    return Image.fromarray(draw_overlay(np.asarray(before), _small_mask(mask_file, before.size), small))
+    return Image.fromarray(draw_overlay(np.asarray(before), mask, small))
 
 
-def _small_mask(mask_file: Path | None, size: tuple[int, int]) -> npt.NDArray[np.uint8] | None:
+def _small_mask(
+    mask_file: Path | None, size: tuple[int, int], held: npt.NDArray[np.uint8] | None
+) -> npt.NDArray[np.uint8] | None:
+    if held is not None:
+        return _resized_mask(Image.fromarray(held), size)
     if mask_file is None:
         return None
     try:
         with open_regular(mask_file) as file, Image.open(file) as opened:
-            upright = ImageOps.exif_transpose(opened)
-            return np.array(upright.convert("L").resize(size, Image.Resampling.BILINEAR))
+            return _resized_mask(ImageOps.exif_transpose(opened).convert("L"), size)
     except Exception:  # as above
         return None
+
+
+def _resized_mask(mask: Image.Image, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    return np.array(mask.resize(size, Image.Resampling.BILINEAR))

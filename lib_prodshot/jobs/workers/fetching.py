@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from lib_prodshot.jobs.report.thumbnails import EncodedThumbnails, encode, thumbnails_of
+from lib_prodshot.jobs.report.thumbnails import EncodedThumbnails, encode, held_of, thumbnails_of
 from lib_prodshot.jobs.seeds import content_of, picture_seed
 from lib_prodshot.jobs.workers.interface import Fetched, FileResult, FileTask
 from lib_prodshot.outcome import Outcome
@@ -43,4 +43,4 @@ def process_fetched(
 
 
 def _thumbnails(outcome: Outcome, task: FileTask, side: int) -> EncodedThumbnails:
-    return encode(thumbnails_of(outcome.to_json(), task.folder, side))
+    return encode(thumbnails_of(outcome.to_json(), task.folder, side, held=held_of(outcome)))
