@@ -102,7 +102,7 @@ def reports(rounds: int) -> Iterator[Ratio]:
                     rows.write(",".join(csv_cells(line)) + "\n")
 
         def again() -> None:
-            with Report(folder, redone=[outcomes[0].file]) as report:
+            with Report(folder) as report:
                 report.add(outcomes[0])
 
         yield compare(f"a report of {ROWS} rows, each flushed", ours, "two files written at once", plain, rounds)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,8 +43,13 @@ def names(out: Path) -> list[str]:
     return sorted(path.name for path in out.iterdir() if path.is_file())
 
 
-def lines(out: Path) -> list[dict[str, object]]:
+def lines(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "report.jsonl").read_text().splitlines()]
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    with (out / "report.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 REPORT = ["report.csv", "report.jsonl"]
@@ -75,18 +84,66 @@ def test_another_pictures_result_that_is_written_over_is_named(
     for picture in (first, second):
         assert "now it is of" not in capsys.readouterr().err
         assert main(["enhance", str(picture), "--out", str(out), "--products", "car"]) == 0
-    assert f"cup.png, cup.mask.png, cup.alpha.png was made of {first}; now it is of {second}" in capsys.readouterr().err
+    told = f"cup.png, cup.mask.png, cup.alpha.png was made of {first}; now it is of {second}, "
+    told += f"and the line of {first} is gone"
+    assert told in capsys.readouterr().err
+    # its result is nowhere any more: a line that names it would name another picture's
+    assert [line["file"] for line in lines(out)] == [str(second)] == [row["file"] for row in rows(out)]
+    assert lines(out)[0]["notes"] == [told]
+
+
+def test_a_line_that_lost_some_of_its_files_names_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    first, second = (photograph(tmp_path / day / "cup.png") for day in ("monday", "friday"))
+    settings = ["--out", str(out), "--products", "car", "--size", "200x200"]
+    main(["packshot", str(first), *settings, "--marketplace", "amazon, etsy"])
+    main(["packshot", str(second), *settings, "--marketplace", "amazon"])
+    names = "cup-amazon.jpg, cup.mask.png, cup.alpha.png"
+    told = f"{names} was made of {first}; now it is of {second}, and the line of {first} names the others alone"
+    assert told in capsys.readouterr().err
+    old, new = lines(out)
+    assert old["file"] == str(first) and old["mask"] is None and old["output"] == str(out / "cup-etsy.jpg")
+    assert [made["marketplace"] for made in old["packshots"]] == ["etsy"]
+    assert f"{names} is of {second} now" in old["notes"]
+    assert new["file"] == str(second) and told in new["notes"]
+    assert [row["output"] for row in rows(out)] == [str(out / "cup-etsy.jpg"), str(out / "cup-amazon.jpg")]
+
+
+def test_a_folder_jobs_line_gives_way_where_its_files_are_written_over_and_nowhere_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for name in ("cup.png", "sub/cup.png", "sub/other.png"):
+        photograph(folder / name)
+    batch = ["batch", str(folder), "--recursive", "--out", str(out), "--products", "car"]
+    assert main(batch) == 0
+    foreign = photograph(tmp_path / "elsewhere" / "cup.png", level=60)
+    assert main(["enhance", str(foreign), "--out", str(out), "--products", "car"]) == 0
+    assert [line["file"] for line in lines(out)] == ["sub/cup.png", "sub/other.png", str(foreign)]
+    # the job sees that the picture's result is not there any more, and says whose it takes the place of
+    assert main(batch) == 0
+    assert f"give way to others' of the same name: {foreign}" in capsys.readouterr().out
+    assert [line["file"] for line in lines(out)] == ["cup.png", "sub/cup.png", "sub/other.png"]
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone"])
-def test_a_picture_that_fails_now_keeps_what_was_made_of_it(damage: str, tmp_path: Path) -> None:
+def test_a_picture_that_fails_now_keeps_what_was_made_of_it(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, cup = tmp_path / "out", photograph(tmp_path / "cup.png")
     run = ["enhance", str(cup), str(photograph(tmp_path / "other.png")), "--out", str(out), "--products", "car"]
     assert main(run) == 0
     before = (out / "cup.png").read_bytes()
     cup.write_bytes(cup.read_bytes()[:60]) if damage == "cut" else cup.unlink()
+    capsys.readouterr()
     assert main(run) in (1, 2)
     assert names(out) == sorted(made("cup", "other") + REPORT) and (out / "cup.png").read_bytes() == before
+    told = f"cup.png, cup.mask.png, cup.alpha.png is of an earlier run over {cup}, and stays"
+    if damage == "cut":
+        assert told in capsys.readouterr().err
+        assert told in next(line for line in lines(out) if line["file"] == str(cup))["notes"]
 
 
 def test_packshots_for_another_marketplace_and_enhancements_stay(tmp_path: Path) -> None:
@@ -121,8 +178,41 @@ def test_an_interrupted_run_has_removed_nothing_of_the_pictures_that_were_not_re
         raise KeyboardInterrupt
 
     monkeypatch.setattr("lib_prodshot.jobs.processor.PictureProcessor.process", interrupted)
+    before = lines(out), rows(out)
     assert main([*run, "--products", "car"]) == 130
     assert names(out) == sorted(made("a", "b") + REPORT)
+    assert (lines(out), rows(out)) == before and len(rows(out)) == 2
+
+
+KILLED = """
+import os, sys
+from types import SimpleNamespace
+from lib_prodshot.cli import main
+from lib_prodshot.finding import registry
+from lib_prodshot.jobs.processor import PictureProcessor
+from tests.finders import fixed_finder
+
+backend = SimpleNamespace(name="fixed", load=lambda folder=None: fixed_finder())
+registry.choose = lambda name, folder=None: SimpleNamespace(backend=backend)
+process = PictureProcessor.process
+PictureProcessor.process = lambda self, source, **more: (
+    os._exit(9) if source.name == "never.png" else process(self, source, **more)
+)
+main(["enhance", *sys.argv[1:]])
+"""
+
+
+def test_a_run_that_is_killed_leaves_the_line_that_counts_last(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first, second = (photograph(tmp_path / day / "cup.png") for day in ("monday", "friday"))
+    enhance = ["--out", str(out), "--products", "car"]
+    assert main(["enhance", str(first), *enhance]) == 0
+    arguments = [*map(str, (second, photograph(tmp_path / "never.png"))), *enhance]
+    assert subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False).returncode == 9
+    old, new = lines(out)[1:]
+    assert (old["file"], old["output"], new["file"]) == (str(first), None, str(second))
+    assert main(["enhance", str(photograph(tmp_path / "other.png")), *enhance]) == 0
+    assert [line["file"] for line in lines(out)] == [str(first), str(second), str(tmp_path / "other.png")]
 
 
 class Particular(FixedDetector):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -17,12 +18,12 @@ from lib_prodshot.commands.places import Place, keep_results, outcome_of
 from lib_prodshot.enhancing.interface import Enhancer
 from lib_prodshot.errors import FieldProblem, RequestError, UnknownProducts
 from lib_prodshot.finding.finder import Finder
-from lib_prodshot.jobs.files.names import folded
+from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, folded
 from lib_prodshot.jobs.folder.folders import LocalFolders
-from lib_prodshot.jobs.folder.resume import files_of
+from lib_prodshot.jobs.folder.resume import files_of, names_in
 from lib_prodshot.jobs.folder.work_list import in_a_row
 from lib_prodshot.jobs.processor import PictureProcessor, failed_outcome, read_named, upscaler_of
-from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME, Report, numbered_lines
+from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME, Line, Report, numbered_lines
 from lib_prodshot.jobs.scale import measured_size, reference_text
 from lib_prodshot.outcome import Outcome
 from lib_prodshot.request import Request
@@ -58,8 +59,8 @@ def processed(
         results.open()
         held.callback(results.close)
         held.callback(results.finish)
-        former = _Former(out)
-        report = held.enter_context(Report(out, redone=[str(path) for path in paths]))
+        former = _Former(results)
+        report = held.enter_context(Report(out))
         for note in report.notes:
             say(note)
         processor = _with_one_scale(processor, paths)
@@ -67,8 +68,7 @@ def processed(
             outcome = outcome_of(path, partial(processor.process, folder=out, stem=stem), unread)
             say_unknown(outcome.notes, said)
             keep_results(results, outcome)
-            report.add(outcome)
-            former.say_what_stays(outcome, str(path))
+            former.add_to(report, outcome)
             yield path, outcome
 
 
@@ -82,41 +82,77 @@ def _refuse_unknown(request: Request, finder: Finder) -> None:
 
 class _Former:
     """What earlier runs made, by the report in the folder: nothing of it is removed, and what a user may take for a
-    result of this run is named.
+    result of this run is named, on the console and in the picture's line.
 
     That is what the same picture's earlier enhancement left and this one did not write anew (a mask, where the product
-    is not found any more; a file of another format), and another picture's result that this one's took the place of.
+    is not found any more; a file of another format), whatever was made of a picture of which nothing is made now, and
+    another picture's result that this one's took the place of.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._enhanced: dict[str, list[str]] = {}
+    def __init__(self, results: LocalFolders) -> None:
+        self._results = results
+        self._made: dict[str, list[str]] = {}
+        self._enhanced: set[str] = set()
         self._owners: dict[str, str] = {}
-        for _, line in numbered_lines(folder / JSONL_NAME):
-            # a line's paths are those of its own day: the results themselves stand in this folder
-            names = list(map(_name_of, files_of(line)))
-            self._owners.update((folded(name), str(line["file"])) for name in names)
-            if not line.get("packshots"):
-                self._enhanced[str(line["file"])] = names
+        for _, line in numbered_lines(results.output_folder / JSONL_NAME):
+            self._note(line)
 
-    def say_what_stays(self, outcome: Outcome, picture: str) -> None:
-        """Say what beside the files of this outcome is of earlier runs, and whose files these were."""
-        written = {folded(name): name for name in map(_name_of, files_of(outcome.to_json()))}
-        if not written:
-            return
+    def _note(self, line: Line) -> None:
+        picture, names = str(line["file"]), names_in(line)
+        self._owners.update((folded(name), picture) for name in names)
+        self._made[picture] = names
+        (self._enhanced.discard if line.get("packshots") else self._enhanced.add)(picture)
+
+    def add_to(self, report: Report, outcome: Outcome) -> None:
+        """Write the picture's line, with what beside its files is of earlier runs and whose files these were. A line
+        of which all files are this picture's now goes, one of which some are says so. Raises `OutputError`."""
+        written = {folded(name): name for name in names_in(outcome.to_json())}
+        told = [*self._taken(written, outcome.file, report), *self._standing(written, outcome)]
+        for sentence in told:
+            say(sentence)
+        outcome.notes = (*outcome.notes, *told)
+        report.add(outcome)
+        self._note(outcome.to_json())
+
+    def _taken(self, written: Mapping[str, str], picture: str, report: Report) -> Iterator[str]:
         for other in sorted({self._owners.get(name, picture) for name in written} - {picture}):
-            names = [written[name] for name in written if self._owners.get(name) == other]
-            say(f"{in_a_row(names)} was made of {other}; now it is of {picture}")
-        self._owners.update(dict.fromkeys(written, picture))
-        former = self._enhanced.pop(picture, ()) if not outcome.packshots else ()
-        unwritten = (name for name in former if folded(name) not in written)
+            lost = [name for name in written if self._owners.get(name) == other]
+            names = in_a_row([written[name] for name in lost])
+            told = f"{names} was made of {other}; now it is of {picture}"
+            line = report.line_of(other)
+            if line and (left := _without(line, lost, f"{names} is of {picture} now")) != line:
+                is_empty = not any(files_of(left))
+                report.change(left, is_empty)
+                self._note(left)
+                told += f", and the line of {other} {'is gone' if is_empty else 'names the others alone'}"
+            yield told
+
+    def _standing(self, written: Mapping[str, str], outcome: Outcome) -> Iterator[str]:
+        picture = outcome.file
+        if outcome.packshots or (written and picture not in self._enhanced):
+            return
+        unwritten = (name for name in self._made.get(picture, ()) if folded(name) not in written)
         own = (name for name in unwritten if self._owners.get(folded(name)) == picture)
-        if stays := [name for name in own if (self._folder / name).is_file()]:
-            say(f"{in_a_row(stays)} is of an earlier run over {picture}, and stays")
+        if stays := [name for name in own if self._results.has(name, 1)]:
+            yield f"{in_a_row(stays)} is of an earlier run over {picture}, and stays"
 
 
-def _name_of(file: str) -> str:
-    return PurePath(file).name
+def _without(line: Line, lost: Collection[str], note: str) -> dict[str, Any]:
+    """The line of a picture without its files that are `lost` (`folded`), for another picture has them now; `note` says
+    so. A folder job makes them again. The same line where none of them is among its files."""
+    is_lost = {name: folded(called) in lost for name, called in zip(files_of(line), names_in(line))}
+    if not any(is_lost.values()):
+        return dict(line)
+    left = {**line, "notes": [*(line.get("notes") or ()), note]}
+    packshots = [made for made in line.get("packshots") or () if not is_lost.get(str(made.get("output")))]
+    if "packshots" in line:
+        left["packshots"] = packshots
+    if is_lost.get(str(line.get("output"))):
+        left["output"] = packshots[0]["output"] if packshots else None
+    if any(is_lost[name] for name in is_lost if name.endswith((MASK_SUFFIX, ALPHA_SUFFIX))):
+        left["mask"] = None
+    left.pop("bytes", None)
+    return left | ({"retry": True} if "sha256" in line else {})
 
 
 def _with_one_scale(processor: PictureProcessor, paths: Sequence[Place]) -> PictureProcessor:

@@ -233,7 +233,7 @@ class Planner:
 
         def kept() -> Iterator[tuple[str, tuple[str, ...]]]:
             for line in ledger.lines():
-                files = tuple(resume.files_of(line))
+                files = tuple(resume.names_in(line))
                 if line["file"] in redone:
                     continue
                 own = resume.stems_of(line) if line["file"] in here else map(resume.stem_of, files)

@@ -204,6 +204,12 @@ def files_of(line: Line) -> Iterator[str]:
         yield mask.removesuffix(MASK_SUFFIX) + ALPHA_SUFFIX
 
 
+def names_in(line: Line) -> list[str]:
+    """Return what the files that a line names are called in its folder: `files_of`, in the same order. A folder job's
+    are relative to it; the paths in lines of pictures that were given by name are those of their own day."""
+    return [name if "sha256" in line else PurePath(name).name for name in files_of(line)]
+
+
 def stem_of(name: str) -> str:
     """Return what a result, relative to the output folder, is called without its ending: its picture's stem, after its
     sub-folder and '/', in one way of writing (`folded`)."""

@@ -11,8 +11,8 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -117,22 +117,44 @@ class ReportFiles:
 class Report(ReportFiles):
     """Appends one line for each outcome to both files at once; use as a context manager.
 
-    Lines already in the folder's report stay, without those of `redone` (files, as written in the report) and
-    without a last line that a killed run left half-written. Raises `OutputError` when the folder cannot be written,
-    or when its report cannot be read.
+    Lines already in the folder's report stay, without a last line that a killed run left half-written. Of several lines
+    of one picture the last counts: the others go when the report is closed, so that a run which ends early, or is
+    killed, has cost no line. Raises `OutputError` when the folder cannot be written, or when its report cannot be read.
     """
 
-    def __init__(self, folder: Path, redone: Collection[str] = ()) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._redone = frozenset(redone)
+        self._dropped: set[str] = set()
 
     def __enter__(self) -> Self:
-        self._open(lambda rows: rows.without(self._redone))
+        self._open(Rows.newest)
         return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        # what ended the run is told, not that the report could not be put in order: the next run does that
+        with suppress(*(() if kind is None else (OutputError,))):
+            chosen = self.rows.newest().without(self._dropped)
+            if chosen is not self.rows:
+                self._rewrite(lambda rows: chosen)
 
     def add(self, outcome: Outcome) -> None:
         """Append one outcome. Raises `OutputError`."""
         self._append(outcome.to_json())
+        self._dropped.discard(outcome.file)
+
+    def line_of(self, file: str) -> Line | None:
+        """Return the last line of a picture (`file` as written in the report); None where it has none."""
+        return next(lines_at(self.folder / JSONL_NAME, self.rows.last_of(file)), None)
+
+    def change(self, line: Line, is_empty: bool) -> None:
+        """Append what a picture's line is to say from now on; it goes when the report is closed where it `is_empty`,
+        unless the picture gets another one. Raises `OutputError`."""
+        self._append(line)
+        if is_empty:
+            self._dropped.add(str(line["file"]))
 
 
 @contextmanager

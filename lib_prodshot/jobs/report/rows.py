@@ -58,8 +58,20 @@ class Rows:
         files, first = np.unique(keys, return_index=True)
         if len(files) == size:
             return self
-        last = size - 1 - np.unique(keys[::-1], return_index=True)[1]
-        return self._chosen(last[np.argsort(first)])
+        return self._chosen(_last(keys)[np.argsort(first)])
+
+    def newest(self) -> Rows:
+        """The last row of each file, where it stands."""
+        import numpy as np
+
+        last = _last(_copied(self.keys))
+        return self if len(last) == len(self) else self._chosen(np.sort(last))
+
+    def last_of(self, file: str) -> Rows:
+        """The last row of one file; none where it has none."""
+        import numpy as np
+
+        return self._chosen(np.flatnonzero(_copied(self.keys) == _keys([file])[0])[-1:])
 
     def without(self, files: Iterable[str]) -> Rows:
         """The rows of all other files."""
@@ -104,6 +116,13 @@ class Rows:
     def _chosen(self, places: npt.NDArray[np.intp]) -> Rows:
         keys, offsets = (array("Q", _copied(words)[places].tobytes()) for words in (self.keys, self.offsets))
         return Rows(keys, offsets)
+
+
+def _last(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
+    """The place of the last row of each file, in the order of the keys."""
+    import numpy as np
+
+    return np.asarray(len(keys) - 1 - np.unique(keys[::-1], return_index=True)[1])
 
 
 def _copied(words: array[int]) -> npt.NDArray[np.uint64]:
