@@ -128,6 +128,42 @@ def test_a_folder_jobs_line_gives_way_where_its_files_are_written_over_and_nowhe
     assert [line["file"] for line in lines(out)] == ["cup.png", "sub/cup.png", "sub/other.png"]
 
 
+@pytest.mark.parametrize(("first", "then"), [("enhance", "packshot"), ("packshot", "enhance")])
+@pytest.mark.parametrize("is_job", [False, True])
+def test_packshots_and_enhanced_pictures_do_not_take_each_others_place(
+    first: str, then: str, is_job: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, cup = tmp_path / "out", photograph(tmp_path / "in" / "cup.jpg")
+
+    def run(make: str, *more: str) -> int:
+        given = ["batch", str(cup.parent), "--make", make] if is_job else [make, str(cup)]
+        return main([*given, "--out", str(out), "--products", "car", *more])
+
+    assert run(first) == 0
+    before = {name: (out / name).read_bytes() for name in names(out)}
+    capsys.readouterr()
+    assert run(then) == (1 if is_job else 2)
+    kinds = {"enhance": "enhanced pictures", "packshot": "packshots"}
+    wanted = (
+        f"holds {kinds[first]} of 1 picture, which {kinds[then]} would take" if is_job else f"holds {kinds[first]} "
+    )
+    assert wanted in (told := capsys.readouterr().err) and "choose another folder" in told
+    assert {name: (out / name).read_bytes() for name in names(out)} == before
+    # no result of the other kind stands there any more
+    (out / "cup.png").unlink()
+    assert run(then) == 0
+
+
+def test_packshots_with_names_of_their_own_stand_beside_enhanced_pictures(tmp_path: Path) -> None:
+    out, cup = tmp_path / "out", photograph(tmp_path / "cup.jpg")
+    assert main(["enhance", str(cup), "--out", str(out), "--products", "car"]) == 0
+    enhanced = (out / "cup.png").read_bytes()
+    for more in (["--format", "webp"], ["--file-names", "{stem}-shop"], ["--several-products", "each"]):
+        assert main(["packshot", str(cup), "--out", str(out), "--products", "car", *more]) == 0
+    assert (out / "cup.png").read_bytes() == enhanced
+    assert {"cup.webp", "cup-shop.png", "cup-1.png"} <= set(names(out))
+
+
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_picture_that_fails_now_keeps_what_was_made_of_it(
     damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

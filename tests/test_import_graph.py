@@ -26,8 +26,9 @@ ROOMS = {
     "components": "",
     "cli": "'' commands errors",
     "commands": "'' bootstrap downloads enhancing errors finding hosts.remote jobs jobs.files jobs.folder jobs.report "
-    "jobs.stored jobs.workers markets model_files outcome request schema steps storage training training.captioning "
-    "training.comparing training.dataset training.publishing training.recipe training.trainer weights",
+    "jobs.stored jobs.workers markets model_files outcome packshot request schema steps storage training "
+    "training.captioning training.comparing training.dataset training.publishing training.recipe training.trainer "
+    "weights",
     "control": "errors inpainting",
     "corrections": "errors",
     "downloads": "'' errors model_files",

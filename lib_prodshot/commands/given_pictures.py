@@ -18,9 +18,9 @@ from lib_prodshot.commands.places import Place, keep_results, outcome_of
 from lib_prodshot.enhancing.interface import Enhancer
 from lib_prodshot.errors import FieldProblem, RequestError, UnknownProducts
 from lib_prodshot.finding.finder import Finder
-from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, folded
+from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, folded, short_suffix
 from lib_prodshot.jobs.folder.folders import LocalFolders
-from lib_prodshot.jobs.folder.resume import files_of, names_in
+from lib_prodshot.jobs.folder.resume import MAKES, files_of, names_in
 from lib_prodshot.jobs.folder.work_list import in_a_row
 from lib_prodshot.jobs.processor import PictureProcessor, failed_outcome, read_named, upscaler_of
 from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME, Line, Report, numbered_lines
@@ -60,6 +60,7 @@ def processed(
         held.callback(results.close)
         held.callback(results.finish)
         former = _Former(results)
+        former.refuse_other_make(request, paths, stems)
         report = held.enter_context(Report(out))
         for note in report.notes:
             say(note)
@@ -93,6 +94,7 @@ class _Former:
         self._results = results
         self._made: dict[str, list[str]] = {}
         self._enhanced: set[str] = set()
+        self._outputs: dict[str, bool] = {}
         self._owners: dict[str, str] = {}
         for _, line in numbered_lines(results.output_folder / JSONL_NAME):
             self._note(line)
@@ -101,7 +103,22 @@ class _Former:
         picture, names = str(line["file"]), names_in(line)
         self._owners.update((folded(name), picture) for name in names)
         self._made[picture] = names
+        if line["status"] == "found":
+            pictures = (name for name in names if not name.endswith((MASK_SUFFIX, ALPHA_SUFFIX)))
+            self._outputs.update((folded(name), bool(line.get("packshots"))) for name in pictures)
         (self._enhanced.discard if line.get("packshots") else self._enhanced.add)(picture)
+
+    def refuse_other_make(self, request: Request, paths: Sequence[Place], stems: Sequence[str]) -> None:
+        """Raise `RequestError`, before anything is made, where packshots would take the place of enhanced pictures or
+        the other way round: neither is a newer version of the other, and without a marketplace both have one name."""
+        is_packshot = request.makes_packshot
+        written = (name for path, stem in zip(paths, stems) for name in _output_names(request, Path(path.name), stem))
+        others = [name for name in written if self._outputs.get(folded(name), is_packshot) != is_packshot]
+        if lost := [name for name in others if self._results.has(name, 1)]:
+            there, new = MAKES[not is_packshot], MAKES[is_packshot]
+            advice = " or other names (file_names)" if is_packshot else ""
+            message = f"it holds {there} in whose place {new} would be written: {in_a_row(lost)}"
+            raise RequestError([FieldProblem("out", f"{message}; choose another folder{advice}")])
 
     def add_to(self, report: Report, outcome: Outcome) -> None:
         """Write the picture's line, with what beside its files is of earlier runs and whose files these were. A line
@@ -135,6 +152,25 @@ class _Former:
         own = (name for name in unwritten if self._owners.get(folded(name)) == picture)
         if stays := [name for name in own if self._results.has(name, 1)]:
             yield f"{in_a_row(stays)} is of an earlier run over {picture}, and stays"
+
+
+def _output_names(request: Request, source: Path, stem: str) -> list[str]:
+    """What the result of a picture may be called; a packshot's product is not known before it is found."""
+    if not request.makes_packshot:
+        own = short_suffix(source)
+        lossless = () if own.lower() in (".jpg", ".jpeg") else (own,)
+        # what PNG cannot say is a TIFF
+        return [stem + suffix for suffix in dict.fromkeys((".png", ".tif", *lossless))]
+    from lib_prodshot.packshot.naming import file_stem
+    from lib_prodshot.packshot.shop import SUFFIXES
+    from lib_prodshot.steps.targets import targets_of
+
+    names, is_each = [], request.frame.several_products == "each"
+    for number, target in enumerate(targets_of(request), 1):
+        made = file_stem(request.shop.file_names, stem, "", target.marketplace, number, is_each)
+        kind = target.request.shop.format
+        names.append(made + SUFFIXES["png" if kind == "auto" else kind])
+    return names
 
 
 def _without(line: Line, lost: Collection[str], note: str) -> dict[str, Any]:

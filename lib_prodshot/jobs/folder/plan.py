@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.files.compact import PathSet
-from lib_prodshot.jobs.files.names import ResultNames
+from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, ResultNames
 from lib_prodshot.jobs.files.reading import Stamp
 from lib_prodshot.jobs.files.staging import STATE_FOLDER, remove_leftovers
 from lib_prodshot.jobs.folder import resume
@@ -81,18 +81,26 @@ class Planner:
         Raises `OutputError`, and `TaskCancelled` when the job is stopped meanwhile.
         """
         out = self._job.out
-        done, summary, gives_up = bytearray(len(entries)), Summary(len(entries)), False
+        done, summary, gives_up, others = bytearray(len(entries)), Summary(len(entries)), False, 0
         by_name = ByName(entries)
         lines = self._unsettled(by_name, ledger, done, summary)
         for place, line, is_done in self._checked(by_name, lines):
             done[place] = is_done
             self.has_looked = self.has_looked or (is_done and self._may_note(entries[place]))
             gives_up = gives_up or bool(not is_done and line.get("output"))
+            others += not is_done and self._is_of_other_make(line)
             if is_done:
                 summary.add([line])
         summary.before = sum(done)
         if self._job.dry_run and gives_up:
             raise OutputError(f"{out} holds finished pictures, which a dry run would give up; choose another folder")
+        if others:
+            there, new = (
+                resume.MAKES[not self._job.request.makes_packshot],
+                resume.MAKES[self._job.request.makes_packshot],
+            )
+            message = f"{self._folders.shown('').rstrip('/')} holds {there} of {counted(others, 'picture')}"
+            raise OutputError(f"{message}, which {new} would take the place of; choose another folder")
         plan = Plan(Chosen(entries, (place for place, is_done in enumerate(done) if not is_done)), summary)
         left: list[str] = []
         if plan.to_do or self._journal.exists:
@@ -113,6 +121,14 @@ class Planner:
             unread = [f"{name} ({reason})" for name, reason in sorted(self._unread.items())]
             plan.notes.append(f"cannot be read now, an earlier run's results stay: {in_a_row(unread)}")
         return plan
+
+    def _is_of_other_make(self, line: Line) -> bool:
+        """Whether a line is of an enhanced picture that stands there where packshots are to be made, or the other way
+        round: neither is a newer version of the other."""
+        if line["status"] != "found" or bool(line.get("packshots")) == self._job.request.makes_packshot:
+            return False
+        pictures = (name for name in resume.files_of(line) if not name.endswith((MASK_SUFFIX, ALPHA_SUFFIX)))
+        return any(self._folders.has(name, 1) for name in pictures)
 
     def _unsettled(self, by_name: ByName, ledger: Ledger, done: bytearray, summary: Summary) -> Iterator[Line]:
         """Yield the lines that must be read, without those of blocks that stand as the last run noted them: their

@@ -20,6 +20,9 @@ from lib_prodshot.request import Request
 from lib_prodshot.steps import registry
 from lib_prodshot.steps.targets import targets_of
 
+MAKES = {True: "packshots", False: "enhanced pictures"}
+"""What a request's results are called, by whether it makes packshots."""
+
 
 def fingerprint(request: Request, finder: str, dry_run: bool) -> str:
     """Return a hash that changes when, and only when, a setting that matters does, or the version of a step that runs.
