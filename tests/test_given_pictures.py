@@ -220,6 +220,39 @@ def test_an_interrupted_run_has_removed_nothing_of_the_pictures_that_were_not_re
     assert (lines(out), rows(out)) == before and len(rows(out)) == 2
 
 
+def test_a_users_file_in_the_place_of_a_skipped_pictures_copy_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cup = photograph(tmp_path / "in" / "cup.jpg", level=5)
+    for given in (["enhance", str(cup)], ["batch", str(cup.parent)]):
+        out = tmp_path / given[0]
+        run = [*given, "--out", str(out), "--products", "car"]
+        assert main(run) == 0
+        assert (out / "cup.jpg").read_bytes() == cup.read_bytes()
+        (out / "cup.jpg").write_bytes(b"mine")
+        capsys.readouterr()
+        # a folder job does nothing again that is done
+        assert main([*run, "--grow", "3"] if given[0] == "batch" else run) == 0
+        assert (out / "cup.jpg").read_bytes() == b"mine"
+        (line,) = lines(out)
+        assert line["status"] == "skipped" and line["output"] is None
+        assert "not copied: cup.jpg stands there with other content, and stays" in line["notes"][0]
+    assert "kept, for they are no copies of skipped pictures any more: cup.jpg" in capsys.readouterr().out
+
+
+def test_a_result_over_what_somebody_put_in_a_copys_place_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, cup = tmp_path / "out", photograph(tmp_path / "in" / "cup.png", level=5)
+    run = ["batch", str(cup.parent), "--out", str(out), "--products", "car"]
+    assert main(run) == 0
+    (out / "cup.png").write_bytes(b"mine")
+    photograph(cup)
+    assert main(run) == 0
+    told = "results were written over what somebody had put in the place of skipped pictures' copies: cup.png"
+    assert told in (said := capsys.readouterr().out) and "kept, for" not in said
+
+
 KILLED = """
 import os, sys
 from types import SimpleNamespace

@@ -57,7 +57,7 @@ ROOMS = {
     "jobs.files": "errors locks",
     "jobs.folder": "'' errors jobs jobs.files jobs.report jobs.workers outcome request steps storage",
     "jobs.report": "'' errors jobs.files outcome overlay",
-    "jobs.stored": "errors jobs.files jobs.folder jobs.report storage",
+    "jobs.stored": "jobs errors jobs.files jobs.folder jobs.report storage",
     "jobs.workers": "'' enhancing errors finding hosts.remote jobs jobs.files jobs.report outcome request storage",
     "locks": "",
     "markets": "bounds errors pictures provenance",

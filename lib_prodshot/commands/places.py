@@ -165,10 +165,13 @@ def keep_results(results: LocalFolders, outcome: Outcome) -> None:
         if told[key]:
             told[key] = Path(told[key]).relative_to(folder).as_posix()
     try:
-        results.keep(line)
+        why = results.keep(line)
     except StorageError as error:
         outcome.fail(str(error))
         return
+    if why:
+        line["output"] = None
+        outcome.notes = (*outcome.notes, why)
     outcome.output_file = results.shown(line["output"]) if line["output"] else ""
     outcome.mask_file = results.shown(line["mask"]) if line["mask"] else ""
     for made in outcome.packshots:

@@ -19,6 +19,7 @@ from lib_prodshot.finding.finder import Finder
 from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, ResultNames, is_shortened, name_limit, short_suffix
 from lib_prodshot.jobs.files.reading import READ_TIMEOUT, Stamp, is_unchanged, real_path, stamp_of, with_timeout
 from lib_prodshot.jobs.files.staging import Staging
+from lib_prodshot.jobs.seeds import content_of, has_other_bytes
 from lib_prodshot.outcome import Outcome, Verdict
 from lib_prodshot.request import Request
 from lib_prodshot.storage.urls import is_url
@@ -158,6 +159,8 @@ class PictureProcessor:
             outcome.notes = (*outcome.notes, "not copied: a raw photograph among packshots would pass for one")
             return
         name = stem + short_suffix(source)
+        if is_in_the_way(outcome, folder / name, partial(content_of, source), self.inputs):
+            return
         with staged_results(outcome, folder, (name,), self.inputs, stamp, self.names) as to:
             with suppress(FileNotFoundError):
                 shutil.copyfile(source, to(name))
@@ -170,6 +173,23 @@ def copies_skipped(request: Request) -> bool:
     """Whether a skipped picture's copy stands beside the results. Whoever uploads a folder of packshots does not look
     for photographs in it."""
     return not request.makes_packshot
+
+
+def is_in_the_way(outcome: Outcome, place: Path, content: Callable[[], str], inputs: Container[Path]) -> bool:
+    """Return whether a file with other bytes stands where a skipped picture's copy should, and note that it stays: a
+    copy that we made there went before. Raises `PictureError` when `content` cannot give the picture's SHA-256."""
+    try:
+        if real_path(place) in inputs or not has_other_bytes(place, content):
+            return False
+    except OSError as problem:
+        raise PictureError(f"{outcome.file} cannot be read: {problem.strerror or problem}") from problem
+    outcome.notes = (*outcome.notes, not_copied(place.name))
+    return True
+
+
+def not_copied(name: str) -> str:
+    """What is told of a copy in whose place another file stands."""
+    return f"not copied: {name} stands there with other content, and stays; move it away for a copy"
 
 
 def failed_outcome(request: Request, finder: str, reason: str, source: Path | None = None) -> Outcome:

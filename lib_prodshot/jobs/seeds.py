@@ -4,6 +4,7 @@ nothing."""
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -35,3 +36,15 @@ def content_of(path: Path) -> str:
         while block := with_timeout(BLOCK_TIMEOUT, partial(file.read, _BLOCK)):
             digest.update(block)
     return digest.hexdigest()
+
+
+def has_other_bytes(place: Path, content: Callable[[], str]) -> bool:
+    """Return whether a regular file stands at `place` with other bytes than those with the SHA-256 that `content`
+    gives, which is asked only then. One that cannot be read counts as another. Raises what `content` raises."""
+    if not place.is_file():
+        return False
+    wanted = content()
+    try:
+        return content_of(place) != wanted
+    except OSError:
+        return True

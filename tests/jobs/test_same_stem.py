@@ -14,6 +14,10 @@ from lib_prodshot.jobs.folder import contents
 from lib_prodshot.jobs.folder.runner import Runner
 from lib_prodshot.jobs.report import contact_sheet
 from lib_prodshot.jobs.workers.engines import LocalEngine
+from lib_prodshot.jobs.workers.interface import FileTask
+from lib_prodshot.jobs.workers.ray_actor import ActorResult
+from lib_prodshot.jobs.workers.ray_pool import RayWorker
+from lib_prodshot.outcome import Outcome, Verdict
 from tests.jobs.folder_process import run as command
 from tests.jobs.tools import REQUEST, Shade, all_of, digests, job, lines_of, pool, run
 
@@ -91,6 +95,21 @@ def test_a_users_file_beside_a_result_stays_after_a_stop(inputs: Path, tmp_path:
     assert (out / ".prodshot" / "begun.jsonl").exists()
     assert run(inputs, out, REQUEST.replace(strength=0.9)).statuses == {"found": 6}
     assert own.read_bytes() == b"layers"
+
+
+@pytest.mark.parametrize("mine", [b"mine", None])
+def test_what_a_worker_of_a_cluster_sends_is_not_written_over_a_users_file(mine: bytes | None, tmp_path: Path) -> None:
+    light(tmp_path / "in" / "a.png")
+    copy = (tmp_path / "in" / "a.png").read_bytes()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_bytes(copy if mine is None else mine)
+    outcome = Outcome(Verdict("skipped", "none"), ("mug",), "fixed", file="a.png", output_file="/there/a.png")
+    task = FileTask(tmp_path / "in" / "a.png", tmp_path / "out", "a")
+    worker = RayWorker(None, REQUEST, "fixed", frozenset(), 1)
+    worker._write(task, ActorResult(outcome, {"a.png": copy}, "actor", False), None)
+    assert (tmp_path / "out" / "a.png").read_bytes() == (mine or copy)
+    assert outcome.output_file == ("" if mine else str(tmp_path / "out" / "a.png"))
+    assert any("stands there with other content" in note for note in outcome.notes) == bool(mine)
 
 
 def test_a_folder_called_as_the_sheets_parts_keeps_its_files(inputs: Path, tmp_path: Path,

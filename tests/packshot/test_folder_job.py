@@ -74,6 +74,9 @@ def test_no_skipped_picture_lies_among_packshots(tmp_path: Path, monkeypatch: py
     skipped = next(line for line in lines_of(out) if line["file"] == "dark.png")
     assert skipped["output"] is None and "not copied" in skipped["notes"][0]
     assert run(photos, out, REQUEST, **finders_of_bright).before == 2
+    # of the picture that is found nothing may stand there which the other kind would take the place of
+    for packshot in out.glob("a-*"):
+        packshot.unlink()
     assert run(photos, out, REQUEST.replace(make="enhance"), **finders_of_bright).before == 0
     assert "dark.png" in digests(out)
     # somebody has put a photograph of theirs in the copy's place
@@ -81,6 +84,12 @@ def test_no_skipped_picture_lies_among_packshots(tmp_path: Path, monkeypatch: py
     summary = run(photos, out, REQUEST, **finders_of_bright)
     assert (out / "dark.png").read_bytes() == (photos / "a.png").read_bytes()
     assert "kept, for they are no copies of skipped pictures any more: dark.png" in summary.notes
+    for packshot in out.glob("a-*"):
+        packshot.unlink()
+    assert run(photos, out, REQUEST.replace(make="enhance"), **finders_of_bright).before == 0
+    assert (out / "dark.png").read_bytes() == (photos / "a.png").read_bytes(), "nor is it written over"
+    skipped = next(line for line in lines_of(out) if line["file"] == "dark.png")
+    assert skipped["output"] is None and "dark.png stands there with other content" in skipped["notes"][0]
 
 
 def test_files_of_a_killed_run_for_another_marketplace_are_removed(

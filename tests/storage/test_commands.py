@@ -53,6 +53,17 @@ def test_enhance(inputs: StorageURL, tmp_path: Path, capsys: pytest.CaptureFixtu
         assert (there / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
 
 
+def test_a_users_object_in_the_place_of_a_copy_stays(inputs: StorageURL) -> None:
+    out = inputs.parent / "out"
+    Store(out).put_bytes(b"mine", "dark.jpg")
+    for _ in range(2):
+        assert main(["enhance", str(inputs / "dark.jpg"), "--out", str(out), *PRODUCTS]) == 0
+        assert Store(out).read("dark.jpg") == b"mine"
+        (line,) = map(json.loads, (Store(out).read("report.jsonl") or b"").splitlines())
+        assert line["output"] is None
+        assert line["notes"][0].startswith(f"not copied: {out / 'dark.jpg'} stands there with other content, and stays")
+
+
 def test_packshot_into_a_bucket(inputs: StorageURL, capsys: pytest.CaptureFixture[str]) -> None:
     out = inputs.parent / "out"
     options = ["--products", "mug, motorcycle", "--marketplace", "ebay", "--file-names", "{stem} on {marketplace}"]

@@ -175,6 +175,39 @@ def test_a_changed_object_is_done_again_and_its_old_results_go(memory: StorageUR
     assert run_stored(memory / "in", memory / "out", tmp_path).before == 9, "a result that is gone is made again"
 
 
+def test_a_users_object_in_the_place_of_a_skipped_pictures_copy_stays(
+    memory: StorageURL, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(few, memory / "in")
+    run_stored(memory / "in", memory / "out", tmp_path)
+    store, mine = Store(memory / "out"), b"mine"
+    assert store.read("dark.jpg") == (few / "dark.jpg").read_bytes()
+    other = REQUEST.replace(strength=0.9)
+    # of the same size it is fetched to tell
+    for content, request in ((mine, other), (bytes(len(store.read("dark.jpg") or b"")), REQUEST)):
+        store.put_bytes(content, "dark.jpg")
+        summary = run_stored(memory / "in", memory / "out", tmp_path, request)
+        assert store.read("dark.jpg") == content
+        line = next(line for line in _lines(memory / "out") if line["file"] == "dark.jpg")
+        assert line["status"] == "skipped" and line["output"] is None and line["bytes"] == []
+        assert "dark.jpg stands there with other content, and stays" in line["notes"][0]
+        if content == mine:
+            assert "kept, for they are no copies of skipped pictures any more: dark.jpg" in summary.notes
+            store.remove("dark.jpg")
+            run_stored(memory / "in", memory / "out", tmp_path, REQUEST.replace(strength=0.8))
+            assert store.read("dark.jpg") == (few / "dark.jpg").read_bytes()
+
+    def killed(*_: Any) -> None:
+        raise OutputError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Runner, "_finish", killed)
+        with pytest.raises(OutputError, match="killed"):
+            run_stored(memory / "in", memory / "out", tmp_path, other)
+    run_stored(memory / "in", memory / "out", tmp_path, other)
+    assert store.read("dark.jpg") == content, "nor is it taken for what a killed run left"
+
+
 def _lines(out: StorageURL) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (Store(out).read("report.jsonl") or b"").splitlines()]
 

@@ -49,12 +49,15 @@ class JobFolders(Protocol):
     def has(self, name: str, least: int) -> bool:
         """Whether there is a result of this name, with at least so many bytes."""
 
+    def is_anothers(self, name: str, line: Line) -> bool:
+        """Whether the copy of a skipped picture has other bytes than its line says, as `resume.is_anothers` does."""
+
     def remove(self, line: Line, inputs: Container[Path]) -> list[str]:
         """Remove the results that a line names, as `resume.remove_results` does."""
 
-    def keep(self, line: Line) -> None:
-        """Take the results that a line names to where they stay; then the line may be written. Raises `ProdshotError`,
-        and none of them stays."""
+    def keep(self, line: Line) -> str:
+        """Take the results that a line names to where they stay; then the line may be written. Returns why the copy of
+        a skipped picture was not taken there, '' otherwise. Raises `ProdshotError`, and none of them stays."""
 
     def sync(self) -> None:
         """Bring report and state to where they stay, now and then while the job runs."""
@@ -112,12 +115,17 @@ class LocalFolders:
             return False
         return stat.S_ISREG(found.st_mode) and found.st_size >= least
 
+    def is_anothers(self, name: str, line: Line) -> bool:
+        """See `JobFolders`."""
+        return resume.is_anothers(name, line, self.output_folder)
+
     def remove(self, line: Line, inputs: Container[Path]) -> list[str]:
         """See `JobFolders`."""
         return resume.remove_results(line, self.output_folder, inputs)
 
-    def keep(self, line: Line) -> None:
+    def keep(self, line: Line) -> str:
         """See `JobFolders`."""
+        return ""
 
     def sync(self) -> None:
         """See `JobFolders`."""

@@ -36,15 +36,15 @@ _READERS = 4
 class Plan:
     """The pictures `to_do`, totals of those that are done, what of an earlier run cannot be removed by picture
     (`stuck`), pictures whose results others will overwrite (`given_up`: they are gone, or called otherwise now),
-    sentences about it, and by name the lines of skipped pictures' copies that are none any more (`spared`: somebody has
-    put a file there, which is not removed)."""
+    sentences about it, and the names of skipped pictures' copies that are none any more (`spared`: somebody has put a
+    file there, which is not removed)."""
 
     to_do: Sequence[Entry]
     done: Summary
     stuck: dict[str, list[str]] = field(default_factory=dict)
     given_up: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    spared: dict[str, Line] = field(default_factory=dict)
+    spared: set[str] = field(default_factory=set)
 
 
 class Planner:
@@ -262,7 +262,7 @@ class Planner:
         for line in ledger.lines():
             if line["file"] in redone:
                 former = [name for name in resume.files_of(line) if name not in files]
-                plan.spared |= {name: line for name in former if resume.is_anothers(name, line, self._job.out)}
+                plan.spared |= {name for name in former if self._folders.is_anothers(name, line)}
                 former = [name for name in former if name not in plan.spared]
                 replaced += bool(former and line.get("settings") != self._settings)
                 if stuck := [each for name in former for each in remove({"output": name})]:

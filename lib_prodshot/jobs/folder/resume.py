@@ -124,12 +124,15 @@ def remove_results(line: Line, out: Path, inputs: Container[Path]) -> list[str]:
     return stuck
 
 
+def is_copy(name: str, line: Line) -> bool:
+    """Return whether a file is the copy of a skipped picture, by its line, which says what it had in it."""
+    return line.get("status") == "skipped" and name == line.get("output") and bool(line.get("sha256"))
+
+
 def is_anothers(name: str, line: Line, out: Path) -> bool:
     """Return whether the copy of a skipped picture has other bytes by now: somebody has put a file there."""
-    if line.get("status") != "skipped" or name != line.get("output") or not line.get("sha256"):
-        return False
     try:
-        return content_of(out / name) != line["sha256"]
+        return is_copy(name, line) and content_of(out / name) != line["sha256"]
     except (OSError, ValueError):
         return False
 

@@ -97,7 +97,8 @@ class Runner:
         self._planner: Planner | None = None
         self._journal = resume.Journal(job.out / STATE_FOLDER / "begun.jsonl")
         self._notes: list[str] = []
-        self._spared: dict[str, Line] = {}
+        self._spared: set[str] = set()
+        self._written: set[str] = set()
         self._stuck: dict[str, list[str]] = {}
         self._unread: dict[str, str] = {}
         self._queue = Queue(())
@@ -275,7 +276,9 @@ class Runner:
         self._set(**{status: plan.done.statuses[status] for status in ("found", "skipped", "failed")})
 
     def _record_files(self, folder: Path, names: Sequence[str]) -> None:
-        self._journal.record([(folder / name).relative_to(self.job.out).as_posix() for name in names])
+        relative = ((folder / name).relative_to(self.job.out).as_posix() for name in names)
+        # what stands there now is not what this run made: the next one would remove it if this one is killed
+        self._journal.record([name for name in relative if not self._folders.has(name, 1)])
 
     def _run_workers(self, ledger: Ledger, store: ThumbnailStore) -> None:
         """Run every worker from as many threads as it has slots, until the queue is empty or the job ends."""
@@ -321,6 +324,7 @@ class Runner:
                     ledger.add(line)
                     self._totals.add([line])
                     self._count(line)
+                    self._written |= self._spared & set(resume.files_of(line))
                 store.add(line, pictures)
             except WorkerLost as reason:
                 self._requeue(worker, entry, str(reason))
@@ -349,7 +353,8 @@ class Runner:
         line, pictures = self._process(entry, worker, store)
         pictures = pictures or store.draw(line)
         try:
-            self._folders.keep(line)
+            if why := self._folders.keep(line):
+                line |= {"output": None, "bytes": [], "notes": [*line["notes"], why]}
         except ProdshotError as problem:
             return self._failed(entry, line["sha256"], str(problem)), (pictures[0], None, None)
         return line, pictures
@@ -456,10 +461,11 @@ class Runner:
         self._folders.finish()
 
     def _told_of_copies(self) -> Iterator[str]:
-        # a picture that is skipped again is copied again, whatever stood there
-        kept = [name for name, line in self._spared.items() if resume.is_anothers(name, line, self.job.out)]
-        if kept:
+        if kept := sorted(self._spared - self._written):
             yield f"kept, for they are no copies of skipped pictures any more: {in_a_row(kept)}"
+        if self._written:
+            written = in_a_row(sorted(self._written))
+            yield f"results were written over what somebody had put in the place of skipped pictures' copies: {written}"
         skipped = self._totals.statuses["skipped"]
         if skipped and not self.job.dry_run and not copies_skipped(self.job.request):
             told = counted(skipped, "skipped picture")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 from lib_prodshot.errors import FieldProblem, RequestError, as_typed
 from lib_prodshot.jobs.files.names import NAME_LIMIT, name_limit
@@ -20,10 +21,12 @@ from lib_prodshot.jobs.files.reading import Stamp
 from lib_prodshot.jobs.files.staging import STATE_FOLDER
 from lib_prodshot.jobs.folder.folders import LocalFolders
 from lib_prodshot.jobs.folder.job import FolderJob
-from lib_prodshot.jobs.folder.resume import files_of, written_bytes
+from lib_prodshot.jobs.folder.resume import files_of, is_copy, written_bytes
 from lib_prodshot.jobs.folder.work_list import HIDDEN, TOO_LONG, Entry, WorkList, entries_of, is_picture
+from lib_prodshot.jobs.processor import not_copied
 from lib_prodshot.jobs.report.ledger import Line
 from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME
+from lib_prodshot.jobs.seeds import content_of
 from lib_prodshot.jobs.stored.claim import Claim
 from lib_prodshot.jobs.stored.mirror import Mirror
 from lib_prodshot.storage.store import NoBucket, StorageError, Store, StoredObject
@@ -135,6 +138,17 @@ class StoredFolders(LocalFolders):
         """See `JobFolders`."""
         return self._present.get(name, 0) >= least if self._results else super().has(name, least)
 
+    def is_anothers(self, name: str, line: Line) -> bool:
+        """See `JobFolders`. The object is fetched to tell; where it cannot be, it counts as somebody's."""
+        if self._results is None:
+            return super().is_anothers(name, line)
+        if not is_copy(name, line) or name not in self._present:
+            return False
+        try:
+            return self._has_other_bytes(self._results, name, str(line["sha256"]))
+        except StorageError:
+            return True
+
     def remove(self, line: Line, inputs: Container[Path]) -> list[str]:
         """See `JobFolders`."""
         if self._results is None:
@@ -150,13 +164,15 @@ class StoredFolders(LocalFolders):
                 stuck.append(f"{name} ({error})")
         return stuck
 
-    def keep(self, line: Line) -> None:
+    def keep(self, line: Line) -> str:
         """See `JobFolders`."""
         if self._results is None or self._mirror is None:
-            return
+            return ""
         names, sizes = tuple(files_of(line)), written_bytes(line, self.output_folder)
         put: list[str] = []
         try:
+            if line["status"] == "skipped" and any(self._is_in_the_way(self._results, name) for name in names):
+                return not_copied(self.shown(names[0]))
             if names:
                 # a run that is killed now leaves results without a line: the next one knows of them
                 self._mirror.send(JOURNAL)
@@ -172,6 +188,7 @@ class StoredFolders(LocalFolders):
             for name in names:
                 (self.output_folder / name).unlink(missing_ok=True)
         self._present.update(zip(names, sizes))
+        return ""
 
     def sync(self) -> None:
         """See `JobFolders`. A store that does not answer now gets everything the next time."""
@@ -196,6 +213,22 @@ class StoredFolders(LocalFolders):
         if self._claim is not None:
             self._claim.release()
             _empty(self.output_folder)
+
+    def _is_in_the_way(self, results: Store, name: str) -> bool:
+        """Whether an object with other bytes stands where a skipped picture's copy should: somebody has put it there,
+        for a copy that we made went before."""
+        if str(results.url / name) in self._pictures:
+            return False
+        found, copy = results.find(name), self.output_folder / name
+        if found is None:
+            return False
+        return found.size != copy.stat().st_size or self._has_other_bytes(results, name, content_of(copy))
+
+    def _has_other_bytes(self, results: Store, name: str, content: str) -> bool:
+        with TemporaryDirectory(dir=self.output_folder) as folder:
+            file = Path(folder, "object")
+            results.fetch(name, file)
+            return content_of(file) != content
 
     def _put(self, results: Store, name: str) -> None:
         if str(results.url / name) in self._pictures:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from time import monotonic, perf_counter, sleep
 from typing import Any, cast
@@ -20,7 +21,7 @@ from lib_prodshot import __version__
 from lib_prodshot.errors import OutputError, ProdshotError, pip_install_extra
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.jobs.files.reading import Stamp, open_regular, stamp_of
-from lib_prodshot.jobs.processor import failed_outcome, staged_results
+from lib_prodshot.jobs.processor import failed_outcome, is_in_the_way, staged_results
 from lib_prodshot.jobs.workers.interface import FileResult, FileTask, StoredSource, TaskCancelled, WorkerLost
 from lib_prodshot.jobs.workers.local_worker import EXTRA_SLOTS
 from lib_prodshot.jobs.workers.ray_actor import ActorError, ActorInfo, ActorResult, ActorSettings, PictureActor
@@ -258,6 +259,9 @@ class RayWorker:
         keeps_time = task.keep_times or outcome.status == "skipped"
         names = tuple(result.files)
         kept = stamp if keeps_time else None
+        if outcome.status == "skipped" and self._stays(task, result):
+            outcome.output_file = ""
+            return
         with staged_results(outcome, task.folder, names, self._inputs, kept, task.names) as to:
             for name, data in result.files.items():
                 to(name).write_bytes(data)
@@ -266,6 +270,14 @@ class RayWorker:
                 setattr(outcome, kind, str(task.folder / Path(getattr(outcome, kind)).name))
         for made in outcome.packshots:
             made.file = str(task.folder / Path(made.file).name)
+
+    def _stays(self, task: FileTask, result: ActorResult) -> bool:
+        """Whether a file of somebody else stands where the copy of a skipped picture should."""
+        copies = (
+            is_in_the_way(result.outcome, task.folder / name, sha256(data).hexdigest, self._inputs)
+            for name, data in result.files.items()
+        )
+        return any(copies)
 
 
 class _ActorDied(Exception):
