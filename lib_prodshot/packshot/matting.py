@@ -21,6 +21,7 @@ from lib_prodshot.bounds import bounding_box
 from lib_prodshot.packshot import edge_profile
 from lib_prodshot.packshot.arrays import Alpha, Floats, Grey, Places, Rgb, shades
 from lib_prodshot.packshot.colour_model import NOISE, Cells, Gaussians, Likelihood, distance, likelihood
+from lib_prodshot.packshot.sums import conjugate_gradients
 from lib_prodshot.packshot.tiles import Enlarged, Tile
 
 EPSILON = 1e-4
@@ -103,7 +104,6 @@ def solve(rgb: Rgb, mask: Grey, band: Grey, soft: Grey | None = None) -> Alpha |
     None where the conjugate gradients do not converge.
     """
     from scipy.sparse import diags
-    from scipy.sparse.linalg import cg
 
     known = as_alpha(mask)
     if not band.any():
@@ -116,10 +116,8 @@ def solve(rgb: Rgb, mask: Grey, band: Grey, soft: Grey | None = None) -> Alpha |
     places, weight, start = expected.places[unsettled], expected.weight[unsettled], expected.alpha[unsettled]
     system = _system(rgb, known, places)
     matrix, right = system.matrix + diags(weight), system.right + weight * start
-    inverse = diags(1 / np.maximum(matrix.diagonal(), 1e-6))
-    limits: dict[str, Any] = {_relative(): _TOLERANCE, "atol": 0.0, "maxiter": _MOST_ITERATIONS}
-    found, failed = cg(matrix, right, x0=start, M=inverse, **limits)
-    if failed or not np.isfinite(found).all():
+    found = conjugate_gradients(matrix, right, start, _TOLERANCE, _MOST_ITERATIONS)
+    if found is None or not np.isfinite(found).all():
         return None
     known.ravel()[places] = np.clip(found, 0, 1)
     return known
@@ -269,15 +267,6 @@ def _told(rgb: Rgb, mask: Grey, band: Grey, places: Places, thin: ThinParts) -> 
         told = colours.around(cells.fitted(own))
         product = Gaussians(np.where(near, told.mean, product.mean), np.where(near, told.spread, product.spread))
     return likelihood(seen, product, ground, NOISE)
-
-
-def _relative() -> str:
-    """scipy 1.12 renamed cg's relative tolerance, and 1.14 took the old name away."""
-    import inspect
-
-    from scipy.sparse.linalg import cg
-
-    return "rtol" if "rtol" in inspect.signature(cg).parameters else "tol"
 
 
 def _system(rgb: Rgb, known: Alpha, places: Places) -> System:

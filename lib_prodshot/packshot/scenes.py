@@ -139,8 +139,8 @@ def _plane(picture: Rgb, where: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64
         rows, columns = np.nonzero(where[top : top + _ROWS] & (light > _DARK) & (light < _BRIGHT))
         x, y = 2 * columns / max(1, width - 1) - 1, 2 * (rows + top) / max(1, height - 1) - 1
         system = np.stack((np.ones_like(x), x, y))
-        normal += system @ system.T
-        right += system @ _LOGARITHMS[light[rows, columns]]
+        normal += np.einsum("in,jn->ij", system, system)
+        right += np.einsum("in,n->i", system, _LOGARITHMS[light[rows, columns]])
         count += len(x)
     if count < _LEAST_RING:
         return None

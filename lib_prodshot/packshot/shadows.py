@@ -18,6 +18,7 @@ from lib_prodshot.packshot.cutout import CutOut
 from lib_prodshot.packshot.placement import Placement
 from lib_prodshot.packshot.shrinking import shrunk_strips
 from lib_prodshot.packshot.sparse import SparseAlpha
+from lib_prodshot.packshot.sums import least_squares, weighted
 from lib_prodshot.packshot.tiles import Tile
 
 _ROWS = 128
@@ -117,9 +118,7 @@ class _Laid:
         cover = self.contact.rows(top, bottom) * np.float32(0.4)
         first, last = max(top, self.top), min(bottom, self.top + len(self.weights))
         if first < last:
-            part = self.weights[first - self.top : last - self.top]
-            used = np.flatnonzero(part.any(axis=0))
-            laid = part[:, used[0] : used[-1] + 1] @ self.wide[used[0] : used[-1] + 1]
+            laid = weighted(self.weights[first - self.top : last - self.top], self.wide)
             left, right = max(0, self.left), min(self.width, self.left + laid.shape[1])
             place = cover[first - top : last - top, left:right]
             place += np.clip(laid[:, left - self.left : right - self.left], 0, 1) * np.float32(0.8)
@@ -278,8 +277,8 @@ def _unshadowed(rgb: Rgb, ground: npt.NDArray[np.bool_]) -> _Surface | None:
     places = _terms(columns * step / width, rows * step / height)
     weight = np.ones(len(values))
     for _ in range(12):
-        factors = np.linalg.lstsq(places * weight[:, None], values * weight, rcond=None)[0]
-        off = values - places @ factors
+        factors = least_squares(places * weight, values * weight)
+        off = values - np.einsum("in,i->n", places, factors)
         spread = max(0.004, 1.48 * float(np.median(np.abs(off))))
         # darker than the surface: probably shadow (an asymmetric least-squares fit)
         weight = np.where(off < -spread, 0.02, 1.0) * (np.abs(off) < 4 * spread).clip(0.02)
@@ -290,4 +289,4 @@ def _unshadowed(rgb: Rgb, ground: npt.NDArray[np.bool_]) -> _Surface | None:
 
 
 def _terms(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.column_stack([np.ones_like(x), x, y, x * y, x * x, y * y])
+    return np.stack([np.ones_like(x), x, y, x * y, x * x, y * y])

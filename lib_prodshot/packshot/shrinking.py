@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from lib_prodshot.packshot.arrays import Floats
+from lib_prodshot.packshot.sums import weighted
 
 _ROWS = 64
 """Rows of a strip of the result."""
@@ -31,7 +32,7 @@ def shrunk_strips(rows: Rows, height: int, size: tuple[int, int]) -> Iterator[tu
         first, last = int(top * scale), min(height, int(np.ceil(bottom * scale)))
         starts = range(first, last, _SOURCE_ROWS)
         narrow = np.concatenate([_narrowed(rows(at, min(at + _SOURCE_ROWS, last)), size[0]) for at in starts])
-        strip = _weights(top, bottom, scale, first, last) @ narrow.reshape(last - first, -1)
+        strip = weighted(_weights(top, bottom, scale, first, last), narrow.reshape(last - first, -1))
         yield top, strip.reshape(bottom - top, *narrow.shape[1:])
 
 
@@ -57,7 +58,5 @@ def enlarged_strips(small: Floats, size: tuple[int, int]) -> Iterator[Floats]:
     weights = np.asarray(cv2.resize(one, (len(small), size[0]), interpolation=cv2.INTER_CUBIC), np.float32)
     for top in range(0, size[0], _ROWS):
         part = weights[top : top + _ROWS]
-        used = np.flatnonzero(part.any(axis=0))
-        near = wide[used[0] : used[-1] + 1]
-        strip = part[:, used[0] : used[-1] + 1] @ near.reshape(len(near), -1)
+        strip = weighted(part, wide.reshape(len(wide), -1))
         yield strip.reshape(len(part), *wide.shape[1:])
