@@ -228,9 +228,10 @@ def test_a_report_that_cannot_be_read_ends_the_job_and_is_kept(client: Any, shop
 
 
 class Waiting:
-    """Passes that wait to be let through, or to be interrupted."""
+    """Passes that wait to be let through, or to be interrupted, which they notice some seconds later."""
 
-    def __init__(self, host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, host: LocalHost, monkeypatch: pytest.MonkeyPatch, leaves_after: float = 0.0) -> None:
+        self.leaves_after = leaves_after
         self.begun, self.go, self.stop = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
         waiting = self
 
@@ -238,6 +239,7 @@ class Waiting:
             waiting.begun.release()
             while not waiting.go.acquire(timeout=0.02):
                 if waiting.stop.is_set():
+                    time.sleep(waiting.leaves_after)
                     raise PassInterrupted("interrupted")
             return PassResult(255 - plan.picture)
 
@@ -267,7 +269,7 @@ def test_cancelled_once_it_finishes_the_pictures_at_hand(
 
 @pytest.mark.any_host
 def test_cancelled_twice_it_lets_go(client: Any, shop: Path, host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    passes = Waiting(host, monkeypatch)
+    passes = Waiting(host, monkeypatch, leaves_after=1.0)
     job_id = start(client)
     assert passes.begun.acquire(timeout=30)
     client.delete(f"{JOBS}/{job_id}")
@@ -276,19 +278,20 @@ def test_cancelled_twice_it_lets_go(client: Any, shop: Path, host: LocalHost, mo
     assert passes.stop.is_set()
     passes.stop.clear()
     passes.go.release(10)
-    wait_until_free(shop / "done")
+    # sent again at once, it waits for the thread that is still in the folder
     assert counts(until(client, start(client), "done", 60)) == COUNTS
 
 
-def wait_until_free(out: Path) -> None:
-    """An aborted job is over for its client before the thread in its pass has left the folder."""
-    for _ in range(200):
-        try:
-            with sole_writer(out):
-                return
-        except OutputError:
-            time.sleep(0.05)
-    pytest.fail("the aborted job keeps its folder")
+def test_a_folder_is_waited_for_and_refused_after_a_while(tmp_path: Path) -> None:
+    with sole_writer(tmp_path):
+        start = time.monotonic()
+        with pytest.raises(OutputError, match="another run is working on"), sole_writer(tmp_path, 0.3):
+            pass
+        assert time.monotonic() - start >= 0.3
+        with pytest.raises(OutputError, match="another run is working on"), sole_writer(tmp_path):
+            pass
+    with sole_writer(tmp_path, 60.0):
+        pass
 
 
 @pytest.mark.any_host

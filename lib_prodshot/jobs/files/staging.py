@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from time import monotonic, sleep
 from types import TracebackType
 
 from lib_prodshot.errors import OutputError, RequestError
@@ -22,13 +23,16 @@ MIN_FREE_BYTES = 64 * 2**20
 """With fewer free bytes on the disk a folder job stops, instead of failing every further picture."""
 
 _NUMBERS = count()
+_POLL_SECONDS = 0.05
 
 
 @contextmanager
-def sole_writer(folder: Path) -> Iterator[None]:
-    """Lock the output folder while the block runs, for two runs would drop each other's report lines.
+def sole_writer(folder: Path, patience: float = 0.0) -> Iterator[None]:
+    """Lock the output folder while the block runs, for two runs would drop each other's report lines. `patience`:
+    seconds that another run has to leave it.
 
     Raises `OutputError` when another run is there, or when the folder cannot be written."""
+    until = monotonic() + patience
 
     def refuse() -> None:
         raise OutputError(f"another run is working on {folder}; wait for it or choose another output folder")
@@ -37,7 +41,14 @@ def sole_writer(folder: Path) -> Iterator[None]:
     with ExitStack() as held:
         try:
             state.mkdir(exist_ok=True)
-            held.enter_context(exclusive(state / "lock", refuse))
+            while True:
+                try:
+                    held.enter_context(exclusive(state / "lock", refuse))
+                    break
+                except OutputError:
+                    if monotonic() >= until:
+                        raise
+                    sleep(_POLL_SECONDS)
         except OSError as problem:
             raise output_error(folder, problem) from problem
         yield

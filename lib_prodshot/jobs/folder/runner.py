@@ -72,13 +72,17 @@ SYNC_INTERVAL = 1.0
 
 
 class Runner:
-    """Runs one job in threads of its own; see the module's example.
+    """Runs one job in threads of its own; see the module's example. `patience`: seconds that `start` gives another run
+    to leave the output folder.
 
     The threads are daemons, and no executor's: the interpreter would wait at its exit for one that hangs in a WebUI.
     """
 
-    def __init__(self, job: FolderJob, pool: WorkerPool, folders: JobFolders | None = None) -> None:
+    def __init__(
+        self, job: FolderJob, pool: WorkerPool, folders: JobFolders | None = None, patience: float = 0.0
+    ) -> None:
         self.job = job
+        self._patience = patience
         self.report = job.out / JSONL_NAME
         self.page = job.out / PAGE_NAME
         self._pool = pool
@@ -130,7 +134,7 @@ class Runner:
         make_folder(self.job.out)
         make_folder(state)
         with ExitStack() as locked:
-            locked.enter_context(sole_writer(self.job.out))
+            locked.enter_context(sole_writer(self.job.out, self._patience))
             self._folders.open()
             locked.callback(self._folders.close)
             self._folder_lock = locked.pop_all()

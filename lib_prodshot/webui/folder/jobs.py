@@ -30,6 +30,10 @@ FILES = {"report": PAGE_NAME, "lines": JSONL_NAME, "table": CSV_NAME, "summary":
 
 PREPARING = "looking what is done"
 
+PATIENCE = 5.0
+"""Seconds that a job waits for its output folder: one that was cancelled twice is over for its client at once, while
+what it was painting leaves the folder a little later."""
+
 PROGRESS_INTERVAL = 0.3
 """Seconds between two updates of a job's progress."""
 
@@ -98,7 +102,7 @@ class _FolderWork:
     def __call__(self, control: Control) -> Mapping[str, Any]:
         """Run the job. Raises `JobCancelled` and whatever ends the job."""
         control.serve(self.job.out, **FILES)
-        runner = Runner(self.job, host_pool(host(), self.job.request, self.job.dry_run))
+        runner = Runner(self.job, host_pool(host(), self.job.request, self.job.dry_run), patience=PATIENCE)
         runner.start()
         stops = 0
         while not runner.wait(PROGRESS_INTERVAL):
