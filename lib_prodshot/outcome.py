@@ -227,6 +227,11 @@ class Doubt:
     gravity: float
 
 
+WAS_ENLARGED = "the product was enlarged"
+"""How the doubt begins that a product was enlarged a lot. Where photographs are smaller than what a marketplace wants,
+every picture of a run has it."""
+
+
 def gravity_of(line: Mapping[str, Any]) -> float:
     """The `gravity` of a report line that needs a review; 1 where an edited one, or one of before, has no number."""
     told = line.get("gravity")

@@ -329,6 +329,18 @@ def test_what_needs_a_look_is_ordered_by_how_grave_it_is() -> None:
     assert not contact_sheet.needs_review(lines["fine"]) and contact_sheet.needs_review(lines["earlier version"])
 
 
+def test_the_console_says_once_how_many_are_told_for_being_enlarged_alone() -> None:
+    reasons = [["the product was enlarged (5.1 times)"], ["car 1: the product was enlarged (2.1 times)"]]
+    reasons += [["the product was enlarged (9.0 times)", "the mask is in 2 pieces"], ["the mask is in 3 pieces"], []]
+    lines = [{"file": f"{n}.png", "status": "found", "needs_review": told} for n, told in enumerate(reasons)]
+    summary = Summary.from_cache(json.loads(json.dumps(Summary(0).add(lines[:3]).to_cache())))
+    summary.add_totals(Summary(0).add(lines[3:]))
+    assert summary.enlarged == 2
+    told = "4 need a look, 2 of them only because the product was enlarged (small photographs), the gravest first:"
+    assert told in summary.to_text()
+    assert "only because" not in Summary(2).add(lines[3:]).to_text()
+
+
 def test_the_console_names_the_first_failures_and_the_gravest_packshots() -> None:
     failed = [{"file": f"{n}.png", "status": "failed", "reason": f"{n}.png is empty (zero bytes)"} for n in range(7)]
     doubtful = [

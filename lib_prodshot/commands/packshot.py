@@ -14,7 +14,7 @@ from lib_prodshot.commands.paths import PATHS_HELP
 from lib_prodshot.commands.places import OUT_HELP, Place, given_place, pictures_among, result_folders
 from lib_prodshot.errors import as_typed
 from lib_prodshot.jobs.report.report import JSONL_NAME
-from lib_prodshot.jobs.report.summary import NAMED
+from lib_prodshot.jobs.report.summary import NAMED, is_enlarged_alone, told_of_enlarged
 from lib_prodshot.jobs.settings import folder_setting
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         if outcome.needs_review:
             gravest = sorted([*gravest, (-outcome.gravity, str(path))])[:NAMED]
     told = ", ".join(f"{counts[status]} {status}" for status in ("found", "skipped", "failed"))
-    review = f"; {counts['review']} need a look" if counts["review"] else ""
+    review = f"; {counts['review']} need a look{told_of_enlarged(counts['enlarged'])}" if counts["review"] else ""
     if counts["review"] > 1:
         say(f"look first at {', '.join(path for _, path in gravest)}")
     print(shown(f"{told}{review}; report: {arguments.out / JSONL_NAME} (and .csv)"))
@@ -71,7 +71,7 @@ def _tell(outcome: Outcome, path: Place) -> list[str]:
         say(with_name(outcome.verdict.reason, str(path)))
     if outcome.needs_review:
         say(f"{path}: look at it: {'; '.join(outcome.needs_review)}")
-        counted.append("review")
+        counted += ["review", *["enlarged"] * is_enlarged_alone(outcome.to_json())]
     if any(made.passed is False for made in outcome.packshots):
         counted.append("refused")
     return counted

@@ -374,10 +374,15 @@ _SURE = 13
 """A soft mask's levels below this, and above 255 less this, are taken as certain (5 %)."""
 
 
+def least_reach(shape: tuple[int, ...]) -> int:
+    """How far the band reaches at least, in pixels of a picture of that shape, to each side of the mask's edge."""
+    return max(_LEAST_PIXELS, round(_LEAST_REACH * max(shape)))
+
+
 def band_around(mask: Grey, soft: Grey | None) -> Grey:
     """Where alpha is to be estimated (H×W, 255): around the edge of an H×W mask (0 or 255), and wherever near it the
     segmenter's own soft mask (H×W, 0..255), which has its middle on that edge, is not certain."""
-    least = max(_LEAST_PIXELS, round(_LEAST_REACH * max(mask.shape)))
+    least = least_reach(mask.shape)
     most = _MOST_REACH * least
     x, y, width, height = bounding_box(mask)
     around = least if soft is None else most

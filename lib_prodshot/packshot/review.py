@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from lib_prodshot.bounds import bounding_box
 from lib_prodshot.components import components_of
-from lib_prodshot.outcome import Doubt
+from lib_prodshot.outcome import WAS_ENLARGED, Doubt
 from lib_prodshot.packshot.arrays import Grey
+from lib_prodshot.packshot.matting import least_reach
+from lib_prodshot.packshot.tiles import Tile
 
 if TYPE_CHECKING:
     from lib_prodshot.steps.interface import State
@@ -20,7 +23,8 @@ SCORE_MARGIN = 0.05
 """A score nearer to its threshold than this is a close call."""
 
 UNKNOWN_SHARE = 0.15
-"""So much of the product's pixels are estimated edge: hair, straps, glass, or a mask that misses the product."""
+"""So much of the product's pixels are estimated edge beyond a plain outline's: hair, straps, glass, or a mask that
+misses the product."""
 
 AGREEMENT = 0.9
 """Masks by two thresholds overlap less than this (intersection by union): the segmenter is not sure of the edge."""
@@ -31,6 +35,7 @@ ENLARGED = 2.0
 """A product enlarged by more looks soft."""
 
 _ROWS = 256
+_TILE = 512
 
 
 ESTIMATED, NOT_WHOLE, MISSED = 1, 2, 3
@@ -61,7 +66,7 @@ def doubts(state: State) -> Iterator[Doubt]:
         yield doubt(ESTIMATED, SCORE_MARGIN / max(nearest, 1e-3), text)
     opacity = state.cutout.shares.opacity
     product = cv2.countNonZero(opacity)
-    unknown = cv2.countNonZero(state.cutout.band) / product if product else 0.0
+    unknown = _beyond_a_plain_edge(state.cutout.band, UNKNOWN_SHARE * product) / product if product else 0.0
     if unknown > UNKNOWN_SHARE:
         yield doubt(ESTIMATED, unknown / UNKNOWN_SHARE, f"much of the product is estimated edge ({unknown:.0%})")
     agreement = min((_agreement(state.findings.finds[index].soft_mask) for index in state.built.chosen), default=1.0)
@@ -78,7 +83,24 @@ def doubts(state: State) -> Iterator[Doubt]:
         yield doubt(ESTIMATED, len(boxes), f"{len(boxes)} products are in one frame")
     scale = max((made.scale for made in state.outcome.packshots if made.number == state.number), default=0.0)
     if scale > ENLARGED:
-        yield doubt(ESTIMATED, scale / ENLARGED, f"the product was enlarged ({scale:.1f} times)")
+        yield doubt(ESTIMATED, scale / ENLARGED, f"{WAS_ENLARGED} ({scale:.1f} times)")
+
+
+def _beyond_a_plain_edge(band: Grey, least: float) -> int:
+    """How many of the band's pixels (H×W, 255 in it) lie where it is wider than along an outline whose mask is sure:
+    that one's share of the product says how few pixels the photograph has, and nothing of the edge. 0 where the whole
+    band has no more than `least`."""
+    if cv2.countNonZero(band) <= least:
+        return 0
+    reach = least_reach(band.shape) + 1
+    kernel = np.ones((2 * reach + 1,) * 2, np.uint8)
+    left, top, width, height = bounding_box(band)
+    count = 0
+    for tile in Tile(top, top + height, left, left + width).tiles(_TILE):
+        wider = tile.widened(2 * reach).cut(band.shape)
+        opened = np.asarray(cv2.morphologyEx(band[wider.slices], cv2.MORPH_OPEN, kernel), np.uint8)
+        count += cv2.countNonZero(opened[tile.within(wider)])
+    return count
 
 
 def _agreement(soft_mask: Grey) -> float:

@@ -104,6 +104,7 @@ def test_reviewing_a_photograph_takes_no_planes_of_it(photograph: tuple[Picture,
 
     def looked_at() -> None:
         assert review._agreement(mask) == 1.0 and review._pieces(mask) == 1
+        assert review._beyond_a_plain_edge(mask, 0.0) > 0.95 * cv2.countNonZero(mask)
 
     assert peak(looked_at) < 0.5
 

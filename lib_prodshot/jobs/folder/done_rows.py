@@ -25,7 +25,7 @@ from lib_prodshot.jobs.report.summary import Summary
 BLOCK = 256
 """Rows of one block."""
 
-_VERSION = 2
+_VERSION = 3
 _DIGEST_LETTERS = 32
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lib_prodshot.errors import tells_of_unknown
 from lib_prodshot.jobs.report.ledger import Line
-from lib_prodshot.outcome import gravity_of
+from lib_prodshot.outcome import WAS_ENLARGED, gravity_of
 
 STAGES = ("read", "find", "mask", "enhance", "preserve", "write")
 """The stages of one picture, in their order; 'detect' and 'segment' are parts of 'find'."""
@@ -24,9 +24,10 @@ _COUNTERS = ("statuses", "pictures", "detections", "workers", "seconds", "timed"
 class Summary:
     """Totals over report lines. `seconds` are summed over all pictures by stage, without waiting; `before` pictures
     were already done when this run began; `listed` are those that the job is about; `refused` have a packshot that its
-    marketplace would refuse, `review` need a look. `unknown` are the notes of products that were not looked
-    for, by how many pictures have them. Of those that failed the first few are
-    named (`failures`: file, reason), of those that need a look the gravest (`gravest`: how grave, file, reasons)."""
+    marketplace would refuse, `review` need a look, `enlarged` of them for nothing but an enlarged product. `unknown`
+    are the notes of products that were not looked for, by how many pictures have them. Of those that failed the first
+    few are named (`failures`: file, reason), of those that need a look the gravest (`gravest`: how grave, file,
+    reasons)."""
 
     listed: int
     before: int = 0
@@ -39,6 +40,7 @@ class Summary:
     unknown: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     review: int = 0
+    enlarged: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     gravest: list[tuple[float, str, str]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
@@ -50,6 +52,7 @@ class Summary:
             self.workers[str(line.get("worker"))] += 1
             self.refused += any(made.get("passed") is False for made in line.get("packshots") or ())
             self.review += bool(line.get("needs_review"))
+            self.enlarged += is_enlarged_alone(line)
             self._name(line)
             self.unknown.update(filter(tells_of_unknown, map(str, line.get("notes") or ())))
             labels = [str(found["label"]) for found in line.get("detections") or []]
@@ -80,16 +83,19 @@ class Summary:
             getattr(self, name).update(getattr(other, name))
         self.refused += other.refused
         self.review += other.review
+        self.enlarged += other.enlarged
         self._keep(other.failures, other.gravest)
 
     def to_cache(self) -> dict[str, Any]:
         """Return the totals over lines as JSON, to be read by `from_cache`."""
-        return {name: getattr(self, name) for name in (*_COUNTERS, "refused", "review", "failures", "gravest")}
+        return {
+            name: getattr(self, name) for name in (*_COUNTERS, "refused", "review", "enlarged", "failures", "gravest")
+        }
 
     @classmethod
     def from_cache(cls, told: Mapping[str, Any]) -> Summary:
         """Read what `to_cache` gave."""
-        totals = cls(0, refused=told["refused"], review=told["review"])
+        totals = cls(0, refused=told["refused"], review=told["review"], enlarged=told["enlarged"])
         for name in _COUNTERS:
             getattr(totals, name).update(told[name])
         totals._keep(map(tuple, told["failures"]), map(tuple, told["gravest"]))
@@ -128,7 +134,9 @@ class Summary:
         lines += _named(self.failures, self.statuses["failed"])
         if self.review:
             refused = f", {self.refused} of them for what a marketplace would refuse" if self.refused else ""
-            lines.append(f"  {self.review} need a look{refused}{', the gravest first' if self.review > 1 else ''}:")
+            enlarged = told_of_enlarged(self.enlarged)
+            gravest = ", the gravest first" if self.review > 1 else ""
+            lines.append(f"  {self.review} need a look{refused}{enlarged}{gravest}:")
             lines += _named([(name, told) for _, name, told in self.gravest], self.review)
         lines += [f"  {note} (in {counted(count, 'picture')})" for note, count in sorted(self.unknown.items())]
         for name, count in sorted(self.pictures.items()):
@@ -140,6 +148,17 @@ class Summary:
             shares = (f"{name} {count}" for name, count in sorted(self.workers.items()))
             lines.append(f"  who did what: {', '.join(shares)}")
         return [*lines, *(f"  {note}" for note in self.notes)]
+
+
+def is_enlarged_alone(line: Line) -> bool:
+    """Whether nothing is told of a picture's packshots but that the product was enlarged."""
+    reasons = [str(reason) for reason in line.get("needs_review") or ()]
+    return bool(reasons) and all(WAS_ENLARGED in reason for reason in reasons)
+
+
+def told_of_enlarged(pictures: int) -> str:
+    """What the console says of so many such pictures, behind how many need a look."""
+    return f", {pictures} of them only because {WAS_ENLARGED} (small photographs)" if pictures else ""
 
 
 def _named(pictures: Sequence[tuple[str, str]], total: int) -> list[str]:
