@@ -177,9 +177,21 @@ def test_a_picture_that_fails_now_keeps_what_was_made_of_it(
     assert main(run) in (1, 2)
     assert names(out) == sorted(made("cup", "other") + REPORT) and (out / "cup.png").read_bytes() == before
     told = f"cup.png, cup.mask.png, cup.alpha.png is of an earlier run over {cup}, and stays"
-    if damage == "cut":
-        assert told in capsys.readouterr().err
-        assert told in next(line for line in lines(out) if line["file"] == str(cup))["notes"]
+    if damage == "gone":
+        return
+    assert told in capsys.readouterr().err
+    failed = next(line for line in lines(out) if line["file"] == str(cup))
+    assert told in failed["notes"] and failed["stays"]["files"] == ["cup.png", "cup.mask.png", "cup.alpha.png"]
+    # what it is, and whose, is known in the runs after it, too
+    photograph(cup)
+    assert main(["packshot", *run[1:2], *run[3:]]) == 2
+    assert "holds enhanced pictures in whose place packshots would be written: cup.png" in capsys.readouterr().err
+    another = photograph(tmp_path / "friday" / "cup.png")
+    assert main(["enhance", str(another), *run[3:]]) == 0
+    assert f"cup.png, cup.mask.png, cup.alpha.png was made of {cup}; now it is of {another}" in capsys.readouterr().err
+    failed = next(line for line in lines(out) if line["file"] == str(cup))
+    assert failed["status"] == "failed" and failed["stays"]["files"] == []
+    assert main(run) == 0 and all("stays" not in line for line in lines(out))
 
 
 def test_packshots_for_another_marketplace_and_enhancements_stay(tmp_path: Path) -> None:

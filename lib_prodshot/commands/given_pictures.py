@@ -20,7 +20,7 @@ from lib_prodshot.errors import FieldProblem, RequestError, UnknownProducts
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, folded, short_suffix
 from lib_prodshot.jobs.folder.folders import LocalFolders
-from lib_prodshot.jobs.folder.resume import MAKES, files_of, names_in
+from lib_prodshot.jobs.folder.resume import MAKES, files_of, names_in, stays_in
 from lib_prodshot.jobs.folder.work_list import in_a_row
 from lib_prodshot.jobs.processor import PictureProcessor, failed_outcome, read_named, upscaler_of
 from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME, Line, Report, numbered_lines
@@ -103,10 +103,12 @@ class _Former:
         picture, names = str(line["file"]), names_in(line)
         self._owners.update((folded(name), picture) for name in names)
         self._made[picture] = names
-        if line["status"] == "found":
+        stays = stays_in(line)
+        is_packshot = bool(line["stays"].get("packshots") if stays else line.get("packshots"))
+        if stays or line["status"] == "found":
             pictures = (name for name in names if not name.endswith((MASK_SUFFIX, ALPHA_SUFFIX)))
-            self._outputs.update((folded(name), bool(line.get("packshots"))) for name in pictures)
-        (self._enhanced.discard if line.get("packshots") else self._enhanced.add)(picture)
+            self._outputs.update((folded(name), is_packshot) for name in pictures)
+        (self._enhanced.discard if is_packshot else self._enhanced.add)(picture)
 
     def refuse_other_make(self, request: Request, paths: Sequence[Place], stems: Sequence[str]) -> None:
         """Raise `RequestError`, before anything is made, where packshots would take the place of enhanced pictures or
@@ -124,12 +126,18 @@ class _Former:
         """Write the picture's line, with what beside its files is of earlier runs and whose files these were. A line
         of which all files are this picture's now goes, one of which some are says so. Raises `OutputError`."""
         written = {folded(name): name for name in names_in(outcome.to_json())}
-        told = [*self._taken(written, outcome.file, report), *self._standing(written, outcome)]
+        told = [*self._taken(written, outcome.file, report)]
+        standing = self._standing(written, outcome)
+        if standing:
+            told.append(f"{in_a_row(standing)} is of an earlier run over {outcome.file}, and stays")
         for sentence in told:
             say(sentence)
         outcome.notes = (*outcome.notes, *told)
-        report.add(outcome)
-        self._note(outcome.to_json())
+        # who has them is known by the line alone, and it was the last one's to say
+        is_packshot = any(self._outputs.get(folded(name)) for name in standing)
+        stays = {"files": standing, "packshots": is_packshot} if standing and not written else None
+        report.add(outcome, stays)
+        self._note({**outcome.to_json(), **({"stays": stays} if stays else {})})
 
     def _taken(self, written: Mapping[str, str], picture: str, report: Report) -> Iterator[str]:
         for other in sorted({self._owners.get(name, picture) for name in written} - {picture}):
@@ -138,20 +146,19 @@ class _Former:
             told = f"{names} was made of {other}; now it is of {picture}"
             line = report.line_of(other)
             if line and (left := _without(line, lost, f"{names} is of {picture} now")) != line:
-                is_empty = not any(files_of(left))
+                is_empty = line["status"] != "failed" and not names_in(left)
                 report.change(left, is_empty)
                 self._note(left)
                 told += f", and the line of {other} {'is gone' if is_empty else 'names the others alone'}"
             yield told
 
-    def _standing(self, written: Mapping[str, str], outcome: Outcome) -> Iterator[str]:
+    def _standing(self, written: Mapping[str, str], outcome: Outcome) -> list[str]:
         picture = outcome.file
         if outcome.packshots or (written and picture not in self._enhanced):
-            return
+            return []
         unwritten = (name for name in self._made.get(picture, ()) if folded(name) not in written)
         own = (name for name in unwritten if self._owners.get(folded(name)) == picture)
-        if stays := [name for name in own if self._results.has(name, 1)]:
-            yield f"{in_a_row(stays)} is of an earlier run over {picture}, and stays"
+        return [name for name in own if self._results.has(name, 1)]
 
 
 def _output_names(request: Request, source: Path, stem: str) -> list[str]:
@@ -177,9 +184,12 @@ def _without(line: Line, lost: Collection[str], note: str) -> dict[str, Any]:
     """The line of a picture without its files that are `lost` (`folded`), for another picture has them now; `note` says
     so. A folder job makes them again. The same line where none of them is among its files."""
     is_lost = {name: folded(called) in lost for name, called in zip(files_of(line), names_in(line))}
-    if not any(is_lost.values()):
+    stays = [name for name in stays_in(line) if folded(name) not in lost]
+    if not any(is_lost.values()) and stays == stays_in(line):
         return dict(line)
     left = {**line, "notes": [*(line.get("notes") or ()), note]}
+    if "stays" in line:
+        left["stays"] = {**line["stays"], "files": stays}
     packshots = [made for made in line.get("packshots") or () if not is_lost.get(str(made.get("output")))]
     if "packshots" in line:
         left["packshots"] = packshots

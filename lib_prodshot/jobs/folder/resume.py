@@ -211,9 +211,18 @@ def files_of(line: Line) -> Iterator[str]:
 
 
 def names_in(line: Line) -> list[str]:
-    """Return what the files that a line names are called in its folder: `files_of`, in the same order. A folder job's
-    are relative to it; the paths in lines of pictures that were given by name are those of their own day."""
-    return [name if "sha256" in line else PurePath(name).name for name in files_of(line)]
+    """Return what the files that a line names are called in its folder: `files_of`, in the same order, and behind them
+    what stays of an earlier run. A folder job's are relative to it; the paths in lines of pictures that were given by
+    name are those of their own day."""
+    named = [name if "sha256" in line else PurePath(name).name for name in files_of(line)]
+    return [*named, *stays_in(line)]
+
+
+def stays_in(line: Line) -> list[str]:
+    """Return what stands there of an earlier run, of a picture of which nothing was made in the line's own."""
+    stays = line.get("stays")
+    files = stays.get("files") if isinstance(stays, dict) else None
+    return [str(name) for name in files] if isinstance(files, list) else []
 
 
 def stem_of(name: str) -> str:

@@ -140,9 +140,10 @@ class Report(ReportFiles):
             if chosen is not self.rows:
                 self._rewrite(lambda rows: chosen)
 
-    def add(self, outcome: Outcome) -> None:
-        """Append one outcome. Raises `OutputError`."""
-        self._append(outcome.to_json())
+    def add(self, outcome: Outcome, stays: Line | None = None) -> None:
+        """Append one outcome; `stays`: what of an earlier run stands there of the picture, where nothing was made of it
+        now. Raises `OutputError`."""
+        self._append({**outcome.to_json(), **({"stays": stays} if stays else {})})
         self._dropped.discard(outcome.file)
 
     def line_of(self, file: str) -> Line | None:
