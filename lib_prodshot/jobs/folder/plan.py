@@ -104,7 +104,7 @@ class Planner:
         plan = Plan(Chosen(entries, (place for place, is_done in enumerate(done) if not is_done)), summary)
         left: list[str] = []
         if plan.to_do or self._journal.exists:
-            left += self._remove_former(entries, plan, ledger)
+            left += self._remove_former(by_name, done, plan, ledger)
         if plan.to_do:
             ledger.open(chain(names_of(plan.to_do), plan.given_up))
         if plan.given_up:
@@ -238,44 +238,49 @@ class Planner:
             resume.set_times(line, self._job.out, stamp)
         return is_done
 
-    def _remove_former(self, entries: Sequence[Entry], plan: Plan, ledger: Ledger) -> list[str]:
-        """Remove what earlier runs wrote of the pictures that are done again, and find those given up; return what
+    def _remove_former(self, by_name: ByName, done: bytearray, plan: Plan, ledger: Ledger) -> list[str]:
+        """Remove what earlier runs wrote of the pictures that are not `done`, and find those given up; return what
         cannot be removed."""
-        redone, here = ByName(plan.to_do), ByName(entries)
         stems = PathSet(map(resume.stem_in, plan.to_do))
         left: list[str] = []
         replaced = 0
         remove = partial(self._folders.remove, inputs=self._inputs())
 
-        def kept() -> Iterator[tuple[str, tuple[str, ...]]]:
+        def kept() -> Iterator[tuple[int | None, tuple[str, ...]]]:
+            following = 0
             for line in ledger.lines():
+                place = by_name.place(line["file"], following)
+                if place is not None:
+                    following = place + 1
+                    if not done[place]:
+                        continue
                 files = tuple(resume.names_in(line))
-                if line["file"] in redone:
-                    continue
-                own = resume.stems_of(line) if line["file"] in here else map(resume.stem_of, files)
+                own = resume.stems_of(line) if place is not None else map(resume.stem_of, files)
                 if any(stem in stems for stem in own):
                     plan.given_up.append(line["file"])
                 else:
-                    yield line["file"], files
+                    yield place, files
 
-        files = PathSet(chain.from_iterable(self._taken(kept(), here)))
-        for line in ledger.lines():
-            if line["file"] in redone:
-                former = [name for name in resume.files_of(line) if name not in files]
-                plan.spared |= {name for name in former if self._folders.is_anothers(name, line)}
-                former = [name for name in former if name not in plan.spared]
-                replaced += bool(former and line.get("settings") != self._settings)
-                if stuck := [each for name in former for each in remove({"output": name})]:
-                    plan.stuck[line["file"]] = stuck
-                    left.extend(stuck)
+        files = PathSet(chain.from_iterable(self._taken(kept(), by_name.entries)))
+        redone = ledger.rows.latest().of_files(names_of(plan.to_do))
+        for line in ledger.lines(redone):
+            former = [name for name in resume.files_of(line) if name not in files]
+            plan.spared |= {name for name in former if self._folders.is_anothers(name, line)}
+            former = [name for name in former if name not in plan.spared]
+            replaced += bool(former and line.get("settings") != self._settings)
+            if stuck := [each for name in former for each in remove({"output": name})]:
+                plan.stuck[line["file"]] = stuck
+                left.extend(stuck)
         if replaced:
             plan.notes.append(f"made anew, with other settings than before: {counted(replaced, 'picture')}")
         return [*left, *self._journal.remove_partial(files, remove)]
 
-    def _taken(self, kept: Iterator[tuple[str, tuple[str, ...]]], by_name: ByName) -> Iterator[tuple[str, ...]]:
+    def _taken(
+        self, kept: Iterator[tuple[int | None, tuple[str, ...]]], entries: Sequence[Entry]
+    ) -> Iterator[tuple[str, ...]]:
         """Yield the results of pictures that are done, which nobody else may have now."""
         while some := list(islice(kept, _AT_ONCE)):
-            own = [(str(by_name[name].source), files) for name, files in some if name in by_name]
+            own = [(str(entries[place].source), files) for place, files in some if place is not None]
             self._names.keep(self._job.out, own)
             yield from (files for _, files in some)
 

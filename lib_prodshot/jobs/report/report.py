@@ -88,7 +88,7 @@ class ReportFiles:
             chosen = choose(self.rows)
             if self._indexed and chosen is self._held and self._is_whole(self._indexed):
                 return
-            notes, self._held = rewrite(self.folder, chosen, self._indexed)
+            notes, self._held = rewrite(self.folder, chosen, self._indexed, self._held)
             self.notes += notes
             if self._index:
                 table = self.folder / CSV_NAME
@@ -166,15 +166,18 @@ def _output_errors(folder: Path) -> Iterator[None]:
         raise output_error(folder, problem) from problem
 
 
-def rewrite(folder: Path, chosen: Rows, indexed: Indexed | None = None) -> tuple[tuple[str, ...], Rows]:
+def rewrite(
+    folder: Path, chosen: Rows, indexed: Indexed | None = None, held: Rows | None = None
+) -> tuple[tuple[str, ...], Rows]:
     """Rewrite both files with these rows of the report. A file that already holds them is not touched. What is
-    `indexed` is not looked at again.
+    `indexed` is not looked at again. `held`: all rows that `report.jsonl` has, where they are known.
 
     Returns sentences about what was moved aside, and where the rows are now. Raises `OutputError` and OSError.
     """
     jsonl, table = folder / JSONL_NAME, folder / CSV_NAME
     is_same_table = _is_table(table, jsonl, chosen, indexed)
-    notes = () if is_same_table else _move_foreign_table_aside(table, jsonl)
+    is_ours = is_same_table or (indexed and held and _stands(table, jsonl, held, indexed))
+    notes = () if is_ours else _move_foreign_table_aside(table, jsonl)
     placed = chosen.placed(map(len, _lines(jsonl, chosen)))
     with Staging(folder) as staging:
         # the table first: a row without a line would look like a foreign one
@@ -191,6 +194,12 @@ def _is_table(table: Path, jsonl: Path, rows: Rows, indexed: Indexed | None) -> 
         return _holds(table, _table(jsonl, rows))
     added = lines_at(jsonl, rows.behind(len(indexed.rows)))
     return _holds(table, (_encoded_row(csv_cells(line)) for line in added), indexed.table.size)
+
+
+def _stands(table: Path, jsonl: Path, held: Rows, indexed: Indexed) -> bool:
+    """Whether the table holds all rows of the report as they were added, so that nobody else has changed it; what was
+    indexed of it by its SHA-256."""
+    return indexed.table.begins(table) and _is_table(table, jsonl, held, indexed)
 
 
 def _table(jsonl: Path, rows: Rows) -> Iterator[bytes]:
