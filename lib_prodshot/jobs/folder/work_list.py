@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import le
 from pathlib import Path, PurePosixPath
 from typing import overload
 
@@ -48,15 +49,15 @@ class Entries(Sequence[Entry]):
     Each has a stem of at most `limit` bytes that no other picture of its sub-folder has.
     """
 
-    def __init__(self, inputs: Path, by_folder: Mapping[str, Iterable[str]], limit: int) -> None:
+    def __init__(self, inputs: Path, by_folder: Mapping[str, Sequence[str]], limit: int) -> None:
         self._inputs = inputs
         self._stems: dict[int, str] = {}
         self._names = Texts(self._in_order(by_folder, limit))
 
-    def _in_order(self, by_folder: Mapping[str, Iterable[str]], limit: int) -> Iterator[str]:
+    def _in_order(self, by_folder: Mapping[str, Sequence[str]], limit: int) -> Iterator[str]:
         place = 0
         for folder in sorted(by_folder, key=lambda folder: PurePosixPath(folder).parts):
-            names = sorted(by_folder[folder])
+            names = _in_order(by_folder[folder])
             for name, stem in zip(names, stems_of(names, limit)):
                 if stem != plain_stem(name):
                     self._stems[place] = stem
@@ -82,6 +83,13 @@ class Entries(Sequence[Entry]):
         name = self._names[place]
         stem = self._stems.get(place % len(self)) or plain_stem(name.rpartition("/")[2])
         return Entry(self._inputs / name, name, stem)
+
+
+def _in_order(names: Sequence[str]) -> Sequence[str]:
+    """Return the names sorted; those that are so already (a folder's, as it is listed) without a list of them all."""
+    following = iter(names)
+    next(following, None)
+    return names if all(map(le, names, following)) else sorted(names)
 
 
 class Chosen(Sequence[Entry]):

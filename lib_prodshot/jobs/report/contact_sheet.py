@@ -16,9 +16,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from itertools import chain, islice
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import quote
 
@@ -131,29 +133,38 @@ def _write_large(
     folder = parts_folder(path)
     make_folder(folder)
     counts = _Counts()
-    names: list[str] = []
     parts: list[str] = []
-    while rows := list(islice(lines, PART_ROWS)):
-        number = len(parts)
-        digest = _digest(rows)
-        part = folder / f"{number:06}.js"
-        if not _is_part(part, digest):
-            start = number * PART_ROWS
-            articles = [
-                _article(start + place, line, pictures_of(line), _JobNames(line)) for place, line in enumerate(rows)
-            ]
-            with Staging(folder) as staging:
-                text = f"{_part_head(digest)}sheetPart({number}, {json.dumps(articles)}{_PART_END}"
-                staging.path(part.name).write_text(text, encoding="utf-8")
-        parts.append(f"{quote(folder.name)}/{part.name}?{digest}")
-        names.append(_json([_listed(line) for line in rows])[1:-1])
-        counts.add(rows)
-    with Staging(path.parent) as staging:
+    # the list of rows is on disk until the page is written, for its counts and its parts come first
+    with Staging(path.parent) as staging, TemporaryFile("w+", encoding="ascii", dir=path.parent) as listed:
+        while rows := list(islice(lines, PART_ROWS)):
+            number = len(parts)
+            digest = _digest(rows)
+            part = folder / f"{number:06}.js"
+            if not _is_part(part, digest):
+                _write_part(part, number, digest, rows, pictures_of)
+            parts.append(f"{quote(folder.name)}/{part.name}?{digest}")
+            listed.write("," * bool(number) + _json([_listed(line) for line in rows])[1:-1])
+            counts.add(rows)
+        listed.seek(0)
         facts = {"statuses": list(_STATUS_COLOURS), "size": PART_ROWS, "folder": folder.name, "parts": parts}
-        listed = (f"{',' * bool(number)}{some}" for number, some in enumerate(names))
-        index = chain((f'<script>window.sheet = {_json(facts)[:-1]},"rows":[',), listed, ("]};</script>\n",))
+        pieces = iter(partial(listed.read, 1 << 16), "")
+        index = chain((f'<script>window.sheet = {_json(facts)[:-1]},"rows":[',), pieces, ("]};</script>\n",))
         _write_page(staging.path(path.name), _page((), counts, title, index))
     _remove_parts(folder, len(parts))
+
+
+def _write_part(
+    path: Path,
+    number: int,
+    digest: str,
+    lines: Sequence[Mapping[str, Any]],
+    pictures_of: Callable[[Mapping[str, Any]], EncodedThumbnails],
+) -> None:
+    start = number * PART_ROWS
+    articles = [_article(start + place, line, pictures_of(line), _JobNames(line)) for place, line in enumerate(lines)]
+    with Staging(path.parent) as staging:
+        text = f"{_part_head(digest)}sheetPart({number}, {json.dumps(articles)}{_PART_END}"
+        staging.path(path.name).write_text(text, encoding="utf-8")
 
 
 def _remove_parts(folder: Path, kept: int) -> None:
