@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lib_prodshot.errors import OutputError
+from lib_prodshot.jobs.files import names
 from lib_prodshot.jobs.files.compact import DiskMap, PathSet
-from lib_prodshot.jobs.files.names import ResultNames
+from lib_prodshot.jobs.files.names import ResultNames, output_stems, stems_of
 from lib_prodshot.jobs.folder import contents, done_rows, plan
 from lib_prodshot.jobs.folder.contents import ContentBook
 from lib_prodshot.jobs.folder.resume import files_of, least_bytes
@@ -45,6 +50,46 @@ def test_a_disk_map_gives_the_last_value() -> None:
     assert held.get(["b"]) == {}
 
 
+def test_a_disk_map_keeps_few_pages_in_memory() -> None:
+    held = DiskMap()
+    assert held._opened().execute("PRAGMA cache_size").fetchone() == (-256,)
+    held.close()
+
+
+@contextmanager
+def at_most(size: int) -> Iterator[None]:
+    """No more bytes than so many are taken at any time in between."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < size
+    finally:
+        tracemalloc.stop()
+
+
+def test_stems_that_are_apart_take_bytes() -> None:
+    """A set of the stems takes 130 bytes for each."""
+    many = [f"IMG_{number:06}.png" for number in range(20_000)]
+    with at_most(45 * len(many)):
+        assert sum(1 for _ in stems_of(many)) == len(many)
+
+
+def test_stems_are_the_same_however_they_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(0)
+    parts, ends = ["a", "A", "b", ".mask", ".alpha", ".png", "é", "x" * 240], [".png", ".PNG", ".jpg", ".mask.png", ""]
+    apart = 0
+    for _ in range(500):
+        count = chance.randint(1, 4)
+        some = {"".join(chance.choices(parts, k=chance.randint(1, 3))) + chance.choice(ends) for _ in range(count)}
+        sources = [Path(name) for name in sorted(some)]
+        apart += names._are_apart([source.name for source in sources], 255)
+        quick = output_stems(sources)
+        with monkeypatch.context() as patch:
+            patch.setattr(names, "_are_apart", lambda names, limit: False)
+            assert output_stems(sources) == quick
+    assert 100 < apart < 400
+
+
 def test_a_name_has_one_owner(tmp_path: Path) -> None:
     names = ResultNames()
     names.claim("a.jpg", tmp_path, ("A.png", "A.mask.png"))
@@ -59,7 +104,15 @@ def test_rows_in_the_order_of_files() -> None:
     assert list(rows.latest().offsets) == [20, 10, 30]
     assert list(rows.latest().in_order(["b", "a"]).offsets) == [10, 20, 30]
     assert list(rows.without({"a"}).offsets) == [10, 30]
+    assert list(rows.latest().of_files(["x", "a", "absent"]).offsets) == [20, 30]
     assert list(rows.placed([4, 5, 6, 7]).offsets) == [0, 4, 9, 15]
+
+
+def test_rows_of_different_files_are_told_without_an_order_of_them() -> None:
+    """Which are first and last takes 60 bytes a row, and is asked for where a file has two."""
+    rows = Rows.of(Row(str(number), number) for number in range(20_000))
+    with at_most(30 * len(rows)):
+        assert rows.latest() is rows
 
 
 def line(number: int, **changes: Any) -> dict[str, Any]:
@@ -122,6 +175,18 @@ def test_a_large_page_has_its_rows_beside_it_and_writes_only_what_changed(
 
     draw(page, 19, drawn)
     assert not folder.exists() and page.read_text().count("<article") == 19
+
+
+def test_the_list_of_a_large_page_is_on_disk_while_it_is_made(tmp_path: Path) -> None:
+    drawn = list[str]()
+    draw(tmp_path / "index.html", 1000, drawn)
+    many = ({**line(number), "file": f"{number:05} {'x' * 400}.png"} for number in range(4000))
+    with at_most(1_600_000):
+        write_job_page(tmp_path / "index.html", many, lambda one: (None, None, None), "Shoes")
+    text = (tmp_path / "index.html").read_text()
+    index = json.loads(text.partition("window.sheet = ")[2].partition(";</script>")[0])
+    assert [int(row[0][:5]) for row in index["rows"]] == list(range(4000)) and len(text) > 1_600_000
+    assert {path.name for path in tmp_path.iterdir()} == {"index.html", "index.rows"}
 
 
 def test_a_picture_is_read_again_only_where_it_may_have_changed(
@@ -211,6 +276,56 @@ def test_an_index_counts_for_what_stands_as_it_did(tmp_path: Path, monkeypatch: 
     assert b",other," in table.read_bytes()
 
 
+def test_a_killed_run_leaves_an_index_of_what_was_written_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".prodshot").mkdir()
+    with Ledger(tmp_path) as killed:
+        killed.open()
+        for number in range(7):
+            killed.add(line(number))
+        killed.note(threading.Lock())
+        killed.add(line(7))
+    whole = (tmp_path / "report.jsonl").read_bytes()
+    assert indexed(tmp_path, monkeypatch) == 1, "what was added since"
+    assert (tmp_path / "report.jsonl").read_bytes() == whole and not list(tmp_path.glob("report.kept-*"))
+
+
+def test_a_table_that_stands_as_it_was_written_is_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows in another order are written without a look at who wrote the table; one that was changed is kept."""
+    files = [line(number)["file"] for number in range(4)]
+
+    def settled(folder: Path, meanwhile: Callable[[Path], None] = lambda table: None) -> bool:
+        """Whether all lines were compared with the table."""
+        (folder / ".prodshot").mkdir(parents=True)
+        write_report(folder, range(2))
+        looked: list[Path] = []
+        real = report._is_derived_from
+        with monkeypatch.context() as patch, Ledger(folder) as held:
+            held.open()
+            patch.setattr(report, "_is_derived_from", lambda *of: (looked.append(of[1]), real(*of))[1])
+            held.add(line(3))
+            held.add(line(2))
+            meanwhile(folder / "report.csv")
+            held.settle(files)
+        assert [one["file"] for one in report.read_report(folder)] == files
+        return bool(looked)
+
+    assert not settled(tmp_path / "a")
+
+    def edit(table: Path, row: int) -> None:
+        rows = table.read_bytes().split(b"\r\n")
+        rows[row] = rows[row].replace(b"none", b"mine")
+        table.write_bytes(b"\r\n".join(rows))
+
+    for row in (1, 4):
+        folder = tmp_path / str(row)
+        assert settled(folder, lambda table, row=row: edit(table, row)), "one that was there, and one that was added"
+        (kept,) = folder.glob("report.kept-*.csv")
+        assert b",mine," in kept.read_bytes() and b",mine," not in (folder / "report.csv").read_bytes()
+    assert (tmp_path / "a" / "report.csv").read_bytes() == (tmp_path / "4" / "report.csv").read_bytes()
+
+
 def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
@@ -252,7 +367,8 @@ def test_rows_that_stand_as_they_did_are_not_read(tmp_path: Path, monkeypatch: p
         read.clear()
         summary = run(inputs, out)
         assert summary.before == 12 - to_do
-        assert len(read) >= lines + 12 if to_do else len(read) == (lines + 12 if lines else 0)
+        # what earlier runs left, the sheet and the notes: all lines; what is removed: those that are done again
+        assert len(read) == (lines + 3 * 12 + to_do if to_do else lines + 12 if lines else 0)
         assert summary.is_complete and summary.statuses == first.statuses and summary.detections == first.detections
         read.clear()
         assert run(inputs, out).before == 12 and read == []

@@ -307,10 +307,11 @@ class Runner:
                     due = self._draft_page(ledger, store)
 
     def _draft_page(self, ledger: Ledger, store: ThumbnailStore) -> float:
-        """Draw the contact sheet of the pictures so far. Returns when the next draft is due."""
+        """Draw the contact sheet of the pictures so far, and note their rows. Returns when the next draft is due."""
         start = monotonic()
         try:
             if self._folders.shows_drafts:
+                ledger.note(self._lock)
                 self._draw_page(ledger, store)
             self._folders.sync()
         except ProdshotError as error:

@@ -13,7 +13,7 @@ from array import array
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from lib_prodshot import __version__
 from lib_prodshot.errors import OutputError
@@ -75,28 +75,46 @@ class ReportIndex:
         if not is_file(self._path):
             return None
         try:
-            head, _, body = self._path.read_bytes().partition(b"\n")
-            told = json.loads(head)
-            if {key: told[key] for key in _about()} != _about() or hashlib.sha256(body).hexdigest() != told["body"]:
+            with self._path.open("rb") as file:
+                told = json.loads(file.readline())
+                keys, offsets = _halves(file, self._path.stat().st_size - file.tell())
+            if {key: told[key] for key in _about()} != _about() or _digest(keys, offsets) != told["body"]:
                 return None
-            words = array("Q", body)
-            half = len(words) // 2
-            known = Indexed(Prefix(*told["jsonl"]), Prefix(*told["table"]), Rows(words[:half], words[half:]))
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            known = Indexed(Prefix(*told["jsonl"]), Prefix(*told["table"]), Rows(keys, offsets))
+        except (OSError, EOFError, ValueError, TypeError, KeyError, RecursionError):
             return None
         return known if known.jsonl.begins(jsonl) and known.table.begins(table) else None
 
-    def write(self, jsonl: Path, table: Path, rows: Rows) -> Indexed | None:
-        """Note that both files hold these rows and nothing else; None where that cannot be noted."""
+    def write(
+        self, jsonl: Path, table: Path, rows: Rows, sizes: tuple[int | None, int | None] = (None, None)
+    ) -> Indexed | None:
+        """Note that both files hold these rows and nothing else, or that the first bytes of them do, so many of each;
+        None where that cannot be noted."""
         with suppress(OSError, OutputError):
-            known = Indexed(Prefix.of(jsonl), Prefix.of(table), rows)
-            body = rows.keys.tobytes() + rows.offsets.tobytes()
+            known = Indexed(Prefix.of(jsonl, sizes[0]), Prefix.of(table, sizes[1]), rows)
             files = {"jsonl": [known.jsonl.size, known.jsonl.digest], "table": [known.table.size, known.table.digest]}
-            head = json.dumps({**_about(), **files, "body": hashlib.sha256(body).hexdigest()})
-            with Staging(self._path.parent) as staging:
-                staging.path(self._path.name).write_bytes(head.encode() + b"\n" + body)
+            head = json.dumps({**_about(), **files, "body": _digest(rows.keys, rows.offsets)})
+            with Staging(self._path.parent) as staging, staging.path(self._path.name).open("wb") as file:
+                file.write(head.encode() + b"\n")
+                rows.keys.tofile(file)
+                rows.offsets.tofile(file)
             return known
         return None
+
+
+def _halves(file: BinaryIO, size: int) -> tuple[array[int], array[int]]:
+    """Read as many words as there are in `size` bytes, each half into an array."""
+    halves = array("Q"), array("Q")
+    for half in halves:
+        half.fromfile(file, size // 2 // half.itemsize)
+    return halves
+
+
+def _digest(*words: array[int]) -> str:
+    digest = hashlib.sha256()
+    for some in words:
+        digest.update(some)
+    return digest.hexdigest()
 
 
 def _about() -> dict[str, Any]:

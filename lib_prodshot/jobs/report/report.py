@@ -12,7 +12,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -93,6 +93,15 @@ class ReportFiles:
             if self._index:
                 table = self.folder / CSV_NAME
                 self._indexed = self._index.write(self.folder / JSONL_NAME, table, self._held.copied())
+
+    def note(self, lock: AbstractContextManager[Any]) -> None:
+        """Note where the rows are by now, for the run after one that is killed. While the `lock` is held nobody adds a
+        line. Raises `OutputError`."""
+        jsonl, table = self.folder / JSONL_NAME, self.folder / CSV_NAME
+        with _output_errors(self.folder), lock:
+            rows, sizes = self.rows.copied(), (jsonl.stat().st_size, table.stat().st_size)
+        if self._index:
+            self._index.write(jsonl, table, rows, sizes)
 
     def _is_whole(self, indexed: Indexed) -> bool:
         """Whether both files hold what was indexed, and nothing was added since."""
