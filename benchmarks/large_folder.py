@@ -23,6 +23,7 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
+from lib_prodshot.jobs.files.staging import STATE_FOLDER
 from lib_prodshot.jobs.folder.job import FolderJob
 from lib_prodshot.jobs.folder.runner import Runner
 from lib_prodshot.jobs.processor import PictureProcessor
@@ -169,19 +170,34 @@ def _status(key: str) -> float:
 
 
 def measure(folder: Path, rows: int) -> list[dict[str, Any]]:
-    """First run, the same command again, and once more with the last tenth of the report cut off."""
+    """First run, the same command again, and twice more with the last hundredth to do."""
     make_folder(folder / "in", rows)
     make_templates(folder / "results", rows)
-    told = [{"run": "first", **_in_a_process(folder)}, {"run": "again, all done", **_in_a_process(folder)}]
-    report = folder / "out" / "report.jsonl"
-    lines = report.read_bytes().splitlines(keepends=True)
-    report.write_bytes(b"".join(lines[: len(lines) - len(lines) // 100]))
-    told.append({"run": "again, the last hundredth to do", **_in_a_process(folder)})
     out = folder / "out"
+    told = [{"run": "first", **_in_a_process(folder)}, {"run": "again, all done", **_in_a_process(folder)}]
+    _cut(out / "report.jsonl")
+    told.append({"run": "again, the last hundredth to do", **_in_a_process(folder)})
+    _as_after_a_kill(out)
+    told.append({"run": "after a kill, the last hundredth to do", **_in_a_process(folder)})
     page = {"page_mb": (out / "index.html").stat().st_size / 1e6}
     sizes = [path.stat().st_size for path in (out / "index.rows").rglob("*.js")]
     page["parts"], page["parts_mb"] = len(sizes), sum(sizes) / 1e6
     return [{**each, **page} for each in told]
+
+
+def _cut(report: Path, head: int = 0) -> None:
+    """Cut the last hundredth of a report's lines off, `head` of which are no rows."""
+    lines = report.read_bytes().splitlines(keepends=True)
+    report.write_bytes(b"".join(lines[: len(lines) - (len(lines) - head) // 100]))
+
+
+def _as_after_a_kill(out: Path) -> None:
+    """Leave what a first run leaves that is killed before it has drawn anything: both reports, and nothing noted of
+    them."""
+    _cut(out / "report.jsonl")
+    _cut(out / "report.csv", head=1)
+    for name in ("report.index", "page.json", "done.jsonl"):
+        (out / STATE_FOLDER / name).unlink()
 
 
 def _in_a_process(folder: Path) -> dict[str, Any]:
