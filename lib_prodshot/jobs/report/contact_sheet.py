@@ -135,7 +135,7 @@ def _write_large(
     counts = _Counts()
     parts: list[str] = []
     # the list of rows is on disk until the page is written, for its counts and its parts come first
-    with Staging(path.parent) as staging, TemporaryFile("w+", encoding="ascii", dir=path.parent) as listed:
+    with Staging(path.parent) as staging, TemporaryFile("w+", encoding="ascii") as listed:
         while rows := list(islice(lines, PART_ROWS)):
             number = len(parts)
             digest = _digest(rows)
