@@ -21,7 +21,7 @@ from lib_prodshot.jobs.files.names import ResultNames, output_stems, stems_of
 from lib_prodshot.jobs.folder import contents, done_rows, plan
 from lib_prodshot.jobs.folder.contents import ContentBook
 from lib_prodshot.jobs.folder.resume import files_of, least_bytes
-from lib_prodshot.jobs.folder.work_list import ByName, Chosen, entries_of, names_of
+from lib_prodshot.jobs.folder.work_list import ByName, Chosen, entries_of, list_pictures, names_of, real_paths
 from lib_prodshot.jobs.report import contact_sheet, ledger, report
 from lib_prodshot.jobs.report.contact_sheet import parts_folder, write_job_page
 from lib_prodshot.jobs.report.ledger import Ledger
@@ -410,6 +410,21 @@ def test_names_of_a_large_folder_are_bytes() -> None:
     assert entries[-1] == entries[len(entries) - 1] and entries[-len(entries)] == entries[0]
     by_name = ByName(Chosen(entries, [0, 2]))
     assert entries[0].name in by_name and entries[1].name not in by_name and by_name[entries[2].name] == entries[2]
+
+
+def test_real_paths_are_those_of_each_picture_with_its_links_resolved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("in/a.png", "in/sub/b.png", "else/where/c.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "else")
+    (tmp_path / "in" / "z.png").symlink_to(Path("sub") / "b.png")
+    monkeypatch.chdir(tmp_path / "in")
+    for inputs in (tmp_path / "in", Path(), Path("..") / "in"):
+        entries = list_pictures(inputs, tmp_path / "out", recursive=True).entries
+        paths = [str(entry.source.resolve()) for entry in entries]
+        assert len(paths) == 4 and list(real_paths(entries)) == list(real_paths(tuple(entries))) == paths
 
 
 def test_a_page_stands_until_something_of_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

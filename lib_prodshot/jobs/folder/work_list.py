@@ -71,6 +71,11 @@ class Entries(Sequence[Entry]):
         """Return the names in order; no entry is made."""
         return self._names
 
+    def sources(self) -> Iterator[str]:
+        """Yield the paths of the pictures in order, as texts."""
+        prefix = os.path.join(self._inputs, "")  # noqa: PTH118
+        return (prefix + name.replace("/", os.sep) for name in self._names)
+
     @overload
     def __getitem__(self, place: int) -> Entry: ...
 
@@ -212,21 +217,22 @@ def _abridged(name: str) -> str:
     return name if len(name) <= MAX_LETTERS else f"{name[:half]}…{name[-half:]}"
 
 
-def real_paths(entries: Sequence[Entry]) -> Iterator[Path]:
+def real_paths(entries: Sequence[Entry]) -> Iterator[str]:
     """The pictures' paths with all links resolved; a folder is resolved once."""
-    folders: dict[Path, Path] = {}
-    for entry in entries:
-        source = entry.source
+    folders: dict[str, str] = {}
+    # texts, for there may be a hundred thousand
+    for source in entries.sources() if isinstance(entries, Entries) else (str(entry.source) for entry in entries):
         try:
             is_a_link = is_link(source)
         except OSError:
             is_a_link = True
         if is_a_link:
-            yield real_path(source)
+            yield str(real_path(Path(source)))
             continue
-        if source.parent not in folders:
-            folders[source.parent] = real_path(source.parent)
-        yield folders[source.parent] / source.name
+        folder, name = os.path.split(source)
+        if folder not in folders:
+            folders[folder] = os.path.join(real_path(Path(folder)), "")  # noqa: PTH118
+        yield folders[folder] + name
 
 
 def list_pictures(inputs: Path, out: Path, recursive: bool = False, may_open: MayOpen = lambda place: True) -> WorkList:
