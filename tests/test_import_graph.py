@@ -33,17 +33,17 @@ ROOMS = {
     "corrections": "errors",
     "downloads": "'' errors model_files",
     "editing": "inpainting",
-    "enhancing": "bounds control editing errors inpainting masks outcome preserve products provenance",
+    "enhancing": "bounds control editing errors inpainting masks outcome preserve products provenance resampling",
     "errors": "",
     "finding": "corrections errors finding.langsam finding.lite products provenance",
     "finding.fast": "",
     "finding.langsam": "errors finding finding.fast finding.models provenance weights",
     "finding.langsam.weights": "model_files",
-    "finding.lite": "errors finding finding.lite.networks finding.models products weights",
+    "finding.lite": "errors finding finding.lite.networks finding.models products resampling weights",
     "finding.lite.conversion": "model_files",
-    "finding.lite.networks": "errors finding finding.models",
+    "finding.lite.networks": "errors finding finding.models resampling",
     "finding.models": "corrections errors finding products",
-    "gates": "bounds errors preserve",
+    "gates": "bounds errors preserve resampling",
     "hosts": "editing errors finding hosts.compatibility hosts.nested_pass inpainting pictures products storage",
     "hosts.compatibility": "editing hosts inpainting request",
     "hosts.generation": "'' enhancing errors finding hosts hosts.compatibility hosts.nested_pass infotext "
@@ -65,7 +65,7 @@ ROOMS = {
     "model_files": "",
     "outcome": "''",
     "overlay": "outcome",
-    "packshot": "bounds components errors outcome pictures",
+    "packshot": "bounds components errors outcome pictures resampling",
     "pictures": "bounds errors",
     "pipeline": "errors gates outcome packshot steps",
     "preserve": "bounds outcome pictures",
@@ -74,6 +74,7 @@ ROOMS = {
     "provenance": "''",
     "removal": "bounds errors",
     "request": "errors products schema steps",
+    "resampling": "",
     "schema": "",
     "steps": "bounds components corrections editing enhancing errors finding gates markets masks outcome packshot "
     "pictures preserve products provenance removal schema storage",
@@ -95,7 +96,7 @@ ROOMS = {
     "webui.api webui.jobs webui.panel",
     "webui.jobs": "errors jobs.files webui",
     "webui.panel": "corrections downloads errors finding hosts hosts.compatibility hosts.generation infotext masks "
-    "model_files outcome pictures products request steps training.publishing webui weights",
+    "model_files outcome pictures products request resampling steps training.publishing webui weights",
     "webui.training": "errors hosts inpainting jobs schema training training.captioning training.comparing "
     "training.dataset training.publishing "
     "training.recipe training.trainer webui webui.api webui.jobs webui.panel",

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lib_prodshot.resampling import by_area, is_far
+
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
@@ -152,7 +154,7 @@ class Window:
     def shrink(self, level: Bytes) -> Floats:
         """A crop's lightness at the size of the small copy."""
         size = (self.weight.shape[1], self.weight.shape[0])
-        return cv2.resize(level, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        return by_area(level, size).astype(np.float32)
 
     def means(self, share: float, least: int) -> MaskedMean:
         """Box means whose radius is `share` of the longer side, and `least` small pixels at least."""
@@ -160,14 +162,12 @@ class Window:
 
 
 def _shrunk_together(one: Bytes, other: Bytes, size: tuple[int, int]) -> tuple[Floats, Floats]:
-    """Two planes (h×w) by area as floats (h'×w'), in one pass, which takes little more time than for one of them."""
-    if (2 * size[0], 2 * size[1]) == one.shape[::-1]:
+    """Two planes (h×w) by area as floats (h'×w'), in one pass where that takes little more time than one of them."""
+    if is_far(one, size) or (2 * size[0], 2 * size[1]) == one.shape[::-1]:
         # to exactly half, OpenCV rounds two channels otherwise than one
-        small = [cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (one, other)]
-    else:
-        small = list(cv2.split(cv2.resize(cv2.merge([one, other]), size, interpolation=cv2.INTER_AREA)))
-    first, second = (plane.astype(np.float32) for plane in small)
-    return first, second
+        return by_area(one, size).astype(np.float32), by_area(other, size).astype(np.float32)
+    small = cv2.split(cv2.resize(cv2.merge([one, other]), size, interpolation=cv2.INTER_AREA))
+    return small[0].astype(np.float32), small[1].astype(np.float32)
 
 
 class MaskedMean:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from lib_prodshot import preserve
 from lib_prodshot.bounds import bounding_box
 from lib_prodshot.gates.interface import Answer, by_limits, not_checked
+from lib_prodshot.resampling import halve
 
 Rgb = npt.NDArray[np.uint8]
 """H×W×3 RGB."""
@@ -98,9 +99,7 @@ def _reduced(plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """The plane with `SIDE` at its longer side at most: halved by the means of whole squares as long as it is twice as
     large, then interpolated. Means over cut pixels say nothing more and take six times as long."""
     while max(plane.shape[:2]) >= 2 * SIDE and min(plane.shape[:2]) > 1:
-        height, width = plane.shape[0] // 2, plane.shape[1] // 2
-        whole = plane[: 2 * height, : 2 * width]
-        plane = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        plane = halve(plane)
     factor = SIDE / max(plane.shape[:2])
     if factor >= 1:
         return np.ascontiguousarray(plane)

@@ -23,6 +23,7 @@ from lib_prodshot.packshot.arrays import Alpha, Floats, Grey, Places, Rgb, shade
 from lib_prodshot.packshot.colour_model import NOISE, Cells, Gaussians, Likelihood, distance, likelihood
 from lib_prodshot.packshot.sums import conjugate_gradients
 from lib_prodshot.packshot.tiles import Enlarged, Tile
+from lib_prodshot.resampling import halve_all
 
 EPSILON = 1e-4
 """Regularisation of the colours' covariance in a window, of colours in 0..1: more than Levin et al.'s 1e-7 to 1e-5, so
@@ -74,18 +75,14 @@ def estimate_band(
         return (guided_band(rgb, mask, band), False) if alpha is None else (alpha[band > 0], True)
     if not halvings:
         return guided_band(rgb, mask, band), False
-    small_mask, small_band = _over(_halved(mask), 127), _over(_halved(band), 0)
-    small_soft = None if soft is None else _halved(soft)
-    values, is_matted = estimate_band(_halved(rgb), small_mask, small_band, small_soft, halvings - 1)
+    small_mask, small_band = _over(halve_all(mask), 127), _over(halve_all(band), 0)
+    small_soft = None if soft is None else halve_all(soft)
+    values, is_matted = estimate_band(halve_all(rgb), small_mask, small_band, small_soft, halvings - 1)
     coarse = as_alpha(small_mask)
     coarse[small_band > 0] = values
-    return _guided_values(rgb, Enlarged(coarse, band.shape).part, band, radius=2), is_matted
-
-
-def _halved(plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """H×W or H×W×3 at half the size, rounded up."""
-    size = ((plane.shape[1] + 1) // 2, (plane.shape[0] + 1) // 2)
-    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
+    # a small pixel is exactly two wide and high, also where the band's own sides are odd
+    enlarged = Enlarged(coarse, (2 * coarse.shape[0], 2 * coarse.shape[1]))
+    return _guided_values(rgb, enlarged.part, band, radius=2), is_matted
 
 
 def _over(grey: Grey, level: int) -> Grey:

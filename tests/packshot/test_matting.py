@@ -48,6 +48,20 @@ def test_a_mask_a_pixel_off_is_put_right(sigma: float) -> None:
     assert np.array_equal(cut.alpha[~band], matting.as_alpha(mask)[~band])
 
 
+def test_halvings_of_odd_sides_keep_the_edge_at_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alpha of a large band, solved at a quarter of the size, is brought up to the same pixels whether the part around
+    the product has even sides or odd ones."""
+    monkeypatch.setattr(matting, "_MOST_UNKNOWNS", 600)
+    true = disc(1.5, 74)
+    rgb, mask = photographed(true, PRODUCT, GROUND), mask_of(true)
+    band = matting.band_around(mask, None)
+    assert np.count_nonzero(band) > 2 * 2 * 600
+    even, odd = (
+        matting.estimate(rgb[:side, :side], mask[:side, :side], band[:side, :side], None)[0] for side in (160, 159)
+    )
+    assert rmse(odd, even[:159, :159]) < 0.001
+
+
 def test_the_grounds_noise_leaves_no_haze() -> None:
     """What is the ground by its colour is exactly transparent, although it lies in the band."""
     true = disc(0)

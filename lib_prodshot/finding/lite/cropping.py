@@ -10,6 +10,7 @@ import numpy as np
 
 from lib_prodshot.finding.interface import Picture
 from lib_prodshot.finding.lite.boxes import Corners
+from lib_prodshot.resampling import by_area
 
 WORK_SIDE = 1024
 
@@ -21,7 +22,7 @@ def working_copy(picture: Picture) -> tuple[Picture, float]:
     if factor == 1.0:
         return np.ascontiguousarray(picture), 1.0
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return _resize(picture, size), factor
+    return by_area(picture, size), factor
 
 
 def full_box(picture: Picture) -> Corners:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lib_prodshot.finding.interface import Picture, SoftMask
 from lib_prodshot.finding.lite.networks.onnx_model import Floats
+from lib_prodshot.resampling import by_area
 
 _SIDE = 768  # coefficients are computed on a copy at most this wide or high
 _RADIUS = 0.008  # of that copy's longer side
@@ -26,7 +27,7 @@ def guided_upsample(soft: Floats, picture: Picture, into: SoftMask | None = None
     height, width = picture.shape[:2]
     factor = min(1.0, _SIDE / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    small = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    small = by_area(picture, size)
     resized = np.asarray(cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR), np.float32)
     slope, offset = _coefficients(_grey(small), resized)
     result = np.empty((height, width), np.uint8) if into is None else into

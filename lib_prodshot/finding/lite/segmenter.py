@@ -17,7 +17,9 @@ from lib_prodshot.finding.lite.boxes import Corners
 from lib_prodshot.finding.lite.features import FeatureExtractor, salient_components
 from lib_prodshot.finding.lite.guided_filter import guided_upsample
 from lib_prodshot.finding.lite.networks.onnx_model import Floats
+from lib_prodshot.finding.lite.networks.saliency import SIDE as NETWORK_SIDE
 from lib_prodshot.finding.models.preprocessing import as_rgb
+from lib_prodshot.resampling import by_area, is_far
 
 _PASSES = ((0.15, False), (0.25, True))  # margin around the box, flipped: the mean of two passes is steadier than one
 _MASK_THRESHOLD = 0.6
@@ -90,6 +92,9 @@ class LiteSegmenter:
         total = np.zeros((max(1, round(height * factor)), max(1, round(width * factor))), np.float32)
         for (_, flipped), (left, top, right, bottom) in zip(_PASSES, windows, strict=True):
             part = picture[top:bottom, left:right]
+            if is_far(part, (NETWORK_SIDE, NETWORK_SIDE)):
+                # before it is mirrored, for which a large part would have to be copied
+                part = by_area(part, (NETWORK_SIDE, NETWORK_SIDE))
             saliency = self._extractor.saliency_within(cropping.flipped(part) if flipped else part)
             saliency = saliency[:, ::-1] if flipped else saliency
             x0, x1 = (round((side - widest[0]) * factor) for side in (left, right))

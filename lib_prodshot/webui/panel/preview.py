@@ -25,6 +25,7 @@ from lib_prodshot.finding.interface import Find
 from lib_prodshot.outcome import Detection, Outcome
 from lib_prodshot.pictures import LoadedPicture
 from lib_prodshot.request import Request
+from lib_prodshot.resampling import by_area
 from lib_prodshot.steps.mask import whole_pixels
 
 MAX_SIDE = 1024
@@ -252,7 +253,7 @@ def small(samples: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     if scale >= 1:
         return samples
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(samples, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return by_area(samples, size)
 
 
 def data_url(picture: Image.Image, kind: str, **options: object) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from lib_prodshot.finding.interface import Picture
 from lib_prodshot.finding.lite.networks.onnx_model import Floats, OnnxModel
 from lib_prodshot.finding.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from lib_prodshot.resampling import by_area
 
 SIDE = 320
 
@@ -19,7 +20,8 @@ SIDE = 320
 def saliency_map(model: OnnxModel, picture: Picture) -> Floats:
     """The 320×320 saliency (0..1, the network's output without rescaling) of an H×W×3 uint8 RGB picture."""
     shrinks = max(picture.shape[:2]) > SIDE
-    small = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    size = (SIDE, SIDE)
+    small = by_area(picture, size) if shrinks else cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
     scaled = small.astype(np.float32) / max(int(small.max()), 1)
     batch = ((scaled - IMAGENET_MEAN) / IMAGENET_STD).transpose(2, 0, 1)[None]
     return np.asarray(model(np.ascontiguousarray(batch, np.float32))[0][0, 0].clip(0, 1), np.float32)
