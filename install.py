@@ -172,7 +172,8 @@ def bring(packages: tuple[Package, ...]) -> None:
         reason = install(lacking)
     except OSError as error:
         reason = str(error)
-    still = missing(lacking)
+    # each brings its own needs along again, and those are in the list already
+    still = tuple(dict.fromkeys(missing(lacking)))
     if not still:
         print("Prodshot: installed; no other package was changed")
         return

@@ -59,7 +59,8 @@ def test_what_is_there_in_any_version_is_left_alone() -> None:
 def test_a_failure_says_what_is_missing_and_the_start_goes_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    absent = install.Package("no-such-package", "1.0", "no_such_module")
+    need = install.Package("no-such-need", "3.0", "no_such_need")
+    absent = install.Package("no-such-package", "1.0", "no_such_module", brings=(need,))
     reader = install.Package("no-such-reader", "2.0", "no_such_reader")
     monkeypatch.setattr(install, "wanted", lambda: (absent,))
     monkeypatch.setattr(install, "JPEG", ())
@@ -73,9 +74,9 @@ def test_a_failure_says_what_is_missing_and_the_start_goes_on(
     monkeypatch.setattr(install, "install", failing)
     install.main()
     said = capsys.readouterr().out
-    assert "could not install no-such-package: ERROR: no network" in said
-    assert "--no-deps no-such-package==1.0" in said
-    assert asked == [(absent,), (reader,)], "a reader without a build for this platform leaves the finder alone"
+    assert "could not install no-such-need, no-such-package: ERROR: no network" in said
+    assert "--no-deps no-such-need==3.0 no-such-package==1.0\n" in said, "each is named once"
+    assert asked == [(need, absent), (reader,)], "a reader without a build for this platform leaves the finder alone"
 
 
 def test_pip_gets_exact_versions_the_host_s_as_constraints_and_no_dependencies(monkeypatch: pytest.MonkeyPatch) -> None:
