@@ -13,6 +13,7 @@ from typing import Any
 from urllib.error import URLError
 
 import numpy as np
+import requests
 from modules import scripts
 
 MODELS = ("control_v11f1p_sd15_depth [cfd03158]", "control_v11p_sd15_canny [d14c016b]")
@@ -122,9 +123,16 @@ def _check(unit: dict[str, Any], none: str) -> None:
     if unit["module"] == "depth_broken":
         logging.getLogger("ControlNet").info("Loading preprocessor: depth_broken")
         logging.getLogger("ControlNet").warning("loading %s", unit["module"])
-        raise URLError("no network")
+        _fail_to_download(none)
     if unit["model"] not in MODELS:
         raise RuntimeError(f"model not found: {unit['model']}")
+
+
+def _fail_to_download(none: str) -> None:
+    """As torch.hub does for Mikubill's, and as requests does for Forge's, here with an address where nobody listens."""
+    if none == "none":
+        raise URLError("no network")
+    requests.get("http://127.0.0.1:1/annotator.pt", proxies={"http": ""}, timeout=5)
 
 
 def _marked(image: np.ndarray, unit: dict[str, Any]) -> np.ndarray:
