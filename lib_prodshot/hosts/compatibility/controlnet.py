@@ -217,23 +217,20 @@ def _told_of(hook: Callable[..., Any], told: list[str], failed: list[Exception])
 
 
 def _in_words(error: Exception) -> str:
-    if _is_of_a_download(error):
-        reason = " ".join(_without_connection(error).split())
-        return f"what its preprocessor needs cannot be downloaded ({reason}): go online, or choose another one"
     words = " ".join(str(error).split())
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
-
-
-def _is_of_a_download(error: Exception) -> bool:
-    """Mikubill's and classic's downloads are torch.hub's, by urllib; Forge's and neo's are made with requests."""
+    # Mikubill's and classic's downloads are torch.hub's, by urllib; Forge's and neo's are made with requests
     requests = sys.modules.get("requests")
-    return isinstance(error, URLError) or (requests is not None and isinstance(error, requests.RequestException))
+    if requests is not None and isinstance(error, requests.RequestException):
+        words = _urllib3s_reason(error) or words
+    elif not isinstance(error, URLError):
+        return f"{type(error).__name__}: {words}" if words else type(error).__name__
+    return f"what its preprocessor needs cannot be downloaded ({words}): go online, or choose another one"
 
 
-def _without_connection(error: Exception) -> str:
-    """Why it failed: requests tells of urllib3's last attempt, which begins with the connection object's description."""
-    first = error.args[0] if error.args else None
-    return re.sub(r"^(<.+?>|\w+\([^)]*\)): ", "", str(getattr(first, "reason", error)))
+def _urllib3s_reason(error: Exception) -> str:
+    """Why the last attempt failed, without the connection object's description in front; '' where it is not told."""
+    reason = getattr(error.args[0], "reason", "") if error.args else ""
+    return re.sub(r"^(<.+?>|\w+\([^)]*\)): ", "", " ".join(str(reason).split()))
 
 
 @dataclass
