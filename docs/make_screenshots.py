@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from lib_prodshot import weights
@@ -296,15 +297,33 @@ def _keep(part: Any, name: str) -> None:
 
 
 def _in_few_colours(path: Path) -> None:
-    """256 colours: those of the picture, and the page's own marks, which would turn grey beside a photograph."""
-    marks = bytes.fromhex("".join(dict.fromkeys(re.findall(r"--prodshot-\w+: #(\w{6});", STYLE.read_text()))))
     with Image.open(path) as image:
         shown = image.convert("RGB")
-    own = shown.quantize(256 - len(marks) // 3, kmeans=8).getpalette() or []
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(bytes(own[: 768 - len(marks)]) + marks)
-    shown.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
+    in_few_colours(shown).save(path, optimize=True)
     print(path.relative_to(IMAGES.parent.parent), flush=True)
+
+
+FLAT_COLOURS = 48
+"""How many of a picture's most frequent colours are kept as they are: the page's grounds, lines and texts."""
+
+
+def in_few_colours(shown: Image.Image) -> Image.Image:
+    """256 colours: the page's own marks, which would turn grey beside a photograph, the most frequent ones, of which
+    Pillow would make one with their neighbours (of white 252), and the picture's others."""
+    marks = re.findall(r"--prodshot-\w+: #(\w{6});", STYLE.read_text())
+    counted = sorted(shown.getcolors(shown.width * shown.height) or [], reverse=True)
+    frequent = [bytes(colour) for _, colour in counted[:FLAT_COLOURS]]
+    exact = list(dict.fromkeys([*map(bytes.fromhex, marks), *frequent]))
+    own = shown.quantize(256 - len(exact), kmeans=8).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(bytes(own).ljust(768, b"\0")[: 768 - 3 * len(exact)] + b"".join(exact))
+    few = shown.quantize(palette=palette, dither=Image.Dither.NONE)
+    # Pillow looks a colour up by the upper six bits of its channels
+    places, pixels = np.array(few), np.asarray(shown)
+    for number, colour in enumerate(exact, 256 - len(exact)):
+        places[(pixels == np.frombuffer(colour, np.uint8)).all(axis=2)] = number
+    few.frombytes(places.tobytes())
+    return few
 
 
 if __name__ == "__main__":
