@@ -43,7 +43,7 @@ def test_a_result_of_another_picture_does_not_count_as_done(tmp_path: Path) -> N
     light(folder / "a.jpg", 40)
     summary = run(folder, out)
     assert [line["file"] for line in lines_of(out)] == ["a.jpg"]
-    assert "results of pictures that are here no longer" in summary.notes[-1] and "a.png" in summary.notes[-1]
+    assert "give way to those of the same name" in summary.notes[-1] and "a.png" in summary.notes[-1]
     (folder / "a.jpg").unlink()
     (tmp_path / "kept.png").rename(folder / "a.png")
     assert run(folder, out).before == 0 and digests(out)["a.png"] == first

@@ -36,8 +36,8 @@ _READERS = 4
 class Plan:
     """The pictures `to_do`, totals of those that are done, what of an earlier run cannot be removed by picture
     (`stuck`), pictures whose results others will overwrite (`given_up`: they are gone, or called otherwise now),
-    sentences about it, and the names of skipped pictures' copies that are none any more (`spared`: somebody has put a
-    file there, which is not removed)."""
+    sentences about it, the names of skipped pictures' copies that are none any more (`spared`: somebody has put a file
+    there, which is not removed), and the results that stay (`kept`)."""
 
     to_do: Sequence[Entry]
     done: Summary
@@ -45,6 +45,7 @@ class Plan:
     given_up: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     spared: set[str] = field(default_factory=set)
+    kept: Container[str] = frozenset()
 
 
 class Planner:
@@ -73,10 +74,11 @@ class Planner:
         self._is_stopped = is_stopped
         self._done_rows = done_rows
         self._unread: dict[str, str] = {}
+        self._changed = 0
         self.has_looked = False
 
     def plan(self, entries: Sequence[Entry], ledger: Ledger) -> Plan:
-        """Find the pictures that are done, and remove results and lines of the others.
+        """Find the pictures that are done, and what is to be done; nothing is changed yet (`make_room`).
 
         Raises `OutputError`, and `TaskCancelled` when the job is stopped meanwhile.
         """
@@ -94,40 +96,52 @@ class Planner:
         summary.before = sum(done)
         if self._job.dry_run and gives_up:
             raise OutputError(f"{out} holds finished pictures, which a dry run would give up; choose another folder")
-        if others:
-            there, new = (
-                resume.MAKES[not self._job.request.makes_packshot],
-                resume.MAKES[self._job.request.makes_packshot],
-            )
-            message = f"{self._folders.shown('').rstrip('/')} holds {there} of {counted(others, 'picture')}"
-            raise OutputError(f"{message}, which {new} would take the place of; choose another folder")
+        self._refuse_other_make(others)
         plan = Plan(Chosen(entries, (place for place, is_done in enumerate(done) if not is_done)), summary)
+        if plan.to_do or self._journal.exists:
+            plan.kept = self._kept(by_name, done, plan, ledger)
+        if self._unread:
+            unread = [f"{name} ({reason})" for name, reason in sorted(self._unread.items())]
+            plan.notes.append(f"cannot be read now, an earlier run's results stay: {in_a_row(unread)}")
+        return plan
+
+    def make_room(self, plan: Plan, entries: Sequence[Entry], ledger: Ledger) -> None:
+        """Remove results and lines of the pictures that are to be done, which the plan then tells. Only when all else
+        is known to be ready: what is gone cannot be had again. Raises `OutputError`."""
+        out = self._job.out
         left: list[str] = []
         if plan.to_do or self._journal.exists:
-            left += self._remove_former(by_name, done, plan, ledger)
+            left += self._remove_former(plan, ledger)
         if plan.to_do:
             ledger.open(chain(names_of(plan.to_do), plan.given_up))
         if plan.given_up:
             plan.notes.append(
-                f"results of pictures that are here no longer give way to others' of the same name: "
+                f"results of other pictures, or of other runs, give way to those of the same name: "
                 f"{in_a_row(sorted(plan.given_up))}"
             )
+        if self._changed:
+            changed = counted(self._changed, "picture")
+            plan.notes.append(f"made anew, for another picture is called so now than before: {changed}")
         left += remove_leftovers(
             {out, out / STATE_FOLDER, *(out / folder for folder in _folders_of(names_of(entries)))}, out
         )
         if left:
             plan.notes.append(f"left by an earlier run, and cannot be removed: {in_a_row(sorted(set(left)))}")
-        if self._unread:
-            unread = [f"{name} ({reason})" for name, reason in sorted(self._unread.items())]
-            plan.notes.append(f"cannot be read now, an earlier run's results stay: {in_a_row(unread)}")
-        return plan
+
+    def _refuse_other_make(self, others: int) -> None:
+        if not others:
+            return
+        makes_packshot = self._job.request.makes_packshot
+        there, new = resume.MAKES[not makes_packshot], resume.MAKES[makes_packshot]
+        message = f"{self._folders.shown('').rstrip('/')} holds {there} of {counted(others, 'picture')}"
+        raise OutputError(f"{message}, which {new} would take the place of; choose another folder")
 
     def _is_of_other_make(self, line: Line) -> bool:
         """Whether a line is of an enhanced picture that stands there where packshots are to be made, or the other way
         round: neither is a newer version of the other."""
         if line["status"] != "found" or bool(line.get("packshots")) == self._job.request.makes_packshot:
             return False
-        pictures = (name for name in resume.files_of(line) if not name.endswith((MASK_SUFFIX, ALPHA_SUFFIX)))
+        pictures = (name for name in resume.names_in(line) if not name.endswith((MASK_SUFFIX, ALPHA_SUFFIX)))
         return any(self._folders.has(name, 1) for name in pictures)
 
     def _unsettled(self, by_name: ByName, ledger: Ledger, done: bytearray, summary: Summary) -> Iterator[Line]:
@@ -232,21 +246,21 @@ class Planner:
             self._unread[entry.name] = reason_of(state)
             return True
         stamp, content = state
+        self._changed += bool(line.get("output")) and line.get("sha256") not in (None, content)
         copies = copies_skipped(self._job.request)
         is_done = resume.is_done(line, entry, content, self._settings, self._folders.has, copies)
         if is_done and stamp and self._job.keep_times:
             resume.set_times(line, self._job.out, stamp)
         return is_done
 
-    def _remove_former(self, by_name: ByName, done: bytearray, plan: Plan, ledger: Ledger) -> list[str]:
-        """Remove what earlier runs wrote of the pictures that are not `done`, and find those given up; return what
-        cannot be removed."""
+    def _kept(self, by_name: ByName, done: bytearray, plan: Plan, ledger: Ledger) -> PathSet:
+        """The results that stay, those of pictures that are `done` or not asked for; finds the pictures that are given
+        up. Raises `OutputError` where packshots would take the place of enhanced pictures, or the other way round."""
         stems = PathSet(map(resume.stem_in, plan.to_do))
-        left: list[str] = []
-        replaced = 0
-        remove = partial(self._folders.remove, inputs=self._inputs())
+        others = 0
 
         def kept() -> Iterator[tuple[int | None, tuple[str, ...]]]:
+            nonlocal others
             following = 0
             for line in ledger.lines():
                 place = by_name.place(line["file"], following)
@@ -257,14 +271,23 @@ class Planner:
                 files = tuple(resume.names_in(line))
                 own = resume.stems_of(line) if place is not None else map(resume.stem_of, files)
                 if any(stem in stems for stem in own):
+                    others += self._is_of_other_make(line)
                     plan.given_up.append(line["file"])
                 else:
                     yield place, files
 
         files = PathSet(chain.from_iterable(self._taken(kept(), by_name.entries)))
+        self._refuse_other_make(others)
+        return files
+
+    def _remove_former(self, plan: Plan, ledger: Ledger) -> list[str]:
+        """Remove what earlier runs wrote of the pictures that are to be done; return what cannot be removed."""
+        left: list[str] = []
+        replaced = 0
+        remove = partial(self._folders.remove, inputs=self._inputs())
         redone = ledger.rows.latest().of_files(names_of(plan.to_do))
         for line in ledger.lines(redone):
-            former = [name for name in resume.files_of(line) if name not in files]
+            former = [name for name in resume.files_of(line) if name not in plan.kept]
             plan.spared |= {name for name in former if self._folders.is_anothers(name, line)}
             former = [name for name in former if name not in plan.spared]
             replaced += bool(former and line.get("settings") != self._settings)
@@ -272,8 +295,10 @@ class Planner:
                 plan.stuck[line["file"]] = stuck
                 left.extend(stuck)
         if replaced:
-            plan.notes.append(f"made anew, with other settings than before: {counted(replaced, 'picture')}")
-        return [*left, *self._journal.remove_partial(files, remove)]
+            plan.notes.append(
+                f"removed, to be made anew with other settings than before: results of {counted(replaced, 'picture')}"
+            )
+        return [*left, *self._journal.remove_partial(plan.kept, remove)]
 
     def _taken(
         self, kept: Iterator[tuple[int | None, tuple[str, ...]]], entries: Sequence[Entry]

@@ -39,7 +39,7 @@ from lib_prodshot.jobs.folder.done_rows import DoneRows
 from lib_prodshot.jobs.folder.folders import JobFolders, LocalFolders
 from lib_prodshot.jobs.folder.job import FolderJob, Progress
 from lib_prodshot.jobs.folder.lines import SUMMARY_NAME, reason_of, report_line, write_summary
-from lib_prodshot.jobs.folder.plan import Planner
+from lib_prodshot.jobs.folder.plan import Plan, Planner
 from lib_prodshot.jobs.folder.queue import Queue
 from lib_prodshot.jobs.folder.scale import SizeBook
 from lib_prodshot.jobs.folder.work_list import Chosen, Entry, WorkList, in_a_row, names_of, real_paths
@@ -205,12 +205,15 @@ class Runner:
                 self._measure(listed.entries)
             request = self.job.request.replace(reference=self._reference) if self._reference else self.job.request
             self._fingerprint = resume.fingerprint(request, self._finder, self.job.dry_run)
-            self._plan(entries, ledger, inputs)
+            planner, plan = self._plan(entries, ledger, inputs)
+            if plan.to_do and not is_open:
+                self._pool.open(inputs())
+            # before anything of an earlier run goes
+            self._pool.refuse_unknown()
+            planner.make_room(plan, entries, ledger)
             store = ThumbnailStore(state, out, self.job.inputs, self._side)
             with closing(store):
                 if self._queue:
-                    if not is_open:
-                        self._pool.open(inputs())
                     self._run_workers(ledger, store)
                 if not self._aborting:
                     self._finish(listed, ledger, store)
@@ -267,17 +270,18 @@ class Runner:
             with self._lock:
                 self._progress = replace(self._progress, done=self._progress.done + 1)
 
-    def _plan(self, entries: Sequence[Entry], ledger: Ledger, inputs: Callable[[], PathSet]) -> None:
+    def _plan(self, entries: Sequence[Entry], ledger: Ledger, inputs: Callable[[], PathSet]) -> tuple[Planner, Plan]:
         """Find out what is to do, and queue it."""
         about = self.job, self._folders, self._journal, self._fingerprint, self._names
-        self._planner = Planner(*about, inputs, lambda: self._stopping, self._done_rows)
-        plan = self._planner.plan(entries, ledger)
+        self._planner = planner = Planner(*about, inputs, lambda: self._stopping, self._done_rows)
+        plan = planner.plan(entries, ledger)
         self._names.before_writing = self._record_files
         self._totals, self._stuck, self._notes, self._spared = plan.done, plan.stuck, plan.notes, plan.spared
         self._queue = Queue(plan.to_do)
         self._started = monotonic()
         self._set(total=len(entries), done=plan.done.before, before=plan.done.before)
         self._set(**{status: plan.done.statuses[status] for status in ("found", "skipped", "failed")})
+        return planner, plan
 
     def _record_files(self, folder: Path, names: Sequence[str]) -> None:
         relative = ((folder / name).relative_to(self.job.out).as_posix() for name in names)

@@ -110,5 +110,9 @@ class WorkerPool(Protocol):
     def open(self, inputs: Container[Path]) -> None:
         """Start the workers. `inputs`: resolved paths that no result may be written to. Raises `ProdshotError`."""
 
+    def refuse_unknown(self) -> None:
+        """Raise `UnknownProducts`, as the first picture would, for products that the finder has no word for. Before
+        `open` nobody knows. Raises `ProdshotError` where the finder cannot be loaded."""
+
     def close(self) -> None:
         """Release everything."""

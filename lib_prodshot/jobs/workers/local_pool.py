@@ -52,6 +52,11 @@ class LocalPool:
         worker = LocalWorker(self.request, self.load_finder, engines, inputs, backoff=self.backoff, upscaler=upscaler)
         self.workers = (worker,)
 
+    def refuse_unknown(self) -> None:
+        """See `WorkerPool`."""
+        for worker in self.workers:
+            worker.refuse_unknown()
+
     def close(self) -> None:
         """See `WorkerPool`."""
         self.release()

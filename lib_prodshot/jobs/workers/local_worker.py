@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from lib_prodshot.enhancing.interface import Enhanced, Task
-from lib_prodshot.errors import EnhanceError
+from lib_prodshot.errors import EnhanceError, UnknownProducts
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Findings, Picture
 from lib_prodshot.jobs.files.reading import open_regular
@@ -63,6 +63,13 @@ class LocalWorker:
         self._name = name
         self._upscaler = upscaler
         self._pixels = WeightedSemaphore(MAX_PIXELS)
+
+    def refuse_unknown(self) -> None:
+        """See `WorkerPool`."""
+        try:
+            self._loaded_finder().refuse_unknown(self._request.classes)
+        except UnknownProducts as error:
+            self._request.find.left_in(error)
 
     def process(self, task: FileTask) -> FileResult:
         """See `Worker`."""

@@ -101,15 +101,17 @@ class PictureActor:
 
     def _open(self) -> ActorInfo | ActorError:
         try:
-            name, load_finder = self._settings.choose_finder()
-            engines, info = self._engines(name)
+            finder, load_finder = self._settings.choose_finder()
+            engines, info = self._engines(finder)
             upscaler = upscaler_of(self._request)
+            name = f"ray {self._settings.number} on {platform.node()}"
+            worker = LocalWorker(self._request, load_finder, engines, name=name, upscaler=upscaler)
+            worker.refuse_unknown()
         except RequestError as error:
             return _request_error(error)
         except ProdshotError as error:
             return ActorError(str(error))
-        worker = f"ray {self._settings.number} on {platform.node()}"
-        self._worker = LocalWorker(self._request, load_finder, engines, name=worker, upscaler=upscaler)
+        self._worker = worker
         return info
 
     def check_access(self, picture: StorageURL) -> str:

@@ -1,0 +1,139 @@
+"""A folder job that is refused, or cannot begin, leaves what earlier runs made as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lib_prodshot.cli import main
+from lib_prodshot.enhancing.interface import Enhanced, Task
+from lib_prodshot.errors import OutputError, ProdshotError, RequestError, UnknownProducts
+from lib_prodshot.finding import registry
+from lib_prodshot.finding.finder import Finder
+from lib_prodshot.jobs.folder.runner import Runner
+from lib_prodshot.jobs.workers.engines import Engine, LocalEngine
+from lib_prodshot.jobs.workers.local_pool import LocalPool
+from lib_prodshot.products import ProductClass
+from lib_prodshot.request import Request
+from tests.finders import fixed_finder
+from tests.jobs.photographs import make_picture
+from tests.jobs.tools import REQUEST, Shade, digests, finder, job, lines_of, pool, run
+
+PACKSHOTS = Request(products="mug, motorcycle", make="packshot", size="128x128")
+
+
+class Closed(type(finder().detector)):  # type: ignore[misc]
+    """Knows two products."""
+
+    def refuse_unknown(self, classes: Sequence[ProductClass]) -> None:
+        unknown = [each.name for each in classes if each.name not in ("mug", "motorcycle")]
+        if unknown:
+            raise UnknownProducts({name: () for name in unknown}, "fixed", "write mug")
+
+
+def closed() -> Finder:
+    return replace(finder(), detector=Closed())
+
+
+def unreachable() -> Sequence[Engine]:
+    raise ProdshotError("http://127.0.0.1:9 cannot be reached")
+
+
+@pytest.mark.parametrize(
+    ("request_of_it", "load_finder", "load_engines", "error"),
+    [
+        (Request(products="mug, motorcycle, rocket", fidelity="off"), closed, None, RequestError),
+        (REQUEST.replace(strength=0.9), closed, unreachable, ProdshotError),
+    ],
+)
+def test_nothing_goes_before_all_is_ready(
+    request_of_it: Request,
+    load_finder: Callable[[], Finder],
+    load_engines: Callable[[], Sequence[Engine]] | None,
+    error: type[Exception],
+    photos: Path,
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    run(photos, out, load_finder=closed)
+    before, lines = digests(out), lines_of(out)
+    assert any(line["output"] for line in lines)
+    engines = load_engines or (lambda: [LocalEngine(Shade())])
+    runner = Runner(job(photos, out, request_of_it), LocalPool(request_of_it, "fixed", load_finder, engines))
+    runner.start()
+    with pytest.raises(error):
+        runner.result()
+    assert digests(out) == before and lines_of(out) == lines
+    assert run(photos, out, load_finder=closed).before == len(lines)
+
+
+def test_unknown_products_that_are_left_out_refuse_nothing(photos: Path, tmp_path: Path) -> None:
+    class LeavesOut(Closed):
+        pass
+
+    asked = Request(products="mug, motorcycle, rocket", fidelity="off", unknown="leave out")
+    done = run(photos, tmp_path / "out", asked, load_finder=lambda: replace(finder(), detector=LeavesOut()))
+    assert done.statuses["found"]
+
+
+def named(command: str, source: Path, out: Path, *options: str) -> int:
+    return main([command, str(source), "--out", str(out), "--products", "mug, motorcycle", *options])
+
+
+@pytest.mark.parametrize("command", ["enhance", "packshot"])
+def test_a_folder_job_does_not_take_the_place_of_named_pictures_of_another_kind(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "load_finder", lambda *_, **__: fixed_finder())
+    photos, out = tmp_path / "A", tmp_path / "out"
+    photos.mkdir()
+    make_picture(1, 160).save(photos / "cup.png")
+    assert named(command, photos / "cup.png", out, *(["--size", "128x128"] if command == "packshot" else [])) == 0
+    before = digests(out)
+    asked = PACKSHOTS if command == "enhance" else REQUEST
+    kind = "enhanced pictures" if command == "enhance" else "packshots"
+    with pytest.raises(OutputError, match=f"holds {kind} of 1 picture"):
+        run(photos, out, asked, load_finder=fixed_finder)
+    assert digests(out) == before
+
+
+def test_nor_of_pictures_of_another_folder(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for folder, name in (("D", "cup.png"), ("E", "cup.jpg")):
+        (tmp_path / folder).mkdir()
+        make_picture(1, 160).save(tmp_path / folder / name)
+    run(tmp_path / "D", out, load_finder=fixed_finder)
+    before = digests(out)
+    with pytest.raises(OutputError, match="holds enhanced pictures of 1 picture"):
+        run(tmp_path / "E", out, PACKSHOTS, load_finder=fixed_finder)
+    assert digests(out) == before
+
+
+def test_pictures_of_another_folder_with_the_same_names_are_told(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for folder, number in (("A", 1), ("B", 2)):
+        (tmp_path / folder).mkdir()
+        make_picture(number, 160).save(tmp_path / folder / "cup.png")
+    assert not run(tmp_path / "A", out, load_finder=fixed_finder).notes
+    assert run(tmp_path / "B", out, load_finder=fixed_finder).notes == (
+        "made anew, for another picture is called so now than before: 1 picture",
+    )
+
+
+def test_what_is_removed_says_so_only_where_it_is(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = run(photos, out).statuses["found"]
+
+    class Stopping(Shade):
+        def enhance(self, task: Task) -> Enhanced:
+            runner.stop()
+            return super().enhance(task)
+
+    other = REQUEST.replace(strength=0.9)
+    runner = Runner(job(photos, out, other), pool(other, engines=[LocalEngine(Stopping())]))
+    runner.start()
+    told = " ".join(runner.result().notes)
+    assert found and "removed, to be made anew with other settings than before: results of" in told
