@@ -124,7 +124,7 @@ def test_a_folder_jobs_line_gives_way_where_its_files_are_written_over_and_nowhe
     assert [line["file"] for line in lines(out)] == ["sub/cup.png", "sub/other.png", str(foreign)]
     # the job sees that the picture's result is not there any more, and says whose it takes the place of
     assert main(batch) == 0
-    assert f"give way to others' of the same name: {foreign}" in capsys.readouterr().out
+    assert f"give way to those of the same name: {foreign}" in capsys.readouterr().out
     assert [line["file"] for line in lines(out)] == ["cup.png", "sub/cup.png", "sub/other.png"]
 
 
@@ -162,6 +162,41 @@ def test_packshots_with_names_of_their_own_stand_beside_enhanced_pictures(tmp_pa
         assert main(["packshot", str(cup), "--out", str(out), "--products", "car", *more]) == 0
     assert (out / "cup.png").read_bytes() == enhanced
     assert {"cup.webp", "cup-shop.png", "cup-1.png"} <= set(names(out))
+
+
+@pytest.mark.parametrize(("first", "last"), [("enhance", "packshot"), ("packshot", "enhance")])
+def test_what_stands_beside_a_later_run_is_known_to_all_that_follow(
+    first: str, last: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, cup = tmp_path / "out", photograph(tmp_path / "cup.jpg")
+    rest = [str(cup), "--out", str(out), "--products", "car"]
+    assert main([first, *rest]) == 0
+    before = (out / "cup.png").read_bytes()
+    for pattern in ("{stem}-shop", "{stem}-other"):
+        capsys.readouterr()
+        assert main(["packshot", *rest, "--file-names", pattern]) == 0
+        lost = "cup.mask.png, cup.alpha.png is of the packshot now, and no more of cup.png, which stays"
+        assert (lost in capsys.readouterr().err) == (first == "enhance")
+    (line,) = lines(out)
+    assert line["stays"]["files"] == ["cup-shop.png", "cup.png"]
+    assert line["stays"]["packshots"] == ["cup-shop.png", *(["cup.png"] if first == "packshot" else [])]
+    assert main([last, *rest]) == 2
+    assert "cup.png; choose another folder" in capsys.readouterr().err and (out / "cup.png").read_bytes() == before
+
+
+def test_a_users_file_in_the_place_of_a_skipped_copy_is_not_taken_for_ours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, dark = tmp_path / "out", photograph(tmp_path / "dark.png", level=10)
+    run = ["enhance", str(dark), "--out", str(out), "--products", "car"]
+    assert main(run) == 0
+    photograph(out / "dark.png", level=200)
+    mine = (out / "dark.png").read_bytes()
+    for _ in range(2):
+        capsys.readouterr()
+        assert main(run) == 0
+        assert "is of an earlier run" not in capsys.readouterr().err and "stays" not in lines(out)[0]
+    assert (out / "dark.png").read_bytes() == mine
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -94,21 +94,23 @@ class _Former:
         self._results = results
         self._made: dict[str, list[str]] = {}
         self._enhanced: set[str] = set()
+        self._skipped: set[str] = set()
         self._outputs: dict[str, bool] = {}
         self._owners: dict[str, str] = {}
         for _, line in numbered_lines(results.output_folder / JSONL_NAME):
             self._note(line)
 
     def _note(self, line: Line) -> None:
-        picture, names = str(line["file"]), names_in(line)
+        picture, names, stays = str(line["file"]), names_in(line), stays_in(line)
         self._owners.update((folded(name), picture) for name in names)
         self._made[picture] = names
-        stays = stays_in(line)
-        is_packshot = bool(line["stays"].get("packshots") if stays else line.get("packshots"))
+        (self._skipped.add if line["status"] == "skipped" else self._skipped.discard)(picture)
+        packshots = set(line["stays"].get("packshots") or ()) if stays else set()
+        if line.get("packshots"):
+            packshots.update(set(names) - set(stays))
         if stays or line["status"] == "found":
-            pictures = (name for name in names if not name.endswith((MASK_SUFFIX, ALPHA_SUFFIX)))
-            self._outputs.update((folded(name), is_packshot) for name in pictures)
-        (self._enhanced.discard if is_packshot else self._enhanced.add)(picture)
+            self._outputs.update((folded(name), name in packshots) for name in _pictures_of(names))
+        (self._enhanced.discard if packshots else self._enhanced.add)(picture)
 
     def refuse_other_make(self, request: Request, paths: Sequence[Place], stems: Sequence[str]) -> None:
         """Raise `RequestError`, before anything is made, where packshots would take the place of enhanced pictures or
@@ -119,23 +121,23 @@ class _Former:
         if lost := [name for name in others if self._results.has(name, 1)]:
             there, new = MAKES[not is_packshot], MAKES[is_packshot]
             advice = " or other names (file_names)" if is_packshot else ""
-            message = f"it holds {there} in whose place {new} would be written: {in_a_row(lost)}"
+            # what PNG cannot say is a TIFF, which is not known before the picture is read
+            verb = "would" if is_packshot else "could"
+            message = f"it holds {there} in whose place {new} {verb} be written: {in_a_row(lost)}"
             raise RequestError([FieldProblem("out", f"{message}; choose another folder{advice}")])
 
     def add_to(self, report: Report, outcome: Outcome) -> None:
         """Write the picture's line, with what beside its files is of earlier runs and whose files these were. A line
         of which all files are this picture's now goes, one of which some are says so. Raises `OutputError`."""
         written = {folded(name): name for name in names_in(outcome.to_json())}
-        told = [*self._taken(written, outcome.file, report)]
         standing = self._standing(written, outcome)
-        if standing:
-            told.append(f"{in_a_row(standing)} is of an earlier run over {outcome.file}, and stays")
+        told = [*self._taken(written, outcome.file, report), *self._told_of(standing, written, outcome)]
         for sentence in told:
             say(sentence)
         outcome.notes = (*outcome.notes, *told)
-        # who has them is known by the line alone, and it was the last one's to say
-        is_packshot = any(self._outputs.get(folded(name)) for name in standing)
-        stays = {"files": standing, "packshots": is_packshot} if standing and not written else None
+        # who has them, and what they are, is known by the line alone, and it was the last one's to say
+        packshots = [name for name in standing if self._outputs.get(folded(name))]
+        stays = {"files": standing, "packshots": packshots} if standing else None
         report.add(outcome, stays)
         self._note({**outcome.to_json(), **({"stays": stays} if stays else {})})
 
@@ -153,12 +155,28 @@ class _Former:
             yield told
 
     def _standing(self, written: Mapping[str, str], outcome: Outcome) -> list[str]:
+        """What stands there of the picture and was not written now. Of one that is skipped again its copy, or what a
+        user has put in the place, is no result; its own note says which."""
         picture = outcome.file
-        if outcome.packshots or (written and picture not in self._enhanced):
+        if outcome.status == "skipped" and picture in self._skipped:
             return []
         unwritten = (name for name in self._made.get(picture, ()) if folded(name) not in written)
         own = (name for name in unwritten if self._owners.get(folded(name)) == picture)
         return [name for name in own if self._results.has(name, 1)]
+
+    def _told_of(self, standing: list[str], written: Mapping[str, str], outcome: Outcome) -> Iterator[str]:
+        """What a user may take for a result of this run; packshots beside packshots are none."""
+        picture = outcome.file
+        if standing and not outcome.packshots and (not written or picture in self._enhanced):
+            yield f"{in_a_row(standing)} is of an earlier run over {picture}, and stays"
+        enhanced = [name for name in _pictures_of(standing) if not self._outputs.get(folded(name))]
+        masks = [name for name in written.values() if name.endswith((MASK_SUFFIX, ALPHA_SUFFIX))]
+        if outcome.packshots and enhanced and masks:
+            yield f"{in_a_row(masks)} is of the packshot now, and no more of {in_a_row(enhanced)}, which stays"
+
+
+def _pictures_of(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not name.endswith((MASK_SUFFIX, ALPHA_SUFFIX))]
 
 
 def _output_names(request: Request, source: Path, stem: str) -> list[str]:

@@ -31,7 +31,7 @@ class Closed(type(finder().detector)):  # type: ignore[misc]
     def refuse_unknown(self, classes: Sequence[ProductClass]) -> None:
         unknown = [each.name for each in classes if each.name not in ("mug", "motorcycle")]
         if unknown:
-            raise UnknownProducts({name: () for name in unknown}, "fixed", "write mug")
+            raise UnknownProducts(dict.fromkeys(unknown, ()), "fixed", "write mug")
 
 
 def closed() -> Finder:

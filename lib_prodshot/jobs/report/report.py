@@ -150,8 +150,8 @@ class Report(ReportFiles):
                 self._rewrite(lambda rows: chosen)
 
     def add(self, outcome: Outcome, stays: Line | None = None) -> None:
-        """Append one outcome; `stays`: what of an earlier run stands there of the picture, where nothing was made of it
-        now. Raises `OutputError`."""
+        """Append one outcome; `stays`: what of earlier runs stands there of the picture, and which of it are
+        packshots. Raises `OutputError`."""
         self._append({**outcome.to_json(), **({"stays": stays} if stays else {})})
         self._dropped.discard(outcome.file)
 
