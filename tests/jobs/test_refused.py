@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from lib_prodshot.enhancing.interface import Enhanced, Task
 from lib_prodshot.errors import OutputError, ProdshotError, RequestError, UnknownProducts
 from lib_prodshot.finding import registry
 from lib_prodshot.finding.finder import Finder
+from lib_prodshot.jobs.folder.resume import files_of
 from lib_prodshot.jobs.folder.runner import Runner
 from lib_prodshot.jobs.workers.engines import Engine, LocalEngine
 from lib_prodshot.jobs.workers.local_pool import LocalPool
@@ -123,17 +125,50 @@ def test_pictures_of_another_folder_with_the_same_names_are_told(tmp_path: Path)
     )
 
 
-def test_what_is_removed_says_so_only_where_it_is(photos: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    found = run(photos, out).statuses["found"]
+@pytest.mark.parametrize("was_killed", [False, True])
+def test_results_of_other_settings_stay_until_their_turn_comes(was_killed: bool, photos: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "out", REQUEST.replace(strength=0.9)
+    run(photos, out)
+    before, lines = digests(out), {line["file"]: line for line in lines_of(out)}
+    journal = out / ".prodshot" / "begun.jsonl"
+    (out / "orphan.png").write_bytes(b"of a run that was killed")
+    if was_killed:
+        journal.write_text(json.dumps(["orphan.png", *(name for name in before if name.endswith(".png"))]) + "\n")
 
     class Stopping(Shade):
         def enhance(self, task: Task) -> Enhanced:
             runner.stop()
             return super().enhance(task)
 
-    other = REQUEST.replace(strength=0.9)
     runner = Runner(job(photos, out, other), pool(other, engines=[LocalEngine(Stopping())]))
     runner.start()
     told = " ".join(runner.result().notes)
-    assert found and "removed, to be made anew with other settings than before: results of" in told
+    assert (out / "orphan.png").exists() != was_killed
+    now = {line["file"]: line for line in lines_of(out)}
+    made = [name for name in now if now[name]["settings"] != lines[name]["settings"]]
+    left = [name for name in lines if name not in made]
+    assert made and left and set(now) == set(lines)
+    assert all(now[name] == lines[name] for name in left)
+    stand = {name for line in left for name in files_of(lines[line])}
+    # those of pictures that were in a worker when it was stopped have gone: as many as a worker has slots
+    gone = [line for line in left if not set(files_of(lines[line])) <= set(digests(out))]
+    assert len(gone) <= 3 and len(stand) > 10
+    assert all(digests(out).get(name, before[name]) == before[name] for name in stand)
+    with_files = [name for name in lines if list(files_of(lines[name]))]
+    waiting = len([name for name in left if name in with_files and name not in gone])
+    assert f"made anew, with other settings than before: {len(with_files) - waiting} picture" in told
+    assert f"not made anew yet, as made with other settings before: {waiting} picture" in told
+
+    # what stands there counts for the settings that it was made with, and in the end nothing is left of either
+    again = run(photos, out)
+    assert again.before == len(left) - len(gone)
+    assert set(_results(out)) >= stand and _results(out) == {name: before[name] for name in _results(out)}
+    run(photos, out, other)
+    run(photos, tmp_path / "fresh", other)
+    assert _results(out) == _results(tmp_path / "fresh")
+
+
+def _results(out: Path) -> dict[str, str]:
+    """What a job makes of pictures; its reports tell of times."""
+    own = ("report.jsonl", "report.csv", "summary.json", "index.html", "orphan.png")
+    return {name: digest for name, digest in digests(out).items() if name not in own}

@@ -183,6 +183,11 @@ class ResultNames:
                 self._owners.put(dict.fromkeys(keys, picture))
             self.before_writing(folder, names)
 
+    def is_anothers(self, picture: str, folder: Path, name: str) -> bool:
+        """Whether another picture has this name in `folder`."""
+        (key,) = _keys(folder, [name])
+        return self._owners.get([key]).get(key, picture) != picture
+
     def keep(self, folder: Path, results: Iterable[tuple[str, Sequence[str]]]) -> None:
         """Take for pictures what an earlier run made of them; a name stays with the picture that has it."""
         waiting = iter(results)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,7 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from lib_prodshot.errors import OutputError
-from lib_prodshot.jobs.files.compact import PathSet
+from lib_prodshot.jobs.files.compact import DiskMap, PathSet
 from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, ResultNames
 from lib_prodshot.jobs.files.reading import Stamp
 from lib_prodshot.jobs.files.staging import STATE_FOLDER, remove_leftovers
@@ -34,14 +36,12 @@ _READERS = 4
 
 @dataclass
 class Plan:
-    """The pictures `to_do`, totals of those that are done, what of an earlier run cannot be removed by picture
-    (`stuck`), pictures whose results others will overwrite (`given_up`: they are gone, or called otherwise now),
-    sentences about it, the names of skipped pictures' copies that are none any more (`spared`: somebody has put a file
-    there, which is not removed), and the results that stay (`kept`)."""
+    """The pictures `to_do`, totals of those that are done, pictures whose results others will overwrite (`given_up`:
+    they are gone, or called otherwise now), sentences about it, the names of skipped pictures' copies that are none any
+    more (`spared`: somebody has put a file there, which is not removed), and the results that stay (`kept`)."""
 
     to_do: Sequence[Entry]
     done: Summary
-    stuck: dict[str, list[str]] = field(default_factory=dict)
     given_up: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     spared: set[str] = field(default_factory=set)
@@ -52,7 +52,8 @@ class Planner:
     """Plans a job from the report of earlier runs. `settings` is the fingerprint of the job's; `names` learns which
     picture has which result; `inputs` gives the resolved paths of all pictures, none of which is ever removed;
     `is_stopped` tells whether the job is to end; `done_rows` is what the last run noted, and `has_looked` afterwards
-    whether a picture was found to be done for which that was not enough."""
+    whether a picture was found to be done for which that was not enough, `stuck` by picture what of an earlier run
+    cannot be removed."""
 
     def __init__(
         self,
@@ -75,6 +76,11 @@ class Planner:
         self._done_rows = done_rows
         self._unread: dict[str, str] = {}
         self._changed = 0
+        self._former = DiskMap()
+        self._others = self._replaced = 0
+        self._left: set[str] = set()
+        self.stuck: dict[str, list[str]] = {}
+        self._lock = threading.Lock()
         self.has_looked = False
 
     def plan(self, entries: Sequence[Entry], ledger: Ledger) -> Plan:
@@ -106,14 +112,15 @@ class Planner:
         return plan
 
     def make_room(self, plan: Plan, entries: Sequence[Entry], ledger: Ledger) -> None:
-        """Remove results and lines of the pictures that are to be done, which the plan then tells. Only when all else
-        is known to be ready: what is gone cannot be had again. Raises `OutputError`."""
+        """Remove what a killed run left half-made, and the lines of pictures that are given up, which the plan then
+        tells; find what is to go when a picture's turn comes (`remove_former`). Only when all else is known to be
+        ready: what is gone cannot be had again. Raises `OutputError`."""
         out = self._job.out
-        left: list[str] = []
-        if plan.to_do or self._journal.exists:
-            left += self._remove_former(plan, ledger)
         if plan.to_do:
-            ledger.open(chain(names_of(plan.to_do), plan.given_up))
+            self._former.put(self._former_of(plan, ledger))
+        left = self._remove_partial(plan, ledger) if self._journal.exists else []
+        if plan.to_do:
+            ledger.open(plan.given_up)
         if plan.given_up:
             plan.notes.append(
                 f"results of other pictures, or of other runs, give way to those of the same name: "
@@ -125,8 +132,34 @@ class Planner:
         left += remove_leftovers(
             {out, out / STATE_FOLDER, *(out / folder for folder in _folders_of(names_of(entries)))}, out
         )
-        if left:
-            plan.notes.append(f"left by an earlier run, and cannot be removed: {in_a_row(sorted(set(left)))}")
+        self._left.update(left)
+
+    def remove_former(self, entry: Entry) -> None:
+        """Remove what earlier runs made of a picture, whose turn has come; `stuck` has what cannot be removed. Results
+        that another picture has by now stay. Thread-safe."""
+        former = self._former.get([entry.name]).get(entry.name)
+        if former is None:
+            return
+        is_other, names = json.loads(former)
+        own = [name for name in names if not self._names.is_anothers(str(entry.source), self._job.out, name)]
+        remove = partial(self._folders.remove, inputs=self._inputs())
+        stuck = [why for name in own for why in remove({"output": name})]
+        with self._lock:
+            # a picture of a worker that was lost has its turn twice
+            self._replaced += is_other
+            self._former.put({entry.name: json.dumps([False, []])})
+            self._left.update(stuck)
+            if stuck:
+                self.stuck[entry.name] = stuck
+
+    def told(self) -> Iterator[str]:
+        """Sentences about what earlier runs left, when the job has ended."""
+        if self._left:
+            yield f"left by an earlier run, and cannot be removed: {in_a_row(sorted(self._left))}"
+        if self._replaced:
+            yield f"made anew, with other settings than before: {counted(self._replaced, 'picture')}"
+        if left := self._others - self._replaced:
+            yield f"not made anew yet, as made with other settings before: {counted(left, 'picture')}"
 
     def _refuse_other_make(self, others: int) -> None:
         if not others:
@@ -139,10 +172,10 @@ class Planner:
     def _is_of_other_make(self, line: Line) -> bool:
         """Whether a line is of an enhanced picture that stands there where packshots are to be made, or the other way
         round: neither is a newer version of the other."""
-        if line["status"] != "found" or bool(line.get("packshots")) == self._job.request.makes_packshot:
-            return False
-        pictures = (name for name in resume.names_in(line) if not name.endswith((MASK_SUFFIX, ALPHA_SUFFIX)))
-        return any(self._folders.has(name, 1) for name in pictures)
+        names = resume.names_in(line) if line["status"] == "found" else resume.stays_in(line)
+        pictures = (name for name in names if not name.endswith((MASK_SUFFIX, ALPHA_SUFFIX)))
+        others = (name for name in pictures if resume.is_packshot(name, line) != self._job.request.makes_packshot)
+        return any(self._folders.has(name, 1) for name in others)
 
     def _unsettled(self, by_name: ByName, ledger: Ledger, done: bytearray, summary: Summary) -> Iterator[Line]:
         """Yield the lines that must be read, without those of blocks that stand as the last run noted them: their
@@ -280,25 +313,23 @@ class Planner:
         self._refuse_other_make(others)
         return files
 
-    def _remove_former(self, plan: Plan, ledger: Ledger) -> list[str]:
-        """Remove what earlier runs wrote of the pictures that are to be done; return what cannot be removed."""
-        left: list[str] = []
-        replaced = 0
-        remove = partial(self._folders.remove, inputs=self._inputs())
-        redone = ledger.rows.latest().of_files(names_of(plan.to_do))
-        for line in ledger.lines(redone):
+    def _former_of(self, plan: Plan, ledger: Ledger) -> Iterator[tuple[str, str]]:
+        """Yield the pictures that are to be done of which something stands there, and as JSON whether that was made
+        with other settings, and its files."""
+        for line in ledger.lines(ledger.rows.latest().of_files(names_of(plan.to_do))):
             former = [name for name in resume.files_of(line) if name not in plan.kept]
             plan.spared |= {name for name in former if self._folders.is_anothers(name, line)}
-            former = [name for name in former if name not in plan.spared]
-            replaced += bool(former and line.get("settings") != self._settings)
-            if stuck := [each for name in former for each in remove({"output": name})]:
-                plan.stuck[line["file"]] = stuck
-                left.extend(stuck)
-        if replaced:
-            plan.notes.append(
-                f"removed, to be made anew with other settings than before: results of {counted(replaced, 'picture')}"
-            )
-        return [*left, *self._journal.remove_partial(plan.kept, remove)]
+            if former := [name for name in former if name not in plan.spared]:
+                is_other = line.get("settings") != self._settings
+                self._others += is_other
+                yield line["file"], json.dumps([is_other, former])
+
+    def _remove_partial(self, plan: Plan, ledger: Ledger) -> list[str]:
+        """Remove what killed runs left without a line; return what cannot be removed."""
+        rows = ledger.rows.latest().of_files(names_of(plan.to_do))
+        former = PathSet(chain.from_iterable(map(resume.files_of, ledger.lines(rows))))
+        remove = partial(self._folders.remove, inputs=self._inputs())
+        return self._journal.remove_partial(_Either(plan.kept, former), remove)
 
     def _taken(
         self, kept: Iterator[tuple[int | None, tuple[str, ...]]], entries: Sequence[Entry]
@@ -308,6 +339,16 @@ class Planner:
             own = [(str(entries[place].source), files) for place, files in some if place is not None]
             self._names.keep(self._job.out, own)
             yield from (files for _, files in some)
+
+
+class _Either:
+    """What one of two containers has."""
+
+    def __init__(self, *containers: Container[str]) -> None:
+        self._containers = containers
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in each for each in self._containers)
 
 
 def _folders_of(names: Iterable[str]) -> Iterator[str]:

@@ -225,6 +225,13 @@ def stays_in(line: Line) -> list[str]:
     return [str(name) for name in files] if isinstance(files, list) else []
 
 
+def is_packshot(name: str, line: Line) -> bool:
+    """Return whether a file that a line names (`names_in`) is a packshot, or beside one."""
+    if name in stays_in(line):
+        return name in (line["stays"].get("packshots") or ())
+    return bool(line.get("packshots"))
+
+
 def stem_of(name: str) -> str:
     """Return what a result, relative to the output folder, is called without its ending: its picture's stem, after its
     sub-folder and '/', in one way of writing (`folded`)."""

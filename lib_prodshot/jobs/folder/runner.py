@@ -103,7 +103,6 @@ class Runner:
         self._notes: list[str] = []
         self._spared: set[str] = set()
         self._written: set[str] = set()
-        self._stuck: dict[str, list[str]] = {}
         self._unread: dict[str, str] = {}
         self._queue = Queue(())
         self._totals = Summary(0)
@@ -193,7 +192,6 @@ class Runner:
         entries = self._chosen(listed)
         # asked for once there is something to do
         inputs = lru_cache(maxsize=1)(lambda: PathSet(real_paths(listed.entries)))
-        out, state = self.job.out, self.job.out / STATE_FOLDER
         try:
             self._finder = self._pool.finder_name()
             if entries and (stored := entries[0].stored):
@@ -211,7 +209,7 @@ class Runner:
             # before anything of an earlier run goes
             self._pool.refuse_unknown()
             planner.make_room(plan, entries, ledger)
-            store = ThumbnailStore(state, out, self.job.inputs, self._side)
+            store = ThumbnailStore(self.job.out / STATE_FOLDER, self.job.out, self.job.inputs, self._side)
             with closing(store):
                 if self._queue:
                     self._run_workers(ledger, store)
@@ -276,7 +274,7 @@ class Runner:
         self._planner = planner = Planner(*about, inputs, lambda: self._stopping, self._done_rows)
         plan = planner.plan(entries, ledger)
         self._names.before_writing = self._record_files
-        self._totals, self._stuck, self._notes, self._spared = plan.done, plan.stuck, plan.notes, plan.spared
+        self._totals, self._notes, self._spared = plan.done, plan.notes, plan.spared
         self._queue = Queue(plan.to_do)
         self._started = monotonic()
         self._set(total=len(entries), done=plan.done.before, before=plan.done.before)
@@ -388,6 +386,8 @@ class Runner:
                 # a sub-folder that cannot be made fails its own pictures; the output folder ends the job
                 make_folder(self.job.out)
                 return self._failed(entry, content, str(problem)), None
+        if self._planner:
+            self._planner.remove_former(entry)
         request = self.job.request
         seeded = request.uses_webui and not self.job.dry_run
         job_seed = getattr(request, request.seed_setting) if seeded else None
@@ -416,7 +416,8 @@ class Runner:
         return self._line(entry, content, FileResult(outcome, "", retry=True))
 
     def _line(self, entry: Entry, content: str, result: FileResult, seed: int | None = None) -> dict[str, Any]:
-        notes = [f"an earlier run's {stuck} cannot be removed" for stuck in self._stuck.get(entry.name, ())]
+        known = self._planner.stuck if self._planner else {}
+        notes = [f"an earlier run's {stuck} cannot be removed" for stuck in known.get(entry.name, ())]
         line = report_line(entry, result, self.job.out, notes)
         return line | {
             "bytes": resume.written_bytes(line, self.job.out),
@@ -455,9 +456,9 @@ class Runner:
     def _finish(self, listed: WorkList, ledger: Ledger, store: ThumbnailStore) -> None:
         """Sort the report and write summary and contact sheet."""
         ledger.settle(names_of(listed.entries))
-        self._summary = replace(
-            self._totals, notes=(*listed.notes, *self._notes, *ledger.notes, *self._told_of_copies())
-        )
+        left = self._planner.told() if self._planner else ()
+        notes = (*listed.notes, *self._notes, *left, *ledger.notes, *self._told_of_copies())
+        self._summary = replace(self._totals, notes=notes)
         about = {"finder": self._finder, "request": self.job.request.to_dict(only_changed=True)}
         if self._summary.is_complete:
             self._journal.delete()
@@ -477,8 +478,7 @@ class Runner:
             yield f"results were written over what somebody had put in the place of skipped pictures' copies: {written}"
         skipped = self._totals.statuses["skipped"]
         if skipped and not self.job.dry_run and not copies_skipped(self.job.request):
-            told = counted(skipped, "skipped picture")
-            yield f"not copied, for no raw photograph is to lie among packshots: {told}"
+            yield f"not copied, for no raw photograph is to lie among packshots: {counted(skipped, 'skipped picture')}"
 
     def _note_done(self, listed: WorkList, ledger: Ledger) -> None:
         """Note which rows are done, for the next run, where the last one's notes were not enough for this one."""
