@@ -78,6 +78,7 @@ class Planner:
         self._changed = 0
         self._former = DiskMap()
         self._others = self._replaced = 0
+        self._has_former = False
         self._left: set[str] = set()
         self.stuck: dict[str, list[str]] = {}
         self._lock = threading.Lock()
@@ -120,7 +121,8 @@ class Planner:
             self._former.put(self._former_of(plan, ledger))
         left = self._remove_partial(plan, ledger) if self._journal.exists else []
         if plan.to_do:
-            ledger.open(plan.given_up)
+            # the lines of results that still stand go when there are new ones
+            ledger.open(chain(self._without_former(names_of(plan.to_do)), plan.given_up))
         if plan.given_up:
             plan.notes.append(
                 f"results of other pictures, or of other runs, give way to those of the same name: "
@@ -322,7 +324,14 @@ class Planner:
             if former := [name for name in former if name not in plan.spared]:
                 is_other = line.get("settings") != self._settings
                 self._others += is_other
+                self._has_former = True
                 yield line["file"], json.dumps([is_other, former])
+
+    def _without_former(self, names: Iterable[str]) -> Iterator[str]:
+        waiting = iter(names)
+        while some := list(islice(waiting, _AT_ONCE)):
+            found = self._former.get(some) if self._has_former else {}
+            yield from (name for name in some if name not in found)
 
     def _remove_partial(self, plan: Plan, ledger: Ledger) -> list[str]:
         """Remove what killed runs left without a line; return what cannot be removed."""
