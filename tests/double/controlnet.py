@@ -13,7 +13,6 @@ from typing import Any
 from urllib.error import URLError
 
 import numpy as np
-import requests
 from modules import scripts
 
 MODELS = ("control_v11f1p_sd15_depth [cfd03158]", "control_v11p_sd15_canny [d14c016b]")
@@ -132,6 +131,8 @@ def _fail_to_download(none: str) -> None:
     """As torch.hub does for Mikubill's, and as requests does for Forge's, here with an address where nobody listens."""
     if none == "none":
         raise URLError("no network")
+    import requests
+
     requests.get("http://127.0.0.1:1/annotator.pt", proxies={"http": ""}, timeout=5)
 
 
