@@ -172,3 +172,22 @@ def _results(out: Path) -> dict[str, str]:
     """What a job makes of pictures; its reports tell of times."""
     own = ("report.jsonl", "report.csv", "summary.json", "index.html", "orphan.png")
     return {name: digest for name, digest in digests(out).items() if name not in own}
+
+
+@pytest.mark.parametrize("is_other", [True, False])
+def test_what_a_killed_run_wrote_with_other_settings_does_not_pass_for_what_was_there(
+    is_other: bool, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run(photos, out)
+    before, lines = digests(out), lines_of(out)
+    line = next(line for line in lines if line["status"] == "found")
+    # where it was killed: its turn had come, its results were written, and its new line was not
+    with (out / line["output"]).open("ab") as file:
+        file.write(b"of other settings")
+    settings = "another" if is_other else line["settings"]
+    record = json.dumps([*files_of(line), {"settings": settings}])
+    (out / ".prodshot" / "begun.jsonl").write_text(record + "\n")
+    again = run(photos, out)
+    assert again.before == len(lines) - is_other
+    assert (digests(out)[line["output"]] == before[line["output"]]) == is_other

@@ -79,6 +79,7 @@ class Planner:
         self._former = DiskMap()
         self._others = self._replaced = 0
         self._has_former = False
+        self._otherwise: Container[str] | None = None
         self._left: set[str] = set()
         self.stuck: dict[str, list[str]] = {}
         self._lock = threading.Lock()
@@ -90,6 +91,8 @@ class Planner:
         Raises `OutputError`, and `TaskCancelled` when the job is stopped meanwhile.
         """
         out = self._job.out
+        if self._journal.exists:
+            self._otherwise = self._journal.made_otherwise(self._settings)
         done, summary, gives_up, others = bytearray(len(entries)), Summary(len(entries)), False, 0
         by_name = ByName(entries)
         lines = self._unsettled(by_name, ledger, done, summary)
@@ -183,8 +186,8 @@ class Planner:
         """Yield the lines that must be read, without those of blocks that stand as the last run noted them: their
         pictures are marked in `done`, and their totals are added."""
         rows, start, following = ledger.rows.latest(), 0, 0
-        # who keeps times looks at those of each result
-        blocks = () if self._job.keep_times else self._done_rows.blocks(ledger.digest)
+        # who keeps times looks at those of each result; what a killed run began is looked at, too
+        blocks = () if self._job.keep_times or self._otherwise is not None else self._done_rows.blocks(ledger.digest)
         for block in blocks:
             if self._is_stopped():
                 raise TaskCancelled
@@ -284,6 +287,8 @@ class Planner:
         self._changed += bool(line.get("output")) and line.get("sha256") not in (None, content)
         copies = copies_skipped(self._job.request)
         is_done = resume.is_done(line, entry, content, self._settings, self._folders.has, copies)
+        if is_done and self._otherwise is not None:
+            is_done = not any(name in self._otherwise for name in resume.files_of(line))
         if is_done and stamp and self._job.keep_times:
             resume.set_times(line, self._job.out, stamp)
         return is_done

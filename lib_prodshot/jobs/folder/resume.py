@@ -7,9 +7,11 @@ import json
 import os
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any
 
+from lib_prodshot.jobs.files.compact import PathSet
 from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, folded, suffix_of
 from lib_prodshot.jobs.files.reading import Stamp, real_path, stamp_of
 from lib_prodshot.jobs.files.staging import output_error
@@ -146,12 +148,12 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def record(self, names: Sequence[str]) -> None:
-        """Record files, relative to the output folder, that are about to be written: another run, with other settings,
-        would not know what they are called. Raises `OutputError`."""
+    def record(self, names: Sequence[str], settings: str) -> None:
+        """Record files, relative to the output folder, that are about to be written, and the fingerprint of the
+        settings: another run, with other ones, would not know what they are called. Raises `OutputError`."""
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(list(names)) + "\n")
+                file.write(json.dumps([*names, {"settings": settings}]) + "\n")
         except OSError as problem:
             raise output_error(self._path.parent, problem) from problem
 
@@ -160,6 +162,13 @@ class Journal:
         """Whether an earlier run left one, for it did not complete."""
         return os.path.lexists(self._path)
 
+    def made_otherwise(self, settings: str) -> PathSet:
+        """Return the files that killed runs recorded with other settings than these. Where a line names one of them, it
+        is of a run before, and the file may be of the killed one. Raises `OutputError`."""
+        return PathSet(
+            chain.from_iterable(_names_in(record) for record in self._records() if _is_otherwise(record, settings))
+        )
+
     def remove_partial(self, kept: Container[str], remove: Callable[[Line], list[str]]) -> list[str]:
         """Have `remove` delete the files that killed runs recorded, but for those `kept`, which have a line. Returns
         what cannot be removed.
@@ -167,17 +176,25 @@ class Journal:
         Raises `OutputError` when our own file cannot be read.
         """
         stuck: dict[str, None] = {}
+        for record in self._records():
+            for name in _names_in(record):
+                if name not in kept:
+                    stuck.update(dict.fromkeys(remove({"output": name})))
+        self.delete()
+        return sorted(stuck)
+
+    def _records(self) -> Iterator[list[Any]]:
+        """Yield what was recorded, but for a line that was cut short by a power failure."""
         try:
             with self._path.open(encoding="utf-8", errors="replace") as file:
                 for line in file:
-                    for names in _recorded(line, kept):
-                        stuck.update(dict.fromkeys(remove(names)))
+                    with suppress(ValueError, RecursionError):
+                        if isinstance(record := json.loads(line), list):
+                            yield record
         except FileNotFoundError:
-            return []
+            return
         except OSError as problem:
             raise output_error(self._path.parent, problem) from problem
-        self.delete()
-        return sorted(stuck)
 
     def delete(self) -> None:
         """Delete the journal, for every picture has its line; if that fails, the next run checks once more."""
@@ -185,14 +202,13 @@ class Journal:
             self._path.unlink()
 
 
-def _recorded(line: str, kept: Container[str]) -> Iterator[dict[str, str]]:
-    """The files of a line of the journal that are to go, none of one that was cut short by a power failure."""
-    try:
-        recorded = json.loads(line)
-    except (ValueError, RecursionError):
-        return
-    if isinstance(recorded, list):
-        yield from ({"output": name} for name in recorded if isinstance(name, str) and name not in kept)
+def _names_in(record: list[Any]) -> list[str]:
+    return [name for name in record if isinstance(name, str)]
+
+
+def _is_otherwise(record: list[Any], settings: str) -> bool:
+    """Whether a record was made with other settings; an earlier version's does not say."""
+    return any(isinstance(each, dict) and each.get("settings") != settings for each in record)
 
 
 def _beside(entry: Entry, name: str) -> str:

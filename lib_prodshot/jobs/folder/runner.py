@@ -284,7 +284,7 @@ class Runner:
     def _record_files(self, folder: Path, names: Sequence[str]) -> None:
         relative = ((folder / name).relative_to(self.job.out).as_posix() for name in names)
         # what stands there now is not what this run made: the next one would remove it if this one is killed
-        self._journal.record([name for name in relative if not self._folders.has(name, 1)])
+        self._journal.record([name for name in relative if not self._folders.has(name, 1)], self._fingerprint)
 
     def _run_workers(self, ledger: Ledger, store: ThumbnailStore) -> None:
         """Run every worker from as many threads as it has slots, until the queue is empty or the job ends."""
