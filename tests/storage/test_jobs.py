@@ -283,6 +283,9 @@ def test_a_second_run_is_refused_while_the_first_one_works(
         monkeypatch.setattr(claim, "is_another_running", lambda process: True)
         run_stored(memory / "in", memory / "out", tmp_path)
     first._over.set()
+    # a renewal that is under way would be one of a run that lives
+    assert first._thread is not None
+    first._thread.join()
     said: list[str] = []
     monkeypatch.setattr(claim, "PATIENCE", 0.2)
     second = claim.Claim(store, said.append)
