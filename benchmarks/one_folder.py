@@ -15,43 +15,17 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from time import process_time, thread_time
 from typing import Any
 
 import numpy as np
-from one_picture import bare_files, peak_memory
+from one_picture import bare_files, models_clock, peak_memory
 from PIL import Image
 
 PICTURES = 4
 _SHIFT = 16
 """Columns between one picture and the next: a whole block of a JPEG, whose size then stays."""
-
-
-def models_clock() -> list[float]:
-    """Seconds that the models' own calls and their loading take on the threads that make them, in one cell."""
-    import onnxruntime
-
-    spent = [0.0]
-    original = onnxruntime.InferenceSession
-
-    def timed(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        start = thread_time()
-        try:
-            return call(*arguments, **options)
-        finally:
-            spent[0] += thread_time() - start
-
-    class Timed(original):  # type: ignore[misc, valid-type]
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            timed(super().__init__, *arguments, **options)
-
-        def run(self, *arguments: Any, **options: Any) -> Any:
-            return timed(super().run, *arguments, **options)
-
-    onnxruntime.InferenceSession = Timed
-    return spent
 
 
 def shifted(picture: Path, folder: Path) -> list[Path]:
@@ -66,7 +40,8 @@ def shifted(picture: Path, folder: Path) -> list[Path]:
 
 def main(picture: Path, small: Path) -> dict[str, Any]:
     """The figures of one run."""
-    spent = models_clock()
+    # pictures in progress at once: each thread's own time
+    spent = models_clock(thread_time)
     from lib_prodshot.jobs.folder.job import FolderJob
     from lib_prodshot.jobs.folder.runner import Runner
     from lib_prodshot.jobs.workers.local_pool import local_pool

@@ -13,6 +13,7 @@ import hashlib
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -41,20 +42,26 @@ class _OneColour:
         return Enhanced(np.full_like(task.picture, 190))
 
 
-def _models_clock() -> list[float]:
-    """Seconds inside the models' own calls, in one cell."""
+def models_clock(clock: Callable[[], float]) -> list[float]:
+    """Seconds by `clock` that the models' own calls and their loading take, in one cell."""
     import onnxruntime
 
     spent = [0.0]
     original = onnxruntime.InferenceSession
 
+    def timed(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        start = clock()
+        try:
+            return call(*arguments, **options)
+        finally:
+            spent[0] += clock() - start
+
     class Timed(original):  # type: ignore[misc, valid-type]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            timed(super().__init__, *arguments, **options)
+
         def run(self, *arguments: Any, **options: Any) -> Any:
-            start = process_time()
-            try:
-                return super().run(*arguments, **options)
-            finally:
-                spent[0] += process_time() - start
+            return timed(super().run, *arguments, **options)
 
     onnxruntime.InferenceSession = Timed
     return spent
@@ -100,7 +107,7 @@ def bare_files(source: Path, results: list[Path], scratch: Path) -> float:
 
 def main(kind: str, picture: Path, small: Path, rounds: int) -> dict[str, Any]:
     """The figures of each round; `small` is looked at before each, for the finder keeps what it saw last."""
-    spent = _models_clock()
+    spent = models_clock(process_time)
     from lib_prodshot import pipeline
     from lib_prodshot.enhancing import load_enhancer
     from lib_prodshot.finding.registry import load_finder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -16,11 +16,10 @@ from tqdm import tqdm
 from lib_prodshot.commands.console import say, say_unknown
 from lib_prodshot.commands.places import Place, keep_results, outcome_of
 from lib_prodshot.enhancing.interface import Enhancer
-from lib_prodshot.errors import FieldProblem, RequestError, UnknownProducts
-from lib_prodshot.finding.finder import Finder
+from lib_prodshot.errors import FieldProblem, RequestError
 from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, folded, short_suffix
 from lib_prodshot.jobs.folder.folders import LocalFolders
-from lib_prodshot.jobs.folder.resume import MAKES, files_of, names_in, stays_in
+from lib_prodshot.jobs.folder.resume import MAKES, files_of, is_packshot, names_in, pictures_among, stays_in
 from lib_prodshot.jobs.folder.work_list import in_a_row
 from lib_prodshot.jobs.processor import PictureProcessor, failed_outcome, read_named, upscaler_of
 from lib_prodshot.jobs.report.report import CSV_NAME, JSONL_NAME, Line, Report, numbered_lines
@@ -51,7 +50,7 @@ def processed(
     unread = partial(failed_outcome, request, finder.name)
     processor = PictureProcessor(request, finder, enhancer, inputs, keep_times=arguments.keep_times, upscaler=upscaler)
     stems = output_stems([Path(path.name) for path in paths], name_limit(out))
-    _refuse_unknown(request, finder)
+    request.find.refuse_unknown(finder)
     said: set[str] = set()
     with ExitStack() as held:
         held.enter_context(new_folder(out, (JSONL_NAME, CSV_NAME)))
@@ -71,14 +70,6 @@ def processed(
             keep_results(results, outcome)
             former.add_to(report, outcome)
             yield path, outcome
-
-
-def _refuse_unknown(request: Request, finder: Finder) -> None:
-    """Raise `UnknownProducts` before anything is made, where the finder can tell without a picture."""
-    try:
-        finder.refuse_unknown(request.classes)
-    except UnknownProducts as error:
-        request.find.left_in(error)
 
 
 class _Former:
@@ -105,24 +96,22 @@ class _Former:
         self._owners.update((folded(name), picture) for name in names)
         self._made[picture] = names
         (self._skipped.add if line["status"] == "skipped" else self._skipped.discard)(picture)
-        packshots = set(line["stays"].get("packshots") or ()) if stays else set()
-        if line.get("packshots"):
-            packshots.update(set(names) - set(stays))
+        packshots = {name for name in names if is_packshot(name, line)}
         if stays or line["status"] == "found":
-            self._outputs.update((folded(name), name in packshots) for name in _pictures_of(names))
+            self._outputs.update((folded(name), name in packshots) for name in pictures_among(names))
         (self._enhanced.discard if packshots else self._enhanced.add)(picture)
 
     def refuse_other_make(self, request: Request, paths: Sequence[Place], stems: Sequence[str]) -> None:
         """Raise `RequestError`, before anything is made, where packshots would take the place of enhanced pictures or
         the other way round: neither is a newer version of the other, and without a marketplace both have one name."""
-        is_packshot = request.makes_packshot
+        makes_packshot = request.makes_packshot
         written = (name for path, stem in zip(paths, stems) for name in _output_names(request, Path(path.name), stem))
-        others = [name for name in written if self._outputs.get(folded(name), is_packshot) != is_packshot]
+        others = [name for name in written if self._outputs.get(folded(name), makes_packshot) != makes_packshot]
         if lost := [name for name in others if self._results.has(name, 1)]:
-            there, new = MAKES[not is_packshot], MAKES[is_packshot]
-            advice = " or other names (file_names)" if is_packshot else ""
+            there, new = MAKES[not makes_packshot], MAKES[makes_packshot]
+            advice = " or other names (file_names)" if makes_packshot else ""
             # what PNG cannot say is a TIFF, which is not known before the picture is read
-            verb = "would" if is_packshot else "could"
+            verb = "would" if makes_packshot else "could"
             message = f"it holds {there} in whose place {new} {verb} be written: {in_a_row(lost)}"
             raise RequestError([FieldProblem("out", f"{message}; choose another folder{advice}")])
 
@@ -169,14 +158,10 @@ class _Former:
         picture = outcome.file
         if standing and not outcome.packshots and (not written or picture in self._enhanced):
             yield f"{in_a_row(standing)} is of an earlier run over {picture}, and stays"
-        enhanced = [name for name in _pictures_of(standing) if not self._outputs.get(folded(name))]
+        enhanced = [name for name in pictures_among(standing) if not self._outputs.get(folded(name))]
         masks = [name for name in written.values() if name.endswith((MASK_SUFFIX, ALPHA_SUFFIX))]
         if outcome.packshots and enhanced and masks:
             yield f"{in_a_row(masks)} is of the packshot now, and no more of {in_a_row(enhanced)}, which stays"
-
-
-def _pictures_of(names: Iterable[str]) -> list[str]:
-    return [name for name in names if not name.endswith((MASK_SUFFIX, ALPHA_SUFFIX))]
 
 
 def _output_names(request: Request, source: Path, stem: str) -> list[str]:

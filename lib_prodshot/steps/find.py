@@ -130,6 +130,13 @@ class FindSettings(StepSettings):
         own = [box.as_text() for box in chosen or () if not box.label or box.label.casefold() in names]
         return "" if chosen is None else ", ".join(own) or NONE
 
+    def refuse_unknown(self, finder: Finder) -> None:
+        """Raise `UnknownProducts` as `left_in` does, where the finder can tell without a picture."""
+        try:
+            finder.refuse_unknown(self.classes)
+        except UnknownProducts as error:
+            self.left_in(error)
+
     def left_in(self, error: UnknownProducts) -> tuple[ProductClass, ...]:
         """The products that are looked for although others are unknown. Raises the error again where the user wants
         that refused, or where no product is left."""

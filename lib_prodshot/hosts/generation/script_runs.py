@@ -20,7 +20,6 @@ from lib_prodshot.errors import (
     OutputError,
     PictureError,
     RequestError,
-    UnknownProducts,
     WeightsError,
 )
 from lib_prodshot.finding.finder import Finder
@@ -199,10 +198,7 @@ def _refuse_unknown(parent: Any, request: Request) -> None:
     if not is_api(parent):
         return
     with suppress(FinderUnavailable, WeightsError), host().use_finder(request.finder) as finder:
-        try:
-            finder.refuse_unknown(request.classes)
-        except UnknownProducts as error:
-            request.find.left_in(error)
+        request.find.refuse_unknown(finder)
 
 
 def _inputs(parent: Any) -> list[Image.Image]:

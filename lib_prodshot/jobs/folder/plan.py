@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lib_prodshot.errors import OutputError
 from lib_prodshot.jobs.files.compact import DiskMap, PathSet
-from lib_prodshot.jobs.files.names import ALPHA_SUFFIX, MASK_SUFFIX, ResultNames
+from lib_prodshot.jobs.files.names import ResultNames
 from lib_prodshot.jobs.files.reading import Stamp
 from lib_prodshot.jobs.files.staging import STATE_FOLDER, remove_leftovers
 from lib_prodshot.jobs.folder import resume
@@ -178,7 +178,7 @@ class Planner:
         """Whether a line is of an enhanced picture that stands there where packshots are to be made, or the other way
         round: neither is a newer version of the other."""
         names = resume.names_in(line) if line["status"] == "found" else resume.stays_in(line)
-        pictures = (name for name in names if not name.endswith((MASK_SUFFIX, ALPHA_SUFFIX)))
+        pictures = resume.pictures_among(names)
         others = (name for name in pictures if resume.is_packshot(name, line) != self._job.request.makes_packshot)
         return any(self._folders.has(name, 1) for name in others)
 

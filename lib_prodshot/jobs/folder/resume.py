@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path, PurePath
@@ -239,6 +239,11 @@ def stays_in(line: Line) -> list[str]:
     stays = line.get("stays")
     files = stays.get("files") if isinstance(stays, dict) else None
     return [str(name) for name in files] if isinstance(files, list) else []
+
+
+def pictures_among(names: Iterable[str]) -> Iterator[str]:
+    """Yield the results among `names_in` that are no masks."""
+    return (name for name in names if not name.endswith((MASK_SUFFIX, ALPHA_SUFFIX)))
 
 
 def is_packshot(name: str, line: Line) -> bool:

@@ -205,9 +205,8 @@ class Runner:
             self._fingerprint = resume.fingerprint(request, self._finder, self.job.dry_run)
             planner, plan = self._plan(entries, ledger, inputs)
             if plan.to_do and not is_open:
+                # before anything of an earlier run goes
                 self._pool.open(inputs())
-            # before anything of an earlier run goes
-            self._pool.refuse_unknown()
             planner.make_room(plan, entries, ledger)
             store = ThumbnailStore(self.job.out / STATE_FOLDER, self.job.out, self.job.inputs, self._side)
             with closing(store):

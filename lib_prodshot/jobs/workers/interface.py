@@ -108,11 +108,9 @@ class WorkerPool(Protocol):
         """Raise `ProdshotError` where a worker cannot reach the store that this picture is in."""
 
     def open(self, inputs: Container[Path]) -> None:
-        """Start the workers. `inputs`: resolved paths that no result may be written to. Raises `ProdshotError`."""
-
-    def refuse_unknown(self) -> None:
-        """Raise `UnknownProducts`, as the first picture would, for products that the finder has no word for. Before
-        `open` nobody knows. Raises `ProdshotError` where the finder cannot be loaded."""
+        """Start the workers. `inputs`: resolved paths that no result may be written to. Raises `ProdshotError` where
+        one cannot work: a WebUI does not answer, the finder cannot be loaded or, as the first picture would, has no
+        word for a product (`UnknownProducts`)."""
 
     def close(self) -> None:
         """Release everything."""

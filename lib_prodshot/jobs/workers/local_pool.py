@@ -50,12 +50,8 @@ class LocalPool:
         engines = self.load_engines()
         upscaler = self.load_upscaler()
         worker = LocalWorker(self.request, self.load_finder, engines, inputs, backoff=self.backoff, upscaler=upscaler)
+        worker.refuse_unknown()
         self.workers = (worker,)
-
-    def refuse_unknown(self) -> None:
-        """See `WorkerPool`."""
-        for worker in self.workers:
-            worker.refuse_unknown()
 
     def close(self) -> None:
         """See `WorkerPool`."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from lib_prodshot.enhancing.interface import Enhanced, Task
-from lib_prodshot.errors import EnhanceError, UnknownProducts
+from lib_prodshot.errors import EnhanceError
 from lib_prodshot.finding.finder import Finder
 from lib_prodshot.finding.interface import Findings, Picture
 from lib_prodshot.jobs.files.reading import open_regular
@@ -65,11 +65,9 @@ class LocalWorker:
         self._pixels = WeightedSemaphore(MAX_PIXELS)
 
     def refuse_unknown(self) -> None:
-        """See `WorkerPool`."""
-        try:
-            self._loaded_finder().refuse_unknown(self._request.classes)
-        except UnknownProducts as error:
-            self._request.find.left_in(error)
+        """Raise `UnknownProducts`, as the first picture would, for products that the finder has no word for. Raises
+        `ProdshotError` where the finder cannot be loaded."""
+        self._request.find.refuse_unknown(self._loaded_finder())
 
     def process(self, task: FileTask) -> FileResult:
         """See `Worker`."""

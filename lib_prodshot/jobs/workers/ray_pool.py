@@ -105,9 +105,6 @@ class RayPool:
             RayWorker(actor, self.request, self._finder, inputs, engines + EXTRA_SLOTS) for actor in self._actors
         )
 
-    def refuse_unknown(self) -> None:
-        """See `WorkerPool`. Each actor has said so when it got ready (`finder_name`)."""
-
     def close(self) -> None:
         """See `WorkerPool`."""
         if self._actors or self._has_joined:
